@@ -1,0 +1,1 @@
+"""Lightning callbacks over the metrics; imported as ``expnet.callbacks``."""

@@ -1,0 +1,1 @@
+"""Configuration files (YAML), installed with the package as ``expnet.configs``."""

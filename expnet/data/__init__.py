@@ -1,0 +1,1 @@
+"""Tracks, stores, corpora, preprocessing and the DataModule."""

@@ -1,0 +1,1 @@
+"""Faces: the linear face model, landmarks, camera, tracking and fitting."""

@@ -1,0 +1,1 @@
+"""From portrait and coefficients to frames, and video files in and out."""

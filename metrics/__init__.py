@@ -1,0 +1,1 @@
+"""Metrics for talking faces: torchmetrics classes over pure functions; imported as ``expnet.metrics``."""
