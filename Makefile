@@ -1,0 +1,41 @@
+# make install | demo [CLIPS=folder] | test | check | model | clean   (`make help` prints this list with its meaning)
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check clean
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+CLIPS ?=
+OUTPUT ?= demo$(if $(CLIPS),-$(notdir $(patsubst %/,%,$(CLIPS))))
+
+help: ## print this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+install: .venv/.installed ## make .venv from the pinned constraints, with .venv/bin/expnet
+
+.venv/.installed: setup.cfg pyproject.toml constraints.txt Makefile
+	@test -n "$(PYTHON)" || { echo "expnet needs Python 3.11 or 3.12, and none was found on the PATH; set PYTHON=/path/to/python3.11." >&2; exit 2; }
+	@echo "Installing into .venv with $$($(PYTHON) --version) (about 6 GB, a few minutes on a slow line)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
+		--editable ".[speech,tensorboard,dev]"
+	@# mediapipe asks for the OpenCV build that needs a display library; the headless build is the same code without it.
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
+		--no-deps --reinstall opencv-python-headless
+	@touch $@
+
+demo: install ## the main job end to end, at most 10 minutes on 2 cores; CLIPS=folder for your own videos
+	@$(BIN)/python scripts/demo.py --output $(OUTPUT) $(if $(CLIPS),--clips $(CLIPS))
+
+test: install ## every test
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --durations 10
+
+check: install ## ruff, format, mypy and the import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean: ## remove what the commands above made, but not .venv
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo demo-* runs

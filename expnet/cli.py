@@ -1,0 +1,199 @@
+"""The command line: ``expnet animate|preprocess|synthesize|train|evaluate|doctor``.
+
+A command's code is imported when that command runs, so ``expnet --help`` costs nothing.
+Exit codes: 0 done, 1 failed, 2 wrong usage or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from expnet import __version__
+from expnet.errors import ExpnetError, InputError
+
+
+def _animate(arguments: argparse.Namespace) -> None:
+    from expnet.pipeline import Animator
+
+    if (arguments.audio is None) == (arguments.text is None):
+        raise InputError("expnet animate needs either --audio FILE or --text 'words to say', one of them.")
+    animator = Animator(expression=arguments.expression, pose=arguments.pose)
+    animator.animate(
+        arguments.image,
+        arguments.audio if arguments.text is None else _speak(arguments.text, arguments.language),
+        arguments.output,
+        seed=arguments.seed,
+    )
+    print(arguments.output)
+
+
+def _speak(text: str, language: str):  # type: ignore[no-untyped-def]
+    from expnet.audio.speech import synthesize_speech
+
+    return synthesize_speech(text, language=language).samples
+
+
+def _preprocess(arguments: argparse.Namespace) -> None:
+    from expnet.data.preprocess import preprocess
+
+    summary = preprocess(
+        arguments.videos,
+        arguments.output,
+        corpus=arguments.corpus,
+        workers=arguments.workers,
+        tracker=arguments.tracker,
+        min_seconds=arguments.min_seconds,
+    )
+    print(summary)
+
+
+def _synthesize(arguments: argparse.Namespace) -> None:
+    from expnet.data.synthetic import synthesize
+
+    synthesize(
+        arguments.output,
+        clips=arguments.clips,
+        seed=arguments.seed,
+        languages=tuple(arguments.languages.split(",")),
+        speakers=arguments.speakers,
+        workers=arguments.workers,
+    )
+    print(arguments.output)
+
+
+def _doctor(_: argparse.Namespace) -> None:
+    from expnet.doctor import examine
+
+    report, healthy = examine()
+    print(report)
+    if not healthy:
+        raise InputError(
+            "This environment cannot run everything; each line marked 'missing' says what mends it."
+        )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {value}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="expnet",
+        description="Audio-driven single-image talking faces: train, benchmark, animate.",
+        epilog="expnet train and expnet evaluate take a configuration file and key=value overrides, as train.py and "
+        "evaluate.py do: expnet train configs/expression.yaml data.store=tracks. Add --help for all keys.",
+    )
+    parser.add_argument("--version", action="version", version=f"expnet {__version__}")
+    parser.add_argument("--verbose", action="store_true", help="log what is being done")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    animate = command("animate", _animate, "make a portrait speak: image + audio -> mp4")
+    animate.add_argument(
+        "--image", required=True, metavar="FILE", help="the portrait: one face, any image file"
+    )
+    animate.add_argument("--audio", metavar="FILE", help="the speech: any audio or video file with sound")
+    animate.add_argument("--text", help="say these words with the built-in voice, instead of --audio")
+    animate.add_argument("--language", default="en", help="language of --text (default: en)")
+    animate.add_argument("--output", required=True, metavar="FILE", help="the mp4 to write")
+    animate.add_argument(
+        "--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors"
+    )
+    animate.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")
+    animate.add_argument("--seed", type=int, default=0, help="seed of head motion and blinks (default: 0)")
+
+    preprocess = command("preprocess", _preprocess, "turn videos into a track store")
+    preprocess.add_argument(
+        "videos", metavar="VIDEOS", help="a folder of videos (searched through), or one video"
+    )
+    preprocess.add_argument(
+        "--output", required=True, metavar="STORE", help="the track store to write or go on with"
+    )
+    preprocess.add_argument("--corpus", default="folder", choices=["folder"], help="layout of VIDEOS")
+    preprocess.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)"
+    )
+    preprocess.add_argument(
+        "--tracker", default="mediapipe", help="mediapipe, or the path of a Face Landmarker .task file"
+    )
+    preprocess.add_argument(
+        "--min-seconds", type=float, default=1.0, help="drop shots shorter than this (default: 1)"
+    )
+
+    synthesize = command(
+        "synthesize", _synthesize, "make the built-in corpus: speech, faces and head motion by rule"
+    )
+    synthesize.add_argument("--output", required=True, metavar="STORE", help="the track store to write")
+    synthesize.add_argument("--clips", type=_positive, required=True, metavar="N", help="number of clips")
+    synthesize.add_argument("--seed", type=int, default=0, help="same seed, same store (default: 0)")
+    synthesize.add_argument(
+        "--languages", default="en,de,fr,es,it,ru", help="comma-separated (default: %(default)s)"
+    )
+    synthesize.add_argument(
+        "--speakers", type=_positive, metavar="N", help="number of speakers (default: by clips)"
+    )
+    synthesize.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)"
+    )
+
+    command("doctor", _doctor, "check this environment: versions, codecs, tracker, speech, weights")
+    for name, text in (("train", "train a network"), ("evaluate", "score models or videos")):
+        # Parsed by the command itself (files and key=value), listed here for --help.
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def _delegate(command: str, arguments: Sequence[str]) -> int | None:
+    if command == "train":
+        from expnet.training import main as run
+    else:
+        from expnet.benchmark import main as run
+    return run(list(arguments))
+
+
+def guarded(run: Callable[[], int | None]) -> int:
+    """Run a command; turn a user's mistake into one sentence on stderr and its exit code."""
+    try:
+        return run() or 0
+    except ExpnetError as error:
+        print(f"expnet: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("expnet: stopped.", file=sys.stderr)
+        return 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``expnet``.
+
+    Args:
+        argv: the arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in ("train", "evaluate"):
+        return guarded(lambda: _delegate(arguments[0], arguments[1:]))
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if parsed.verbose else logging.WARNING, format="%(levelname)s %(message)s"
+    )
+    # The networks are small: two threads beat many, and leave the cores to others.
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    return guarded(lambda: parsed.run(parsed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
