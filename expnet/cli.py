@@ -71,9 +71,7 @@ def _doctor(_: argparse.Namespace) -> None:
     report, healthy = examine()
     print(report)
     if not healthy:
-        raise InputError(
-            "This environment cannot run everything; each line marked 'missing' says what mends it."
-        )
+        raise InputError("This environment cannot run everything; each line marked 'missing' says what mends it.")
 
 
 def _positive(text: str) -> int:
@@ -100,52 +98,32 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     animate = command("animate", _animate, "make a portrait speak: image + audio -> mp4")
-    animate.add_argument(
-        "--image", required=True, metavar="FILE", help="the portrait: one face, any image file"
-    )
+    animate.add_argument("--image", required=True, metavar="FILE", help="the portrait: one face, any image file")
     animate.add_argument("--audio", metavar="FILE", help="the speech: any audio or video file with sound")
     animate.add_argument("--text", help="say these words with the built-in voice, instead of --audio")
     animate.add_argument("--language", default="en", help="language of --text (default: en)")
     animate.add_argument("--output", required=True, metavar="FILE", help="the mp4 to write")
-    animate.add_argument(
-        "--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors"
-    )
+    animate.add_argument("--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors")
     animate.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")
     animate.add_argument("--seed", type=int, default=0, help="seed of head motion and blinks (default: 0)")
 
     preprocess = command("preprocess", _preprocess, "turn videos into a track store")
-    preprocess.add_argument(
-        "videos", metavar="VIDEOS", help="a folder of videos (searched through), or one video"
-    )
-    preprocess.add_argument(
-        "--output", required=True, metavar="STORE", help="the track store to write or go on with"
-    )
+    preprocess.add_argument("videos", metavar="VIDEOS", help="a folder of videos (searched through), or one video")
+    preprocess.add_argument("--output", required=True, metavar="STORE", help="the track store to write or go on with")
     preprocess.add_argument("--corpus", default="folder", choices=["folder"], help="layout of VIDEOS")
-    preprocess.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)"
-    )
+    preprocess.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)")
     preprocess.add_argument(
         "--tracker", default="mediapipe", help="mediapipe, or the path of a Face Landmarker .task file"
     )
-    preprocess.add_argument(
-        "--min-seconds", type=float, default=1.0, help="drop shots shorter than this (default: 1)"
-    )
+    preprocess.add_argument("--min-seconds", type=float, default=1.0, help="drop shots shorter than this (default: 1)")
 
-    synthesize = command(
-        "synthesize", _synthesize, "make the built-in corpus: speech, faces and head motion by rule"
-    )
+    synthesize = command("synthesize", _synthesize, "make the built-in corpus: speech, faces and head motion by rule")
     synthesize.add_argument("--output", required=True, metavar="STORE", help="the track store to write")
     synthesize.add_argument("--clips", type=_positive, required=True, metavar="N", help="number of clips")
     synthesize.add_argument("--seed", type=int, default=0, help="same seed, same store (default: 0)")
-    synthesize.add_argument(
-        "--languages", default="en,de,fr,es,it,ru", help="comma-separated (default: %(default)s)"
-    )
-    synthesize.add_argument(
-        "--speakers", type=_positive, metavar="N", help="number of speakers (default: by clips)"
-    )
-    synthesize.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)"
-    )
+    synthesize.add_argument("--languages", default="en,de,fr,es,it,ru", help="comma-separated (default: %(default)s)")
+    synthesize.add_argument("--speakers", type=_positive, metavar="N", help="number of speakers (default: by clips)")
+    synthesize.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)")
 
     command("doctor", _doctor, "check this environment: versions, codecs, tracker, speech, weights")
     for name, text in (("train", "train a network"), ("evaluate", "score models or videos")):
@@ -187,9 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] in ("train", "evaluate"):
         return guarded(lambda: _delegate(arguments[0], arguments[1:]))
     parsed = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO if parsed.verbose else logging.WARNING, format="%(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO if parsed.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     # The networks are small: two threads beat many, and leave the cores to others.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     return guarded(lambda: parsed.run(parsed))

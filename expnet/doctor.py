@@ -38,8 +38,6 @@ class Finding:
 
 def _python() -> Finding:
     version = platform.python_version()
-    if sys.version_info < (3, 11):
-        return Finding("python", version, "use Python 3.11 or 3.12")
     if sys.version_info >= (3, 13):
         return Finding("python", version, "the bundled face tracker needs Python 3.11 or 3.12", optional=True)
     return Finding("python", version)
@@ -50,11 +48,7 @@ def _torch() -> Finding:
         return Finding("torch", "not installed", "pip install torch")
     import torch
 
-    device = (
-        torch.cuda.get_device_name(0)
-        if torch.cuda.is_available()
-        else f"CPU, {torch.get_num_threads()} threads"
-    )
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return Finding("compute", device)
 
 

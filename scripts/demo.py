@@ -20,7 +20,10 @@ from skimage import data, io
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPNET = str(Path(sys.executable).with_name("expnet"))
-TEXT = "Hello! I am a single picture, and I learned to speak from many faces. My lips follow the sound, and my head moves along."
+TEXT = (
+    "Hello! I am a single picture, and I learned to speak from many faces. "
+    "My lips follow the sound, and my head moves along."
+)
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,7 @@ class Stage:
 
 def stages(output: Path, clips: Path | None) -> list[Stage]:
     """The demo's commands in order."""
-    tracks, portrait, video, page = (
-        output / name for name in ("tracks", "portrait.png", "talking.mp4", "results")
-    )
+    tracks, portrait, video, page = (output / name for name in ("tracks", "portrait.png", "talking.mp4", "results"))
     expression, pose = output / "expression", output / "pose"
     if clips is None:
         corpus = [
@@ -98,9 +99,7 @@ def main() -> int:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder for everything the demo makes"
     )
-    parser.add_argument(
-        "--clips", type=Path, metavar="FOLDER", help="videos to use in place of the built-in corpus"
-    )
+    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="videos to use in place of the built-in corpus")
     arguments = parser.parse_args()
     output = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
