@@ -1,1 +1,1 @@
-"""Sound: loading, log-mel features, audio-to-frame alignment and built-in speech."""
+"""Sound: reading it, its mel spectrogram, its alignment with video frames, and built-in speech."""

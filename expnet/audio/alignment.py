@@ -1,0 +1,94 @@
+"""Which sound belongs to which video frame: the only place that knows.
+
+Video frame i (25 a second) is heard in samples 640 i ... 640 i + 639 (16 kHz), whose middle is sample 640 (i + 1/2).
+The mel spectrogram has a column every 200 samples: 3.2 columns a frame.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from expnet.audio.mel import HOP, MEL_BANDS, MEL_RATE, SAMPLE_RATE, WINDOW, mel_of_emphasised, pre_emphasis
+
+FRAME_RATE = 25
+SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
+MEL_PER_FRAME = MEL_RATE / FRAME_RATE
+MEL_CONTEXT = 16
+"""Mel columns before the first and after the last frame of a window: 200 ms, five video frames."""
+
+_SADTALKER_STEP = 16  # columns of one of SadTalker's windows
+
+_Samples = TypeVar("_Samples", np.ndarray, Tensor)
+
+
+def mel_columns(frames: int) -> int:
+    """Columns that ``mel_for_frames`` returns for this many video frames: 16 + ceil(3.2 frames) + 16."""
+    return 2 * MEL_CONTEXT + -(-frames * MEL_RATE // FRAME_RATE)
+
+
+def mel_for_frames(samples: Tensor | np.ndarray, first_frame: int, frames: int) -> Tensor:
+    """Log-mel spectrogram under a run of video frames, with context, computed from the needed samples only.
+
+    Column ``MEL_CONTEXT + k`` is centred on sample ``640 first_frame + 200 k`` of the clip, exactly, for every
+    ``first_frame`` (a slice of the whole clip's spectrogram would be up to 80 samples off, as 640 is no multiple
+    of 200). Frame i of the window is centred at column ``MEL_CONTEXT + 3.2 (i + 1/2)``. Outside the clip is silence.
+
+    Args:
+        samples: (S,) the whole clip at 16 kHz, in [-1, 1].
+        first_frame: first video frame of the window; may lie outside of the clip.
+        frames: number of video frames, at least 1.
+
+    Returns:
+        float32 (80, 16 + ceil(3.2 frames) + 16), values in [-4, 4].
+    """
+    if frames < 1:
+        raise ValueError(f"a window needs at least one frame, received {frames}")
+    if samples.ndim != 1:
+        raise ValueError(f"expected the samples of one clip (S,), received shape {tuple(samples.shape)}")
+    columns = mel_columns(frames)
+    begin = first_frame * SAMPLES_PER_FRAME - MEL_CONTEXT * HOP - WINDOW // 2
+    end = begin + (columns - 1) * HOP + WINDOW
+    inside_begin = min(max(begin, 0), len(samples))
+    inside_end = min(max(end, inside_begin), len(samples))
+    # One sample earlier, since pre-emphasis looks back by one.
+    before = max(inside_begin - 1, 0)
+    inside = torch.as_tensor(samples[before:inside_end]).to(torch.float32)
+    if len(inside):
+        inside = pre_emphasis(inside)[inside_begin - before :]
+    padded = torch.zeros(end - begin, device=inside.device)
+    padded[inside_begin - begin : inside_end - begin] = inside
+    mel = mel_of_emphasised(padded)
+    assert mel.shape == (MEL_BANDS, columns)
+    return mel  # (80, columns)
+
+
+def sadtalker_windows(mel: Tensor, frames: int) -> Tensor:
+    """Cut the overlapping windows that SadTalker feeds its networks.
+
+    Frame i sees columns ``start ... start + 15`` with ``start = int(80 (i - 2) / 25)``, truncated toward zero, and
+    indices clamped to the clip (OpenTalker/SadTalker:src/generate_batch.py).
+
+    Args:
+        mel: (80, N) spectrogram of the whole clip from ``log_mel``.
+        frames: number of video frames T.
+
+    Returns:
+        (T, 80, 16)
+    """
+    starts = torch.tensor([int(MEL_RATE * (i - 2) / FRAME_RATE) for i in range(frames)], device=mel.device)
+    columns = starts[:, None] + torch.arange(_SADTALKER_STEP, device=mel.device)  # (T, 16)
+    windows = mel[:, columns.clamp(0, mel.shape[-1] - 1)]  # (80, T, 16)
+    return windows.transpose(0, 1)  # (T, 80, 16)
+
+
+def fit_length(samples: _Samples, frames: int) -> _Samples:
+    """Cut samples (..., S) to ``640 frames``, or pad them with silence."""
+    length = frames * SAMPLES_PER_FRAME
+    missing = length - samples.shape[-1]
+    if missing <= 0:
+        return samples[..., :length]
+    if isinstance(samples, Tensor):
+        return torch.nn.functional.pad(samples, (0, missing))
+    return np.pad(samples, [(0, 0)] * (samples.ndim - 1) + [(0, missing)])

@@ -1,0 +1,111 @@
+"""Log-mel spectrogram of Wav2Lip and SadTalker, in torch, without librosa.
+
+Values from Rudrabha/Wav2Lip:hparams.py and audio.py, identical in OpenTalker/SadTalker:src/utils/{hparams,audio}.py.
+librosa stays out of the library: its first call compiles for many seconds. The tests compare with it.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SAMPLE_RATE = 16_000
+HOP = 200
+WINDOW = 800
+MEL_BANDS = 80
+MEL_RATE = SAMPLE_RATE // HOP
+LOWEST_HERTZ = 55.0
+HIGHEST_HERTZ = 7600.0
+PRE_EMPHASIS = 0.97
+REFERENCE_DECIBEL = 20.0
+FLOOR_DECIBEL = -100.0
+MAXIMUM = 4.0
+SILENCE = -MAXIMUM
+"""Value of every band in digital silence."""
+
+
+def log_mel(samples: Tensor) -> Tensor:
+    """Log-mel spectrogram, 80 columns a second, column k centred on sample 200 k; outside the clip is silence.
+
+    ``clip(8 (S + 100) / 100 - 4, -4, 4)`` with ``S = 20 log10(max(1e-5, M |STFT(y)|)) - 20``,
+    ``y[n] = x[n] - .97 x[n-1]`` and M the Slaney mel filterbank.
+
+    Args:
+        samples: (..., S) in [-1, 1] at 16 kHz; float32, or float64 for a reference.
+
+    Returns:
+        (..., 80, 1 + S // 200), values in [-4, 4].
+    """
+    emphasised = pre_emphasis(samples)
+    padded = torch.nn.functional.pad(emphasised, (WINDOW // 2, WINDOW // 2))  # (..., S + 800)
+    return mel_of_emphasised(padded)
+
+
+def pre_emphasis(samples: Tensor, previous: Tensor | None = None) -> Tensor:
+    """First-order high pass ``x[n] - .97 x[n-1]`` (..., S); ``previous`` (...,) is the sample before the first."""
+    shifted = torch.roll(samples, 1, dims=-1)
+    shifted[..., 0] = 0.0 if previous is None else previous
+    return samples - PRE_EMPHASIS * shifted
+
+
+def mel_of_emphasised(samples: Tensor) -> Tensor:
+    """Normalised log-mel of pre-emphasised samples; column k covers samples 200 k ... 200 k + 799.
+
+    Args:
+        samples: (..., S), S at least 800.
+
+    Returns:
+        (..., 80, 1 + (S - 800) // 200)
+    """
+    flat = samples.reshape(-1, samples.shape[-1])  # (N, S)
+    window = _hann(samples.dtype, samples.device)
+    spectrum = torch.stft(flat, WINDOW, HOP, window=window, center=False, return_complex=True)  # (N, 401, K)
+    basis = _filterbank(samples.dtype, samples.device)  # (80, 401)
+    mel = basis @ spectrum.abs()  # (N, 80, K)
+    decibel = 20.0 * torch.log10(mel.clamp_min(10.0 ** (FLOOR_DECIBEL / 20.0))) - REFERENCE_DECIBEL
+    scaled = 2.0 * MAXIMUM * (decibel - FLOOR_DECIBEL) / -FLOOR_DECIBEL - MAXIMUM
+    return scaled.clamp(-MAXIMUM, MAXIMUM).reshape(*samples.shape[:-1], MEL_BANDS, -1)
+
+
+def mel_filterbank() -> np.ndarray:
+    """Triangular filters (80, 401) on Slaney's mel scale, each of unit area (Auditory Toolbox, 1998).
+
+    The scale is linear below 1000 Hz (200/3 Hz a mel) and logarithmic above (27 mels for a factor 6.4).
+    """
+    edges = _mel_to_hertz(np.linspace(_hertz_to_mel(LOWEST_HERTZ), _hertz_to_mel(HIGHEST_HERTZ), MEL_BANDS + 2))
+    bins = np.fft.rfftfreq(WINDOW, 1.0 / SAMPLE_RATE)  # (401,)
+    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    area = 2.0 / (edges[2:] - edges[:-2])
+    return np.maximum(0.0, np.minimum(rising, falling)) * area[:, None]
+
+
+_BREAK_HERTZ = 1000.0
+_HERTZ_PER_MEL = 200.0 / 3.0
+_LOG_STEP = np.log(6.4) / 27.0
+
+
+def _hertz_to_mel(hertz: float) -> float:
+    if hertz < _BREAK_HERTZ:
+        return hertz / _HERTZ_PER_MEL
+    return _BREAK_HERTZ / _HERTZ_PER_MEL + float(np.log(hertz / _BREAK_HERTZ)) / _LOG_STEP
+
+
+def _mel_to_hertz(mel: np.ndarray) -> np.ndarray:
+    break_mel = _BREAK_HERTZ / _HERTZ_PER_MEL
+    return np.where(
+        mel < break_mel,
+        mel * _HERTZ_PER_MEL,
+        _BREAK_HERTZ * np.exp(_LOG_STEP * (np.maximum(mel, break_mel) - break_mel)),
+    )
+
+
+@lru_cache(maxsize=8)
+def _filterbank(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.as_tensor(mel_filterbank(), dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=8)
+def _hann(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.hann_window(WINDOW, periodic=True, dtype=dtype, device=device)

@@ -1,0 +1,204 @@
+"""Read speech from any media file as 16 kHz mono samples, and write it back.
+
+Sample 0 lies where the first video frame is shown (or, in a file without video, where the sound starts), so that
+video frame ``i`` always goes with samples ``640 i ... 640 i + 639``. Encoder delay is removed by honouring the
+stream's timestamps and skip marks: a file written with timestamps comes back without any shift.
+"""
+
+import logging
+import os
+import tempfile
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from expnet.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+SAMPLE_RATE = 16_000
+MINIMUM_SECONDS = 0.2
+SILENCE_PEAK = 1e-3
+"""A recording whose peak stays under this share of full scale (-60 dB) counts as silent."""
+
+_GAP_SECONDS = 0.05  # timestamps closer than this to where they are due are rounding, not a gap
+_LONGEST_GAP_SECONDS = 600.0  # a jump beyond this is a broken timestamp, not a pause
+
+
+def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Read the sound of a media file.
+
+    Any container, codec, rate and channel layout that FFmpeg knows is accepted; channels are mixed down to one.
+    Pauses in the timestamps become silence, so that late sound stays late.
+
+    Args:
+        path: an audio file, or a video file with an audio stream.
+        sample_rate: samples per second of the result.
+
+    Returns:
+        float32 array (S,), values in [-1, 1].
+
+    Raises:
+        InputError: no such file, not a media file, no audio stream, nothing decodable, samples that are not
+            numbers, or less than 0.2 s of sound.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file; give the path of an audio or video file.")
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; give the path of an audio or video file.")
+    try:
+        # Only local files: a playlist in disguise must not make FFmpeg fetch something else.
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            if not container.streams.audio:
+                raise InputError(f"{path} has no audio stream; give a file with sound.")
+            pieces = list(_resampled(container, container.streams.audio[0], sample_rate))
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be decoded as audio ({_reason(error)}); give a complete media file such as wav, mp3 or mp4."
+        ) from error
+    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    return _checked(path, samples, sample_rate)
+
+
+def is_silent(samples: np.ndarray) -> bool:
+    """Say whether a recording never rises above -60 dB of full scale (an empty one is silent)."""
+    return samples.size == 0 or float(np.abs(samples).max()) < SILENCE_PEAK
+
+
+def write_wav(path: str | os.PathLike[str], samples: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> None:
+    """Write mono samples (S,) in [-1, 1] as a 16-bit wav file; the file appears whole or not at all.
+
+    Raises:
+        InputError: the folder does not exist or cannot be written to.
+    """
+    path = Path(path)
+    samples = np.asarray(samples, dtype=np.float32)
+    if samples.ndim != 1:
+        raise ValueError(f"write_wav takes mono samples (S,), received shape {samples.shape}")
+    integers = np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
+    try:
+        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); give a path in an existing folder that you may write to."
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as stream, wave.open(stream, "wb") as wav:
+            wav.setnchannels(1)
+            wav.setsampwidth(2)
+            wav.setframerate(sample_rate)
+            wav.writeframes(integers.tobytes())
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def _resampled(container: InputContainer, stream: AudioStream, sample_rate: int) -> Iterator[np.ndarray]:
+    """Yield the stream's samples at ``sample_rate``, one array per decoded frame."""
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
+    for rate, mono in _on_time(container, stream):
+        frame = av.AudioFrame.from_ndarray(mono[None], format="flt", layout="mono")
+        frame.sample_rate = rate
+        for out in resampler.resample(frame):
+            yield out.to_ndarray()[0]
+    try:
+        tail = resampler.resample(None)
+    except (av.FFmpegError, ValueError):  # nothing was ever put in
+        return
+    for out in tail:
+        yield out.to_ndarray()[0]
+
+
+def _on_time(container: InputContainer, stream: AudioStream) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (rate, mono samples at that rate) without holes or overlaps, beginning at time zero of the file."""
+    origin = _origin(container)
+    mixer = None
+    position = 0  # samples given out so far, at the stream's rate
+    for frame in _decoded(container, stream):
+        if mixer is None:
+            rate = frame.sample_rate
+            # FFmpeg's own stereo to mono is 3 dB hotter than the mean and clips; surround goes through its matrix.
+            mixer = av.AudioResampler(
+                format="fltp", layout="mono" if frame.layout.nb_channels == 1 else "stereo", rate=rate
+            )
+        if origin is None:
+            origin = frame.time or 0.0
+        gap = 0 if frame.time is None else round((frame.time - origin) * rate) - position
+        frame.pts = None
+        parts = [out.to_ndarray().mean(axis=0) for out in mixer.resample(frame)]
+        mono = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        tolerance = _GAP_SECONDS * rate if position else 0
+        if position == 0 and gap < 0:
+            mono = mono[-gap:]  # sound from before the first video frame
+        elif tolerance < gap < _LONGEST_GAP_SECONDS * rate:
+            mono = np.concatenate([np.zeros(gap, np.float32), mono])
+        position += len(mono)
+        if len(mono):
+            yield rate, np.ascontiguousarray(mono)
+
+
+def _origin(container: InputContainer) -> float | None:
+    """Time in seconds of the first video frame, or None for a file that has only sound (cover pictures aside)."""
+    for video in container.streams.video:
+        picture = bool(video.disposition & av.stream.Disposition.attached_pic)
+        if not picture and video.start_time is not None and video.time_base is not None:
+            return float(video.start_time * video.time_base)
+    return None
+
+
+def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+    """Decode packet by packet; a damaged packet is passed over (its time becomes silence) and reported once."""
+    damaged = 0
+    good = 0
+    failure: av.FFmpegError | None = None
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            damaged += 1
+            failure = error
+            continue
+        good += len(frames)
+        yield from frames
+    if failure is not None and good == 0:
+        raise failure
+    if damaged:
+        _log.warning("%s: %d damaged audio packets were replaced by silence.", container.name, damaged)
+
+
+def _checked(path: Path, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Refuse samples that are no numbers or too few; bring overshoots of lossy codecs back into [-1, 1]."""
+    if not np.isfinite(samples).all():
+        share = 1.0 - np.isfinite(samples).mean()
+        raise InputError(
+            f"{path} holds samples that are not numbers (NaN or infinite, {share:.2%} of them); export the audio again."
+        )
+    seconds = len(samples) / sample_rate
+    if seconds < MINIMUM_SECONDS:
+        raise InputError(
+            f"{path} holds {seconds:.2f} s of sound, and at least {MINIMUM_SECONDS} s is needed; "
+            "give a longer recording."
+        )
+    return np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)
+
+
+def _reason(error: Exception) -> str:
+    """The library's own words, without the path that it repeats."""
+    return str(getattr(error, "strerror", None) or error).split(":")[0]
+
+
+def _umask() -> int:
+    """The process's file mode mask (mkstemp ignores it, an ordinary open would not)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
