@@ -1,1 +1,27 @@
-"""Metrics for talking faces: torchmetrics classes over pure functions; imported as ``expnet.metrics``."""
+"""Metrics for talking faces: torchmetrics classes over pure functions; imported as ``expnet.metrics``.
+
+Every class is a ``ClipMetric``: float64 sums as states (exact under any split over processes), with ``name``, ``unit``,
+``higher_is_better``, ``ideal``, ``protocol`` and ``explanation`` as attributes, and ``score`` for the clips one by one.
+"""
+
+from expnet.metrics.base import ClipMetric
+from expnet.metrics.coefficients import WithinClipR2
+from expnet.metrics.image import PeakSignalToNoiseRatio, StructuralSimilarity
+from expnet.metrics.landmarks import LandmarkDistance
+from expnet.metrics.motion import JitterRatio, PoseDiversity, PoseRatio, PoseSampleDiversity
+from expnet.metrics.mouth import MouthOpeningCorrelation, MouthOpeningLag, SilentLipMotion
+
+__all__ = [
+    "ClipMetric",
+    "JitterRatio",
+    "LandmarkDistance",
+    "MouthOpeningCorrelation",
+    "MouthOpeningLag",
+    "PeakSignalToNoiseRatio",
+    "PoseDiversity",
+    "PoseRatio",
+    "PoseSampleDiversity",
+    "SilentLipMotion",
+    "StructuralSimilarity",
+    "WithinClipR2",
+]

@@ -1,0 +1,100 @@
+"""PSNR and SSIM with the field's conventions fixed: per image, then mean over frames, then over clips.
+
+Libraries disagree on the same pair of images (SSIM .827 to .892, PSNR by 9 dB when errors are pooled before the
+logarithm), so both are spelt out here and checked against scikit-image.
+"""
+
+import torch
+from torch import Tensor
+
+PSNR_CEILING = 100.0
+"""Score of identical images in dB: the mean over frames must stay finite."""
+SSIM_VARIANTS = ("gaussian", "uniform")
+
+
+def check_images(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both as float64 in [0, 1], (..., C, H, W).
+
+    uint8 images are divided by 255 *before* any difference (differences of uint8 wrap around: a published score was
+    2 dB too high for that). Float images must lie in [0, 1].
+    """
+    if predicted.shape != target.shape or predicted.ndim < 3:
+        raise ValueError(f"images must be two (..., C, H, W), got {tuple(predicted.shape)}, {tuple(target.shape)}")
+    converted = []
+    for name, image in (("predicted", predicted), ("target", target)):
+        if image.dtype is torch.uint8:
+            converted.append(image.double() / 255.0)
+        elif image.is_floating_point():
+            if image.numel() and (image.min() < 0 or image.max() > 1):
+                raise ValueError(f"{name} images must be uint8 or lie in [0, 1], got values outside it")
+            converted.append(image.double())
+        else:
+            raise ValueError(f"{name} images must be uint8 or floating point, got {image.dtype}")
+    return converted[0], converted[1]
+
+
+def psnr(predicted: Tensor, target: Tensor, *, ceiling: float = PSNR_CEILING) -> Tensor:
+    r"""Peak signal-to-noise ratio of each image, data range 1.
+
+    .. math:: \mathrm{PSNR} = -10 \log_{10} \frac{1}{CHW} \sum (x - y)^2
+
+    Args:
+        predicted: (..., C, H, W), uint8 or float in [0, 1].
+        target: the same shape.
+        ceiling: dB given to identical images, and the most that any image gets.
+
+    Returns:
+        (...) float64, dB.
+    """
+    first, second = check_images(predicted, target)
+    error = (first - second).square().mean((-1, -2, -3))
+    return (-10.0 * torch.log10(error)).clamp(max=ceiling)
+
+
+def ssim(predicted: Tensor, target: Tensor, *, variant: str = "gaussian") -> Tensor:
+    r"""Structural similarity of each image, mean over channels, data range 1.
+
+    .. math:: \frac{(2\mu_x\mu_y + C_1)(2\sigma_{xy} + C_2)}{(\mu_x^2+\mu_y^2+C_1)(\sigma_x^2+\sigma_y^2+C_2)},
+              \qquad C_1 = 0.01^2, \; C_2 = 0.03^2
+
+    Args:
+        predicted: (..., C, H, W), uint8 or float in [0, 1].
+        target: the same shape.
+        variant: ``gaussian`` is Wang's (11 x 11, sigma 1.5, population covariance, only windows inside the image);
+            ``uniform`` is scikit-image's default (7 x 7, sample covariance), which EAT reports.
+
+    Returns:
+        (...) float64, at most 1.
+    """
+    if variant not in SSIM_VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(SSIM_VARIANTS)}, got {variant!r}")
+    first, second = check_images(predicted, target)
+    size = 11 if variant == "gaussian" else 7
+    if min(first.shape[-2:]) < size:
+        raise ValueError(f"SSIM {variant} needs images of at least {size} pixels, got {tuple(first.shape[-2:])}")
+    window = _window(variant, size, first.device)
+    planes = torch.stack([first, second, first * first, second * second, first * second])
+    smooth = _separable(planes.reshape(-1, 1, *first.shape[-2:]), window)
+    mean_x, mean_y, square_x, square_y, cross = smooth.reshape(*planes.shape[:-2], *smooth.shape[-2:])
+    correction = 1.0 if variant == "gaussian" else size**2 / (size**2 - 1)
+    variance = correction * (square_x - mean_x**2 + square_y - mean_y**2)
+    covariance = correction * (cross - mean_x * mean_y)
+    luminance_constant, contrast_constant = 0.01**2, 0.03**2
+    similarity = (2 * mean_x * mean_y + luminance_constant) * (2 * covariance + contrast_constant)
+    similarity = similarity / (mean_x**2 + mean_y**2 + luminance_constant) / (variance + contrast_constant)
+    return similarity.mean((-1, -2, -3))
+
+
+def _window(variant: str, size: int, device: torch.device) -> Tensor:
+    """One-dimensional smoothing window that sums to 1."""
+    if variant == "uniform":
+        return torch.full((size,), 1.0 / size, dtype=torch.float64, device=device)
+    offsets = torch.arange(size, dtype=torch.float64, device=device) - size // 2
+    weights = torch.exp(-offsets.square() / (2 * 1.5**2))
+    return weights / weights.sum()
+
+
+def _separable(images: Tensor, window: Tensor) -> Tensor:
+    """Filter (N, 1, H, W) along both axes, keeping only windows inside the image."""
+    rows = torch.nn.functional.conv2d(images, window[None, None, :, None])
+    return torch.nn.functional.conv2d(rows, window[None, None, None, :])

@@ -1,0 +1,82 @@
+"""One process of the two-process test: python distributed_worker.py RANK WORLD RENDEZVOUS OUTPUT.
+
+Scores its share of the same clips as every other process, and writes what ``compute`` says.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed
+
+from expnet.metrics import (
+    ClipMetric,
+    JitterRatio,
+    LandmarkDistance,
+    MouthOpeningCorrelation,
+    MouthOpeningLag,
+    PeakSignalToNoiseRatio,
+    PoseDiversity,
+    PoseRatio,
+    SilentLipMotion,
+    StructuralSimilarity,
+    WithinClipR2,
+)
+
+CLIPS, FRAMES = 5, 24
+# Which clips each rank scores: an uneven split, and one in which a rank has nothing.
+SPLITS = {"uneven": [[0, 1, 2, 3], [4]], "empty": [[0, 1, 2, 3, 4], []], "one": [[0, 1, 2, 3, 4]]}
+Case = tuple[ClipMetric, tuple[torch.Tensor, ...]]
+
+
+def cases() -> dict[str, Case]:
+    """Every metric with the inputs of all clips, the same in every process."""
+    generator = torch.Generator().manual_seed(7)
+    draw: Callable[..., torch.Tensor] = lambda *shape: torch.rand(*shape, generator=generator)  # noqa: E731
+    predicted, target = draw(CLIPS, FRAMES, 68, 2), draw(CLIPS, FRAMES, 68, 2)
+    valid = draw(CLIPS, FRAMES) > 0.1
+    silent = torch.ones(CLIPS, FRAMES, dtype=torch.bool)
+    first, second = draw(CLIPS, FRAMES, 8), draw(CLIPS, FRAMES, 8)
+    images, others = draw(CLIPS, 2, 3, 16, 16), draw(CLIPS, 2, 3, 16, 16)
+    turns, real_turns = draw(CLIPS, FRAMES, 3), draw(CLIPS, FRAMES, 3)
+    return {
+        "face": (LandmarkDistance(), (predicted, target, valid)),
+        "mouth": (LandmarkDistance(region="mouth", normalisation="interocular"), (predicted, target, valid)),
+        "correlation": (MouthOpeningCorrelation(), (predicted, target, valid)),
+        "best_lag": (MouthOpeningCorrelation(max_lag=3), (predicted, target, valid)),
+        "lag": (MouthOpeningLag(max_lag=3), (predicted, target, valid)),
+        "silence": (SilentLipMotion(), (predicted, silent, valid)),
+        "jitter": (JitterRatio(), (predicted, target, valid)),
+        "r2": (WithinClipR2(metric=torch.eye(8) * 2), (first, second, valid)),
+        "diversity": (PoseDiversity(), (turns, valid)),
+        "pose_ratio": (PoseRatio(), (turns, real_turns, valid)),
+        "psnr": (PeakSignalToNoiseRatio(), (images, others)),
+        "ssim": (StructuralSimilarity(), (images, others)),
+    }
+
+
+def computed(chosen: list[int]) -> dict[str, list[float]]:
+    """Feed the chosen clips one at a time and compute: value, clips, unscored of each metric."""
+    results = {}
+    for name, (metric, inputs) in cases().items():
+        for clip in chosen:
+            metric.update(*(values[clip : clip + 1] for values in inputs))
+        value = metric.compute()
+        again = metric.compute()
+        with metric.sync_context(should_sync=torch.distributed.is_initialized()):
+            counts = [int(metric.clips), int(metric.unscored)]
+        results[name] = [value.item(), again.item(), *counts]
+    return results
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    rank, world, rendezvous, output = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    torch.distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world)
+    report: dict[str, Any] = {split: computed(SPLITS[split][rank]) for split in ("uneven", "empty")}
+    report["modules"] = [name for name in sys.modules if name.startswith("expnet.")]
+    with open(output, "w", encoding="utf-8") as stream:
+        json.dump(report, stream)
+    torch.distributed.destroy_process_group()
