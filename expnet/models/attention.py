@@ -20,7 +20,7 @@ ATTENTION_BIASES = ("alibi", "alibi_causal", "alibi_periodic", "alibi_learned", 
 
 alibi: symmetric, ``-slope |i - j|``.
 alibi_causal: ``-slope (i - j)``, and the future is hidden.
-alibi_periodic: FaceFormer's, ``-slope floor((i - j) / period)``, the future hidden, sinusoids of ``i mod period`` added.
+alibi_periodic: FaceFormer's, ``-slope floor((i - j) / period)``, future hidden, sinusoids of ``i mod period`` added.
 alibi_learned: symmetric, with slopes that are trained.
 sinusoidal: absolute positions added to the input, scores unbiased.
 none: neither; the order of frames is then known only through the audio front end.
@@ -72,6 +72,8 @@ class PositionBias(nn.Module):
         heads: number of attention heads.
         period: of the periodic form, in frames (FaceFormer: 25 at 25 frames/s).
     """
+
+    slopes: Tensor
 
     def __init__(self, kind: str, heads: int, *, period: int = 25) -> None:
         super().__init__()

@@ -1,0 +1,194 @@
+"""From log-mel to one feature vector a video frame.
+
+`SequenceEncoder` reads a clip's mel once, at 80 columns/s, and takes its features at the centres of the video frames.
+`WindowEncoder` is the network of Wav2Lip and SadTalker, which reads 16 columns a frame, five times over: the baseline.
+
+Both take the mel of a window with `MEL_CONTEXT` columns of sound on either side, as
+`expnet.audio.alignment.mel_for_frames` gives it: column ``MEL_CONTEXT + 3.2 (i + 1/2)`` lies on the centre of frame i.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from expnet.audio.alignment import MEL_CONTEXT, MEL_PER_FRAME, mel_columns
+from expnet.audio.mel import MEL_BANDS
+from expnet.errors import ConfigError, InputError
+
+AUDIO_ENCODERS = ("sequence", "window")
+WINDOW_COLUMNS = 16
+TAPS = (-6.4, -3.2, 0.0, 3.2, 6.4)
+"""Where the features of a frame are taken, in mel columns from its centre: the frame, and two on either side."""
+
+
+def check_mel(mel: Tensor, frames: int) -> None:
+    """Raise InputError unless mel is (B, 80, 2 MEL_CONTEXT + ceil(3.2 frames)) or longer."""
+    needed = mel_columns(frames)
+    if mel.dim() != 3 or mel.shape[1] != MEL_BANDS or mel.shape[2] < needed:
+        raise InputError(
+            f"The mel of {frames} frames has shape (batch, {MEL_BANDS}, {needed} or more), not {tuple(mel.shape)}; "
+            "expnet.audio.alignment.mel_for_frames makes it."
+        )
+
+
+def sample_columns(x: Tensor, positions: Tensor) -> Tensor:
+    """Interpolate linearly along the last axis.
+
+    Args:
+        x: (B, C, N).
+        positions: (P,) in columns, within [0, N - 1].
+
+    Returns:
+        (B, C, P).
+    """
+    left = positions.floor().long().clamp(0, x.shape[-1] - 2)
+    share = (positions - left).to(x.dtype)
+    return x[..., left] * (1 - share) + x[..., left + 1] * share
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, N): a column's result depends on that column alone, at any length."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (B, C, N)."""
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+class SequenceEncoder(nn.Module):
+    """Two convolutions over the whole mel, then five taps a frame.
+
+    Reach: 2 + 4 columns of convolution and 6.4 of taps, so a window's features equal those of the whole clip: the 16
+    columns of context on either side are never exceeded.
+
+    Args:
+        width: D, of the features.
+        channels: of the convolutions.
+        dropout: after each convolution (whole channels) and of the features.
+    """
+
+    mel_mean: Tensor
+    mel_std: Tensor
+
+    def __init__(self, width: int, *, channels: int = 96, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("mel_mean", torch.zeros(MEL_BANDS, 1))
+        self.register_buffer("mel_std", torch.ones(MEL_BANDS, 1))
+        self.enter = nn.Conv1d(MEL_BANDS, channels, 5)
+        self.norm_enter = ChannelNorm(channels)
+        self.deepen = nn.Conv1d(channels, channels, 5, dilation=2)
+        self.norm_deepen = ChannelNorm(channels)
+        # Whole channels are dropped: neighbouring columns are too alike for single values to hide anything.
+        self.dropout = nn.Dropout1d(dropout)
+        self.project = nn.Linear(len(TAPS) * channels, width)
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Store the mel's mean and standard deviation, one number or one a band."""
+        self.mel_mean.copy_(mean.reshape(-1, 1).expand(MEL_BANDS, 1))
+        self.mel_std.copy_(std.reshape(-1, 1).expand(MEL_BANDS, 1).clamp_min(1e-3))
+
+    def forward(self, mel: Tensor, frames: int) -> Tensor:
+        """Encode mel (B, 80, N) to (B, T, D) for T = ``frames``."""
+        check_mel(mel, frames)
+        x = (mel - self.mel_mean) / self.mel_std
+        x = nn.functional.gelu(self.norm_enter(self.enter(x)))  # (B, C, N - 4), column k is mel column k + 2
+        x = self.dropout(x)
+        y = nn.functional.gelu(self.norm_deepen(self.deepen(x)))  # (B, C, N - 12), column k is mel column k + 6
+        x = self.dropout(x[..., 4:-4] + y)
+        centres = MEL_CONTEXT + MEL_PER_FRAME * (torch.arange(frames, device=mel.device, dtype=torch.float64) + 0.5)
+        taps = torch.tensor(TAPS, device=mel.device, dtype=torch.float64)
+        positions = (centres[:, None] + taps - 6).flatten()  # (T x taps)
+        x = sample_columns(x, positions)  # (B, C, T x taps)
+        x = x.transpose(1, 2).reshape(mel.shape[0], frames, -1)  # (B, T, taps x C)
+        return self.project(x)  # (B, T, D)
+
+
+def frame_windows(mel: Tensor, frames: int) -> Tensor:
+    """Cut SadTalker's 200 ms windows: 16 columns from ``trunc(80 (i - 2) / 25)`` (its generate_batch.py).
+
+    At the ends of a clip these read the silence around it, where SadTalker repeats the edge column.
+
+    Args:
+        mel: (B, 80, N) with context.
+        frames: T.
+
+    Returns:
+        (B, T, 80, 16).
+    """
+    check_mel(mel, frames)
+    starts = torch.tensor([MEL_CONTEXT + int(80 * (frame - 2) / 25) for frame in range(frames)], device=mel.device)
+    columns = starts[:, None] + torch.arange(WINDOW_COLUMNS, device=mel.device)  # (T, 16)
+    return mel[:, :, columns].transpose(1, 2)  # (B, T, 80, 16)
+
+
+class WindowConvolution(nn.Module):
+    """Convolution, batch norm, an optional residual, ReLU: the block of Wav2Lip, with its parameter names."""
+
+    def __init__(
+        self, channels_in: int, channels: int, kernel: int, stride: int | tuple[int, int], padding: int
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(channels_in, channels, kernel, stride, padding), nn.BatchNorm2d(channels)
+        )
+        self.residual = channels_in == channels and stride == 1 and padding == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C', H', W')."""
+        y = self.conv_block(x)
+        return nn.functional.relu(y + x if self.residual else y)
+
+
+class WindowEncoder(nn.Module):
+    """The audio encoder of Wav2Lip and SadTalker: 13 convolutions on a (80, 16) window of raw log-mel, one a frame.
+
+    Args:
+        channels: of the first layers; 32 is the published network, whose feature has 16 times as many (512).
+    """
+
+    def __init__(self, *, channels: int = 32) -> None:
+        super().__init__()
+        c = channels
+        self.audio_encoder = nn.Sequential(
+            WindowConvolution(1, c, 3, 1, 1),
+            WindowConvolution(c, c, 3, 1, 1),
+            WindowConvolution(c, c, 3, 1, 1),
+            WindowConvolution(c, 2 * c, 3, (3, 1), 1),
+            WindowConvolution(2 * c, 2 * c, 3, 1, 1),
+            WindowConvolution(2 * c, 2 * c, 3, 1, 1),
+            WindowConvolution(2 * c, 4 * c, 3, 3, 1),
+            WindowConvolution(4 * c, 4 * c, 3, 1, 1),
+            WindowConvolution(4 * c, 4 * c, 3, 1, 1),
+            WindowConvolution(4 * c, 8 * c, 3, (3, 2), 1),
+            WindowConvolution(8 * c, 8 * c, 3, 1, 1),
+            WindowConvolution(8 * c, 16 * c, 3, 1, 0),
+            WindowConvolution(16 * c, 16 * c, 1, 1, 0),
+        )
+        self.width = 16 * c
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Do nothing: the published network reads the mel as it is, in [-4, 4]."""
+
+    def forward(self, mel: Tensor, frames: int) -> Tensor:
+        """Encode mel (B, 80, N) to (B, T, 16 channels) for T = ``frames``."""
+        windows = frame_windows(mel, frames).flatten(0, 1)[:, None]  # (B x T, 1, 80, 16)
+        return self.audio_encoder(windows).flatten(1).view(mel.shape[0], frames, -1)
+
+
+def build_audio_encoder(
+    kind: str, width: int, *, channels: int, dropout: float = 0.0
+) -> tuple[SequenceEncoder | WindowEncoder, int]:
+    """Return the encoder for one of `AUDIO_ENCODERS`, and the size of its features.
+
+    Args:
+        kind: ``sequence`` or ``window``.
+        width: of the features of a sequence encoder; a window encoder has its own.
+        channels: of the convolutions.
+        dropout: of a sequence encoder.
+    """
+    if kind == "sequence":
+        return SequenceEncoder(width, channels=channels, dropout=dropout), width
+    if kind == "window":
+        window = WindowEncoder(channels=channels)
+        return window, window.width
+    raise ConfigError(f"audio_encoder is one of {', '.join(AUDIO_ENCODERS)}, not {kind!r}.")

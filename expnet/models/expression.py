@@ -1,0 +1,241 @@
+"""Speech to expression: a CNN over the mel, a module over time, and 64 coefficients a frame as first frame + change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from expnet.audio.alignment import mel_columns
+from expnet.errors import InputError
+from expnet.models.audio_encoder import build_audio_encoder
+from expnet.models.temporal import build_temporal
+
+LONGEST = 2000
+"""Frames that are regressed in one pass; attention's cost is quadratic, so longer speech goes in overlapping pieces."""
+OVERLAP = 200
+"""Frames that a piece sees before and after its own: at a distance of 200 only the two flattest heads of four look."""
+
+
+class ExpressionRegressor(nn.Module):
+    """Regress expression coefficients from speech and the first frame's expression.
+
+    ``expression[t] = first_expression + std * head(temporal(audio, first_expression))[t]``
+
+    The last layer starts at zero, so an untrained network holds the first frame's expression. With
+    ``temporal_module="none"`` this is SadTalker's mapping: one linear layer over audio, first expression and blink.
+
+    Args:
+        expression_size: E, number of coefficients.
+        width: D, of the features.
+        layers: depth of the temporal module.
+        heads: attention heads.
+        feedforward: hidden layer of a Transformer block, as a multiple of D.
+        dropout: everywhere.
+        stochastic_depth: probability of dropping the deepest residual branch.
+        audio_encoder: ``sequence`` or ``window``, see `expnet.models.audio_encoder`.
+        audio_channels: of its convolutions.
+        temporal_module: see `expnet.models.temporal.TEMPORAL_MODULES`.
+        attention_bias: see `expnet.models.attention.ATTENTION_BIASES`.
+        period: of ``alibi_periodic``, frames.
+        first_frame_conditioning: show the first frame's expression to the network.
+        residual: add the first frame's expression to the output; else the training mean.
+        blink: take a closure of the eyes a frame (0 open, 1 closed).
+        emotions: number of emotion labels, 0 for none; label 0 means unknown.
+        output_rank: width of a linear bottleneck before the coefficients, 0 for none.
+    """
+
+    task = "expression"
+    expression_mean: Tensor
+    expression_std: Tensor
+    importance: Tensor
+
+    def __init__(
+        self,
+        *,
+        expression_size: int = 64,
+        width: int = 96,
+        layers: int = 2,
+        heads: int = 4,
+        feedforward: int = 2,
+        dropout: float = 0.2,
+        stochastic_depth: float = 0.1,
+        audio_encoder: str = "sequence",
+        audio_channels: int = 96,
+        temporal_module: str = "transformer",
+        attention_bias: str = "alibi",
+        period: int = 25,
+        first_frame_conditioning: bool = True,
+        residual: bool = True,
+        blink: bool = False,
+        emotions: int = 0,
+        output_rank: int = 0,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.first_frame_conditioning = first_frame_conditioning
+        self.residual = residual
+        self.longest, self.overlap = LONGEST, OVERLAP
+        self.register_buffer("expression_mean", torch.zeros(expression_size))
+        self.register_buffer("expression_std", torch.ones(expression_size))
+        self.register_buffer("importance", torch.ones(expression_size))
+
+        self.audio_encoder, features = build_audio_encoder(
+            audio_encoder, width, channels=audio_channels, dropout=dropout
+        )
+        self.temporal = build_temporal(
+            temporal_module,
+            features,
+            layers,
+            width,
+            heads=heads,
+            feedforward=feedforward,
+            dropout=dropout,
+            stochastic_depth=stochastic_depth,
+            attention_bias=attention_bias,
+            period=period,
+        )
+        self.embed_emotion = nn.Embedding(emotions, width if self.temporal else features) if emotions else None
+        if self.temporal is None:
+            self.embed_first = None
+            self.embed_blink = None
+            features += expression_size * first_frame_conditioning + blink
+        else:
+            self.embed_first = nn.Linear(expression_size, width) if first_frame_conditioning else None
+            self.embed_blink = nn.Linear(1, features, bias=False) if blink else None
+            self.enter = nn.Linear(width, features)
+        self.blink = blink
+        self.dropout = nn.Dropout(dropout)
+        self.bottleneck = nn.Linear(features, output_rank, bias=False) if output_rank else nn.Identity()
+        self.head = nn.Linear(output_rank or features, expression_size)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def set_statistics(
+        self,
+        *,
+        expression_mean: Tensor,
+        expression_std: Tensor,
+        mel_mean: Tensor,
+        mel_std: Tensor,
+        expression_metric: Tensor | None = None,
+    ) -> None:
+        """Store the training split's statistics in the model's buffers.
+
+        Args:
+            expression_mean: (E,).
+            expression_std: (E,); a component that never varied keeps scale 1e-3.
+            mel_mean: one number, or (80,).
+            mel_std: the same.
+            expression_metric: (E, E), what a step in the coefficients moves on the face. The first expression is then
+                shown to the network in proportion to what each component moves; the small ones are tracker noise.
+        """
+        self.expression_mean.copy_(expression_mean)
+        self.expression_std.copy_(expression_std.clamp_min(1e-3))
+        self.audio_encoder.set_statistics(torch.as_tensor(mel_mean), torch.as_tensor(mel_std))
+        if expression_metric is not None:
+            moved = expression_metric.diagonal().clamp_min(0).sqrt() * self.expression_std
+            self.importance.copy_(moved / moved.max().clamp_min(1e-12))
+
+    def forward(
+        self,
+        mel: Tensor,
+        frames: int,
+        first_expression: Tensor,
+        blink: Tensor | None = None,
+        emotion: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> Tensor:
+        """Regress the expression of every frame.
+
+        Args:
+            mel: (B, 80, 2 x 16 + ceil(3.2 T)), see `expnet.audio.alignment.mel_for_frames`.
+            frames: T.
+            first_expression: (B, E) coefficients of the first frame.
+            blink: (B, T) closure of the eyes in [0, 1]; taken as 0 when absent.
+            emotion: (B,) labels; taken as 0 (unknown) when absent.
+            valid: (B, T), false where a frame is padding. Such frames are not looked at.
+
+        Returns:
+            (B, T, E) coefficients.
+        """
+        if first_expression.shape != (mel.shape[0], len(self.expression_mean)):
+            raise InputError(
+                f"first_expression has shape (batch, {len(self.expression_mean)}) for a batch of {mel.shape[0]}, "
+                f"not {tuple(first_expression.shape)}."
+            )
+        if frames > self.longest and not self.training:
+            change = self._change_in_pieces(mel, frames, first_expression, blink, emotion, valid)
+        else:
+            change = self._change(mel, frames, first_expression, blink, emotion, valid)
+        base = first_expression if self.residual else self.expression_mean.expand_as(first_expression)
+        return base[:, None] + self.expression_std * change  # (B, T, E)
+
+    def _change(
+        self,
+        mel: Tensor,
+        frames: int,
+        first_expression: Tensor,
+        blink: Tensor | None,
+        emotion: Tensor | None,
+        valid: Tensor | None,
+    ) -> Tensor:
+        x = self.audio_encoder(mel, frames)  # (B, T, D)
+        first = (first_expression - self.expression_mean) / self.expression_std * self.importance  # (B, E)
+        if blink is None:
+            blink = x.new_zeros(x.shape[:2])
+        if self.embed_emotion is not None and emotion is None:
+            emotion = torch.zeros(x.shape[0], dtype=torch.long, device=x.device)
+        if self.temporal is None:
+            x = self._per_frame(x, first, blink, emotion)
+        else:
+            condition = x.new_zeros(x.shape[0], self.enter.in_features)  # (B, C)
+            if self.embed_first is not None:
+                condition = condition + self.embed_first(first)
+            if self.embed_emotion is not None:
+                condition = condition + self.embed_emotion(emotion)
+            x = x + self.enter(condition)[:, None]
+            if self.embed_blink is not None:
+                x = x + self.embed_blink(blink[..., None].to(x.dtype))
+            x = self.temporal(self.dropout(x), condition, valid)
+        return self.head(self.bottleneck(self.dropout(x)))  # (B, T, E)
+
+    def _per_frame(self, x: Tensor, first: Tensor, blink: Tensor, emotion: Tensor | None) -> Tensor:
+        """Put a frame's inputs side by side, as SadTalker does."""
+        if self.embed_emotion is not None:
+            x = x + self.embed_emotion(emotion)[:, None]
+        parts = [x]
+        if self.first_frame_conditioning:
+            parts.append(first[:, None].expand(-1, x.shape[1], -1))
+        if self.blink:
+            parts.append(blink[..., None].to(x.dtype))
+        return torch.cat(parts, dim=-1)  # (B, T, D + E + 1)
+
+    def _change_in_pieces(
+        self,
+        mel: Tensor,
+        frames: int,
+        first_expression: Tensor,
+        blink: Tensor | None,
+        emotion: Tensor | None,
+        valid: Tensor | None,
+    ) -> Tensor:
+        """Work through long speech in linear time and memory; pieces see `overlap` frames of each other."""
+        step = (self.longest - 2 * self.overlap) // 5 * 5
+        pieces = []
+        for begin in range(0, frames, step):
+            end = min(begin + step, frames)
+            # Five frames are sixteen mel columns, so pieces that start at multiples of five lie on whole columns.
+            left, right = max(0, begin - self.overlap // 5 * 5), min(frames, end + self.overlap)
+            column = left // 5 * 16
+            piece = self._change(
+                mel[..., column : column + mel_columns(right - left)],
+                right - left,
+                first_expression,
+                None if blink is None else blink[:, left:right],
+                emotion,
+                None if valid is None else valid[:, left:right],
+            )
+            pieces.append(piece[:, begin - left : end - left])
+        return torch.cat(pieces, dim=1)
