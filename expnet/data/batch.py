@@ -1,0 +1,82 @@
+"""What the networks get: a batch of windows, or of one whole clip, with names instead of positions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class FaceBatch:
+    """Windows of B clips, T frames each. Coefficients are raw; models normalise them.
+
+    Args:
+        mel: (B, 80, 2 * 16 + ceil(3.2 T)) log-mel; frame i is centred at column 16 + 3.2 (i + 1/2).
+        expression: (B, T, 64).
+        identity: (B, K).
+        rotation: (B, T, 3) absolute, radians.
+        translation: (B, T, 3) absolute, face units.
+        first_expression: (B, 64) expression of the window's first frame.
+        first_pose: (B, 6) absolute pose of the window's first frame.
+        blink: (B, T) lids, 0 open to 1 closed.
+        valid: (B, T) False for padding and for interpolated frames.
+        emotion: (B,) index of the emotion, 0 for unknown and neutral.
+        style: (B,) index of the training speaker, 0 for unknown.
+        frames: (B,) frames that are not padding.
+        clip_ids: Name of each window's clip.
+        first_frame: (B,) where in its clip each window starts.
+    """
+
+    mel: Tensor
+    expression: Tensor
+    identity: Tensor
+    rotation: Tensor
+    translation: Tensor
+    first_expression: Tensor
+    first_pose: Tensor
+    blink: Tensor
+    valid: Tensor
+    emotion: Tensor
+    style: Tensor
+    frames: Tensor
+    clip_ids: tuple[str, ...]
+    first_frame: Tensor
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    @property
+    def pose(self) -> Tensor:
+        """Absolute pose (B, T, 6)."""
+        return torch.cat([self.rotation, self.translation], dim=-1)  # (B, T, 6)
+
+    @property
+    def relative_pose(self) -> Tensor:
+        """Pose minus that of the window's first frame (B, T, 6): what the pose network learns."""
+        return self.pose - self.first_pose[:, None]  # (B, T, 6)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "FaceBatch":
+        """Copy on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "FaceBatch":
+        """Copy in page-locked memory; the DataLoader calls this where asked to pin."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, function: Any) -> "FaceBatch":
+        changes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "clip_ids"}
+        return replace(self, **{name: function(tensor) for name, tensor in changes.items()})
+
+
+def collate(items: Sequence[FaceBatch]) -> FaceBatch:
+    """Join batches of windows that are equally long."""
+    if len(items) == 1:
+        return items[0]
+    joined: dict[str, Any] = {
+        field.name: torch.cat([getattr(item, field.name) for item in items])
+        for field in fields(FaceBatch)
+        if field.name != "clip_ids"
+    }
+    return FaceBatch(**joined, clip_ids=tuple(name for item in items for name in item.clip_ids))
