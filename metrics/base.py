@@ -92,7 +92,8 @@ class ClipMetric(Metric):
             moved = fn(tensor)
             return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
 
-        return super()._apply(keep_dtype, exclude_state)
+        super()._apply(keep_dtype, exclude_state)
+        return self
 
 
 def unweighted(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -95,7 +95,7 @@ class MouthOpeningLag(ClipMetric):
         flat = (curve.nan_to_num() == 0).all(-1)
         return unweighted(lag.masked_fill(flat, torch.nan))
 
-    def update(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> None:  # type: ignore[override]
+    def update(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> None:
         """Add the curves of a batch of clips."""
         with torch.no_grad():
             curve = self.correlations(predicted, target, valid).reshape(-1, 2 * self.max_lag + 1)

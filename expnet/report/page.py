@@ -1,0 +1,265 @@
+"""One self-contained page: the table, what each number means, curves, pictures and videos."""
+
+import base64
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from expnet.report.charts import Series, interval_chart, line_chart, training_series
+from expnet.report.results import GROUND_TRUTH, MetricInfo, Results, SystemResult
+from expnet.report.tables import NONE, best_systems, column_decimals, direction, interval, number
+
+_MOST_POINTS = 600
+_MOST_TRAINING_CHARTS = 6
+
+
+@dataclass(frozen=True)
+class CurveExample:
+    """Mouth opening of one clip, real and predicted.
+
+    Attributes:
+        title: why this clip is shown (best, median, worst).
+        clip_id: of the clip.
+        note: its scores in words.
+        series: the real curve first.
+        silent: one flag a frame.
+        fps: frames a second.
+    """
+
+    title: str
+    clip_id: str
+    note: str
+    series: tuple[Series, ...]
+    silent: tuple[bool, ...] = ()
+    fps: float = 25.0
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames of one clip, one row a system.
+
+    Attributes:
+        title: of the strip.
+        times: seconds of the columns.
+        rows: label and pictures, uint8 RGB (H, W, 3), one a column.
+        video: path of a video relative to the page, empty when there is none.
+    """
+
+    title: str
+    times: tuple[float, ...]
+    rows: tuple[tuple[str, tuple[NDArray[np.uint8], ...]], ...]
+    video: str = ""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a page shows beside the numbers.
+
+    Attributes:
+        curves: mouth-opening examples.
+        strips: picture strips.
+        training: a run's ``metrics.csv`` by title.
+    """
+
+    curves: tuple[CurveExample, ...] = ()
+    strips: tuple[Strip, ...] = ()
+    training: Mapping[str, Path] = field(default_factory=dict)
+
+
+def render_page(results: Results, extras: Extras | None = None) -> str:
+    """Return the page as HTML text; it links nothing but the videos."""
+    extras = extras or Extras()
+    folder = resources.files("expnet.report")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((folder / "template.html").read_text(encoding="utf-8"))
+    rows = [row for row in results.clips if results.systems and row.system == results.systems[0].name]
+    failed = [row for row in results.clips if row.status != "ok"]
+    return template.render(
+        style=(folder / "style.css").read_text(encoding="utf-8"),
+        results=results,
+        groups=_groups(results),
+        table=[_table_row(results, system) for system in results.systems],
+        clips=len({row.clip_id for row in rows}),
+        people=len({row.speaker for row in rows}),
+        seconds=sum(row.frames for row in rows) / 25.0,
+        failed=failed,
+        failed_clips=len({row.clip_id for row in failed}),
+        charts=[(info, direction(info), interval_chart(results, info)) for info in results.metrics],
+        headline=_headline(results),
+        curves=[(example, _curve_chart(example)) for example in extras.curves],
+        strips=[_strip(strip) for strip in extras.strips],
+        training=_training(extras.training),
+        per_clip=_per_clip(results),
+        direction=direction,
+        protocol=_flat(results.protocol),
+        details=_flat(results.details),
+    )
+
+
+def picture(image: NDArray[np.uint8], *, quality: int = 88) -> str:
+    """Return an RGB picture (H, W, 3) as a data address."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, format="JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def read_training_log(path: str | Path) -> dict[str, list[tuple[float, float]]]:
+    """Read a run's ``metrics.csv``: (step, value) pairs by column, at most 600 a column.
+
+    A file that is missing or broken gives nothing: the page must not fail for want of a decoration.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            lines = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    columns: dict[str, list[tuple[float, float]]] = {}
+    for index, line in enumerate(lines):
+        step = _float(line.get("step")) if "step" in line else float(index)
+        for name, text in line.items():
+            value = _float(text) if isinstance(name, str) else math.nan
+            if math.isfinite(value) and math.isfinite(step):
+                columns.setdefault(name, []).append((step, value))
+    return {name: pairs[:: max(len(pairs) // _MOST_POINTS, 1)] for name, pairs in columns.items()}
+
+
+def _float(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _groups(results: Results) -> list[tuple[str, int]]:
+    """Group headings of the table and how many columns each spans, in order."""
+    spans: list[tuple[str, int]] = []
+    for info in results.metrics:
+        if spans and spans[-1][0] == info.group:
+            spans[-1] = (info.group, spans[-1][1] + 1)
+        else:
+            spans.append((info.group, 1))
+    return spans
+
+
+def _table_row(results: Results, system: SystemResult) -> dict[str, Any]:
+    """Cells of one system, written out."""
+    cells = []
+    for info in results.metrics:
+        summary = system.metrics.get(info.key)
+        if summary is None or not math.isfinite(summary.mean):
+            cells.append({"value": NONE, "interval": "", "gap": "", "best": False, "hint": "not defined for this row"})
+            continue
+        digits = column_decimals(results, info.key)
+        gap = number(summary.distance_to_ground_truth, digits, signed=True)
+        hint = f"n {summary.n} clips" + (f", {summary.unscored} not scored" if summary.unscored else "")
+        if summary.difference_to_first is not None:
+            hint += f"; paired difference to the first model {number(summary.difference_to_first, digits, signed=True)}"
+            if summary.difference_ci95 is not None:
+                ends = (number(end, digits, signed=True) for end in summary.difference_ci95)
+                hint += f" [{', '.join(ends)}]"
+        cells.append(
+            {
+                "value": number(summary.mean, digits),
+                "interval": interval(summary, digits),
+                "gap": "" if system.name == GROUND_TRUTH or gap == NONE else gap,
+                "best": system.name in best_systems(results, info),
+                "hint": hint,
+            }
+        )
+    return {"system": system, "cells": cells}
+
+
+def _headline(results: Results) -> list[dict[str, str]]:
+    """The first model's leading numbers, with the best baseline and the real clips beside them."""
+    model = next((system for system in results.systems if system.kind == "model"), None)
+    if model is None:
+        return []
+    wanted = ("mouth_opening_correlation", "within_clip_r2", "landmark_distance_mouth", "jitter_ratio")
+    tiles = []
+    for info in (info for info in results.metrics if info.key in wanted and info.key in model.metrics):
+        digits, summary = column_decimals(results, info.key), model.metrics[info.key]
+        others = [s for s in results.systems if s.kind == "baseline" and info.key in s.metrics]
+        beside = [f"{s.title} {number(s.metrics[info.key].mean, digits)}" for s in others]
+        truth = results.system(GROUND_TRUTH)
+        if truth is not None and info.key in truth.metrics:
+            beside.append(f"real {number(truth.metrics[info.key].mean, digits)}")
+        tiles.append(
+            {
+                "title": info.title,
+                "arrow": direction(info),
+                "unit": "" if info.unit in ("r", "share", "ratio") else info.unit,
+                "value": number(summary.mean, digits),
+                "interval": interval(summary, digits),
+                "beside": " · ".join(beside),
+            }
+        )
+    return tiles
+
+
+def _curve_chart(example: CurveExample) -> str:
+    return line_chart(
+        example.series,
+        label=f"mouth opening of {example.clip_id}",
+        seconds_per_step=1.0 / example.fps,
+        shaded=example.silent,
+    )
+
+
+def _strip(strip: Strip) -> dict[str, Any]:
+    rows = [(label, [picture(image) for image in images]) for label, images in strip.rows]
+    return {"title": strip.title, "times": strip.times, "rows": rows, "video": strip.video}
+
+
+def _training(runs: Mapping[str, Path]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Charts of each run: losses first, then what else was logged on both sides."""
+    found = []
+    for title, path in runs.items():
+        charts = training_series(read_training_log(path))
+        order = sorted(charts, key=lambda name: (name != "loss", "loss" not in name, len(charts[name]) < 2))
+        drawn = []
+        for name in order[:_MOST_TRAINING_CHARTS]:
+            lines = charts[name]
+            positive = all(value > 0 for line in lines for value in line.values)
+            spread = max(max(line.values) for line in lines) > 8 * min(min(line.values) for line in lines)
+            chart = line_chart(lines, label=f"{title}: {name}", width=430, height=180, log_scale=positive and spread)
+            if chart:
+                drawn.append((name, chart))
+        if drawn:
+            found.append((title, drawn))
+    return found
+
+
+def _per_clip(results: Results) -> list[dict[str, Any]]:
+    """The first model's clips, worst mouth-opening correlation first."""
+    model = next((system for system in results.systems if system.kind == "model"), None)
+    if model is None:
+        return []
+    keys = ("mouth_opening_correlation", "within_clip_r2", "landmark_distance_mouth", "jitter_ratio", "psnr")
+    infos: Sequence[MetricInfo] = [info for info in results.metrics if info.key in keys]
+    rows = []
+    for row in (row for row in results.clips if row.system == model.name):
+        values = [number(row.values.get(info.key), column_decimals(results, info.key)) for info in infos]
+        key = row.values.get("mouth_opening_correlation", math.nan)
+        rows.append({"row": row, "values": values, "order": key if math.isfinite(key) else 2.0, "infos": infos})
+    return sorted(rows, key=lambda item: item["order"])
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted keys and values, for a plain list."""
+    lines: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{prefix}{key}.")
+        else:
+            lines.append((f"{prefix}{key}", "" if value is None else str(value)))
+    return lines
