@@ -1,0 +1,377 @@
+"""What can be configured in training, with defaults, and why: the schema under ``python train.py FILE key=value``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from omegaconf import OmegaConf
+
+from expnet.errors import ConfigError
+from expnet.grammar import merge, read_layer
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError with the message unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass
+class DataConfig:
+    """Where the clips are and how they are cut."""
+
+    store: Any = ""
+    """Track store, or list of them: folders that `expnet preprocess` or `expnet synthesize` wrote."""
+    window: int = 64
+    """Frames of a training window, 25 a second. The head-pose network takes 32 n + 1."""
+    batch_size: int = 16
+    """Windows in a training batch, on each device."""
+    workers: int = 0
+    """Processes that load data; 0 loads in the training process, which is fastest for small stores."""
+    validation_fraction: float = 0.1
+    """Share of the speakers to validate on, where the store does not say."""
+    test_fraction: float = 0.1
+    """Share of the speakers kept for evaluate.py, where the store does not say."""
+    split_seed: int = 0
+    """Seed of the split by speaker."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        stores = [self.store] if isinstance(self.store, str) else self.store
+        good = isinstance(stores, list) and all(isinstance(store, str) for store in stores)
+        require(good, f"data.store is a folder or a list of folders, not {self.store!r}.")
+        require(self.window >= 2, f"data.window must be 2 frames or more, not {self.window}.")
+        require(self.batch_size >= 1, f"data.batch_size must be 1 or more, not {self.batch_size}.")
+        require(self.workers >= 0, f"data.workers must be 0 or more, not {self.workers}.")
+        for name in ("validation_fraction", "test_fraction"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"data.{name} must be at least 0 and below 1, not {value}.")
+
+
+@dataclass
+class ExpressionModelConfig:
+    """The expression network, `expnet.models.expression.ExpressionRegressor`."""
+
+    width: int = 96
+    """Size of the features."""
+    layers: int = 2
+    """Depth of the temporal module."""
+    heads: int = 4
+    """Attention heads."""
+    feedforward: int = 2
+    """Hidden layer of a Transformer block, as a multiple of the width."""
+    dropout: float = 0.3
+    """Dropout everywhere; minutes of speech overfit fast."""
+    stochastic_depth: float = 0.1
+    """Probability of dropping the deepest residual branch."""
+    audio_encoder: Literal["sequence", "window"] = "sequence"
+    """sequence: convolutions over the whole mel. window: SadTalker's network on an 80 x 16 window a frame."""
+    audio_channels: int = 96
+    """Channels of the audio encoder's (first) convolutions; SadTalker's window network has 32."""
+    temporal_module: Literal["transformer", "conv", "gru", "none"] = "transformer"
+    """What looks along time; none is SadTalker's linear layer a frame."""
+    attention_bias: Literal["alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none"] = "alibi"
+    """How attention knows time: ALiBi (symmetric, causal, FaceFormer's periodic, learned slopes), positions, or not."""
+    period: int = 25
+    """Frames of a period of alibi_periodic."""
+    first_frame_conditioning: bool = True
+    """Show the first frame's expression to the network."""
+    residual: bool = True
+    """Output the first frame's expression plus a change; false outputs the training mean plus a change."""
+    blink: bool = False
+    """Take the closure of the eyes as an input."""
+    emotion: bool = False
+    """Take the clip's emotion label as an input."""
+    output_rank: int = 0
+    """Width of a linear bottleneck before the 64 coefficients; 0 for none."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("width", "layers", "heads", "feedforward", "audio_channels", "period"):
+            require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
+        for name in ("dropout", "stochastic_depth"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"model.{name} must be at least 0 and below 1, not {value}.")
+        if self.temporal_module == "transformer":
+            require(
+                self.width % self.heads == 0,
+                f"model.width ({self.width}) must be a multiple of model.heads ({self.heads}).",
+            )
+
+
+@dataclass
+class PoseModelConfig:
+    """The head-pose network, `expnet.models.pose_cvae.PoseCVAE`."""
+
+    latent: int = 32
+    """Size of the latent of a window of 32 frames."""
+    width: int = 96
+    """Size of the features."""
+    layers: int = 3
+    """Depth of encoder and decoder."""
+    audio_features: int = 32
+    """Size of the audio features of a frame."""
+    audio_channels: int = 48
+    """Channels of the audio encoder's convolutions."""
+    previous: int = 8
+    """Frames before a window that it continues."""
+    style_size: int = 16
+    """Size of a speaking style's embedding; each training speaker is a style."""
+    style_dropout: float = 0.3
+    """Share of windows shown without their style, so that style 0 is the average speaker."""
+    dropout: float = 0.1
+    """Dropout of features."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("latent", "width", "layers", "audio_features", "audio_channels", "previous", "style_size"):
+            require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
+        for name in ("style_dropout", "dropout"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"model.{name} must be at least 0 and below 1, not {value}.")
+
+
+@dataclass
+class ExpressionLossConfig:
+    """What the expression network is trained on; every term is 1 for a face that never moves."""
+
+    coefficient_weight: float = 1.0
+    """Coefficient error, weighed by what each coefficient moves on the face."""
+    velocity_weight: float = 1.0
+    """Error of the change from frame to frame, weighed alike."""
+    landmark_weight: float = 1.0
+    """Error of the 68 landmarks of the face model, the mouth weighted up."""
+    eye_weight: float = 0.0
+    """Error of the opening of the eyes."""
+    mouth: float = 2.0
+    """Weight of an outer lip landmark against one elsewhere."""
+    inner_mouth: float = 10.0
+    """Weight of an inner lip landmark against one elsewhere."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _not_negative("loss", self)
+        weights = (self.coefficient_weight, self.velocity_weight, self.landmark_weight, self.eye_weight)
+        require(any(weights), "Every weight in loss is 0: there is nothing to train on.")
+
+
+@dataclass
+class PoseLossConfig:
+    """What the head-pose network is trained on."""
+
+    velocity_weight: float = 1.0
+    """Error of the change from frame to frame, against 1 for the poses themselves."""
+    kl_weight: float = 1e-3
+    """Weight of a nat of divergence of a window's latent from the prior."""
+    kl_anneal_steps: int = 500
+    """Steps over which that weight rises from 0, so that the latent is in use before it costs."""
+    free_nats: float = 0.02
+    """Divergence a latent dimension may carry at no cost."""
+    adversarial_weight: float = 0.0
+    """Weight of a discriminator that judges patches of head motion; SadTalker's is 0.7."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _not_negative("loss", self)
+
+
+@dataclass
+class AugmentConfig:
+    """How the mel spectrogram is disturbed in training."""
+
+    time_masks: int = 2
+    """Stretches of silence put into a window."""
+    time_mask_columns: int = 12
+    """Longest such stretch, in columns of 12.5 ms."""
+    band_masks: int = 2
+    """Runs of mel bands put to silence."""
+    band_mask_bands: int = 16
+    """Longest such run, of 80 bands."""
+    gain: float = 0.5
+    """Standard deviation of a change of loudness, in units of the mel (1 unit is 12.5 dB)."""
+    tilt: float = 0.5
+    """Standard deviation of a change of timbre: loudness that rises or falls over the bands, at their ends."""
+    noise: float = 0.2
+    """Standard deviation of noise in every cell, in units of the mel."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _not_negative("augment", self)
+
+
+@dataclass
+class OptimConfig:
+    """AdamW with a linear warm-up and a cosine to the end."""
+
+    lr: float = 1e-3
+    """Highest learning rate."""
+    weight_decay: float = 0.05
+    """Of matrices; biases, norms and embeddings are not decayed."""
+    warmup_steps: int = 50
+    """Steps of the warm-up."""
+    final_lr: float = 0.02
+    """Learning rate at the end, as a share of the highest."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient; 0 for no limit."""
+    ema: float = 0.99
+    """Decay of the averaged weights that are validated and exported; 0 for none."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(self.lr > 0, f"optim.lr must be above 0, not {self.lr}.")
+        require(0 <= self.ema < 1, f"optim.ema must be at least 0 and below 1, not {self.ema}.")
+        _not_negative("optim", self)
+
+
+@dataclass
+class TrainerConfig:
+    """How long and on what to train."""
+
+    max_steps: int = 1000
+    """Steps of the optimiser."""
+    validate_every: int = 100
+    """Steps between validations; each is followed by a checkpoint."""
+    limit_validation: int = 0
+    """Clips to validate on; 0 for all."""
+    log_every: int = 10
+    """Steps between rows of training losses in metrics.csv."""
+    accelerator: str = "auto"
+    """auto, cpu, gpu, ..."""
+    devices: int = 1
+    """Devices (or CPU processes) on each machine; -1 for all."""
+    num_nodes: int = 1
+    """Machines."""
+    strategy: str = "auto"
+    """auto, ddp, ddp_fork, ...; see Lightning."""
+    precision: str = "32-true"
+    """32-true, bf16-mixed, ...; see Lightning."""
+    threads: int = 0
+    """Threads of a CPU process; 0 leaves it to torch."""
+    deterministic: bool = True
+    """Use only operations that give the same bits each time."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("max_steps", "validate_every", "log_every", "num_nodes"):
+            require(getattr(self, name) >= 1, f"trainer.{name} must be 1 or more, not {getattr(self, name)}.")
+        require(
+            self.devices >= 1 or self.devices == -1, f"trainer.devices must be 1 or more, or -1, not {self.devices}."
+        )
+        for name in ("limit_validation", "threads"):
+            require(getattr(self, name) >= 0, f"trainer.{name} must be 0 or more, not {getattr(self, name)}.")
+
+
+@dataclass
+class LoggerConfig:
+    """Where curves go beside metrics.csv, which is always written."""
+
+    wandb: bool = False
+    """Log to Weights & Biases; without a key the run is kept offline in the run folder, to be synced later."""
+    tensorboard: bool = False
+    """Write TensorBoard events into the run folder."""
+    project: str = "expnet"
+    """Project on Weights & Biases."""
+    name: str | None = None
+    """Name of the run; that of the run folder when null."""
+
+
+@dataclass
+class BaseConfig:
+    """What both tasks share."""
+
+    seed: int = 0
+    """Seed of weights, windows, dropout and augmentation."""
+    output: str | None = None
+    """Run folder; runs/TASK-NUMBER when null."""
+    ckpt: str | None = None
+    """Checkpoint to go on from: a path, or 'last' for the run folder's own."""
+    face_model: str = "mediapipe468"
+    """Face model that the coefficients belong to: the built-in one, or the path of a BFM .mat or FLAME file."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """the clips"""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """disturbing the sound"""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """the optimiser"""
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """the run"""
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    """the curves"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(0 <= self.seed < 2**32, f"seed must be at least 0 and below 2^32, not {self.seed}.")
+
+
+@dataclass
+class ExpressionConfig(BaseConfig):
+    """Training of the expression network."""
+
+    task: Literal["expression"] = "expression"
+    """Which network to train: expression or pose."""
+    model: ExpressionModelConfig = field(default_factory=ExpressionModelConfig)
+    """the network"""
+    loss: ExpressionLossConfig = field(default_factory=ExpressionLossConfig)
+    """the loss"""
+
+
+@dataclass
+class PoseConfig(BaseConfig):
+    """Training of the head-pose network."""
+
+    task: Literal["pose"] = "pose"
+    """Which network to train: expression or pose."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(window=129))
+    """the clips"""
+    model: PoseModelConfig = field(default_factory=PoseModelConfig)
+    """the network"""
+    loss: PoseLossConfig = field(default_factory=PoseLossConfig)
+    """the loss"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        require(
+            self.data.window > 32,
+            f"data.window must be 33 frames or more for the head-pose network, best 32 n + 1, not {self.data.window}.",
+        )
+
+
+Config = ExpressionConfig | PoseConfig
+TASKS: dict[str, type[ExpressionConfig] | type[PoseConfig]] = {"expression": ExpressionConfig, "pose": PoseConfig}
+
+
+def task_of(layers: Sequence[str]) -> str:
+    """Return the task that files and overrides ask for; raise ConfigError if they name none or an unknown one."""
+    task = None
+    for layer in layers:
+        task = OmegaConf.select(read_layer(layer), "task", default=task)
+    if task is None:
+        raise ConfigError("No task was given: start from configs/expression.yaml or configs/pose.yaml.")
+    if task not in TASKS:
+        raise ConfigError(f"task is {' or '.join(TASKS)}, not {task!r}.")
+    return task
+
+
+def load_config(layers: Sequence[str], overrides: Sequence[str] = ()) -> Config:
+    """Merge configuration files and overrides over the schema of the task they name.
+
+    Args:
+        layers: file names and ``section.key=value`` strings, merged left to right.
+        overrides: more of them, merged last.
+
+    Returns:
+        An `ExpressionConfig` or a `PoseConfig`.
+
+    Raises:
+        ConfigError: one sentence about the first thing that is wrong.
+    """
+    layers = [*layers, *overrides]
+    return merge(TASKS[task_of(layers)], layers)
+
+
+def _not_negative(section: str, config: Any) -> None:
+    for name, value in vars(config).items():
+        require(value >= 0, f"{section}.{name} must be 0 or more, not {value}.")
