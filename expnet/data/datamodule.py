@@ -1,0 +1,234 @@
+"""The DataModule of both tasks: track stores in, named batches out."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from expnet.data.augment import Augmentation, random_gain, random_noise
+from expnet.data.batch import FaceBatch, collate
+from expnet.data.dataset import ClipEntry, FaceDataset
+from expnet.data.sampling import ShardSampler, WindowSampler
+from expnet.data.splits import TEST, TRAIN, VALIDATION, assign_splits
+from expnet.data.statistics import CoefficientStatistics, measure_statistics
+from expnet.data.store import TrackStore
+from expnet.errors import ConfigError, DataError
+
+# Clips that the statistics are taken from, evenly spaced over the training clips: more change no digit that matters.
+STATISTICS_CLIPS = 500
+UNKNOWN_SPEAKER = ""
+NEUTRAL = "neutral"
+
+_log = logging.getLogger(__name__)
+
+
+class TalkingFaceDataModule(LightningDataModule):
+    """Windows and clips of one or several track stores.
+
+    Training batches are random windows; an epoch has as many as the training clips hold, longer clips giving more.
+    Validation and test batches are whole clips, one at a time, each on one process only.
+
+    Args:
+        store: Folder of a track store, or several.
+        window: Frames of a training window.
+        batch_size: Windows of a training batch, on each process.
+        workers: Processes that load; 0 loads in the training process.
+        validation_fraction: Share of frames to validate on, by speaker, where the stores give no split.
+        test_fraction: The same for test.
+        split_seed: Seed of the split.
+        seed: Seed of the windows.
+        store_weights: How often clips of each store are drawn, 1 for as often as their length says.
+        windows_per_clip: Windows an epoch of each clip, instead of as many as its length holds.
+        limit_clips: Use only so many training clips, evenly spaced (to try things out).
+        limit_validation_clips: The same for validation.
+        allow_shared_speakers: Accept splits given by a corpus that have a speaker on two sides.
+        gain_decibels: Training sound is louder or softer by up to so much.
+        noise_snr: Training sound gets noise, at this signal-to-noise ratio in decibels or above.
+        augmentations: Further changes of the training sound.
+
+    Raises:
+        DataError: If a store cannot be read, the stores do not fit together, or nothing is left to train on.
+        ConfigError: If an option cannot be used.
+    """
+
+    def __init__(
+        self,
+        store: str | Sequence[str],
+        *,
+        window: int = 64,
+        batch_size: int = 16,
+        workers: int = 0,
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        seed: int = 0,
+        store_weights: Sequence[float] | None = None,
+        windows_per_clip: float | None = None,
+        limit_clips: int | None = None,
+        limit_validation_clips: int | None = None,
+        allow_shared_speakers: bool = False,
+        gain_decibels: float = 0.0,
+        noise_snr: float | None = None,
+        augmentations: Sequence[Augmentation] = (),
+    ) -> None:
+        super().__init__()
+        self.paths = [store] if isinstance(store, str) or not isinstance(store, Sequence) else list(store)
+        if not self.paths or not all(str(path) for path in self.paths):
+            raise ConfigError("data.store is empty; give the folder of a track store, such as data.store=tracks")
+        self.store_weights = [1.0] * len(self.paths) if store_weights is None else list(store_weights)
+        if len(self.store_weights) != len(self.paths) or min(self.store_weights) < 0:
+            raise ConfigError(f"data.store_weights needs {len(self.paths)} numbers of 0 or more, one for each store")
+        self.window, self.batch_size, self.workers, self.seed = window, batch_size, workers, seed
+        self.windows_per_clip = windows_per_clip
+        self.limit_clips, self.limit_validation_clips = limit_clips, limit_validation_clips
+        self._split_options: dict[str, Any] = {
+            "validation_fraction": validation_fraction,
+            "test_fraction": test_fraction,
+            "seed": split_seed,
+            "allow_shared_speakers": allow_shared_speakers,
+        }
+        self.augmentations = list(augmentations)
+        if gain_decibels:
+            self.augmentations.append(random_gain(gain_decibels))
+        if noise_snr is not None:
+            self.augmentations.append(random_noise(noise_snr))
+        self._resume = (0, 0)
+
+    @cached_property
+    def stores(self) -> list[TrackStore]:
+        """The opened stores."""
+        stores = [TrackStore(path) for path in self.paths]
+        models = sorted({store.face_model for store in stores if len(store)})
+        if len(models) > 1:
+            raise DataError(f"the stores have different face models ({', '.join(models)}); use stores of one")
+        return stores
+
+    @cached_property
+    def splits(self) -> dict[str, list[ClipEntry]]:
+        """Clips of each split, in the order of stores and names."""
+        entries = [ClipEntry(store, row) for store in self.stores for row in store.rows]
+        # Clips of different stores may have the same name; a speaker of the same name counts as the same person.
+        numbered = [replace(entry.row, clip_id=str(index)) for index, entry in enumerate(entries)]
+        split_of = assign_splits(numbered, **self._split_options)
+        splits: dict[str, list[ClipEntry]] = {TRAIN: [], VALIDATION: [], TEST: []}
+        for index, entry in enumerate(entries):
+            splits[split_of[str(index)]].append(entry)
+        splits[TRAIN] = _evenly(splits[TRAIN], self.limit_clips)
+        splits[VALIDATION] = _evenly(splits[VALIDATION], self.limit_validation_clips)
+        return splits
+
+    @property
+    def face_model(self) -> str:
+        """Name of the stores' face model."""
+        return next((store.face_model for store in self.stores if len(store)), "")
+
+    @cached_property
+    def speakers(self) -> tuple[str, ...]:
+        """Training speakers; their position is ``FaceBatch.style``, position 0 is anybody else."""
+        return (UNKNOWN_SPEAKER, *sorted({entry.row.speaker for entry in self.splits[TRAIN]}))
+
+    @cached_property
+    def emotions(self) -> tuple[str, ...]:
+        """Training emotions; their position is ``FaceBatch.emotion``, position 0 is neutral or unknown."""
+        return (NEUTRAL, *sorted({entry.row.emotion for entry in self.splits[TRAIN]} - {"", NEUTRAL}))
+
+    @cached_property
+    def statistics(self) -> CoefficientStatistics:
+        """Statistics over the training split."""
+        return measure_statistics(_evenly(self.splits[TRAIN], STATISTICS_CLIPS), self.window)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the stores and divide the clips.
+
+        Raises:
+            DataError: If nothing is left to train on.
+        """
+        if not self.splits[TRAIN] and stage in (None, "fit"):
+            raise DataError(f"{', '.join(map(str, self.paths))} has no clip to train on; add clips or change the split")
+        _log.info("Clips: %s", {split: len(entries) for split, entries in self.splits.items()})
+
+    def train_dataloader(self) -> DataLoader[FaceBatch]:
+        """Random windows, with the sampler where a resumed run stopped."""
+        entries = self.splits[TRAIN]
+        rank, world = self._rank_and_world()
+        sampler = WindowSampler(
+            self._expected_windows(entries), batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
+        )
+        epoch, batches = self._resume
+        if batches >= len(sampler) // self.batch_size:
+            epoch, batches = epoch + 1, 0
+        sampler.resume(epoch, batches * self.batch_size)
+        dataset = self._dataset(TRAIN, window=self.window, augmentations=self.augmentations)
+        return self._loader(dataset, sampler, batch_size=self.batch_size, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[FaceBatch]:
+        """Whole validation clips."""
+        return self._whole_clips(VALIDATION)
+
+    def test_dataloader(self) -> DataLoader[FaceBatch]:
+        """Whole test clips."""
+        return self._whole_clips(TEST)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in which epoch the run is; Lightning puts this into the checkpoint."""
+        trainer = self.trainer
+        if trainer is None:
+            return {}
+        return {
+            "epoch": trainer.current_epoch,
+            "batches_done": trainer.fit_loop.epoch_loop.batch_progress.current.ready,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the batches that a checkpoint's run has trained on."""
+        self._resume = (state_dict.get("epoch", 0), state_dict.get("batches_done", 0))
+
+    def _expected_windows(self, entries: Sequence[ClipEntry]) -> np.ndarray:
+        weight_of = {id(store): weight for store, weight in zip(self.stores, self.store_weights, strict=True)}
+        natural = [self.windows_per_clip or max(entry.row.frames / self.window, 1.0) for entry in entries]
+        expected = np.array(natural) * [weight_of[id(entry.store)] for entry in entries]
+        if not expected.sum() > 0:
+            raise ConfigError("data.store_weights leaves no clip to train on; give a store with clips some weight")
+        return expected
+
+    def _dataset(self, split: str, **options: Any) -> FaceDataset:
+        return FaceDataset(
+            self.splits[split], seed=self.seed, emotions=self.emotions, speakers=self.speakers, **options
+        )
+
+    def _whole_clips(self, split: str) -> DataLoader[FaceBatch]:
+        rank, world = self._rank_and_world()
+        dataset = self._dataset(split)
+        return self._loader(dataset, ShardSampler(len(dataset), rank=rank, world=world), batch_size=1)
+
+    def _loader(self, dataset: FaceDataset, sampler: Any, **options: Any) -> DataLoader[FaceBatch]:
+        return DataLoader(
+            dataset,
+            sampler=sampler,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=collate,
+            **options,
+        )
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        if self.trainer is not None:
+            return self.trainer.global_rank, self.trainer.world_size
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        return 0, 1
+
+
+def _evenly(entries: list[ClipEntry], limit: int | None) -> list[ClipEntry]:
+    """At most ``limit`` entries, evenly spaced."""
+    if limit is None or len(entries) <= limit:
+        return entries
+    return [entries[int(index)] for index in np.linspace(0, len(entries) - 1, limit)]

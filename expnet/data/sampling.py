@@ -1,0 +1,90 @@
+"""Which windows an epoch has, in which order, on which process.
+
+The samplers are ``DistributedSampler`` in name: Lightning then leaves them in place and calls ``set_epoch``. Each
+already takes only its own process's share.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DistributedSampler
+
+
+class WindowDraw(NamedTuple):
+    """One training window: its clip, and the numbers that seed where it starts."""
+
+    clip: int
+    epoch: int
+    draw: int
+
+
+class WindowSampler(DistributedSampler[Any]):
+    """Draw training windows: the same for a seed and epoch, however many workers load them.
+
+    A clip is drawn ``expected[clip]`` times an epoch on average, and never more than one time more or less (systematic
+    sampling). Every process gets equally many; what is left over is another in each epoch.
+
+    Args:
+        expected: (clips,) expected number of windows an epoch of each clip.
+        batch_size: An epoch has at least one batch of this size on every process.
+        seed: Seed of the draws.
+        rank: This process.
+        world: Number of processes.
+    """
+
+    def __init__(
+        self, expected: NDArray[np.float64], *, batch_size: int = 1, seed: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.seed, self.rank, self.world = seed, rank, world
+        self.epoch = 0
+        self._cumulative = np.cumsum(expected, dtype=np.float64)
+        self._total = max(round(float(self._cumulative[-1])), batch_size * world)
+        self._resume_epoch, self._resume_start = -1, 0
+
+    def __len__(self) -> int:
+        """Windows an epoch on this process; also in an epoch that is being resumed, as Lightning counts on."""
+        return self._total // self.world
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self.epoch = epoch
+
+    def resume(self, epoch: int, start: int) -> None:
+        """Leave out the first ``start`` windows of ``epoch``, which an earlier run has trained on."""
+        self.epoch = self._resume_epoch = epoch
+        self._resume_start = start
+
+    def __iter__(self) -> Iterator[WindowDraw]:
+        """Yield this process's windows of the epoch."""
+        clips, draws = self.order(self.epoch)
+        mine = slice(self.rank, len(self) * self.world, self.world)
+        start = self._resume_start if self.epoch == self._resume_epoch else 0
+        for clip, draw in zip(clips[mine][start:].tolist(), draws[mine][start:].tolist(), strict=True):
+            yield WindowDraw(clip, self.epoch, draw)
+
+    def order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Clips and draw numbers of an epoch, for all processes together."""
+        generator = np.random.default_rng([self.seed, epoch])
+        position = (np.arange(self._total) + generator.random()) * (self._cumulative[-1] / self._total)
+        clips = np.searchsorted(self._cumulative, position, side="right").clip(max=len(self._cumulative) - 1)
+        draws = generator.permutation(self._total)
+        return clips[draws], draws
+
+
+class ShardSampler(DistributedSampler[int]):
+    """Every clip once, on one process only: no clip is counted twice, whatever the number of processes."""
+
+    def __init__(self, length: int, *, rank: int = 0, world: int = 1) -> None:
+        self.length, self.rank, self.world = length, rank, world
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self.length, self.world))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Do nothing: the order is the same in every epoch."""
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield this process's clips."""
+        return iter(range(self.rank, self.length, self.world))

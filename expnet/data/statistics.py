@@ -1,0 +1,80 @@
+"""Statistics of the training split, which models keep as buffers to normalise their inputs and outputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from expnet.data.dataset import ClipEntry, FaceDataset
+from expnet.errors import DataError
+
+
+@dataclass(frozen=True)
+class CoefficientStatistics:
+    """Means and standard deviations over the training split, for normalisation.
+
+    Args:
+        expression_mean: (64,) over valid frames.
+        expression_std: (64,).
+        pose_std: (6,) root mean square of the pose relative to a window's first frame.
+        mel_mean: (80,) a band.
+        mel_std: (80,).
+    """
+
+    expression_mean: Tensor
+    expression_std: Tensor
+    pose_std: Tensor
+    mel_mean: Tensor
+    mel_std: Tensor
+
+
+def measure_statistics(entries: Sequence[ClipEntry], window: int) -> CoefficientStatistics:
+    """Measure :class:`CoefficientStatistics` over clips, each cut into windows that do not overlap.
+
+    Sums are float64, in the order of the clips, so that every process gets the same numbers.
+
+    Raises:
+        DataError: If there are no clips.
+    """
+    if not entries:
+        raise DataError("there is no training clip to take statistics from")
+    dataset = FaceDataset(entries)
+    expression, mel, pose = _Moments(), _Moments(), _Moments()
+    for index in range(len(dataset)):
+        batch = dataset[index]
+        expression.add(batch.expression[batch.valid])  # (valid frames, 64)
+        mel.add(batch.mel[0].T)  # (columns, 80)
+        for first in range(0, batch.pose.shape[1], window):
+            part, valid = batch.pose[0, first : first + window], batch.valid[0, first : first + window]
+            pose.add((part - part[:1])[1:][valid[1:]])
+    return CoefficientStatistics(expression.mean(), expression.std(), pose.rms(), mel.mean(), mel.std())
+
+
+class _Moments:
+    """Sums of values and of their squares in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total: Tensor | float = 0.0
+        self.squares: Tensor | float = 0.0
+
+    def add(self, values: Tensor) -> None:
+        """Add values (n, D)."""
+        values = values.double()
+        self.count += len(values)
+        self.total = self.total + values.sum(0)
+        self.squares = self.squares + values.square().sum(0)
+
+    def mean(self) -> Tensor:
+        """Mean (D,)."""
+        return torch.as_tensor(self.total / max(self.count, 1)).float()
+
+    def std(self) -> Tensor:
+        """Standard deviation of the whole population (D,)."""
+        mean = torch.as_tensor(self.total / max(self.count, 1))
+        return (torch.as_tensor(self.squares / max(self.count, 1)) - mean.square()).clamp_min(0).sqrt().float()
+
+    def rms(self) -> Tensor:
+        """Root mean square (D,)."""
+        return torch.as_tensor(self.squares / max(self.count, 1)).sqrt().float()
