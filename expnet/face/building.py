@@ -1,0 +1,301 @@
+"""Learn a linear face model from tracked clips: the statistics behind ``mediapipe468.safetensors``.
+
+The steps, on points of the MediaPipe mesh in any scale and pose:
+
+1. each frame is aligned to its clip's average face by a weighted similarity; points that move little within a clip
+   (forehead, nose, temples) weigh most, and the weights are found together with the alignment;
+2. expression = principal components of (frame - clip average), mirrored copies added, lips and eyes weighted up,
+   each person's frames weighted so that nobody dominates; whitened, so that each coefficient has unit variance;
+3. identity = principal components of people's average faces, after the part that an unusual average expression
+   explains is taken out by expectation maximisation (a person who smiles all the time is not a smile-shaped person).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.face.alignment import Array, mirror_permutation, procrustes, remove_similarity
+from expnet.face.landmarks import (
+    EYE_POINTS,
+    LANDMARKS_68_FROM_MEDIAPIPE,
+    LEFT_EYE,
+    LIP_POINTS,
+    MESH_POINTS,
+    RIGHT_EYE,
+)
+
+EYE_DISTANCE = 0.62
+"""Distance of the mean model's eye centres in face units, as in Deep3DFaceRecon's lm3D_std."""
+
+FRAME_CAP = 400.0
+"""A person's frames count like at most this many (16 s)."""
+
+LIP_WEIGHT, EYE_WEIGHT = 2.0, 2.0
+"""How much more a lip's or eyelid's squared error counts than a cheek's."""
+
+
+@dataclass(frozen=True)
+class TrackedClip:
+    """Points of one clip and who is in it.
+
+    Attributes:
+        name: the clip's name.
+        person: whose face it is.
+        points: (T, V, 3) in camera axes (x right, y up, z to the viewer), found frames only.
+    """
+
+    name: str
+    person: str
+    points: Array
+
+
+@dataclass(frozen=True)
+class LinearFace:
+    """A learnt linear model; see the attributes of ``expnet.face.morphable.MorphableModel``."""
+
+    mean: Array
+    identity_basis: Array
+    expression_basis: Array
+    rigidity: Array
+    vertex_weight: Array
+    noise: float
+    identity_noise: float
+    people: int
+    frames: int
+
+
+def camera_axes(points: NDArray[np.floating]) -> Array:
+    """Turn tracker pixels (x right, y down, z away) of the skin mesh into camera axes (x right, y up, z near)."""
+    return points[..., :MESH_POINTS, :].astype(np.float64) * [1.0, -1.0, -1.0]
+
+
+def fit_weights() -> Array:
+    """Weights of the squared errors per vertex, mean 1: lips and eyelids count more."""
+    weights = np.ones(MESH_POINTS)
+    weights[list(LIP_POINTS)] = LIP_WEIGHT
+    weights[list(EYE_POINTS)] = EYE_WEIGHT
+    return weights / weights.mean()
+
+
+def align_clip(points: Array, template: Array, rigidity: Array, *, rounds: int = 3) -> Array:
+    """Align a clip's frames to their own average, and that average to the template.
+
+    Args:
+        points: (T, V, 3).
+        template: (V, 3) in face units.
+        rigidity: (V,) weights of the alignment.
+        rounds: how often the average is renewed.
+
+    Returns:
+        (T, V, 3) in face units.
+    """
+    aligned = procrustes(points, template, rigidity).undo(points)
+    for _ in range(rounds):
+        average = aligned.mean(axis=0)
+        average = procrustes(average[None], template, rigidity).undo(average[None])[0]
+        aligned = procrustes(points, average, rigidity).undo(points)
+    return aligned
+
+
+def steady_frames(aligned: Array, *, limit: float = 4.0, floor: float = 0.03) -> NDArray[np.bool_]:
+    """Frames whose distance from the clip's median face is not that of a slip of the tracker.
+
+    Args:
+        aligned: (T, V, 3) in face units.
+        limit: how many times the median distance is still motion.
+        floor: face units rms that are always taken for motion: a still face may open its mouth wide once.
+
+    Returns:
+        (T,) true where the frame is kept.
+    """
+    distance = np.sqrt(((aligned - np.median(aligned, axis=0)) ** 2).mean(axis=(1, 2)))
+    return distance <= limit * np.median(distance) + floor
+
+
+def frame_weights(clips: Sequence[TrackedClip], lengths: Sequence[int]) -> list[float]:
+    """Weight of one frame of each clip, so that each person counts like at most FRAME_CAP frames."""
+    total: dict[str, int] = {}
+    for clip, length in zip(clips, lengths, strict=True):
+        total[clip.person] = total.get(clip.person, 0) + length
+    return [min(total[clip.person], FRAME_CAP) / total[clip.person] for clip in clips]
+
+
+def learn_template(clips: Sequence[TrackedClip], *, rounds: int = 4) -> tuple[Array, Array]:
+    """Average face in face units, and how rigid each vertex is, from every fifth frame.
+
+    Returns:
+        mean (V, 3), symmetric, origin at the mean of its vertices; rigidity (V,), mean 1.
+    """
+    rigidity = np.ones(MESH_POINTS)
+    mean = clips[0].points.mean(axis=0)
+    weights = frame_weights(clips, [len(clip.points) for clip in clips])
+    for _ in range(rounds):
+        averages, variances, counts = [], [], []
+        for clip, weight in zip(clips, weights, strict=True):
+            aligned = align_clip(clip.points[::5], mean, rigidity, rounds=1)
+            aligned = aligned[steady_frames(aligned)]
+            averages.append(aligned.mean(axis=0))
+            variances.append(aligned.var(axis=0).sum(axis=-1))
+            counts.append(weight * len(aligned))
+        mean = normalise(symmetric(np.average(averages, axis=0, weights=counts)))
+        variance = np.average(variances, axis=0, weights=counts)
+        variance = (variance + variance[mirror_of(mean)]) / 2
+        rigidity = 1.0 / (variance + np.quantile(variance, 0.25))
+        rigidity /= rigidity.mean()
+    return mean, rigidity
+
+
+def mirror_of(mean: Array) -> NDArray[np.int64]:
+    """Mirror permutation of the MediaPipe mesh, from an average face."""
+    marks = np.array(LANDMARKS_68_FROM_MEDIAPIPE)
+    right, left = marks[list(RIGHT_EYE)], marks[list(LEFT_EYE)]
+    order = [3, 2, 1, 0, 5, 4]  # iBUG runs outer to inner on one side and inner to outer on the other
+    pairs = dict(zip(right.tolist(), left[order].tolist(), strict=True))
+    return mirror_permutation(mean, pairs=pairs | {61: 291, 234: 454, 127: 356})
+
+
+def symmetric(mean: Array) -> Array:
+    """Average a face with its mirror image, and turn it to look straight ahead."""
+    permutation = mirror_of(mean)
+    flipped = mean[permutation] * [-1.0, 1.0, 1.0]
+    half = procrustes(flipped[None], mean, np.ones(len(mean)))
+    flipped = half.undo(flipped[None])[0]
+    middle = (mean + flipped) / 2
+    # a symmetric set of points whose mirror plane need not be x = 0 yet: turn it there
+    across = (middle[permutation] - middle)[middle[:, 0] < middle[permutation][:, 0]].sum(axis=0)
+    across /= np.linalg.norm(across)
+    up = np.cross([0.0, 0.0, 1.0], across)
+    up /= np.linalg.norm(up)
+    turned = middle @ np.stack([across, up, np.cross(across, up)], axis=1)
+    turned -= turned.mean(axis=0)
+    return (turned + turned[permutation] * [-1.0, 1.0, 1.0]) / 2
+
+
+def normalise(mean: Array) -> Array:
+    """Scale a face to EYE_DISTANCE between the eye centres and put its origin at the mean of its vertices."""
+    marks = mean[list(LANDMARKS_68_FROM_MEDIAPIPE)]
+    between = marks[list(RIGHT_EYE)].mean(axis=0) - marks[list(LEFT_EYE)].mean(axis=0)
+    return (mean - mean.mean(axis=0)) * (EYE_DISTANCE / np.linalg.norm(between))
+
+
+def principal_components(covariance: Array, weights: Array, count: int) -> Array:
+    """Whitened principal components of a (3V, 3V) covariance in the metric of the vertex weights: (3V, count).
+
+    Column k is sqrt(variance_k) times a direction of unit length in that metric, largest variance first.
+    """
+    root = np.sqrt(np.repeat(weights, 3))
+    values, vectors = np.linalg.eigh(covariance * root[:, None] * root[None])
+    order = np.argsort(values)[::-1][:count]
+    basis = vectors[:, order] * np.sqrt(np.maximum(values[order], 0)) / root[:, None]
+    # the sign of a component is free: let its largest entry be positive, so that a rebuild gives the same file
+    return basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(basis.shape[1])])
+
+
+def mirrored_covariance(samples: Array, permutation: NDArray[np.int64], weight: NDArray | float) -> Array:
+    """Sum of weighted outer products of samples (N, V, 3) and of their mirror images, halved: (3V, 3V)."""
+    scaled = samples * np.sqrt(np.broadcast_to(weight, len(samples)))[:, None, None]
+    flipped = scaled[:, permutation] * [-1.0, 1.0, 1.0]
+    one, other = scaled.reshape(len(samples), -1), flipped.reshape(len(samples), -1)
+    return (one.T @ one + other.T @ other) / 2
+
+
+def learn_face(clips: Sequence[TrackedClip], *, identity: int = 40, expression: int = 64) -> LinearFace:
+    """Learn the linear face model from clips of many people.
+
+    Args:
+        clips: tracked clips; clips of one person carry the same ``person``.
+        identity: number of identity components, at most twice the number of people.
+        expression: number of expression components.
+
+    Returns:
+        The model, in face units.
+    """
+    mean, rigidity = learn_template(clips)
+    permutation = mirror_of(mean)
+    covariance = np.zeros((3 * MESH_POINTS, 3 * MESH_POINTS))
+    total, frames = 0.0, 0
+    averages: dict[str, list[tuple[Array, int]]] = {}
+    weights = frame_weights(clips, [len(clip.points) for clip in clips])
+    for clip, weight in zip(clips, weights, strict=True):
+        aligned = align_clip(clip.points, mean, rigidity)
+        aligned = aligned[steady_frames(aligned)]
+        average = aligned.mean(axis=0)
+        covariance += mirrored_covariance(aligned - average, permutation, weight)
+        total += weight * len(aligned)
+        frames += len(aligned)
+        averages.setdefault(clip.person, []).append((average, len(aligned)))
+    covariance /= total
+    vertex_weight = fit_weights()
+    basis = principal_components(covariance, vertex_weight, expression).reshape(MESH_POINTS, 3, -1)
+    left_over = np.trace(covariance) - (basis**2).sum()
+    people = np.stack(
+        [np.average([a for a, _ in v], axis=0, weights=[n for _, n in v]) for v in averages.values()]
+    )  # (P, V, 3)
+    people = np.concatenate([people, people[:, permutation] * [-1.0, 1.0, 1.0]])
+    mean = normalise(people.mean(axis=0))
+    people = procrustes(people, mean, rigidity).undo(people) - mean
+    basis = remove_similarity(basis, mean, rigidity)
+    identity_basis = learn_identity(people, basis, vertex_weight, count=identity)
+    return LinearFace(
+        mean=mean,
+        identity_basis=remove_similarity(identity_basis, mean, rigidity),
+        expression_basis=basis,
+        rigidity=rigidity,
+        vertex_weight=vertex_weight,
+        noise=float(np.sqrt(max(left_over, 0.0) / (3 * MESH_POINTS))),
+        identity_noise=identity_misfit(people, basis, vertex_weight, count=identity),
+        people=len(averages),
+        frames=frames,
+    )
+
+
+def learn_identity(people: Array, expression_basis: Array, weights: Array, *, count: int, rounds: int = 6) -> Array:
+    """Identity components of people's average faces, less what an unusual average expression explains.
+
+    Model: average face = mean + shape + expression_basis @ beta, beta ~ N(0, I). Expectation maximisation of the
+    covariance of the shape; the first guess is the covariance of the average faces.
+
+    Args:
+        people: (P, V, 3) average faces minus the mean.
+        expression_basis: (V, 3, E) whitened.
+        weights: (V,) metric of the components.
+        count: number of components.
+        rounds: steps of expectation maximisation.
+
+    Returns:
+        (V, 3, count), whitened.
+    """
+    flat = people.reshape(len(people), -1)  # (P, 3V)
+    expression = expression_basis.reshape(flat.shape[1], -1)
+    shape = flat
+    noise = 1e-6 * np.eye(len(expression))
+    for _ in range(rounds):
+        covariance = shape.T @ shape / len(shape)
+        gain = np.linalg.solve(covariance + expression @ expression.T + noise, covariance)
+        shape = flat @ gain  # posterior mean of the shape: Sigma (Sigma + B B^T + noise)^-1 d
+    covariance = shape.T @ shape / len(shape)
+    return principal_components(covariance, weights, count).reshape(*people.shape[1:], -1)
+
+
+def identity_misfit(people: Array, expression_basis: Array, weights: Array, *, count: int, folds: int = 4) -> float:
+    """What identity and expression together miss of the average faces of people left out: rms in face units.
+
+    Args:
+        people: (2P, V, 3) average faces minus the mean, then their mirror images in the same order.
+        expression_basis: (V, 3, E).
+        weights: (V,) metric of the components.
+        count: number of identity components.
+        folds: into how many parts the people are cut.
+    """
+    person = np.arange(len(people)) % (len(people) // 2)
+    expression = expression_basis.reshape(-1, expression_basis.shape[-1])
+    missed = []
+    for fold in range(folds):
+        out = person % folds == fold
+        shape = learn_identity(people[~out], expression_basis, weights, count=count)
+        both = np.concatenate([shape.reshape(len(expression), -1), expression], axis=1)
+        flat = people[out].reshape(out.sum(), -1)
+        missed.append(flat - flat @ np.linalg.pinv(both).T @ both.T)
+    return float(np.sqrt((np.concatenate(missed) ** 2).mean()))

@@ -1,0 +1,230 @@
+"""Fit a linear face model to tracked points: pose, identity and expression of a whole clip, in closed form.
+
+The model is mean + A alpha + B beta with alpha, beta ~ N(0, I) a priori. For a clip of T frames:
+
+1. pose: a weighted similarity carries each frame to the person's neutral face (Procrustes). The bases are orthogonal
+   to similarities under the same weights, so that pose and expression do not compete and two or three rounds suffice;
+2. identity: the average of the aligned frames is split between alpha and the average expression by their priors
+   (:func:`split_identity`). One frame is an average of one, so that the split does not depend on T;
+3. expression: each frame's departure from the average is solved for under the prior, all frames at once.
+
+Cost: one singular value decomposition of a 3x3 matrix a frame and one product (T, 3P) @ (3P, E) a round: some
+hundredths of a millisecond a frame.
+"""
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from expnet.coefficients import DEFAULT_FPS, FaceCoefficients
+from expnet.errors import InputError
+from expnet.face.alignment import Array, Similarity, procrustes
+from expnet.face.camera import DISTANCE, FOCAL, project_depth
+from expnet.face.landmarks import MEDIAPIPE_POINTS
+from expnet.face.morphable import MorphableModel
+from expnet.face.rotation import matrix_to_euler
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class _Solver:
+    """The constant parts of the two linear solves for one model and one pair of noises."""
+
+    mean: Array  # (P, 3)
+    identity: Array  # (3P, K)
+    expression: Array  # (3P, E)
+    identity_gain: Array  # (K, 3P): alpha from the average face
+    average_gain: Array  # (E, 3P): average beta from the average face
+    expression_gain: Array  # (E, 3P): change of beta from the departure from the average face
+
+
+def _as_array(tensor: torch.Tensor) -> Array:
+    return tensor.detach().cpu().double().numpy()
+
+
+def split_identity(
+    identity: Array, expression: Array, weights: Array, noise: float
+) -> tuple[Array, Array]:
+    """Gains of the most probable identity and average expression of an average face.
+
+    Minimises |d - A alpha - B beta|_W^2 / noise^2 + |alpha|^2 + |beta|^2. The identity is eliminated first (Schur
+    complement of its block), the expression solved from what is left, and the identity put back.
+
+    Args:
+        identity: A, (N, K).
+        expression: B, (N, E).
+        weights: diagonal of W, (N,).
+        noise: standard deviation of the error.
+
+    Returns:
+        G_alpha (K, N) and G_beta (E, N) with alpha = G_alpha d and beta = G_beta d.
+    """
+    precision = weights / noise**2
+    identity_block = identity.T @ (precision[:, None] * identity) + np.eye(identity.shape[1])  # (K, K)
+    cross = identity.T @ (precision[:, None] * expression)  # (K, E)
+    expression_block = expression.T @ (precision[:, None] * expression) + np.eye(expression.shape[1])
+    back = np.linalg.solve(identity_block, cross)  # (K, E)
+    schur = expression_block - cross.T @ back  # (E, E)
+    right_identity, right_expression = identity.T * precision, expression.T * precision
+    beta = np.linalg.solve(schur, right_expression - back.T @ right_identity)  # (E, N)
+    alpha = np.linalg.solve(identity_block, right_identity) - back @ beta  # (K, N)
+    return alpha, beta
+
+
+_SOLVERS: WeakKeyDictionary[MorphableModel, dict[tuple[float, float], _Solver]] = WeakKeyDictionary()
+
+
+def _solver(model: MorphableModel, noise: float, identity_noise: float) -> _Solver:
+    cache = _SOLVERS.setdefault(model, {})
+    if (noise, identity_noise) not in cache:
+        rows = model.fit_vertices
+        identity = _as_array(model.identity_basis[rows].flatten(0, 1))
+        expression = _as_array(model.expression_basis[rows].flatten(0, 1))
+        weights = np.outer(_as_array(model.fit_weights), [1.0, 1.0, model.depth_weight]).ravel()
+        alpha, beta = split_identity(identity, expression, weights, identity_noise)
+        precision = expression.T * (weights / noise**2)
+        change = np.linalg.solve(precision @ expression + np.eye(expression.shape[1]), precision)
+        cache[noise, identity_noise] = _Solver(_as_array(model.mean[rows]), identity, expression, alpha, beta, change)
+    return cache[noise, identity_noise]
+
+
+def fit_clip(
+    model: MorphableModel,
+    points: NDArray[np.floating],
+    found: NDArray[np.bool_] | None = None,
+    *,
+    noise: float | None = None,
+    identity_noise: float | None = None,
+    fps: float = DEFAULT_FPS,
+) -> FaceCoefficients:
+    """Fit every frame of a clip, the identity shared.
+
+    The crop is chosen so that the translation averages zero over the clip (for one frame it is zero). Frames that are
+    not found get coefficients interpolated from their neighbours, or the nearest one's at the ends.
+
+    Args:
+        model: the face model.
+        points: (T, 478, 3) tracked points, x and y in pixels, z in the same scale, as ``LandmarkTrack`` has them.
+        found: (T,) which frames hold a face; None for all.
+        noise: what the expression basis misses of a frame, rms in face units; None for the model's own. Smaller
+            follows the points more closely.
+        identity_noise: what the model misses of a person's average face, likewise.
+        fps: frames a second of the points.
+
+    Returns:
+        Expression (T, 64), rotation, translation, identity (K,) and crop (3,). How well it fits:
+        :func:`fit_residual`.
+
+    Raises:
+        InputError: if no frame is found, the shape is wrong, or found points are not finite.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    kept = _check(points, found)
+    solver = _solver(
+        model,
+        model.noise if noise is None else noise,
+        model.identity_noise if identity_noise is None else identity_noise,
+    )
+    observed = points[kept][:, model.fit_points.numpy()] * [1.0, -1.0, -1.0]  # (N, P, 3), camera axes
+    frames = len(observed)
+    rigidity = _as_array(model.rigidity)
+    alpha, beta = np.zeros(solver.identity.shape[1]), np.zeros((frames, solver.expression.shape[1]))
+    for _ in range(ROUNDS):
+        face = (solver.identity @ alpha + beta @ solver.expression.T).reshape(frames, -1, 3) + solver.mean
+        pose = procrustes(observed, face, rigidity)
+        departure = (pose.undo(observed) - solver.mean).reshape(frames, -1)  # (N, 3P)
+        average = departure.mean(axis=0)
+        alpha = solver.identity_gain @ average
+        beta = solver.average_gain @ average + (departure - average) @ solver.expression_gain.T  # (N, E)
+    # the pose once more, for the last expression
+    face = (solver.identity @ alpha + beta @ solver.expression.T).reshape(frames, -1, 3) + solver.mean
+    rotation, translation, crop = _camera(procrustes(observed, face, rigidity))
+    fill = _Filler(kept)
+    return FaceCoefficients(
+        expression=fill(beta),
+        rotation=fill(np.unwrap(rotation, axis=0)),
+        translation=fill(translation),
+        identity=alpha,
+        crop=crop,
+        fps=fps,
+        face_model=model.name,
+    )
+
+
+def _check(points: Array, found: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    if points.ndim != 3 or points.shape[1:] != (MEDIAPIPE_POINTS, 3):
+        raise InputError(f"tracked points have shape {points.shape}, expected (frames, {MEDIAPIPE_POINTS}, 3)")
+    kept = np.ones(len(points), dtype=bool) if found is None else np.asarray(found, dtype=bool)
+    if kept.shape != (len(points),):
+        raise InputError(f"found has shape {kept.shape}, expected ({len(points)},): one flag a frame")
+    if not kept.any():
+        raise InputError(f"no face was found in any of {len(points)} frames, expected at least one")
+    if not np.isfinite(points[kept]).all():
+        raise InputError("tracked points of a found frame are not finite, expected pixels")
+    return kept
+
+
+def _camera(pose: Similarity) -> tuple[Array, Array, Array]:
+    """Rotation angles (N, 3), translation (N, 3) and crop (3,) of the similarities, translation averaging zero."""
+    inverse = 1.0 / pose.scale  # face units per pixel
+    side = DISTANCE / (FOCAL * inverse.mean())
+    centre = (pose.offset[:, :2] * inverse[:, None]).sum(axis=0) / inverse.sum()
+    shift = (pose.offset[:, :2] - centre) * inverse[:, None]
+    depth = DISTANCE - side * FOCAL * inverse
+    rotation = matrix_to_euler(torch.from_numpy(pose.rotation)).numpy()
+    return rotation, np.c_[shift, depth], np.array([centre[0], -centre[1], side])
+
+
+class _Filler:
+    """Interpolates (N, D) values of the found frames to all T frames; the nearest value beyond the ends."""
+
+    def __init__(self, kept: NDArray[np.bool_]) -> None:
+        self.frames = np.arange(len(kept))
+        self.known = self.frames[kept]
+
+    def __call__(self, values: Array) -> Array:
+        if len(self.known) == len(self.frames):
+            return values
+        return np.stack([np.interp(self.frames, self.known, column) for column in values.T], axis=1)
+
+
+def fit_residual(
+    model: MorphableModel,
+    coefficients: FaceCoefficients,
+    points: NDArray[np.floating],
+    found: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """How far the fitted model lies from the tracked points.
+
+    Args:
+        model: the face model.
+        coefficients: what :func:`fit_clip` gave for these points.
+        points: (T, 478, 3).
+        found: (T,) which frames hold a face; None for all.
+
+    Returns:
+        (T,) root mean square over the fitted points and the axes x and y, in face units (the eye centres are 0.62
+        apart); nan where no face was found.
+    """
+    if coefficients.identity is None or coefficients.crop is None:
+        raise ValueError("the coefficients have no identity or no crop, so that they cannot be projected")
+    with torch.no_grad():
+        vertices = model.vertices(
+            torch.from_numpy(coefficients.identity), torch.from_numpy(coefficients.expression)
+        )[:, model.fit_vertices]
+        pixels = project_depth(
+            vertices.double(),
+            torch.from_numpy(coefficients.rotation).double(),
+            torch.from_numpy(coefficients.translation).double(),
+            torch.from_numpy(coefficients.crop).double(),
+        ).numpy()  # (T, P, 3)
+    tracked = np.asarray(points, dtype=np.float64)[:, model.fit_points.numpy()]
+    scale = coefficients.crop[..., 2] * FOCAL / (DISTANCE - coefficients.translation[:, 2])
+    residual = np.sqrt(((pixels - tracked)[..., :2] ** 2).mean(axis=(1, 2))) / scale
+    if found is not None:
+        residual = np.where(found, residual, np.nan)
+    return residual
