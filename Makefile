@@ -35,7 +35,7 @@ check: install ## ruff, format, mypy and the import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/lint_imports.py
 
 clean: ## remove what the commands above made, but not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo demo-* runs
