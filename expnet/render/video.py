@@ -82,8 +82,8 @@ def read_video(
 ) -> Iterator[np.ndarray]:
     """Yield the frames of a video at a constant rate, upright, as shown by a player.
 
-    Time zero is the earliest stream's start, so that the frames stay in step with the sound. Output ``k`` is the
-    source frame whose time stamp is nearest to ``k / fps``; the first and the last frame are held over gaps.
+    Time zero is the first picture's, as it is for ``load_audio``, so that the frames stay in step with the sound.
+    Output ``k`` is the source frame whose time stamp is nearest to ``k / fps``; frames are held over gaps.
 
     Args:
         path: any container and codec that FFmpeg decodes.
@@ -229,11 +229,15 @@ def _decode(container: av.container.InputContainer, path: str | os.PathLike[str]
 
 
 def _start(container: av.container.InputContainer) -> float:
+    """Seconds at which the pictures start: time zero of the clip, for :func:`expnet.audio.wave.load_audio` too."""
+    stream = container.streams.video[0]
+    if stream.start_time is not None and stream.time_base is not None:
+        return float(stream.start_time * stream.time_base)
     return (container.start_time or 0) / av.time_base
 
 
 def _declared_end(container: av.container.InputContainer) -> float | None:
-    """Seconds from the container's start to the end of the pictures, as the header has it."""
+    """Seconds from the first picture to the end of the pictures, as the header has it."""
     stream = container.streams.video[0]
     if stream.duration is not None and stream.time_base is not None:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - _start(container)
@@ -246,7 +250,7 @@ def _declared_end(container: av.container.InputContainer) -> float | None:
 def _timed(
     container: av.container.InputContainer, frames: Iterable[av.VideoFrame]
 ) -> Iterator[tuple[av.VideoFrame, float, float]]:
-    """Give each frame its (start, end) in seconds from the container's start; frames without a stamp follow on."""
+    """Give each frame its (start, end) in seconds from the first picture's; frames without a stamp follow on."""
     stream = container.streams.video[0]
     rate = float(stream.average_rate or stream.guessed_rate or FRAME_RATE)
     start = _start(container)
