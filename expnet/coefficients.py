@@ -63,13 +63,13 @@ class FaceCoefficients:
         ValueError: If a shape does not fit; the message names the field, the shape and what was expected.
     """
 
-    expression: NDArray[np.float32]
-    rotation: NDArray[np.float32]
-    translation: NDArray[np.float32]
-    identity: NDArray[np.float32] | None = None
-    texture: NDArray[np.float32] | None = None
-    illumination: NDArray[np.float32] | None = None
-    crop: NDArray[np.float64] | None = None
+    expression: NDArray[Any]
+    rotation: NDArray[Any]
+    translation: NDArray[Any]
+    identity: NDArray[Any] | None = None
+    texture: NDArray[Any] | None = None
+    illumination: NDArray[Any] | None = None
+    crop: NDArray[Any] | None = None
     fps: float = DEFAULT_FPS
     face_model: str = DEFAULT_FACE_MODEL
 
