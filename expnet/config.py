@@ -36,6 +36,16 @@ class DataConfig:
     """Share of the speakers kept for evaluate.py, where the store does not say."""
     split_seed: int = 0
     """Seed of the split by speaker."""
+    store_weights: list[float] | None = None
+    """How often clips of each store are drawn; 1, or null, for as often as their length says."""
+    limit_clips: int | None = None
+    """Train on so many clips only, evenly spaced."""
+    limit_validation_clips: int | None = None
+    """Validate on so many clips only, evenly spaced."""
+    gain_decibels: float = 6.0
+    """Training sound is louder or softer by up to so much."""
+    noise_snr: float | None = 10.0
+    """Training sound gets noise, at this signal-to-noise ratio in decibels or above; null for none."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -161,8 +171,8 @@ class ExpressionLossConfig:
 class PoseLossConfig:
     """What the head-pose network is trained on."""
 
-    velocity_weight: float = 1.0
-    """Error of the change from frame to frame, against 1 for the poses themselves."""
+    velocity_weight: float = 0.1
+    """Error of the change from frame to frame, against 1 for the poses themselves; much more drowns the poses."""
     kl_weight: float = 1e-3
     """Weight of a nat of divergence of a window's latent from the prior."""
     kl_anneal_steps: int = 500
@@ -233,8 +243,6 @@ class TrainerConfig:
     """Steps of the optimiser."""
     validate_every: int = 100
     """Steps between validations; each is followed by a checkpoint."""
-    limit_validation: int = 0
-    """Clips to validate on; 0 for all."""
     log_every: int = 10
     """Steps between rows of training losses in metrics.csv."""
     accelerator: str = "auto"
@@ -259,8 +267,7 @@ class TrainerConfig:
         require(
             self.devices >= 1 or self.devices == -1, f"trainer.devices must be 1 or more, or -1, not {self.devices}."
         )
-        for name in ("limit_validation", "threads"):
-            require(getattr(self, name) >= 0, f"trainer.{name} must be 0 or more, not {getattr(self, name)}.")
+        require(self.threads >= 0, f"trainer.threads must be 0 or more, not {self.threads}.")
 
 
 @dataclass

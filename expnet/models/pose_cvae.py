@@ -121,6 +121,9 @@ class PoseCVAE(nn.Module):
         self.embed_latent = nn.Linear(16, width)
         self.decoder = Convolution(width, layers, width, dropout=dropout)
         self.head = nn.Linear(width, POSE)
+        # An untrained head continues its motion almost undisturbed.
+        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)
+        nn.init.zeros_(self.head.bias)
         self.dropout = nn.Dropout(dropout)
 
     def set_statistics(self, *, pose_std: Tensor, mel_mean: Tensor, mel_std: Tensor) -> None:
