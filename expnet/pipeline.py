@@ -1,0 +1,202 @@
+"""From a portrait and a recording to a video that talks.
+
+    image -> tracker, fit ----------------+-> first expression, identity, pose
+    audio -> mel -> ExpressionRegressor --+-> expression ---+
+                 -> PoseCVAE -------------+-> head pose ----+-> MeshRenderer -> frames -> mp4 with sound
+
+Nothing here imports Lightning, librosa, wandb or torchmetrics, and frames are drawn one at a time: memory does not
+grow with the number of frames.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, mel_for_frames
+from expnet.audio.mel import SAMPLE_RATE
+from expnet.audio.wave import MINIMUM_SECONDS, is_silent, load_audio
+from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
+from expnet.errors import InputError, MissingAssetError
+from expnet.face.morphable import load_face_model
+from expnet.models.bundle import load_model
+from expnet.render.blink import BLINKS_PER_MINUTE, blink_track
+from expnet.render.mesh import MeshRenderer
+from expnet.render.portrait import LARGEST_SIDE, Portrait, open_portrait
+from expnet.render.video import check_output, write_video
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = Path(__file__).parent / "models" / "weights"
+# Seconds over which speech takes over from the portrait's own expression and pose.
+_FADE_SECONDS = 0.24
+
+ImageInput = str | os.PathLike[str] | NDArray[np.uint8]
+AudioInput = str | os.PathLike[str] | NDArray[np.floating]
+
+
+class Animator:
+    """Makes portraits speak.
+
+    Args:
+        expression: weights of the expression network (run folder, .ckpt or .safetensors); None for the built-in ones.
+        pose: weights of the head-pose network, likewise.
+        face_model: face model of the coefficients.
+        max_side: larger portraits are scaled down to this many pixels.
+
+    Raises:
+        InputError: weights that do not exist, are damaged, or belong to another task.
+    """
+
+    def __init__(
+        self,
+        *,
+        expression: str | os.PathLike[str] | None = None,
+        pose: str | os.PathLike[str] | None = None,
+        face_model: str = DEFAULT_FACE_MODEL,
+        max_side: int = LARGEST_SIDE,
+    ) -> None:
+        self.face_model = load_face_model(face_model)
+        self._expression = load_model(_weights(expression, "expression"), "expression")
+        self._pose: Any = load_model(_weights(pose, "pose"), "pose")
+        self._max_side = max_side
+
+    def animate(
+        self,
+        image: ImageInput,
+        audio: AudioInput,
+        output: str | os.PathLike[str],
+        *,
+        seed: int = 0,
+        expression_scale: float = 1.0,
+        head_scale: float = 1.0,
+        blinks_per_minute: float = BLINKS_PER_MINUTE,
+    ) -> Path:
+        """Write the video of a portrait speaking a recording.
+
+        Args:
+            image: the portrait, a file or (H, W, 3) uint8 RGB.
+            audio: the speech, any file with sound, or samples (S,) at 16 kHz in [-1, 1].
+            output: the mp4 to write.
+            seed: of head motion and blinks; the same seed gives the same frames.
+            expression_scale: how strong the mouth and face move, 1 as the network has it.
+            head_scale: how strong the head moves; 0 keeps it still.
+            blinks_per_minute: on average; 0 for none.
+
+        Returns:
+            The path written.
+
+        Raises:
+            InputError: an input cannot be used or the output cannot be written; the latter before any work is done.
+        """
+        path = check_output(output)
+        samples = _samples(audio)
+        portrait = self.portrait(image)
+        coefficients, blink = self._motion(
+            portrait,
+            samples,
+            seed=seed,
+            expression_scale=expression_scale,
+            head_scale=head_scale,
+            blinks_per_minute=blinks_per_minute,
+        )
+        frames = self._draw(portrait, coefficients, blink)
+        count = write_video(path, frames, fps=FRAME_RATE, audio=samples, sample_rate=SAMPLE_RATE)
+        logger.info("wrote %d frames to %s", count, path)
+        return path
+
+    def frames(self, image: ImageInput, audio: AudioInput, *, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames, (H, W, 3) uint8 RGB at 25 a second, without writing a file."""
+        samples = _samples(audio)
+        portrait = self.portrait(image)
+        yield from self._draw(portrait, *self._motion(portrait, samples, seed=seed))
+
+    def coefficients(self, image: ImageInput, audio: AudioInput, *, seed: int = 0) -> FaceCoefficients:
+        """Regress the coefficients only: expression, and pose in the portrait's own camera."""
+        return self._motion(self.portrait(image), _samples(audio), seed=seed)[0]
+
+    def portrait(self, image: ImageInput) -> Portrait:
+        """Load, track and fit a portrait; the result can be given to :meth:`render`."""
+        return open_portrait(image, self.face_model, max_side=self._max_side)
+
+    def render(
+        self, portrait: Portrait, coefficients: FaceCoefficients, *, blink: NDArray | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames of a portrait driven by given coefficients, in the portrait's own camera."""
+        return self._draw(portrait, coefficients, blink)
+
+    def _draw(
+        self, portrait: Portrait, coefficients: FaceCoefficients, blink: NDArray | None
+    ) -> Iterator[NDArray[np.uint8]]:
+        renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model)
+        return renderer.render(coefficients, blink=blink)
+
+    @torch.inference_mode()
+    def _motion(
+        self,
+        portrait: Portrait,
+        samples: NDArray[np.float32],
+        *,
+        seed: int,
+        expression_scale: float = 1.0,
+        head_scale: float = 1.0,
+        blinks_per_minute: float = BLINKS_PER_MINUTE,
+    ) -> tuple[FaceCoefficients, NDArray[np.float32]]:
+        """Coefficients (T frames) and blink track (T,) for a recording."""
+        frames = max(-(-len(samples) // SAMPLES_PER_FRAME), 1)
+        fit = portrait.fit
+        mel = mel_for_frames(samples, 0, frames)[None]
+        blink = blink_track(frames, seed=seed, rate=blinks_per_minute)
+        first = torch.from_numpy(fit.expression[:1])
+        spoken = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None])[0]  # (T, 64)
+        generator = torch.Generator().manual_seed(seed)
+        turned = self._pose.sample(mel, frames, torch.from_numpy(fit.pose[:1]), generator=generator)[0]  # (T, 6)
+        fade = _fade_in(frames)[:, None]
+        expression = fit.expression + fade * expression_scale * (spoken.numpy() - fit.expression)
+        coefficients = FaceCoefficients(
+            expression=expression,
+            rotation=np.repeat(fit.rotation, frames, axis=0),
+            translation=np.repeat(fit.translation, frames, axis=0),
+            identity=fit.identity,
+            crop=fit.crop,
+            fps=FRAME_RATE,
+            face_model=fit.face_model,
+        )
+        return coefficients.with_relative_pose(fade * head_scale * turned.numpy()), blink
+
+
+def _weights(path: str | os.PathLike[str] | None, task: str) -> Path:
+    """The given weights, or the built-in ones."""
+    if path is not None:
+        return Path(path)
+    shipped = WEIGHTS / f"{task}.safetensors"
+    if not shipped.is_file():
+        raise MissingAssetError(
+            f"{shipped}: the built-in {task} weights are missing from this install; install expnet again, or train "
+            f"your own with 'expnet train configs/{task}.yaml' and give them with --{task}."
+        )
+    return shipped
+
+
+def _samples(audio: AudioInput) -> NDArray[np.float32]:
+    """Load and check the speech: (S,) at 16 kHz."""
+    name = "the audio" if isinstance(audio, np.ndarray) else str(audio)
+    samples = np.asarray(audio, np.float32) if isinstance(audio, np.ndarray) else load_audio(audio)
+    if samples.ndim != 1 or not np.isfinite(samples).all():
+        raise InputError(f"{name}: expected finite mono samples (S,), got shape {samples.shape}.")
+    if len(samples) < MINIMUM_SECONDS * SAMPLE_RATE:
+        raise InputError(f"{name}: {len(samples) / SAMPLE_RATE:.2f} s of sound; expected at least {MINIMUM_SECONDS} s.")
+    if is_silent(samples):
+        raise InputError(f"{name}: there is only silence in it; expected speech, check the recording.")
+    return samples
+
+
+def _fade_in(frames: int) -> NDArray[np.float32]:
+    """Smooth rise from 0, at the portrait itself, to 1."""
+    rise = np.clip(np.arange(frames) / (_FADE_SECONDS * FRAME_RATE), 0.0, 1.0)
+    return (rise * rise * (3.0 - 2.0 * rise)).astype(np.float32)

@@ -1,0 +1,60 @@
+"""The per-pixel loop of a lid that comes down."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.render.mouth_paint import fetch, smoothstep
+from expnet.render.rasterize import compiled_fast
+
+Array = NDArray[np.float64]
+
+
+@compiled_fast
+def paint_lid(
+    target: NDArray[np.float32],
+    opened: NDArray[np.float32],
+    closed: NDArray[np.float32],
+    inside: Array,
+    height: Array,
+    edge: Array,
+    shift: Array,
+    down: Array,
+    band: float,
+    closure: float,
+) -> None:
+    """Paint one eye's box.
+
+    Args:
+        target: (h, w, 4), written.
+        opened: (h, w, 4) the portrait's eye.
+        closed: (h, w, 4) the same with skin over the eyeball.
+        inside: (h, w) 0..1, where the skin may be painted.
+        height: (h, w) pixels below the line between the eye's corners.
+        edge: (h, w) height of the lid's edge in that pixel's column of the eye.
+        shift: (h, w) how far that edge has come down.
+        down: (2,) direction of falling, x and y.
+        band: height of the lash line above the edge, pixels.
+        closure: 0..1.
+    """
+    begun = smoothstep(0.0, 0.15, closure)
+    for row in range(target.shape[0]):
+        for column in range(target.shape[1]):
+            above = edge[row, column] - height[row, column]  # pixels above the lid's edge
+            moved = shift[row, column]
+            skin = begun * inside[row, column] * smoothstep(-0.7, 0.7, above)
+            # the lash line rides on the edge: what was at the portrait's own edge, at the same distance from it
+            lash = 0.0
+            if moved > 0.0:
+                lash = smoothstep(-0.04 * band - 0.7, 0.0, above) * (1.0 - smoothstep(0.25 * band, band, above))
+                lash *= min(moved, 1.0) * (1.0 - 0.25 * closure)
+            shadow = 1.0 - 0.3 * begun * smoothstep(-1.2 * band, 0.0, above) * (1.0 if above <= 0.0 else 0.0) * min(
+                moved, 1.0
+            )
+            for channel in range(3):
+                value = opened[row, column, channel] * shadow
+                value += skin * (closed[row, column, channel] - value)
+                if lash > 0.0:
+                    own = fetch(opened, column - moved * down[0], row - moved * down[1], channel)
+                    # only what is darker than the skin is lash
+                    value += lash * (min(own, value) - value)
+                target[row, column, channel] = value

@@ -1,0 +1,194 @@
+"""Eyelids that close: which part of an expression closes the lids, and the painting of closed lids on the portrait.
+
+Pulling the open eye's thin strip of lid over the eyeball would smear lashes and make-up. So the lid that comes down
+is painted instead, on the portrait, before the mesh carries it along: a curtain of the lid's own skin (the colours
+around the eye, smoothly filled in), with the portrait's own lash line on its edge. The eyeball below does not move.
+Lids that open *wider* are geometry, as everything else.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+from scipy.sparse.linalg import spsolve
+
+from expnet.render.lid_paint import paint_lid
+
+Array = NDArray[np.float64]
+
+# Lid contours from the outer to the inner corner, both corners left out, and the rows of skin behind them.
+UPPER_LIDS = ((246, 161, 160, 159, 158, 157, 173), (466, 388, 387, 386, 385, 384, 398))
+LOWER_LIDS = ((7, 163, 144, 145, 153, 154, 155), (249, 390, 373, 374, 380, 381, 382))
+CORNERS = ((33, 133), (263, 362))
+_UPPER_SKIN = ((247, 30, 29, 27, 28, 56, 190), (467, 260, 259, 257, 258, 286, 414))
+_LOWER_SKIN = ((25, 110, 24, 23, 22, 26, 112), (255, 339, 254, 253, 252, 256, 341))
+
+# The tracker sees shut lids as an opening of about this share of the open eye's.
+_SHUT = 0.25
+# Where the closed lids meet, as a share of the opening from the lower lid up.
+_SEAL = 0.06
+# How far toward the next row of skin the filled patch reaches, above and below.
+_PATCH_ABOVE, _PATCH_BELOW = 1.0, 0.5
+# Where the patch begins and ends along the eye: lashes reach beyond the outer corner.
+_PATCH_OUTER, _PATCH_INNER = -0.16, 0.98
+# The closed lid bulges over the eyeball: this much lighter in its middle.
+_BULGE = 0.05
+# Power of the brightness with which skin around the patch counts for its colour.
+_BRIGHT_BIAS = 4.0
+
+
+class LidMotion:
+    """Splits displacements of the lids into closing, which is painted, and the rest, which stays geometry.
+
+    Args:
+        fitted: (468, 3) the model's fit of the portrait.
+    """
+
+    def __init__(self, fitted: Array) -> None:
+        self._upper, self._lower = np.array(UPPER_LIDS), np.array(LOWER_LIDS)  # (2, 7)
+        self._opening = np.maximum(self._between(fitted).mean(axis=-1), 0.01)
+
+    def _between(self, vertices: Array) -> Array:
+        """Heights of each eye's opening, (..., 2, 7)."""
+        return vertices[..., self._upper, 1] - vertices[..., self._lower, 1]
+
+    def closure(self, moved: Array, blink: NDArray | None) -> Array:
+        """Take the closing of the lids out of displacements (T, 468, 3), in place.
+
+        Args:
+            moved: displacements of the portrait's points in face space.
+            blink: (T,) or (T, 2) in [0, 1], or None.
+
+        Returns:
+            (T, 2) closure of the subject's right and left eye: 0 as in the portrait, 1 shut.
+        """
+        change = self._between(moved)  # (T, 2, 7)
+        closure = np.clip(-change.mean(axis=-1) / (self._opening * (1.0 - _SHUT)), 0.0, 1.0)
+        narrowing = np.minimum(change, 0.0)
+        moved[:, self._upper, 1] -= 0.5 * narrowing
+        moved[:, self._lower, 1] += 0.5 * narrowing
+        if blink is None:
+            return closure
+        track = np.clip(np.asarray(blink, np.float64), 0.0, 1.0).reshape(len(moved), -1)
+        return np.maximum(closure, track)
+
+
+class LidPainter:
+    """Paints closed lids on the portrait.
+
+    Args:
+        padded: the portrait as the sampler takes it, (H + 2 margin, W + 2 margin, 4) float32.
+        margin: that margin.
+        points: (478, 3) tracked points in the portrait's pixels.
+    """
+
+    def __init__(self, padded: NDArray[np.float32], margin: int, points: NDArray) -> None:
+        pixels = np.asarray(points[:, :2], np.float64) + margin
+        self._eyes = [_Eye(padded, pixels, side) for side in (0, 1)]
+        self._painted = [0.0, 0.0]
+
+    def paint(self, padded: NDArray[np.float32], closure: Array) -> None:
+        """Bring the eyes of ``padded`` to a closure (2,), in place."""
+        for side, eye in enumerate(self._eyes):
+            if closure[side] != self._painted[side]:
+                eye.paint(padded, float(closure[side]))
+                self._painted[side] = closure[side]
+
+
+class _Eye:
+    """One eye: its box in the padded portrait, its own axes, and its closed patch."""
+
+    def __init__(self, padded: NDArray[np.float32], pixels: Array, side: int) -> None:
+        corners = list(CORNERS[side])
+        start, end = pixels[corners]
+        width = max(float(np.linalg.norm(end - start)), 1.0)
+        along = (end - start) / width
+        down = np.array([-along[1], along[0]])
+        if down @ (pixels[list(_LOWER_SKIN[side])].mean(axis=0) - pixels[list(_UPPER_SKIN[side])].mean(axis=0)) < 0:
+            down = -down
+        rows = {
+            "skin_above": pixels[list(_UPPER_SKIN[side])],
+            "upper": pixels[[corners[0], *UPPER_LIDS[side], corners[1]]],
+            "lower": pixels[[corners[0], *LOWER_LIDS[side], corners[1]]],
+            "skin_below": pixels[list(_LOWER_SKIN[side])],
+        }
+        everything = np.concatenate(list(rows.values()))
+        spare = int(0.25 * width) + 3
+        first = np.maximum(np.floor(everything.min(axis=0)).astype(int) - spare, 0)
+        last = np.minimum(np.ceil(everything.max(axis=0)).astype(int) + spare, np.array(padded.shape[1::-1]))
+        self._box = (slice(first[1], last[1]), slice(first[0], last[0]))
+        grid = np.mgrid[self._box].astype(np.float64)[::-1].transpose(1, 2, 0) - start  # (h, w, 2) x, y from the corner
+        across, height = grid @ along, grid @ down
+        curves = {name: _curve(row - start, along, down, across) for name, row in rows.items()}
+        self._upper, self._lower, self._height = curves["upper"], curves["lower"], height
+        top = curves["upper"] + _PATCH_ABOVE * (curves["skin_above"] - curves["upper"])
+        bottom = curves["lower"] + _PATCH_BELOW * (curves["skin_below"] - curves["lower"]) * (across > 0)
+        inside = (across > _PATCH_OUTER * width) & (across < _PATCH_INNER * width) & (height > top) & (height < bottom)
+        self._open = padded[self._box].copy()
+        self._closed = _fill(self._open, inside, width)
+        bulge = np.clip((height - top) / np.maximum(bottom - top, 1e-6), 0.0, 1.0)
+        ends = np.clip(across / width, 0.0, 1.0)
+        light = 1.0 + _BULGE * 4.0 * bulge * (1.0 - bulge) * np.sqrt(4.0 * ends * (1.0 - ends))
+        self._closed *= light[..., None].astype(np.float32)
+        feather = 0.045 * width
+        depth = ndimage.distance_transform_edt(inside)
+        self._inside = np.clip(depth / max(feather, 1.0), 0.0, 1.0)
+        self._band = 0.10 * width
+        self._down, self._unit = down, width
+
+    def paint(self, padded: NDArray[np.float32], closure: float) -> None:
+        """Write the eye at a closure into the padded portrait."""
+        target = padded[self._box]
+        target[:] = self._open
+        if closure > 0.0:
+            edge = self._upper + closure * np.maximum((1.0 - _SEAL) * (self._lower - self._upper), 0.0)
+            paint_lid(
+                target,
+                self._open,
+                self._closed,
+                self._inside,
+                self._height,
+                edge,
+                edge - self._upper,
+                self._down,
+                self._band,
+                closure,
+            )
+
+
+def _curve(row: Array, along: Array, down: Array, across: Array) -> Array:
+    """Height of a row of points, as a function of the place along the eye, at every pixel of the box."""
+    places, heights = row @ along, row @ down
+    order = np.argsort(places)
+    return np.interp(across, places[order], heights[order])
+
+
+def _fill(patch: NDArray[np.float32], inside: NDArray[np.bool_], width: float) -> NDArray[np.float32]:
+    """Fill a region smoothly from its edge (Laplace's equation), and give it the grain of the skin around it."""
+    filled = patch.astype(np.float64)
+    index = np.full(inside.shape, -1)
+    inside = inside.copy()
+    inside[[0, -1]] = inside[:, [0, -1]] = False
+    rows, columns = np.nonzero(inside)
+    if len(rows) == 0:
+        return patch.copy()
+    index[rows, columns] = np.arange(len(rows))
+    # Edge colours are smoothed, so that a single lash draws no streak, and the brighter ones count more: skin, not
+    # lashes, brows or creases.
+    skin = ~inside * (filled[..., :3].mean(axis=-1) / 255.0 + 0.02) ** _BRIGHT_BIAS
+    sigma = 0.06 * width
+    weight = np.maximum(ndimage.gaussian_filter(skin, sigma), 1e-12)
+    edge = np.stack([ndimage.gaussian_filter(filled[..., c] * skin, sigma) / weight for c in range(3)], axis=-1)
+    right_side = np.zeros((len(rows), 3))
+    entries: list[tuple[NDArray, NDArray]] = []
+    for step in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        neighbour = index[rows + step[0], columns + step[1]]
+        free = neighbour >= 0
+        entries.append((np.nonzero(free)[0], neighbour[free]))
+        right_side[~free] += edge[rows[~free] + step[0], columns[~free] + step[1]]
+    lines = np.concatenate([e[0] for e in entries])
+    places = np.concatenate([e[1] for e in entries])
+    size = len(rows)
+    matrix = sparse.csc_matrix((-np.ones(len(lines)), (lines, places)), shape=(size, size)) + 4.0 * sparse.eye(size)
+    solution = np.stack([spsolve(matrix.tocsc(), right_side[:, c]) for c in range(3)], axis=-1)
+    filled[rows, columns, :3] = solution
+    return filled.astype(np.float32)

@@ -1,0 +1,142 @@
+"""What shows between open lips: the portrait's own teeth where it has them, else drawn ones, a dark cavity, a tongue.
+
+Upper teeth belong to the skull, lower teeth to the jaw: neither moves with the lips, which only uncover them. One
+face unit is about 100 mm, so that sizes below are anatomy. Everything is a smooth function of position, evaluated per
+pixel inside the inner-lip contour, whose edge is anti-aliased.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.face.landmarks import MESH_POINTS
+from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
+from expnet.render.motion import PortraitMotion, Pose
+from expnet.render.mouth_paint import paint_pixels
+from expnet.render.rasterize import PADDING
+from expnet.render.tint import Tint, measure_tint
+
+Array = NDArray[np.float64]
+
+_UPPER, _LOWER = np.array(UPPER_ROWS[0]), np.array(LOWER_ROWS[0])
+_CHIN = np.array((152, 148, 377, 176, 400))
+# Depth of the incisors behind the lips' seam.
+_TEETH_BEHIND = 0.05
+# Share of an opening that the upper lip makes; the jaw makes the rest.
+_UPPER_LIP_SHARE = 0.15
+# How much of the jaw's motion is read from the lower lip rather than from the chin.
+_LIP_SHARE = 0.75
+# Brightness dip between the rows of teeth, relative to the teeth, that counts as the line between them.
+_DIP = 0.8
+
+
+@dataclass(frozen=True)
+class MouthFrame:
+    """Anchors of the mouth in face space, of the portrait with its expression taken out.
+
+    Attributes:
+        x: middle of the mouth.
+        seam: height where the closed lips meet.
+        teeth_z: depth of the incisors.
+        jaw: height of the portrait's jaw above its place with closed lips (negative: mouth open).
+    """
+
+    x: float
+    seam: float
+    teeth_z: float
+    jaw: float
+
+
+class MouthInterior:
+    """Paints the opening between the lips.
+
+    Args:
+        portrait: (H, W, 3) uint8.
+        points: (478, 3) tracked points in the portrait's pixels.
+        motion: the portrait's motion.
+    """
+
+    def __init__(self, portrait: NDArray[np.uint8], points: NDArray, motion: PortraitMotion) -> None:
+        pixels = np.asarray(points[:MESH_POINTS, :2], np.float64)
+        self._source_upper, self._source_lower = pixels[_UPPER], pixels[_LOWER]
+        self._motion = motion
+        self._frame = _anchor(motion)
+        self._gap = self._opening(np.zeros((MESH_POINTS, 3)))
+        self._split = _teeth_split(portrait, self._source_upper, self._source_lower)
+        self._tint: Tint = measure_tint(portrait, pixels)
+
+    def _opening(self, moved: Array) -> float:
+        """Mean height of the middle of the opening, face units."""
+        vertices = self._motion.vertices[:, 1] + moved[:, 1]
+        return float(np.maximum(vertices[_UPPER[3:8]] - vertices[_LOWER[3:8]], 0.0).mean())
+
+    def paint(self, frame: NDArray[np.uint8], padded: NDArray, moved: Array, camera: Pose, vertices: Array) -> None:
+        """Paint into a warped frame.
+
+        Args:
+            frame: (H, W, 3) uint8, changed in place.
+            padded: the portrait as the sampler takes it.
+            moved: (468, 3) displacements of the face points.
+            camera: the frame's pose.
+            vertices: (V, 3) placed vertices of the frame.
+        """
+        opening = self._opening(moved)
+        jaw = _jaw(moved)
+        anchors = self._frame
+        paint_pixels(
+            frame,
+            padded,
+            PADDING,
+            np.ascontiguousarray(vertices[_UPPER, :2]),
+            np.ascontiguousarray(vertices[_LOWER, :2]),
+            self._source_upper,
+            self._source_lower,
+            np.concatenate([camera.rotation.ravel(), camera.offset, [camera.scale]]),
+            np.concatenate(
+                [self._motion.camera.rotation.ravel(), self._motion.camera.offset, [self._motion.camera.scale]]
+            ),
+            np.array(
+                [anchors.x, anchors.seam, anchors.teeth_z, anchors.jaw + jaw, jaw, opening, self._gap, self._split]
+            ),
+            self._tint.table(),
+        )
+
+
+def _jaw(moved: Array) -> float:
+    """How far the lower teeth have moved up.
+
+    The chin's outline slides over the bone, so that its points fall short of the jaw; the lower lip goes with the jaw
+    but is pulled off the teeth by effort. The truth is between.
+    """
+    return float((1.0 - _LIP_SHARE) * moved[_CHIN, 1].mean() + _LIP_SHARE * moved[_LOWER[4:7], 1].mean())
+
+
+def _anchor(motion: PortraitMotion) -> MouthFrame:
+    neutral = motion.vertices - motion.first_displacement
+    # The model's zero is the average of speech, with the lips apart; mostly the lower lip and the jaw have to go up
+    # from there to close them.
+    gap = max(float((neutral[_UPPER[3:8], 1] - neutral[_LOWER[3:8], 1]).mean()), 0.0)
+    return MouthFrame(
+        x=float(neutral[[_UPPER[0], _UPPER[-1]], 0].mean()),
+        seam=float(neutral[13, 1]) - _UPPER_LIP_SHARE * gap,
+        teeth_z=float(neutral[[13, 14], 2].mean()) - _TEETH_BEHIND,
+        jaw=_jaw(motion.first_displacement) - (1.0 - _UPPER_LIP_SHARE) * gap,
+    )
+
+
+def _teeth_split(portrait: NDArray[np.uint8], upper: Array, lower: Array) -> float:
+    """Share of the portrait's own opening, from above, that belongs to the skull; the rest goes with the jaw."""
+    middle = slice(3, 8)
+    heights = np.linspace(0.15, 0.95, 17)
+    places = upper[middle, None] * (1 - heights[:, None]) + lower[middle, None] * heights[:, None]  # (5, 17, 2)
+    if (lower[middle, 1] - upper[middle, 1]).mean() < 4.0:
+        return 1.0
+    rows = np.clip(np.round(places[..., 1]).astype(int), 0, portrait.shape[0] - 1)
+    columns = np.clip(np.round(places[..., 0]).astype(int), 0, portrait.shape[1] - 1)
+    profile = portrait[rows, columns].mean(axis=(0, 2))
+    dip = int(np.argmin(profile[4:])) + 4
+    below = profile[dip:].max()
+    if profile[dip] < _DIP * min(profile[:dip].max(), below):
+        return float(heights[dip])
+    return 1.0

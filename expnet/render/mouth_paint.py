@@ -1,0 +1,209 @@
+"""The per-pixel loop of the mouth interior."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.render.rasterize import compiled_fast, cubic_weights
+
+Array = NDArray[np.float64]
+
+# Half the arch seen from the front: where one tooth ends and the next begins, face units from the middle
+# (central 8.5, lateral 6.7, canine 7.8, premolars 7 mm along an arch of 30 mm radius).
+_TOOTH_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
+_TOOTH_HEIGHT = 0.095
+# Depth lost with the square of the distance from the middle: the arch curves back.
+_ARCH = 2.2
+
+
+@compiled_fast
+def smoothstep(low: float, high: float, value: float) -> float:
+    """0 below ``low``, 1 above ``high``, smooth between."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+@compiled_fast
+def chain_distance(chain: Array, x: float, y: float) -> float:
+    """Distance from a point to a polyline (N, 2)."""
+    best = 1e18
+    for k in range(chain.shape[0] - 1):
+        ax, ay = chain[k, 0], chain[k, 1]
+        bx, by = chain[k + 1, 0] - ax, chain[k + 1, 1] - ay
+        length = bx * bx + by * by
+        t = 0.0
+        if length > 0.0:
+            t = min(max(((x - ax) * bx + (y - ay) * by) / length, 0.0), 1.0)
+        dx, dy = x - ax - t * bx, y - ay - t * by
+        best = min(best, dx * dx + dy * dy)
+    return np.sqrt(best)
+
+
+@compiled_fast
+def crossings(chain: Array, x: float, y: float) -> int:
+    """How often a ray to the right from a point crosses a polyline."""
+    count = 0
+    for k in range(chain.shape[0] - 1):
+        ay, by = chain[k, 1], chain[k + 1, 1]
+        if (ay > y) != (by > y) and x < chain[k, 0] + (y - ay) * (chain[k + 1, 0] - chain[k, 0]) / (by - ay):
+            count += 1
+    return count
+
+
+@compiled_fast
+def fetch(padded: NDArray[np.float32], x: float, y: float, channel: int) -> float:
+    """Cubic sample of the padded portrait at padded coordinates."""
+    x = min(max(x, 1.0), padded.shape[1] - 3.0)
+    y = min(max(y, 1.0), padded.shape[0] - 3.0)
+    left, top = int(x), int(y)
+    wx = cubic_weights(np.float32(x - left))
+    wy = cubic_weights(np.float32(y - top))
+    total = 0.0
+    for j in range(4):
+        for i in range(4):
+            total += float(wy[j] * wx[i]) * float(padded[top + j - 1, left + i - 1, channel])
+    return total
+
+
+@compiled_fast
+def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
+    """Coverage and brightness of a row of teeth.
+
+    Args:
+        x: distance from the middle, face units.
+        above: height above the row's biting edge (for the lower row: below it), face units.
+        softness: width of an edge, face units.
+    """
+    x = abs(x)
+    index = 0
+    while index < 4 and x > _TOOTH_ENDS[index + 1]:
+        index += 1
+    left, right = _TOOTH_ENDS[index], _TOOTH_ENDS[index + 1]
+    across = min(max((x - left) / (right - left), 0.0), 1.0)
+    # corners are rounded: the edge rises toward the neighbours
+    rim = 2.0 * across - 1.0
+    rise = 0.007 * rim * rim * rim * rim + 0.012 * x
+    cover = smoothstep(rise - softness, rise + softness, above)
+    gap = min(x - left, right - x)
+    if index == 0:
+        gap = min(x, right - x)
+    line = 1.0 - 0.16 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
+    round_off = 1.0 - 0.10 * rim * rim
+    back = 1.0 - 0.78 * smoothstep(0.07, 0.27, x)
+    return cover, line * round_off * back
+
+
+@compiled_fast
+def paint_pixels(
+    frame: NDArray[np.uint8],
+    padded: NDArray[np.float32],
+    margin: int,
+    upper: Array,
+    lower: Array,
+    source_upper: Array,
+    source_lower: Array,
+    camera: Array,
+    source_camera: Array,
+    mouth: Array,
+    tint: Array,
+) -> None:
+    """Paint every pixel between the lips.
+
+    Args:
+        frame: (H, W, 3), changed in place.
+        padded: the portrait with ``margin`` mirrored pixels around it.
+        margin: that margin.
+        upper: (11, 2) inner edge of the upper lip in the frame, corner to corner.
+        lower: (11, 2) of the lower lip.
+        source_upper: (11, 2) in the portrait.
+        source_lower: (11, 2) in the portrait.
+        camera: (12,) rotation, offset, scale of the frame.
+        source_camera: (12,) of the portrait.
+        mouth: (8,) x, seam, teeth_z, jaw from neutral, jaw from the portrait, opening, the portrait's opening (face
+            units), and the share of the portrait's opening that belongs to the skull.
+        tint: (4, 3) teeth, cavity, tongue, gum.
+    """
+    middle, seam, teeth_z, jaw, jaw_moved, opening, source_opening, split = mouth
+    scale, source_scale = camera[11], source_camera[11]
+    growth = max(opening - source_opening, 0.0) * source_scale  # pixels
+    erosion = -2.0 + 3.0 * min(growth, 1.0)
+    inverse = 1.0 / (camera[0] * camera[4] - camera[1] * camera[3])
+    softness = max(0.8 / scale, 0.005)
+    x_first = max(int(min(upper[:, 0].min(), lower[:, 0].min())) - 1, 0)
+    x_last = min(int(max(upper[:, 0].max(), lower[:, 0].max())) + 2, frame.shape[1] - 1)
+    y_first = max(int(min(upper[:, 1].min(), lower[:, 1].min())) - 1, 0)
+    y_last = min(int(max(upper[:, 1].max(), lower[:, 1].max())) + 2, frame.shape[0] - 1)
+    for row in range(y_first, y_last + 1):
+        for column in range(x_first, x_last + 1):
+            to_upper = chain_distance(upper, column, row)
+            to_lower = chain_distance(lower, column, row)
+            edge = min(to_upper, to_lower)
+            if (crossings(upper, column, row) + crossings(lower, column, row)) % 2 == 0:
+                edge = -edge
+            cover = min(max(edge / 1.3 + 0.5, 0.0), 1.0)
+            if cover <= 0.0:
+                continue
+            # the pixel in face space, on the arch of the teeth
+            camera_x = (column - camera[9]) / scale
+            camera_y = (camera[10] - row) / scale
+            z, x, y = teeth_z, middle, 0.0
+            for _ in range(2):
+                z = teeth_z - _ARCH * min((x - middle) * (x - middle), 0.09)
+                right, up = camera_x - camera[2] * z, camera_y - camera[5] * z
+                x = (camera[4] * right - camera[1] * up) * inverse
+                y = (camera[0] * up - camera[3] * right) * inverse
+            side = x - middle
+            below_lip, above_lip = to_upper / scale, to_lower / scale
+            # cavity, lighter toward the opening's lower edge, where light falls in
+            depth = smoothstep(0.0, 0.05, below_lip)
+            glow = 0.65 + 0.35 * depth
+            red, green, blue = tint[1, 0] * glow, tint[1, 1] * glow, tint[1, 2] * glow
+            tongue = (1.0 - smoothstep(0.1, 0.65, above_lip / (above_lip + below_lip + 1e-9))) * smoothstep(
+                0.05, 0.14, opening
+            )
+            tongue *= 0.75 * max(1.0 - (side / 0.2) ** 2, 0.0) * smoothstep(0.0, 0.03, above_lip)
+            red += tongue * (0.75 * tint[2, 0] - red)
+            green += tongue * (0.75 * tint[2, 1] - green)
+            blue += tongue * (0.75 * tint[2, 2] - blue)
+            for jaw_row in (1, 0):
+                # heights above the biting edge: the lower row stands upside down, and goes with the jaw
+                if jaw_row == 1:
+                    above = seam - 0.006 + jaw - y
+                    shade = 0.62 * (0.4 + 0.6 * smoothstep(0.0, 0.06, below_lip))
+                    shade *= 0.6 + 0.4 * smoothstep(0.0, 0.02, above_lip)
+                else:
+                    above = y - (seam - 0.022)
+                    shade = 0.45 + 0.55 * smoothstep(0.0, 0.05, below_lip)
+                teeth, tone = tooth_tone(side, above, softness)
+                gum = smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
+                tone *= shade
+                red += teeth * (tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) - red)
+                green += teeth * (tone * (tint[0, 1] + gum * (tint[3, 1] - tint[0, 1])) - green)
+                blue += teeth * (tone * (tint[0, 2] + gum * (tint[3, 2] - tint[0, 2])) - blue)
+            # the portrait's own mouth over it, first what goes with the jaw, then what goes with the skull
+            for part in range(2):
+                yy = y - jaw_moved if part == 0 else y
+                sx = source_camera[9] + source_scale * (
+                    source_camera[0] * x + source_camera[1] * yy + source_camera[2] * z
+                )
+                sy = source_camera[10] - source_scale * (
+                    source_camera[3] * x + source_camera[4] * yy + source_camera[5] * z
+                )
+                from_upper = chain_distance(source_upper, sx, sy)
+                from_lower = chain_distance(source_lower, sx, sy)
+                inside = min(from_upper, from_lower)
+                if (crossings(source_upper, sx, sy) + crossings(source_lower, sx, sy)) % 2 == 0:
+                    inside = -inside
+                own = smoothstep(erosion - 1.0, erosion + 1.0, inside)
+                share = from_upper / (from_upper + from_lower + 1e-9)
+                if part == 0:
+                    own *= smoothstep(split - 0.08, split, share)
+                else:
+                    own *= 1.0 - smoothstep(split, split + 0.12, share)
+                if own > 0.0:
+                    red += own * (fetch(padded, sx + margin, sy + margin, 0) - red)
+                    green += own * (fetch(padded, sx + margin, sy + margin, 1) - green)
+                    blue += own * (fetch(padded, sx + margin, sy + margin, 2) - blue)
+            values = (red, green, blue)
+            for channel in range(3):
+                mixed = frame[row, column, channel] * (1.0 - cover) + values[channel] * cover
+                frame[row, column, channel] = np.uint8(min(max(mixed + 0.5, 0.0), 255.0))

@@ -1,0 +1,62 @@
+"""Colours of what is drawn, taken from the light and the colour of the portrait."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_CHEEKS = (50, 280, 205, 425, 117, 346, 101, 330, 151, 9, 195)
+# Colours of a mouth in the light in which average skin is _SKIN.
+_SKIN = np.array([205.0, 160.0, 138.0])
+_TEETH = np.array([226.0, 216.0, 200.0])
+_CAVITY = np.array([46.0, 20.0, 20.0])
+_TONGUE = np.array([150.0, 74.0, 74.0])
+_GUM = np.array([172.0, 98.0, 94.0])
+
+
+@dataclass(frozen=True)
+class Tint:
+    """RGB colours, each (3,), 0..255.
+
+    Attributes:
+        teeth: a lit incisor.
+        cavity: the dark of an open mouth.
+        tongue: its lit back.
+        gum: above the teeth.
+    """
+
+    teeth: Array
+    cavity: Array
+    tongue: Array
+    gum: Array
+
+    def table(self) -> Array:
+        """The four colours in one array (4, 3)."""
+        return np.stack([self.teeth, self.cavity, self.tongue, self.gum])
+
+
+def measure_tint(portrait: NDArray[np.uint8], points: Array) -> Tint:
+    """Judge the light from the skin, and take colour out where the portrait has none (drawings, black and white)."""
+    rows = np.clip(points[list(_CHEEKS), 1].round().astype(int), 2, portrait.shape[0] - 3)
+    columns = np.clip(points[list(_CHEEKS), 0].round().astype(int), 2, portrait.shape[1] - 3)
+    patches = np.stack(
+        [portrait[r - 2 : r + 3, c - 2 : c + 3].reshape(-1, 3).mean(axis=0) for r, c in zip(rows, columns, strict=True)]
+    )
+    skin = np.median(patches, axis=0)
+    # Dark skin and dim light look alike; the brighter patches tell the light better than the average does.
+    light = np.clip(np.percentile(patches.mean(axis=1), 80) / _SKIN.mean(), 0.55, 1.1)
+    chroma = np.clip(np.ptp(skin) / max(skin.mean(), 1.0) / (np.ptp(_SKIN) / _SKIN.mean()), 0.0, 1.0)
+    cast = skin / max(skin.mean(), 1.0) - _SKIN / _SKIN.mean()
+
+    def lit(colour: Array) -> Array:
+        grey = colour.mean()
+        tinted = grey + chroma * (colour - grey) + 0.35 * chroma * grey * cast
+        return np.clip(tinted * light, 0.0, 250.0)
+
+    bright = float(np.percentile(patches.mean(axis=1), 80))
+    teeth = lit(_TEETH)
+    # teeth are about as bright as lit fair skin, and brighter than dark skin
+    teeth *= min(0.9 * max(bright, 0.55 * bright + 80.0) / teeth.mean(), 1.0)
+    return Tint(teeth=teeth, cavity=lit(_CAVITY), tongue=lit(_TONGUE), gum=lit(_GUM))
