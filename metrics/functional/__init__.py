@@ -19,7 +19,7 @@ from expnet.metrics.functional.mouth import (
     silent_frames,
     silent_lip_motion,
 )
-from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval
+from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval, bootstrap_peak
 
 __all__ = [
     "Interval",
@@ -28,6 +28,7 @@ __all__ = [
     "best_lag",
     "bootstrap_difference",
     "bootstrap_interval",
+    "bootstrap_peak",
     "interocular_distance",
     "jitter_ratio",
     "lagged_pearson",

@@ -90,3 +90,50 @@ def bootstrap_difference(
     return bootstrap_interval(
         difference, weights=weights, groups=groups, confidence=confidence, resamples=resamples, seed=seed
     )
+
+
+def bootstrap_peak(
+    curves: NDArray[np.float64],
+    *,
+    groups: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Lag at which the mean of the curves peaks, and its bootstrap interval.
+
+    Args:
+        curves: (clips, 2 * max_lag + 1) correlations by lag; NaN is left out.
+        groups: one label a clip.
+        confidence: 0.95 for a 95 % interval.
+        resamples: bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        An interval whose ``mean`` is the lag in frames.
+    """
+    curves = np.asarray(curves, dtype=np.float64)
+    kept = np.isfinite(curves).any(-1) if len(curves) else np.zeros(0, dtype=bool)
+    if not kept.any():
+        return Interval(float("nan"), None, None, 0, 0)
+    labels = np.arange(len(curves)).astype(str) if groups is None else np.asarray(groups, dtype=str)
+    _, unit = np.unique(labels[kept], return_inverse=True)
+    units, known = int(unit.max()) + 1, np.isfinite(curves[kept])
+    sums, counts = np.zeros((units, curves.shape[1])), np.zeros((units, curves.shape[1]))
+    np.add.at(sums, unit, np.where(known, curves[kept], 0.0))
+    np.add.at(counts, unit, known)
+    half = curves.shape[1] // 2
+    order = np.argsort(np.abs(np.arange(-half, half + 1)), kind="stable")  # ties go to the smallest lag
+
+    def peak(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+        mean = np.where(count > 0, total / np.maximum(count, 1), -np.inf)
+        return (order[mean[..., order].argmax(-1)] - half).astype(np.float64)
+
+    lag = float(peak(sums.sum(0), counts.sum(0)))
+    if units < 2:
+        return Interval(lag, None, None, int(kept.sum()), units)
+    draws = np.random.default_rng(seed).integers(0, units, size=(resamples, units))
+    lags = peak(sums[draws].sum(1), counts[draws].sum(1))
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(lags, [tail, 1.0 - tail])
+    return Interval(lag, float(low), float(high), int(kept.sum()), units)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from expnet.metrics.functional import bootstrap_difference, bootstrap_interval
+from expnet.metrics.functional import bootstrap_difference, bootstrap_interval, bootstrap_peak
 
 
 def test_agrees_with_scipy_and_the_normal_interval() -> None:
@@ -63,3 +63,15 @@ def test_paired_difference_is_sharper_than_two_intervals() -> None:
     assert bootstrap_interval(first).low < bootstrap_interval(second).high
     second[0] = math.nan
     assert bootstrap_difference(first, second).count == 59
+
+
+def test_peak_of_the_mean_curve() -> None:
+    generator = np.random.default_rng(6)
+    curves = 0.1 * generator.normal(size=(40, 7))
+    curves[:, 5] += 0.5  # lag +2
+    curves[3] = math.nan
+    interval = bootstrap_peak(curves)
+    assert (interval.mean, interval.low, interval.high, interval.count) == (2.0, 2.0, 2.0, 39)
+    assert bootstrap_peak(np.zeros((2, 5))).mean == 0.0  # a flat curve has no lag to speak of
+    assert bootstrap_peak(np.full((2, 5), math.nan)).count == 0
+    assert bootstrap_peak(curves[:1]).low is None

@@ -1,0 +1,9 @@
+"""Score networks beside the trivial baselines on unseen speakers; see configs/evaluate.yaml for the command."""
+
+import sys
+
+from expnet.benchmark import main
+from expnet.cli import guarded
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

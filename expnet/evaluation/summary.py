@@ -1,0 +1,151 @@
+"""From rows to the table: weighted means, bootstrap intervals, distances to the real clips, paired differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.evaluation.options import ProtocolConfig
+from expnet.evaluation.systems import System
+from expnet.metrics.functional import Interval, bootstrap_difference, bootstrap_interval, bootstrap_peak
+from expnet.report.results import GROUND_TRUTH, ClipRow, MetricInfo, MetricSummary, SystemResult
+
+LAG = "mouth_opening_lag"
+Curves = Mapping[tuple[str, str], NDArray[np.float64]]
+"""Correlation by lag of a system (first) on a clip (second)."""
+
+
+def summarise(
+    systems: Sequence[System],
+    infos: Sequence[MetricInfo],
+    rows: Sequence[ClipRow],
+    curves: Curves,
+    protocol: ProtocolConfig,
+    *,
+    seed: int = 0,
+) -> tuple[SystemResult, ...]:
+    """Aggregate the rows of every system.
+
+    Args:
+        systems: in the order of the table.
+        infos: columns.
+        rows: one a system and clip, failed ones included.
+        curves: correlation by lag.
+        protocol: says what the bootstrap draws, and how often.
+        seed: of the bootstrap.
+    """
+    first = next((system.name for system in systems if system.kind == "model"), None)
+    table = {(row.system, row.clip_id): row for row in rows}
+    intervals = {
+        (system.name, info.key): _interval(system.name, info.key, rows, curves, protocol, seed)
+        for system in systems
+        for info in infos
+    }
+    results = []
+    for system in systems:
+        metrics = {}
+        for info in infos:
+            interval = intervals[system.name, info.key]
+            if interval.count == 0 and not any(info.key in row.values for row in rows if row.system == system.name):
+                continue
+            truth = intervals.get((GROUND_TRUTH, info.key))
+            difference = None
+            if first is not None and system.name != first and info.key != LAG:
+                difference = _difference(system.name, first, info.key, table, protocol, seed)
+            metrics[info.key] = MetricSummary(
+                mean=interval.mean,
+                ci95=_ends(interval),
+                n=interval.count,
+                unscored=sum(info.key in row.values for row in rows if row.system == system.name) - interval.count,
+                distance_to_ground_truth=None if truth is None or truth.count == 0 else interval.mean - truth.mean,
+                difference_to_first=None if difference is None or difference.count == 0 else difference.mean,
+                difference_ci95=None if difference is None else _ends(difference),
+            )
+        results.append(SystemResult(system.name, system.title, system.kind, system.description, metrics))
+    return tuple(results)
+
+
+def _interval(
+    system: str, key: str, rows: Sequence[ClipRow], curves: Curves, protocol: ProtocolConfig, seed: int
+) -> Interval:
+    """Mean and interval of one metric of one system."""
+    own = [row for row in rows if row.system == system and key in row.values]
+    groups = [row.speaker for row in own] if protocol.interval == "speaker" else None
+    if key == LAG:
+        table = [curves[system, row.clip_id] for row in own if (system, row.clip_id) in curves]
+        stacked = np.stack(table) if table else np.zeros((0, 1))
+        return bootstrap_peak(stacked, groups=groups, resamples=protocol.resamples, seed=seed)
+    return bootstrap_interval(
+        [row.values[key] for row in own],
+        weights=[row.weights.get(key, 1.0) for row in own],
+        groups=groups,
+        resamples=protocol.resamples,
+        seed=seed,
+    )
+
+
+def _difference(
+    system: str,
+    first: str,
+    key: str,
+    table: Mapping[tuple[str, str], ClipRow],
+    protocol: ProtocolConfig,
+    seed: int,
+) -> Interval:
+    """Paired difference of a system to the first model, on the clips that both have."""
+    pairs = [
+        (row, table[first, clip_id])
+        for (name, clip_id), row in table.items()
+        if name == system and key in row.values and key in getattr(table.get((first, clip_id)), "values", {})
+    ]
+    # Both sides of a pair have the real clip's own weight; the mean of the two stays right if one lacks it.
+    weights = [(one.weights.get(key, 1.0) + other.weights.get(key, 1.0)) / 2 for one, other in pairs]
+    return bootstrap_difference(
+        [one.values[key] for one, _ in pairs],
+        [other.values[key] for _, other in pairs],
+        weights=weights,
+        groups=[one.speaker for one, _ in pairs] if protocol.interval == "speaker" else None,
+        resamples=protocol.resamples,
+        seed=seed,
+    )
+
+
+def warnings_about(
+    systems: Sequence[SystemResult], rows: Sequence[ClipRow], protocol: ProtocolConfig, *, corpora: Sequence[str]
+) -> list[str]:
+    """Sentences about where the numbers mean little."""
+    notes = []
+    people = {row.speaker for row in rows}
+    if len(people) < 8:
+        what = "person" if len(people) == 1 else "people"
+        notes.append(
+            f"Only {len(people)} {what} in the test: intervals of so few are too narrow, and another {what} may change "
+            "the order of the systems."
+        )
+    if corpora and all(corpus == "synthetic" for corpus in corpora):
+        notes.append(
+            "These clips are synthetic, made by rule from synthetic speech: high scores say that the rule was learned, "
+            "nothing about real people. Score a store of real videos before you quote a number."
+        )
+    failed = {row.clip_id for row in rows if row.status != "ok"}
+    if failed:
+        notes.append(f"{len(failed)} clips have a row that could not be scored; they are listed below with the reason.")
+    for system in systems:
+        summary = system.metrics.get(LAG)
+        if summary is None or system.kind not in ("model", "baseline") or not math.isfinite(summary.mean):
+            continue
+        if abs(summary.mean) >= protocol.max_lag:
+            notes.append(
+                f"The mouth-opening lag of {system.title} lies at the edge of the search ({summary.mean:g} frames): it "
+                "is probably noise, or the sound of the clips is late by more."
+            )
+    return notes
+
+
+def _ends(interval: Interval) -> tuple[float, float] | None:
+    if interval.low is None or interval.high is None:
+        return None
+    return interval.low, interval.high

@@ -1,0 +1,107 @@
+"""A little world in which the mouth follows the loudness of the sound, so that every score is known in advance."""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from expnet.coefficients import FaceCoefficients
+from expnet.data.store import TrackStoreWriter
+from expnet.data.tracks import Track
+from expnet.face.camera import project
+from expnet.face.morphable import builtin_face_model
+from expnet.models.bundle import save_model
+from expnet.models.expression import ExpressionRegressor
+from expnet.models.pose_cvae import PoseCVAE
+
+CROP = (120.0, 110.0, 200.0)
+FRAME_SIZE = (240, 240)
+
+
+def opening_direction() -> torch.Tensor:
+    """Expression (64,) that moves the lower inner lip down, roughly one deviation long."""
+    model = builtin_face_model()
+    upper, lower = model.landmark_indices[62], model.landmark_indices[66]
+    gap = model.expression_basis[upper, 1] - model.expression_basis[lower, 1]  # (64,)
+    return gap / gap.norm()
+
+
+def make_track(clip_id: str, speaker: str, seed: int, *, frames: int = 60, **changes: object) -> Track:
+    """A clip whose lips open with its loudness, that nods, and is silent at its start."""
+    generator = np.random.default_rng(seed)
+    model = builtin_face_model()
+    envelope = np.convolve(generator.uniform(0, 1, frames + 8), np.hanning(7) / np.hanning(7).sum(), "same")[4:-4]
+    envelope = (envelope - envelope.min()) / (envelope.max() - envelope.min())
+    envelope[:14] = 0.0
+    sound = generator.normal(size=frames * 640) * np.repeat(0.001 + 0.3 * envelope, 640)
+    person = 0.5 * np.random.default_rng(zlib.crc32(speaker.encode())).normal(size=64)
+    expression = person + 0.05 * generator.normal(size=(frames, 64)) + 3.0 * np.outer(envelope, opening_direction())
+    identity = generator.normal(size=model.identity_size) * 0.5
+    time = np.arange(frames) / 25
+    rotation = 0.1 * np.stack([np.sin(2 * np.pi * (0.4 + 0.1 * axis) * time + seed) for axis in range(3)], 1)
+    coefficients = FaceCoefficients(expression, rotation, np.zeros((frames, 3)), identity=identity, crop=CROP)
+    landmarks = project(
+        model.landmarks(torch.from_numpy(coefficients.identity), torch.from_numpy(coefficients.expression)),
+        torch.from_numpy(coefficients.rotation),
+        torch.from_numpy(coefficients.translation),
+        torch.tensor(CROP),
+    ).numpy()
+    values = {
+        "landmarks": landmarks,
+        "valid": np.ones(frames, bool),
+        "audio": np.clip(sound, -1, 1).astype(np.float32),
+        "corpus": "test",
+        "frame_size": FRAME_SIZE,
+        **changes,
+    }
+    return Track(clip_id, speaker, coefficients, **values)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A store of 20 clips by 10 people, and two runs with networks that know nothing."""
+    folder = tmp_path_factory.mktemp("world")
+    with TrackStoreWriter(folder / "store") as writer:
+        for index in range(20):
+            writer.add(make_track(f"clip{index:02d}", f"person{index % 10}", index, frames=60 + index))
+        writer.finish()
+    torch.manual_seed(0)
+    networks = {
+        "expression": ExpressionRegressor(width=16, layers=1, audio_channels=8),
+        "pose": PoseCVAE(width=16, layers=1, audio_channels=8),
+    }
+    # An untrained head gives zeros: the network holds the first frame. A little noise makes its lips move.
+    torch.nn.init.normal_(networks["expression"].head.weight, std=0.3)
+    for name, network in networks.items():
+        (folder / name).mkdir()
+        save_model(folder / name / "model.safetensors", network)
+        (folder / name / "config.yaml").write_text(
+            "data:\n  validation_fraction: 0.2\n  test_fraction: 0.3\n  split_seed: 5\n"
+        )
+    return SimpleNamespace(
+        folder=folder, store=folder / "store", expression=folder / "expression", pose=folder / "pose"
+    )
+
+
+@pytest.fixture(scope="session")
+def track_maker() -> Callable[..., Track]:
+    return make_track
+
+
+@pytest.fixture
+def options(world: SimpleNamespace, tmp_path: Path) -> list[str]:
+    """Overrides of a quick evaluation without pictures."""
+    return [
+        f"data.store={world.store}",
+        f"expression={world.expression}",
+        f"pose={world.pose}",
+        f"output={tmp_path / 'results'}",
+        "pictures.clips=0",
+        "baselines.per_frame_steps=3",
+        "protocol.resamples=200",
+        "threads=1",
+    ]
