@@ -45,25 +45,24 @@ def procrustes(points: Array, template: Array, weights: Array) -> Similarity:
     """
     weights = weights / weights.sum()
     template = np.broadcast_to(template, points.shape)
-    points_centre = np.einsum("v,tvc->tc", weights, points)
-    template_centre = np.einsum("v,tvc->tc", weights, template)
+    points_centre, template_centre = weights @ points, weights @ template  # (T, 3)
     moved = points - points_centre[:, None]
-    still = template - template_centre[:, None]
-    covariance = np.einsum("tvi,tvj->tij", moved * weights[:, None], still)  # (T, 3, 3)
+    heavy = (moved * weights[:, None]).transpose(0, 2, 1)  # (T, 3, V)
+    covariance = heavy @ template  # (T, 3, 3); the template's centre drops out, since the moved points have none
     left, singular, right = np.linalg.svd(covariance)
     sign = np.sign(np.linalg.det(left @ right))
     left[:, :, 2] *= sign[:, None]
     singular[:, 2] *= sign
     rotation = left @ right  # (T, 3, 3)
     # 1/s = <R^T p, template> / <p, p>: the projection of the template on the turned points
-    energy = np.einsum("v,tvc->t", weights, moved**2)
+    energy = (heavy @ moved).trace(axis1=1, axis2=2)
     scale = energy / np.maximum(singular.sum(axis=1), 1e-12)
-    offset = points_centre - scale[:, None] * np.einsum("tij,tj->ti", rotation, template_centre)
+    offset = points_centre - scale[:, None] * (rotation @ template_centre[:, :, None])[:, :, 0]
     return Similarity(scale=scale, rotation=rotation, offset=offset)
 
 
 def similarity_generators(template: Array) -> Array:
-    """Infinitesimal shifts, turns and scale of a template: an orthonormal-free basis, (V, 3, 7)."""
+    """Infinitesimal shifts, turns and scale of a template: seven columns, (V, 3, 7)."""
     vertices = template.shape[0]
     generators = np.zeros((vertices, 3, 7))
     generators[:, :, :3] = np.eye(3)
