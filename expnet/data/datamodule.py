@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +15,7 @@ from expnet.data.augment import Augmentation, random_gain, random_noise
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.dataset import ClipEntry, FaceDataset
 from expnet.data.sampling import ShardSampler, WindowSampler
-from expnet.data.splits import TEST, TRAIN, VALIDATION, assign_splits
+from expnet.data.splits import TEST, TRAIN, VALIDATION, split_by_speaker
 from expnet.data.statistics import CoefficientStatistics, measure_statistics
 from expnet.data.store import TrackStore
 from expnet.errors import ConfigError, DataError
@@ -115,11 +114,10 @@ class TalkingFaceDataModule(LightningDataModule):
         """Clips of each split, in the order of stores and names."""
         entries = [ClipEntry(store, row) for store in self.stores for row in store.rows]
         # Clips of different stores may have the same name; a speaker of the same name counts as the same person.
-        numbered = [replace(entry.row, clip_id=str(index)) for index, entry in enumerate(entries)]
-        split_of = assign_splits(numbered, **self._split_options)
+        split_of = split_by_speaker([entry.row for entry in entries], **self._split_options)
         splits: dict[str, list[ClipEntry]] = {TRAIN: [], VALIDATION: [], TEST: []}
-        for index, entry in enumerate(entries):
-            splits[split_of[str(index)]].append(entry)
+        for entry, split in zip(entries, split_of, strict=True):
+            splits[split].append(entry)
         splits[TRAIN] = _evenly(splits[TRAIN], self.limit_clips)
         splits[VALIDATION] = _evenly(splits[VALIDATION], self.limit_validation_clips)
         return splits

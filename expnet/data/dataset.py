@@ -1,7 +1,7 @@
 """Clips of track stores as batches of one: random windows for training, whole clips for evaluation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,7 @@ from expnet.data.tracks import blink_closure
 _SOUND_MARGIN = -(-(MEL_CONTEXT * HOP + WINDOW // 2 + 1) // SAMPLES_PER_FRAME)
 
 
-@dataclass(frozen=True)
-class ClipEntry:
+class ClipEntry(NamedTuple):
     """A clip and the store that it lies in."""
 
     store: TrackStore

@@ -43,6 +43,18 @@ def assign_splits(
         ConfigError: If the fractions leave nothing to train on.
         DataError: If given splits have a speaker on two sides, and that was not allowed.
     """
+    options = (validation_fraction, test_fraction, seed, allow_shared_speakers)
+    return dict(zip((row.clip_id for row in rows), split_by_speaker(rows, *options), strict=True))
+
+
+def split_by_speaker(
+    rows: Sequence[ClipRow],
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    allow_shared_speakers: bool,
+) -> list[str]:
+    """:func:`assign_splits` for clips whose names need not be unique: a split for each row."""
     if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
         raise ConfigError(
             f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be 0 or more and "
@@ -66,7 +78,7 @@ def assign_splits(
     for speaker, splits in given.items():
         # Clips without a split, of a speaker who is on two sides by the corpus's own rule, may only train.
         by_speaker[speaker] = next(iter(splits)) if len(splits) == 1 else TRAIN
-    return {row.clip_id: row.split or by_speaker[row.speaker] for row in rows}
+    return [row.split or by_speaker[row.speaker] for row in rows]
 
 
 def _divide(

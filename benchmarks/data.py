@@ -1,0 +1,145 @@
+"""Measure track stores and the DataModule; with --videos, preprocessing too.
+
+    python benchmarks/data.py [--videos FOLDER] [--json FILE]
+
+Prints seconds, and ratios measured in the same run: the machine may be busy, ratios stay comparable.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from expnet.coefficients import FaceCoefficients
+from expnet.data.datamodule import TalkingFaceDataModule
+from expnet.data.manifest import read_manifest, write_manifest
+from expnet.data.store import TrackStore, TrackStoreWriter
+from expnet.data.tracks import Track
+
+SMALL, LARGE = 100, 100_000
+FRAMES = 250
+
+
+def make_small_store(path: Path) -> None:
+    """Write a store of made-up clips, ten seconds each."""
+    with TrackStoreWriter(path) as writer:
+        for index in range(SMALL):
+            generator = np.random.default_rng(index)
+            pose = generator.normal(size=(2, FRAMES, 3))
+            coefficients = FaceCoefficients(
+                generator.normal(size=(FRAMES, 64)), *pose, identity=generator.normal(size=80), crop=np.ones(3)
+            )
+            landmarks = generator.normal(size=(FRAMES, 68, 2)).astype(np.float32)
+            audio = generator.uniform(-1, 1, size=FRAMES * 640).astype(np.float32)
+            speaker = f"speaker{index % 20}"
+            writer.add(Track(f"{index:06d}", speaker, coefficients, landmarks, np.ones(FRAMES, bool), audio))
+        writer.finish()
+
+
+def make_large_store(path: Path, small: Path) -> None:
+    """Write a store of a thousand times as many clips, whose arrays are the small one's again and again."""
+    path.mkdir()
+    (path / "shards").symlink_to(small / "shards")
+    rows, shards = read_manifest(small)
+    copies = (
+        replace(rows[index % SMALL], clip_id=f"{index:06d}", speaker=f"speaker{index % 5000}") for index in range(LARGE)
+    )
+    write_manifest(path, copies, shards)
+
+
+def measure_loading(path: Path, workers: int, batches: int = 60) -> float:
+    """Milliseconds of a training window."""
+    module = TalkingFaceDataModule(str(path), window=64, batch_size=16, workers=workers)
+    module.setup("fit")
+    loader = iter(module.train_dataloader())
+    next(loader)
+    start, count = time.perf_counter(), 0
+    for _ in range(batches):
+        batch = next(loader, None)
+        if batch is None:
+            break
+        count += len(batch)
+    return (time.perf_counter() - start) / count * 1000
+
+
+def measure_stores(folder: Path) -> dict[str, float]:
+    """Time opening, splitting and reading of a small and a large store."""
+    results: dict[str, float] = {}
+    make_small_store(folder / "small")
+    make_large_store(folder / "large", folder / "small")
+    for name, clips in (("small", SMALL), ("large", LARGE)):
+        start = time.perf_counter()
+        store = TrackStore(folder / name)
+        results[f"open {clips} clips, s"] = time.perf_counter() - start
+        generator = np.random.default_rng(0)
+        chosen = generator.integers(0, clips, size=500)
+        store.read_window("000000", 0, 64)
+        start = time.perf_counter()
+        for index in chosen:
+            store.read_window(f"{index:06d}", int(index) % 100, 64)
+        results[f"read a 64-frame track of {clips} clips, ms"] = (time.perf_counter() - start) / len(chosen) * 1000
+        start = time.perf_counter()
+        module = TalkingFaceDataModule(str(folder / name))
+        module.setup("fit")
+        next(iter(module.train_dataloader().sampler))
+        results[f"epoch start of {clips} clips, s"] = time.perf_counter() - start
+        for workers in (0, 2):
+            results[f"window of {clips} clips, {workers} workers, ms"] = measure_loading(folder / name, workers)
+    start = time.perf_counter()
+    _ = TalkingFaceDataModule(str(folder / "large")).statistics
+    results["statistics of 100000 clips, s"] = time.perf_counter() - start
+    return results
+
+
+def measure_preprocess(videos: Path, folder: Path) -> dict[str, float]:
+    """Frames a second of preprocess in one process, beside the tracker alone on frames that are decoded already."""
+    from expnet.data.clip_maker import ClipMaker, ClipOptions
+    from expnet.data.corpora import read_corpus
+    from expnet.face.tracker import open_tracker
+    from expnet.render.video import read_video
+
+    sources = read_corpus(videos)[:8]
+    maker, tracker = ClipMaker(folder / "clips", ClipOptions()), open_tracker("mediapipe")
+    seconds = {"preprocess": 0.0, "tracker": 0.0}
+    frames = 0
+    maker(sources[0])
+    for source in sources:  # side by side, so that a busy minute slows both
+        start = time.perf_counter()
+        maker(source)
+        seconds["preprocess"] += time.perf_counter() - start
+        decoded = list(read_video(source.path, fps=25))
+        frames += len(decoded)
+        start = time.perf_counter()
+        tracker.track(decoded)
+        seconds["tracker"] += time.perf_counter() - start
+    return {
+        "preprocess, frames/s": frames / seconds["preprocess"],
+        "tracker alone, frames/s": frames / seconds["tracker"],
+        "preprocess / tracker alone": seconds["tracker"] / seconds["preprocess"],
+    }
+
+
+def main() -> None:
+    """Run the measurements and print them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=Path, help="folder of videos to measure preprocessing on")
+    parser.add_argument("--json", type=Path, help="write the results here as well")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        results = measure_stores(Path(folder))
+        if arguments.videos:
+            results |= measure_preprocess(arguments.videos, Path(folder))
+    for name, value in results.items():
+        print(f"{value:12.3f}  {name}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Work through a list in child processes, so that a crash in a decoder ends one item and not the run."""
+
+import contextlib
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+# Children start afresh: a fork would copy the locks of threads that it does not copy.
+START_METHOD = "spawn"
+_TRIES = 2
+_PR_SET_PDEATHSIG = 1
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerDiedError(Exception):
+    """The process that worked on a task died without an exception of its own, twice."""
+
+
+@dataclass
+class _Worker(Generic[Task]):
+    process: Any
+    connection: Connection
+    task: Task
+    tries: int
+
+
+def isolated_map(
+    make_function: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task], workers: int
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """Apply a function to tasks in child processes; yield (task, result) in the order of completion.
+
+    A task whose process dies (killed, out of memory, a crash in native code) is tried once more in a new process.
+
+    Args:
+        make_function: Called once in each child; must be importable, as must everything that is sent.
+        tasks: What to work on.
+        workers: Number of processes; 0 works in this one.
+
+    Yields:
+        The task and its result, or the exception that it raised, or :class:`WorkerDiedError`.
+    """
+    if workers == 0:
+        function = make_function()
+        for task in tasks:
+            yield task, function(task)
+        return
+    context = multiprocessing.get_context(START_METHOD)
+    queue: deque[tuple[Task, int]] = deque((task, 1) for task in tasks)
+    idle: list[tuple[Any, Connection]] = []
+    busy: list[_Worker[Task]] = []
+    try:
+        while queue or busy:
+            while queue and len(busy) < workers:
+                process, connection = idle.pop() if idle else _start(context, make_function)
+                task, tries = queue.popleft()
+                busy.append(_Worker(process, connection, task, tries))
+                # A process that is dead already shows itself below, when nothing comes back.
+                with contextlib.suppress(OSError):
+                    connection.send(task)
+            for ready in wait([worker.connection for worker in busy]):
+                worker = next(worker for worker in busy if worker.connection is ready)
+                busy.remove(worker)
+                try:
+                    result = worker.connection.recv()
+                except (EOFError, OSError):
+                    worker.process.join()
+                    _log.warning("A process died with code %s at %s.", worker.process.exitcode, worker.task)
+                    if worker.tries < _TRIES:
+                        queue.append((worker.task, worker.tries + 1))
+                    else:
+                        yield worker.task, WorkerDiedError(f"its process died with code {worker.process.exitcode}")
+                    continue
+                idle.append((worker.process, worker.connection))
+                yield worker.task, result
+    finally:
+        for process, connection in [*idle, *((worker.process, worker.connection) for worker in busy)]:
+            connection.close()
+            process.kill()
+            process.join()
+
+
+def _start(context: Any, make_function: Callable[[], Callable[[Any], Any]]) -> tuple[Any, Connection]:
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, make_function, os.getpid()), daemon=True)
+    process.start()
+    theirs.close()
+    return process, mine
+
+
+def _serve(connection: Connection, make_function: Callable[[], Callable[[Any], Any]], parent: int) -> None:
+    """Answer tasks until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    with contextlib.suppress(OSError, AttributeError):  # Linux: no orphan goes on writing after the parent was killed
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    function: Callable[[Any], Any] | Exception
+    try:
+        function = make_function()
+    except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
+        function = error
+    while os.getppid() == parent:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        if isinstance(function, Exception):
+            connection.send(function)
+            continue
+        try:
+            connection.send(function(task))
+        except Exception as error:  # noqa: BLE001 - sent to the parent, which decides
+            connection.send(error)
