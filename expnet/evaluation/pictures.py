@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -27,10 +28,9 @@ from expnet.evaluation.clips import Clip
 from expnet.evaluation.options import PictureConfig
 from expnet.evaluation.scoring import CROP_PIXELS, Scorer, Scores
 from expnet.evaluation.systems import Prediction
-from expnet.face.fitting import fit_clip
 from expnet.face.morphable import MorphableModel
-from expnet.face.tracker import track_image
 from expnet.render.mesh import MeshRenderer
+from expnet.render.portrait import Portrait, open_portrait
 from expnet.render.video import read_video, write_video
 from expnet.report.page import Strip
 
@@ -152,22 +152,17 @@ def _real_stage(clip: Clip, model: MorphableModel, frames: int) -> Stage:
     crop = clip.track.coefficients.crop
     if crop is None or crop.ndim != 1:
         raise DataError(f"clip {clip.clip_id} has no crop of its own, so that its pictures cannot be compared")
-    renderer = MeshRenderer(reference[0], clip.track.coefficients[:1], track_image(reference[0]).points[0], model)
-
-    def coefficients(expression: Tensor, pose: Tensor) -> FaceCoefficients:
-        return _coefficients(expression, pose)
-
-    return Stage(renderer, reference, np.asarray(crop), coefficients, REAL)
+    # The clip's own first coefficients, not a fit of this one picture: they share the clip's identity and camera.
+    points = open_portrait(reference[0], model).points
+    renderer = MeshRenderer(reference[0], clip.track.coefficients[:1], points, model)
+    return Stage(renderer, reference, np.asarray(crop), _coefficients, REAL)
 
 
 def _portrait_stage(clip: Clip, model: MorphableModel, frames: int) -> Stage:
     """The built-in portrait, moved by the clip's changes."""
-    from skimage import data
-
-    portrait = np.ascontiguousarray(data.astronaut())
-    points = track_image(portrait).points
-    fit = fit_clip(model, points)
-    renderer = MeshRenderer(portrait, fit, points[0], model)
+    portrait = builtin_portrait(model)
+    fit = portrait.fit
+    renderer = MeshRenderer(portrait.image, fit, portrait.points, model)
     base_expression, base_pose = torch.from_numpy(fit.expression), torch.from_numpy(fit.pose)
 
     def coefficients(expression: Tensor, pose: Tensor) -> FaceCoefficients:
@@ -176,6 +171,14 @@ def _portrait_stage(clip: Clip, model: MorphableModel, frames: int) -> Stage:
     truth = coefficients(clip.expression[:frames], clip.pose[:frames])
     assert fit.crop is not None
     return Stage(renderer, list(renderer.render(truth)), np.asarray(fit.crop), coefficients, PORTRAIT)
+
+
+@lru_cache(maxsize=1)
+def builtin_portrait(model: MorphableModel) -> Portrait:
+    """Scikit-image's astronaut (a NASA photograph, in the public domain), tracked once."""
+    from skimage import data
+
+    return open_portrait(np.ascontiguousarray(data.astronaut()), model)
 
 
 def _coefficients(expression: Tensor, pose: Tensor) -> FaceCoefficients:
