@@ -17,7 +17,6 @@ from math import gcd
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from expnet.audio.wave import SAMPLE_RATE
 from expnet.errors import InputError, MissingAssetError
@@ -136,9 +135,20 @@ def synthesize_speech(
     phonemes = _phonemes(events, len(samples), rate_of_library)
     if all(phoneme.symbol == PAUSE for phoneme in phonemes):
         raise InputError(f"there is nothing to say in the text {text[:40]!r}; give at least one word.")
+    from scipy.signal import resample_poly  # slow to import, and this module is imported for Phoneme alone, too
+
     divisor = gcd(SAMPLE_RATE, rate_of_library)
-    resampled = resample_poly(samples / 32768.0, SAMPLE_RATE // divisor, rate_of_library // divisor)
+    up, down = SAMPLE_RATE // divisor, rate_of_library // divisor
+    resampled = resample_poly(samples / 32768.0, up, down, window=_low_pass(max(up, down)))
     return SpeechSynthesis(samples=np.clip(resampled, -1.0, 1.0).astype(np.float32), phonemes=phonemes)
+
+
+@lru_cache(maxsize=4)
+def _low_pass(factor: int) -> np.ndarray:
+    """The filter that resample_poly would design anew for each call."""
+    from scipy.signal import firwin
+
+    return firwin(20 * factor + 1, 1.0 / factor, window=("kaiser", 5.0))
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,112 @@
+"""From what a face does (lips apart, corners up, brows raised) to expression coefficients of a linear face model.
+
+A feature is a linear function of the 68 landmarks, in units of the mean face's outer-eye-corner distance. Among all
+expressions that give the wanted features, the one of smallest norm is taken; as the model's coefficients are
+whitened (prior N(0, I)), that is the most probable one: the cheeks and the chin follow the lips as they did in the
+faces that the model was built from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.face.morphable import MorphableModel
+
+Array = NDArray[np.float64]
+
+_X, _Y, _Z = 0, 1, 2
+_RIGHT_LIDS = (((37, 38), 0.5), ((40, 41), -0.5))
+_LEFT_LIDS = (((43, 44), 0.5), ((46, 47), -0.5))
+
+# name -> (landmarks, axis, weight of each): iBUG numbers, x to the image's right, y up, z toward the viewer.
+_FEATURES: dict[str, tuple[tuple[tuple[int, ...], int, float], ...]] = {
+    "lip_gap": (((62,), _Y, 1.0), ((66,), _Y, -1.0)),
+    "mouth_width": (((54,), _X, 1.0), ((48,), _X, -1.0)),
+    "upper_lip": (((50, 51, 52), _Y, 1 / 3),),
+    "lower_lip": (((56, 57, 58), _Y, 1 / 3),),
+    "upper_lip_forward": (((50, 51, 52), _Z, 1 / 3),),
+    "lower_lip_forward": (((56, 57, 58), _Z, 1 / 3),),
+    "corners_up": (((48, 54), _Y, 0.5),),
+    "corners_uneven": (((48,), _Y, 1.0), ((54,), _Y, -1.0)),
+    "chin": (((7, 8, 9), _Y, 1 / 3),),
+    "inner_brows": (((20, 21, 22, 23), _Y, 0.25),),
+    "outer_brows": (((17, 18, 25, 26), _Y, 0.25),),
+    "brows_uneven": (((18, 19, 20), _Y, 1 / 3), ((23, 24, 25), _Y, -1 / 3)),
+    "lids_apart": tuple((points, _Y, 0.5 * weight) for points, weight in (*_RIGHT_LIDS, *_LEFT_LIDS)),
+    "lids_uneven": (
+        *((points, _Y, weight) for points, weight in _RIGHT_LIDS),
+        *((points, _Y, -weight) for points, weight in _LEFT_LIDS),
+    ),
+}
+
+FEATURES = tuple(_FEATURES)
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """The features of one face model.
+
+    Attributes:
+        mean: (F,) features of the mean face.
+        identity_response: (F, K) change of the features for a unit of each identity coefficient.
+        expression_response: (F, E) the same for each expression coefficient.
+        inverse: (E, F) the most probable expression for a unit of each feature.
+        face_unit: length of the feature unit in face units.
+    """
+
+    mean: Array
+    identity_response: Array
+    expression_response: Array
+    inverse: Array
+    face_unit: float
+
+    def at_rest(self, identity: Array) -> dict[str, float]:
+        """Features of a person (K,) with the model's zero expression."""
+        return dict(zip(FEATURES, self.mean + self.identity_response @ identity, strict=True))
+
+    def measured(self, identity: Array, expression: Array) -> dict[str, Array]:
+        """Features of a person (K,) in each frame of an expression (T, E)."""
+        values = self.mean + self.identity_response @ identity + expression @ self.expression_response.T  # (T, F)
+        return dict(zip(FEATURES, values.T, strict=True))
+
+    def expression_for(self, identity: Array, features: Mapping[str, Array]) -> Array:
+        """Most probable expression (T, E) with these features; those not named keep the person's resting value.
+
+        Args:
+            identity: (K,).
+            features: name -> (T,) values.
+        """
+        rest = self.at_rest(identity)
+        length = len(next(iter(features.values())))
+        change = np.zeros((length, len(FEATURES)))
+        for name, values in features.items():
+            change[:, FEATURES.index(name)] = values - rest[name]
+        return change @ self.inverse.T
+
+    def without_features(self, expression: Array) -> Array:
+        """Remove from expressions (..., E) whatever changes a feature."""
+        return expression - (expression @ self.expression_response.T) @ self.inverse.T
+
+
+@lru_cache(maxsize=4)
+def feature_space(model: MorphableModel) -> FeatureSpace:
+    """Compute the features of a face model (once for each)."""
+    rows = model.landmark_indices.numpy()
+    mean = model.mean.numpy()[rows].astype(np.float64)  # (68, 3)
+    unit = float(np.linalg.norm(mean[45] - mean[36]))
+    functional = np.zeros((len(FEATURES), 68, 3))
+    for index, terms in enumerate(_FEATURES.values()):
+        for points, axis, weight in terms:
+            functional[index, list(points), axis] += weight / unit
+    response = np.einsum("flc,lce->fe", functional, model.expression_basis.numpy()[rows].astype(np.float64))
+    gram = response @ response.T
+    return FeatureSpace(
+        mean=np.einsum("flc,lc->f", functional, mean),
+        identity_response=np.einsum("flc,lck->fk", functional, model.identity_basis.numpy()[rows].astype(np.float64)),
+        expression_response=response,
+        inverse=response.T @ np.linalg.inv(gram),
+        face_unit=unit,
+    )
