@@ -214,6 +214,8 @@ class TalkingFaceDataModule(LightningDataModule):
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,
+            # Of its own: an iterator draws a number when it is made, which would make a resumed run differ.
+            generator=torch.Generator().manual_seed(self.seed),
             **options,
         )
 

@@ -1,0 +1,80 @@
+"""metrics.csv: a row for each time something is logged, readable while the run goes on, exact after a resume."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+FIRST = ("step", "epoch")
+
+
+class CsvLogger(Logger):
+    """Append rows to one file; a new column rewrites it beside and renames it.
+
+    Args:
+        path: the file.
+        resume_step: a resumed run's step; rows of that step and later, from the run that was stopped, are dropped. None
+            starts the file anew.
+    """
+
+    def __init__(self, path: str | Path, *, resume_step: int | None = None) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.rows: list[dict[str, Any]] = []
+        self.columns: list[str] = list(FIRST)
+        if resume_step is not None and self.path.is_file():
+            with open(self.path, newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                self.rows = [row for row in reader if int(row["step"]) < resume_step]
+                self.columns = list(reader.fieldnames or FIRST)
+        self._written = False
+
+    @property
+    def name(self) -> str:
+        """Nothing: the run folder names the run."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Nothing."""
+        return ""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> CsvLogger:
+        """The logger itself."""
+        return self
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Do nothing: config.yaml lies beside."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write one row."""
+        row = {"step": step or 0, **{key: float(value) for key, value in metrics.items()}}
+        if "epoch" in row:
+            row["epoch"] = int(row["epoch"])
+        new = sorted(key for key in row if key not in self.columns)
+        self.rows.append(row)
+        if new or not self._written:
+            self.columns += new
+            self._rewrite()
+            return
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+    def _rewrite(self) -> None:
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(beside, self.path)
+        self._written = True

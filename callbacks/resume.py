@@ -1,0 +1,65 @@
+"""What a resumed run needs beside weights and optimiser: the random numbers, and checkpoint files that are whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+
+
+class RandomState(pl.Callback):
+    """Keep torch's random state in the checkpoint and restore it before the first resumed batch.
+
+    Restored in ``on_train_batch_start`` and not in ``on_train_start``: setting up the loaders draws numbers in between.
+    """
+
+    def __init__(self) -> None:
+        self._restore: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the random state of this process."""
+        state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            state["cuda"] = torch.cuda.get_rng_state()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep a checkpoint's random state for the first batch."""
+        self._restore = state_dict
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Restore the state once."""
+        if self._restore is None:
+            return
+        # The checkpoint is written by the first process; the others would repeat its numbers.
+        if trainer.global_rank == 0:
+            torch.set_rng_state(self._restore["cpu"].cpu())
+            if "cuda" in self._restore and torch.cuda.is_available():
+                torch.cuda.set_rng_state(self._restore["cuda"].cpu())
+        self._restore = None
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Write a checkpoint beside and rename it, so that none is ever half there; read tensors and plain values only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            with open(beside, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> Any:
+        """Read a checkpoint without running anything in it."""
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)

@@ -1,0 +1,320 @@
+"""Training, read from top to bottom: configuration -> data, task, callbacks, loggers, trainer -> fit -> a model file.
+
+Heavy packages are imported where they are used, so that ``--help``, ``--print-config`` and a wrong key answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expnet.config import TASKS, Config, ExpressionConfig, LoggerConfig, PoseConfig, load_config, task_of
+from expnet.errors import ConfigError
+from expnet.grammar import describe, parse_arguments, to_container, to_yaml
+from expnet.runs import RunDirectory, command_line, leave_run, open_run
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+    from pytorch_lightning.loggers import Logger
+
+    from expnet.data.datamodule import TalkingFaceDataModule
+    from expnet.tasks.base import BaseTask
+
+USAGE = """usage: python train.py FILE.yaml ... KEY=VALUE ... [--print-config] [--help]
+       expnet train     FILE.yaml ... KEY=VALUE ... [--print-config] [--help]
+
+Files and overrides are merged from left to right over these defaults. Start with configs/expression.yaml or
+configs/pose.yaml and data.store=STORE.
+"""
+PROGRESS = {
+    "expression": ("train/loss", "val/loss", "val/within_clip_r2", "val/mouth_opening_correlation"),
+    "pose": ("train/loss", "val/loss", "val/kl", "val/active_units"),
+}
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``train.py`` or ``expnet train``.
+
+    Args:
+        argv: the arguments without the program's name.
+
+    Returns:
+        0; mistakes raise `ExpnetError`, which the command line turns into one sentence and an exit code.
+    """
+    arguments = parse_arguments(argv)
+    if arguments.help:
+        task = task_of(arguments.layers) if arguments.layers else "expression"
+        sys.stdout.write(f"{USAGE}\n{describe(TASKS[task])}\n")
+        return 0
+    config = load_config(arguments.layers)
+    if arguments.print_config:
+        sys.stdout.write(to_yaml(config))
+        return 0
+    path = train(config, command=command_line(argv))
+    if "LOCAL_RANK" not in os.environ or os.environ["LOCAL_RANK"] == "0":
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def train(config: Config, *, command: Sequence[str] = ("expnet.training.train",)) -> Path:
+    """Train a network.
+
+    Args:
+        config: see `expnet.config.load_config`.
+        command: goes into the run folder's command.txt.
+
+    Returns:
+        The run folder, with model.safetensors in it.
+    """
+    if not config.data.store:
+        raise ConfigError("data.store is missing: give the folder of a track store, as data.store=STORE.")
+    run = open_run(
+        task=config.task,
+        output=config.output,
+        ckpt=config.ckpt,
+        processes=abs(config.trainer.devices) * config.trainer.num_nodes,
+    )
+    try:
+        fit(config, run, command)
+    finally:
+        leave_run()
+    return run.path
+
+
+def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
+    """Put everything together, train, and export."""
+    _quieten()
+    import pytorch_lightning as pl
+    import torch
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = build_data(config)
+    task = build_task(config, data)
+    resume_step = check_resume(run, task)
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        run.describe(to_yaml(config), command)
+    trainer = build_trainer(config, run, task, data, resume_step)
+    trainer.fit(task, datamodule=data, ckpt_path=str(run.resume) if run.resume else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    trainer.save_checkpoint(run.checkpoints / "last.ckpt")
+    if trainer.is_global_zero:
+        export(config, run, task, data, trainer)
+    trainer.strategy.barrier()
+
+
+def build_data(config: Config) -> TalkingFaceDataModule:
+    """Open the stores and divide their clips."""
+    from expnet.data.datamodule import TalkingFaceDataModule
+
+    data = TalkingFaceDataModule(**dataclasses.asdict(config.data), seed=config.seed)
+    data.setup("fit")
+    return data
+
+
+def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
+    """Make the network and its losses, normalised by the training split's statistics."""
+    shared: dict[str, Any] = {
+        "loss": dataclasses.asdict(config.loss),
+        "optim": dataclasses.asdict(config.optim),
+        "augment": dataclasses.asdict(config.augment),
+        "max_steps": config.trainer.max_steps,
+        "statistics": data.statistics,
+    }
+    options = dataclasses.asdict(config.model)
+    if isinstance(config, PoseConfig):
+        from expnet.tasks.pose import PoseTask
+
+        return PoseTask(options={**options, "styles": len(data.speakers)}, **shared)
+    from expnet.face.morphable import load_face_model
+    from expnet.tasks.expression import ExpressionTask
+
+    face_model = load_face_model(config.face_model)
+    if data.face_model and face_model.name != data.face_model:
+        raise ConfigError(
+            f"The clips in {config.data.store} have coefficients of the face model '{data.face_model}', but face_model "
+            f"is '{face_model.name}': set face_model to the one they were made with."
+        )
+    options["emotions"] = len(data.emotions) if options.pop("emotion") else 0
+    options["expression_size"] = face_model.expression_size
+    return ExpressionTask(options=options, face_model=face_model, **shared)
+
+
+def check_resume(run: RunDirectory, task: BaseTask) -> int | None:
+    """Return the step of the checkpoint to go on from, after a look at whether it fits the configuration."""
+    if run.resume is None:
+        return None
+    import torch
+
+    from expnet.models.bundle import HEADER
+
+    try:
+        checkpoint = torch.load(run.resume, map_location="cpu", weights_only=True)
+        block, step = checkpoint[HEADER], int(checkpoint["global_step"])
+    except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file
+        raise ConfigError(f"{run.resume} is not a checkpoint of expnet ({type(error).__name__}).") from error
+    if block["task"] != task.model.task:
+        raise ConfigError(f"{run.resume} is of the task '{block['task']}', but this run is of '{task.model.task}'.")
+    mine: dict[str, Any] = task.model.options  # type: ignore[assignment]
+    changed = sorted(key for key in mine if block["options"].get(key) != mine[key])
+    if changed:
+        raise ConfigError(
+            f"{run.resume} was made with another network: {', '.join(changed)} differ; go on with the run's own "
+            "config.yaml, or start anew without ckpt."
+        )
+    return step
+
+
+def build_trainer(
+    config: Config, run: RunDirectory, task: BaseTask, data: TalkingFaceDataModule, resume_step: int | None
+) -> pl.Trainer:
+    """Make the Trainer with its callbacks and loggers."""
+    import pytorch_lightning as pl
+
+    from expnet.callbacks.progress import ProgressLine
+    from expnet.callbacks.resume import AtomicCheckpoints, RandomState
+    from expnet.callbacks.validation_scores import ExpressionScores
+
+    options = config.trainer
+    validate = bool(data.splits["validation"])
+    if not validate:
+        _log.warning("No speaker is left to validate on: the last weights are exported, whatever they are worth.")
+    callbacks: list[pl.Callback] = [RandomState(), ProgressLine(PROGRESS[config.task])]
+    if isinstance(config, ExpressionConfig):
+        callbacks.insert(0, ExpressionScores(task.metric))
+    return pl.Trainer(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=options.precision,  # type: ignore[arg-type]
+        deterministic=options.deterministic,
+        max_steps=options.max_steps,
+        max_epochs=-1,
+        val_check_interval=options.validate_every if validate else None,
+        check_val_every_n_epoch=None if validate else 1,
+        limit_val_batches=None if validate else 0,
+        num_sanity_val_steps=0,
+        gradient_clip_val=config.optim.gradient_clip or None,
+        log_every_n_steps=options.log_every,
+        callbacks=[*callbacks, *build_checkpoints(run, task, validate_every=options.validate_every, validate=validate)],
+        logger=build_loggers(config.logger, run, resume_step, to_container(config)),
+        plugins=[AtomicCheckpoints()],
+        default_root_dir=run.path,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def build_checkpoints(run: RunDirectory, task: BaseTask, *, validate_every: int, validate: bool) -> list[pl.Callback]:
+    """Keep the best weights by the task's own score, and the last."""
+    from pytorch_lightning.callbacks import ModelCheckpoint
+
+    shared: dict[str, Any] = {
+        "dirpath": run.checkpoints,
+        "auto_insert_metric_name": False,
+        "enable_version_counter": False,
+    }
+    if not validate:
+        return [ModelCheckpoint(filename="last", every_n_train_steps=validate_every, **shared)]
+    best = ModelCheckpoint(filename="best", monitor=task.monitor, mode=task.monitor_mode, **shared)
+    # Second in the list, so that it knows of the best one.
+    return [best, ModelCheckpoint(filename="last", save_on_train_epoch_end=False, **shared)]
+
+
+def build_loggers(
+    config: LoggerConfig, run: RunDirectory, resume_step: int | None, values: dict[str, Any]
+) -> list[Logger]:
+    """Make metrics.csv, and what else was asked for."""
+    from expnet.callbacks.csv_logger import CsvLogger
+
+    loggers: list[Logger] = [CsvLogger(run.path / "metrics.csv", resume_step=resume_step)]
+    name = config.name or run.path.name
+    if config.tensorboard:
+        from pytorch_lightning.loggers import TensorBoardLogger
+
+        try:
+            loggers.append(TensorBoardLogger(run.path, name="", version="tensorboard"))
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "logger.tensorboard needs the tensorboard package: pip install 'expnet[tensorboard]'."
+            ) from error
+    if config.wandb:
+        loggers.append(_wandb_logger(config, run, name, values))
+    return loggers
+
+
+def _wandb_logger(config: LoggerConfig, run: RunDirectory, name: str, values: dict[str, Any]) -> Logger:
+    """Make a W&B logger; a resumed run goes on with its curves, and without a key all stays in the run folder."""
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    remembered = run.path / "wandb_id.txt"
+    if not remembered.is_file():
+        run.path.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(wandb.util.generate_id() + "\n")
+    offline = os.environ.get("WANDB_MODE", "offline" if wandb.api.api_key is None else "online") != "online"
+    return WandbLogger(
+        project=config.project,
+        name=name,
+        id=remembered.read_text().strip(),
+        save_dir=run.path,
+        offline=offline,
+        resume=None if offline else "allow",
+        config=values,
+    )
+
+
+def export(config: Config, run: RunDirectory, task: BaseTask, data: TalkingFaceDataModule, trainer: pl.Trainer) -> None:
+    """Write model.safetensors from the best checkpoint, or from the last weights where nothing was validated."""
+    from expnet.models.bundle import load_model, save_model
+
+    best = run.checkpoints / "best.ckpt"
+    model = load_model(best, config.task) if best.is_file() else task.evaluated
+    scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+    notes = {
+        "config": to_container(config),
+        "last_validation": scores,
+        "monitor": task.monitor,
+        "best": _best_score(trainer),
+        "steps": trainer.global_step,
+        "training_clips": len(data.splits["train"]),
+        "training_frames": sum(entry.row.frames for entry in data.splits["train"]),
+        "speakers": list(data.speakers),
+        "emotions": list(data.emotions),
+    }
+    save_model(run.model, model, notes)
+
+
+def _best_score(trainer: pl.Trainer) -> float | None:
+    """Return the score of the best checkpoint."""
+    scores = [getattr(callback, "best_model_score", None) for callback in trainer.checkpoint_callbacks]
+    return next((float(score) for score in scores if score is not None), None)
+
+
+def _quieten() -> None:
+    """Drop Lightning's banners and the hints that do not apply here; its other warnings stay."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        # Small windows from mapped files: loading in the training process is the faster choice.
+        r".*does not have many workers.*",
+        r".*exists and is not empty.*",
+        # Ours resumes exactly, through the DataModule's own state.
+        r".*your dataloader is not resumable.*",
+        r".*is smaller than the logging interval.*",
+        r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
