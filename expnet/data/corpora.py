@@ -5,6 +5,7 @@ and ``speaker`` or ``person``), else from the name of the folder that a video li
 """
 
 import csv
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ VIDEO_SUFFIXES = frozenset(
 MANIFEST_FILE = "manifest.csv"
 _SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
 _SPLIT_NAMES |= {"validation": VALIDATION, "dev": VALIDATION}
+_LONGEST_NAME = 160
 # Names by which corpora call their columns; the first that is there and filled counts.
 _SPEAKER_COLUMNS = ("speaker", "person", "actor", "identity")
 _LANGUAGE_COLUMNS = ("language", "lang")
@@ -137,6 +139,8 @@ def _clip_ids(paths: list[Path], base: Path) -> dict[Path, str]:
     for path in paths:
         relative = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
         name = "_".join(relative.with_suffix("").parts).lstrip(".") or "clip"
+        if len(name.encode()) > _LONGEST_NAME:  # it becomes the name of a file
+            name = f"{name[: _LONGEST_NAME // 4]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         if name in taken:
             name = f"{name}_{path.suffix.lstrip('.').lower()}"
         number = 2
