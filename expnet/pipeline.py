@@ -133,7 +133,7 @@ class Animator:
     def _draw(
         self, portrait: Portrait, coefficients: FaceCoefficients, blink: NDArray | None
     ) -> Iterator[NDArray[np.uint8]]:
-        renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model)
+        renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte)
         return renderer.render(coefficients, blink=blink)
 
     @torch.inference_mode()

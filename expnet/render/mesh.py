@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from expnet.coefficients import FaceCoefficients
 from expnet.face.morphable import MorphableModel
 from expnet.render.lids import LidPainter
+from expnet.render.matte import split_layers
 from expnet.render.motion import PortraitMotion, poses
 from expnet.render.mouth import MouthInterior
 from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample, soften_folds
@@ -24,13 +25,22 @@ class MeshRenderer:
         fit: the portrait's coefficients (one frame), with identity and crop, in the portrait's pixels.
         points: (478, 3) tracked points in the portrait's pixels.
         model: the face model of the coefficients.
+        matte: (H, W) opacity of the person in front of the background, see :func:`expnet.render.matte.person_matte`;
+            None moves the background around the head along.
     """
 
     def __init__(
-        self, portrait: NDArray[np.uint8], fit: FaceCoefficients, points: NDArray, model: MorphableModel
+        self,
+        portrait: NDArray[np.uint8],
+        fit: FaceCoefficients,
+        points: NDArray,
+        model: MorphableModel,
+        *,
+        matte: NDArray[np.float32] | None = None,
     ) -> None:
         self._portrait = np.ascontiguousarray(portrait)
-        self._padded = pad_image(self._portrait)
+        moving, self._plate = split_layers(self._portrait, matte)
+        self._padded = pad_image(moving)
         self._identity = identity_map(*self.size)
         self._motion = PortraitMotion(points, fit, model)
         self._mesh = build_warp_mesh(self._motion, points, model.triangles.numpy(), self.size)
@@ -70,6 +80,6 @@ class MeshRenderer:
         self._depth.fill(-np.inf)
         draw_triangles(vertices, sources, self._mesh.triangles, self._map, self._depth)
         frame = np.empty_like(self._portrait)
-        sample(self._padded, self._map, PADDING, frame)
+        sample(self._padded, self._map, PADDING, self._plate, frame)
         soften_folds(frame, self._map, self._folds)
         return frame

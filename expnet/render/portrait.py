@@ -13,6 +13,7 @@ from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import track_image
+from expnet.render.matte import person_matte
 
 LARGEST_SIDE = 1024
 """Larger portraits are scaled down to this many pixels."""
@@ -28,11 +29,13 @@ class Portrait:
         image: (H, W, 3) uint8 RGB, at the size it is rendered at.
         points: (478, 3) tracked points in its pixels.
         fit: coefficients of the face, one frame, crop in its pixels.
+        matte: (H, W) opacity of the person, or None.
     """
 
     image: NDArray[np.uint8]
     points: NDArray[np.float32]
     fit: FaceCoefficients
+    matte: NDArray[np.float32] | None = None
 
 
 def load_image(path: str | os.PathLike[str], *, max_side: int | None = LARGEST_SIDE) -> NDArray[np.uint8]:
@@ -104,4 +107,5 @@ def open_portrait(
         track = track_image(pixels)
     except InputError as error:
         raise error if isinstance(image, np.ndarray) else InputError(f"{image}: {error}") from error
-    return Portrait(pixels, track.points[0], fit_clip(model, track.points))
+    points = track.points[0]
+    return Portrait(pixels, points, fit_clip(model, track.points), person_matte(pixels, points))

@@ -20,7 +20,6 @@ Float = NDArray[np.float32]
 PADDING = 64
 """Mirrored pixels kept around the portrait: how far a position may lie outside before it is clamped."""
 
-_CHANNELS = 4
 # Free parameter of the cubic filter. -0.5 is Catmull-Rom; -0.7 keeps more of the sharpness that a warp costs
 # (measured on portraits shifted by half a pixel) and still shows no ringing around the eyes.
 _CUBIC = -0.7
@@ -54,20 +53,20 @@ def cubic_weights(fraction: np.float32) -> tuple[np.float32, np.float32, np.floa
     return w0, w1, one - w0 - w1 - w3, w3
 
 
-def pad_image(image: NDArray[np.uint8], margin: int = PADDING) -> Float:
-    """Mirror the image beyond its edges and give it a fourth channel, so that the sampler needs no special cases.
+def pad_image(image: NDArray, margin: int = PADDING) -> Float:
+    """Mirror a picture beyond its edges, so that the sampler needs no special cases.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 4) colour times opacity, and opacity; or (H, W, 3) colours, opaque.
         margin: pixels added on each side.
 
     Returns:
         (H + 2 margin, W + 2 margin, 4) float32.
     """
     height, width = image.shape[:2]
-    padded = np.zeros((height + 2 * margin, width + 2 * margin, _CHANNELS), np.float32)
-    padded[..., :3] = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
-    return padded
+    layers = np.ones((height, width, 4), np.float32)
+    layers[..., : image.shape[2]] = image
+    return np.pad(layers, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
 
 
 def identity_map(height: int, width: int) -> Float:
@@ -151,14 +150,15 @@ def draw_triangles(
 
 
 @compiled_fast
-def sample(padded: Float, source_map: Float, margin: int, out: NDArray[np.uint8]) -> None:
-    """Fetch the portrait at the mapped positions with a cubic filter.
+def sample(padded: Float, source_map: Float, margin: int, plate: Float, out: NDArray[np.uint8]) -> None:
+    """Fetch the moving layer at the mapped positions with a cubic filter, and lay it over the plate.
 
     Args:
         padded: the result of :func:`pad_image`, (H + 2 margin, W + 2 margin, 4).
         source_map: (H, W, 2) positions x, y in the unpadded portrait.
         margin: the padding used.
-        out: (H, W, 3) uint8, written. Pixels that map to themselves are copied.
+        plate: (H, W, 3) what shows where the layer is not opaque.
+        out: (H, W, 3) uint8, written.
     """
     rows, columns = source_map.shape[:2]
     one, half, zero, white = np.float32(1.0), np.float32(0.5), np.float32(0.0), np.float32(255.0)
@@ -169,27 +169,31 @@ def sample(padded: Float, source_map: Float, margin: int, out: NDArray[np.uint8]
             x, y = source_map[row, column, 0], source_map[row, column, 1]
             if x == column and y == row:
                 base = (row + margin) * stride + (column + margin) * 4
-                out[row, column, 0] = np.uint8(flat[base] + half)
-                out[row, column, 1] = np.uint8(flat[base + 1] + half)
-                out[row, column, 2] = np.uint8(flat[base + 2] + half)
-                continue
-            x = min(max(x + np.float32(margin), one), limit_x)
-            y = min(max(y + np.float32(margin), one), limit_y)
-            left, top = int(x), int(y)
-            x0, x1, x2, x3 = cubic_weights(x - np.float32(left))
-            y0, y1, y2, y3 = cubic_weights(y - np.float32(top))
-            red, green, blue = half, half, half
-            base = (top - 1) * stride + (left - 1) * 4
-            for tap in range(4):
-                weight = y0 if tap == 0 else (y1 if tap == 1 else (y2 if tap == 2 else y3))
-                w0, w1, w2, w3 = weight * x0, weight * x1, weight * x2, weight * x3
-                red += w0 * flat[base] + w1 * flat[base + 4] + w2 * flat[base + 8] + w3 * flat[base + 12]
-                green += w0 * flat[base + 1] + w1 * flat[base + 5] + w2 * flat[base + 9] + w3 * flat[base + 13]
-                blue += w0 * flat[base + 2] + w1 * flat[base + 6] + w2 * flat[base + 10] + w3 * flat[base + 14]
-                base += stride
-            out[row, column, 0] = np.uint8(min(max(red, zero), white))
-            out[row, column, 1] = np.uint8(min(max(green, zero), white))
-            out[row, column, 2] = np.uint8(min(max(blue, zero), white))
+                red, green, blue, opacity = flat[base], flat[base + 1], flat[base + 2], flat[base + 3]
+            else:
+                x = min(max(x + np.float32(margin), one), limit_x)
+                y = min(max(y + np.float32(margin), one), limit_y)
+                left, top = int(x), int(y)
+                x0, x1, x2, x3 = cubic_weights(x - np.float32(left))
+                y0, y1, y2, y3 = cubic_weights(y - np.float32(top))
+                red, green, blue, opacity = zero, zero, zero, zero
+                base = (top - 1) * stride + (left - 1) * 4
+                for tap in range(4):
+                    weight = y0 if tap == 0 else (y1 if tap == 1 else (y2 if tap == 2 else y3))
+                    w0, w1, w2, w3 = weight * x0, weight * x1, weight * x2, weight * x3
+                    red += w0 * flat[base] + w1 * flat[base + 4] + w2 * flat[base + 8] + w3 * flat[base + 12]
+                    green += w0 * flat[base + 1] + w1 * flat[base + 5] + w2 * flat[base + 9] + w3 * flat[base + 13]
+                    blue += w0 * flat[base + 2] + w1 * flat[base + 6] + w2 * flat[base + 10] + w3 * flat[base + 14]
+                    opacity += w0 * flat[base + 3] + w1 * flat[base + 7] + w2 * flat[base + 11] + w3 * flat[base + 15]
+                    base += stride
+            rest = max(one - opacity, zero)
+            if rest > zero:
+                red += rest * plate[row, column, 0]
+                green += rest * plate[row, column, 1]
+                blue += rest * plate[row, column, 2]
+            out[row, column, 0] = np.uint8(min(max(red + half, zero), white))
+            out[row, column, 1] = np.uint8(min(max(green + half, zero), white))
+            out[row, column, 2] = np.uint8(min(max(blue + half, zero), white))
 
 
 @compiled

@@ -110,7 +110,7 @@ def test_sampling_copies_whole_pixels_and_mirrors_the_edge() -> None:
     padded = pad_image(image)
     for shift in ((0, 0), (5, -3), (-4, 2)):
         out = np.zeros_like(image)
-        sample(padded, identity_map(20, 30) + np.array(shift, np.float32), PADDING, out)
+        sample(padded, identity_map(20, 30) + np.array(shift, np.float32), PADDING, image.astype(np.float32), out)
         rows = np.pad(image, ((8, 8), (8, 8), (0, 0)), mode="reflect")
         assert np.array_equal(out, rows[8 + shift[1] : 28 + shift[1], 8 + shift[0] : 38 + shift[0]])
 
@@ -118,7 +118,13 @@ def test_sampling_copies_whole_pixels_and_mirrors_the_edge() -> None:
 def test_sampling_far_outside_is_safe() -> None:
     image = np.full((8, 8, 3), 77, np.uint8)
     out = np.zeros_like(image)
-    sample(pad_image(np.tile(image, (9, 9, 1))), np.full((8, 8, 2), 1e6, np.float32), PADDING, out)
+    sample(
+        pad_image(np.tile(image, (9, 9, 1))),
+        np.full((8, 8, 2), 1e6, np.float32),
+        PADDING,
+        image.astype(np.float32),
+        out,
+    )
     assert (out == 77).all()
 
 

@@ -1,0 +1,117 @@
+"""Telling the person from the background, so that a moving head does not drag the background along.
+
+The portrait is split into two layers: the person, which the mesh moves, with an opacity; and a plate, which stays: the
+background, continued behind the person. The split is exact: the layers laid over each other are the portrait.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Float = NDArray[np.float32]
+
+# The segmenter's mask is stretched so that its soft edge falls on the background side: hair belongs to the person.
+_EDGE_LOW, _EDGE_HIGH = 0.06, 0.5
+# Half the side of the square around the face that is segmented, as a multiple of the face's larger side.
+_REACH = 1.35
+# Share of the face that must be found to be a person before the mask is believed (drawings, masks, statues).
+_BELIEVED = 0.97
+
+
+def person_matte(image: NDArray[np.uint8], points: NDArray) -> Float | None:
+    """Find the person whose face is given.
+
+    Uses the selfie segmenter inside the mediapipe wheel that also brings the face tracker.
+
+    Args:
+        image: (H, W, 3) uint8.
+        points: (478, 3) tracked points in pixels.
+
+    Returns:
+        (H, W) opacity 0..1, or None where there is no segmenter or it does not see a person: the whole picture then
+        moves as one sheet.
+    """
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    centre, reach = (low + high) / 2, float((high - low).max()) * _REACH
+    x0, y0 = np.maximum(np.floor(centre - reach).astype(int), 0)
+    x1, y1 = np.minimum(np.ceil(centre + reach).astype(int), image.shape[1::-1])
+    mask = _segment(np.ascontiguousarray(image[y0:y1, x0:x1]))
+    if mask is None:
+        return None
+    matte = np.ones(image.shape[:2], np.float32)
+    # What lies outside of the square never moves, so there the layers need no telling apart.
+    matte[y0:y1, x0:x1] = np.clip((mask - _EDGE_LOW) / (_EDGE_HIGH - _EDGE_LOW), 0.0, 1.0)
+    inner = points[[1, 4, 6, 9, 50, 280, 152, 10, 61, 291, 33, 263, 199], :2].round().astype(int)
+    inner = np.clip(inner, 0, np.array(image.shape[1::-1]) - 1)
+    if matte[inner[:, 1], inner[:, 0]].mean() < _BELIEVED:
+        return None
+    width = max(float(high[0] - low[0]), 1.0)
+    grown = ndimage.grey_dilation(matte, size=2 * max(round(0.008 * width), 1) + 1)
+    return ndimage.gaussian_filter(grown, max(0.004 * width, 0.5)).astype(np.float32)
+
+
+def _segment(image: NDArray[np.uint8]) -> Float | None:
+    try:
+        from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
+    except ImportError:
+        return None
+    with SelfieSegmentation(model_selection=0) as segmenter:
+        mask = segmenter.process(image).segmentation_mask
+    return None if mask is None else np.asarray(mask, np.float32)
+
+
+def split_layers(image: NDArray[np.uint8], matte: Float | None) -> tuple[Float, Float]:
+    """Split a portrait into a moving layer and a plate behind it.
+
+    ``moving[..., :3] + (1 - moving[..., 3:]) * plate`` is the portrait, whatever the matte: what the plate does not
+    explain of a pixel goes into the moving layer (colours times opacity).
+
+    Args:
+        image: (H, W, 3) uint8.
+        matte: (H, W) opacity of the person, or None for everything.
+
+    Returns:
+        moving (H, W, 4): colour times opacity, and opacity; plate (H, W, 3).
+    """
+    moving = np.ones((*image.shape[:2], 4), np.float32)
+    moving[..., :3] = image
+    plate = image.astype(np.float32)
+    if matte is None:
+        return moving, plate
+    opacity = np.where(matte < 0.01, 0.0, np.where(matte > 0.99, 1.0, matte)).astype(np.float32)
+    plate = np.where(opacity[..., None] > 0.0, _continued(plate, opacity == 0.0), plate)
+    moving[..., 3] = opacity
+    moving[..., :3] -= (1.0 - opacity[..., None]) * plate
+    return moving, plate
+
+
+def _continued(image: Float, known: NDArray[np.bool_]) -> Float:
+    """Continue known pixels smoothly into the unknown ones, coarse to fine (pull-push)."""
+    weight = known.astype(np.float32)[..., None]
+    return _pull_push(image * weight, weight)
+
+
+def _pull_push(colour: Float, weight: Float) -> Float:
+    """Fill a picture of weighted colours (H, W, 3), weights (H, W, 1)."""
+    height, width = weight.shape[:2]
+    own = colour / np.maximum(weight, 1e-6)
+    if min(height, width) <= 2 or bool((weight >= 1.0).all()):
+        return np.where(weight > 0.0, own, colour.sum((0, 1)) / max(float(weight.sum()), 1e-6)).astype(np.float32)
+    even = ((0, height % 2), (0, width % 2), (0, 0))
+    blocks = np.concatenate([np.pad(colour, even), np.pad(weight, even)], axis=-1)
+    blocks = blocks.reshape(blocks.shape[0] // 2, 2, blocks.shape[1] // 2, 2, 4).sum(axis=(1, 3))
+    share = np.minimum(blocks[..., 3:], 1.0)
+    coarse = _pull_push(blocks[..., :3] / np.maximum(blocks[..., 3:], 1e-6) * share, share)
+    rows = np.clip((np.arange(height) - 0.5) / 2, 0, coarse.shape[0] - 1)
+    columns = np.clip((np.arange(width) - 0.5) / 2, 0, coarse.shape[1] - 1)
+    finer = _bilinear(coarse, rows, columns)
+    return (weight * own + (1.0 - weight) * finer).astype(np.float32)
+
+
+def _bilinear(image: Float, rows: NDArray, columns: NDArray) -> Float:
+    top, left = rows.astype(int), columns.astype(int)
+    bottom, right = np.minimum(top + 1, image.shape[0] - 1), np.minimum(left + 1, image.shape[1] - 1)
+    down, across = (rows - top)[:, None, None], (columns - left)[None, :, None]
+    upper = image[top][:, left] * (1 - across) + image[top][:, right] * across
+    lower = image[bottom][:, left] * (1 - across) + image[bottom][:, right] * across
+    return (upper * (1 - down) + lower * down).astype(np.float32)
