@@ -33,11 +33,14 @@ from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import Portrait, open_portrait
 from expnet.render.video import read_video, write_video
 from expnet.report.page import Strip
+from expnet.report.results import GROUND_TRUTH
 
 _log = logging.getLogger(__name__)
 
 _COLUMNS = 5
 _LABEL_HEIGHT = 22
+# Scored, but not shown: a held mouth looks the same in every column.
+_HIDDEN = ("hold_first_frame", "clip_mean")
 REAL, PORTRAIT = "real frames", "built-in portrait under the true coefficients"
 Frames = list[NDArray[np.uint8]]
 
@@ -116,7 +119,9 @@ def render_clip(
         drawn = _render(stage, prediction.expression[seen], clip.pose[seen])
         scores[name].add(scorer.psnr, _to_tensor(drawn), target)
         scores[name].add(scorer.ssim, _to_tensor(drawn), target)
-        rows.append((title, tuple(drawn[place] for place in shown)))
+        if name not in _HIDDEN:
+            label = "its own coefficients" if name == GROUND_TRUTH else title
+            rows.append((label, tuple(drawn[place] for place in shown)))
     video = ""
     model = predictions.get("ours")
     if options.videos and model is not None:

@@ -26,8 +26,13 @@ def decimals(values: Iterable[float]) -> int:
 
 
 def column_decimals(results: Results, key: str) -> int:
-    """Digits after the point for one metric, the same for all systems."""
-    return decimals(system.metrics[key].mean for system in results.systems if key in system.metrics)
+    """Digits after the point for one metric, the same for all systems: enough for those that are compared.
+
+    The real clips' own 1.00 must not cost a small R2 its digits, so it decides only where it is alone.
+    """
+    means = {system.name: system.metrics[key].mean for system in results.systems if key in system.metrics}
+    others = [mean for name, mean in means.items() if name != GROUND_TRUTH and mean != 0.0 and math.isfinite(mean)]
+    return decimals(others or means.values())
 
 
 def number(value: float | None, digits: int, *, signed: bool = False) -> str:

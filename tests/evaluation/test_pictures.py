@@ -81,7 +81,7 @@ def test_portrait_stage_compares_with_the_true_coefficients(
     assert scores["ground_truth"].values["ssim"] == pytest.approx(1.0)
     assert 10 < scores["ours"].values["psnr"] < 99
     assert shown.strip.times == pytest.approx((0.0, 0.2, 0.4, 0.6))
-    assert [label for label, _ in shown.strip.rows] == ["reference", "Real clips", "expnet", "Hold"]
+    assert [label for label, _ in shown.strip.rows] == ["reference", "its own coefficients", "expnet"]
     assert all(image.shape == (256, 256, 3) for _, images in shown.strip.rows for image in images)
     info = probe_video(tmp_path / shown.strip.video)
     assert info.has_audio

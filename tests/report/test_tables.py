@@ -3,7 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 from expnet.report.results import MetricInfo
-from expnet.report.tables import best_systems, decimals, direction, latex_table, markdown_table, number
+from expnet.report.tables import best_systems, column_decimals, decimals, direction, latex_table, markdown_table, number
 
 
 def info(results: Any, key: str) -> MetricInfo:
@@ -24,6 +24,17 @@ def test_numbers() -> None:
     assert number(0.2, 1, signed=True) == "+0.2"
     assert number(None, 2) == number(float("nan"), 2) == number(float("inf"), 1) == "\N{EN DASH}"
     assert [decimals([value]) for value in (0.02, 1.5, 31.2, 250.0)] == [3, 2, 1, 0]
+
+
+def test_the_real_clips_do_not_take_digits_from_the_others(results: Any) -> None:
+    assert column_decimals(results, "within_clip_r2") == 3  # .118 beside .970
+    systems = []
+    for system in results.systems:
+        if system.name == "ground_truth":
+            whole = replace(system.metrics["within_clip_r2"], mean=1.0)
+            system = replace(system, metrics={**system.metrics, "within_clip_r2": whole})
+        systems.append(system)
+    assert column_decimals(replace(results, systems=tuple(systems)), "within_clip_r2") == 3
 
 
 def test_best_follows_direction_ideal_or_the_real_clips_and_never_a_trivial_row(results: Any) -> None:
