@@ -11,6 +11,7 @@ Only statistics over all people reach the file.
 
 import argparse
 import csv
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -85,15 +86,17 @@ def write_model(face: LinearFace, output: Path, clips: int) -> None:
         "fit_weights": face.vertex_weight.astype(np.float32),
         "rigidity": face.rigidity.astype(np.float32),
     }
-    metadata = {
+    facts = {
         "name": output.stem,
         "format": "expnet-face-model-1",
-        "noise": f"{face.noise:.6g}",
-        "identity_noise": f"{face.identity_noise:.6g}",
-        "people": str(face.people),
-        "clips": str(clips),
-        "frames": str(face.frames),
+        "noise": round(face.noise, 7),
+        "identity_noise": round(face.identity_noise, 7),
+        "people": face.people,
+        "clips": clips,
+        "frames": face.frames,
     }
+    # one key, because safetensors writes several in an order that changes from run to run
+    metadata = {"face_model": json.dumps(facts)}
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         partial = Path(folder) / output.name
         save_file({key: np.ascontiguousarray(value) for key, value in data.items()}, partial, metadata)
@@ -108,10 +111,16 @@ def parse_pairs(pairs: list[str]) -> dict[str, str]:
 
 def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say which clips and who is in them."""
-    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="folders of videos or .npz tracks")
-    parser.add_argument("--tracks", type=Path, nargs="*", default=[], help="folders of .npz tracks of these videos")
+    parser.add_argument(
+        "--clips", type=Path, nargs="+", required=True, help="folders of videos or .npz tracks"
+    )
+    parser.add_argument(
+        "--tracks", type=Path, nargs="*", default=[], help="folders of .npz tracks of these videos"
+    )
     parser.add_argument("--same-person", nargs="*", default=[], metavar="A=B", help="two names of one person")
-    parser.add_argument("--one-person", nargs="*", default=[], metavar="FOLDER=NAME", help="a folder of one person")
+    parser.add_argument(
+        "--one-person", nargs="*", default=[], metavar="FOLDER=NAME", help="a folder of one person"
+    )
 
 
 def clips_from(arguments: argparse.Namespace) -> list[TrackedClip]:
@@ -126,7 +135,9 @@ def clips_from(arguments: argparse.Namespace) -> list[TrackedClip]:
 
 def main() -> None:
     """Build and write the model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_clip_arguments(parser)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--identity", type=int, default=40, help="identity components")

@@ -1,11 +1,11 @@
-"""Weighted similarity alignment of many point sets at once (Procrustes), and the mirror symmetry of the face mesh."""
+"""Weighted similarity alignment of many point sets at once (Procrustes)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def procrustes(points: Array, template: Array, weights: Array) -> Similarity:
     points_centre, template_centre = weights @ points, weights @ template  # (T, 3)
     moved = points - points_centre[:, None]
     heavy = (moved * weights[:, None]).transpose(0, 2, 1)  # (T, 3, V)
-    covariance = heavy @ template  # (T, 3, 3); the template's centre drops out, since the moved points have none
+    # the template's centre drops out, since the weighted mean of the moved points is zero
+    covariance = heavy @ template  # (T, 3, 3)
     left, singular, right = np.linalg.svd(covariance)
     sign = np.sign(np.linalg.det(left @ right))
     left[:, :, 2] *= sign[:, None]
@@ -83,29 +84,3 @@ def remove_similarity(basis: Array, template: Array, weights: Array) -> Array:
     flat = basis.reshape(-1, basis.shape[-1])
     flat = flat - generators @ np.linalg.solve(generators.T @ heavy, heavy.T @ flat)
     return flat.reshape(basis.shape)
-
-
-def mirror_permutation(points: Array, *, pairs: dict[int, int]) -> NDArray[np.int64]:
-    """Find which vertex is the mirror image of which on a nearly symmetric face.
-
-    Args:
-        points: (V, 3) an average face, frontal.
-        pairs: a few known pairs, to find the mirror plane.
-
-    Returns:
-        (V,) an involution: ``permutation[permutation] == arange(V)``.
-
-    Raises:
-        ValueError: if the nearest mirror images do not pair up one to one.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    one, other = np.array(list(pairs)), np.array(list(pairs.values()))
-    flipped = points * [-1.0, 1.0, 1.0]
-    carry = procrustes(points[np.r_[one, other]][None], flipped[np.r_[other, one]], np.ones(2 * len(one)))
-    image = carry.scale[0] * flipped @ carry.rotation[0].T + carry.offset[0]
-    cost = ((image[:, None] - points[None]) ** 2).sum(axis=-1)  # (V, V)
-    permutation = linear_sum_assignment(cost + cost.T)[1]
-    if not np.array_equal(permutation[permutation], np.arange(len(points))):
-        raise ValueError("the mirror images of the vertices do not pair up: the face is not symmetric enough")
-    return permutation

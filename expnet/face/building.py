@@ -16,18 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.face.alignment import Array, mirror_permutation, procrustes, remove_similarity
-from expnet.face.landmarks import (
-    EYE_POINTS,
-    LANDMARKS_68_FROM_MEDIAPIPE,
-    LEFT_EYE,
-    LIP_POINTS,
-    MESH_POINTS,
-    RIGHT_EYE,
-)
-
-EYE_DISTANCE = 0.62
-"""Distance of the mean model's eye centres in face units, as in Deep3DFaceRecon's lm3D_std."""
+from expnet.face.alignment import Array, procrustes, remove_similarity
+from expnet.face.landmarks import EYE_POINTS, LIP_POINTS, MESH_POINTS
+from expnet.face.template import look_ahead, mirror_of, normalise, symmetric
 
 FRAME_CAP = 400.0
 """A person's frames count like at most this many (16 s)."""
@@ -147,40 +138,12 @@ def learn_template(clips: Sequence[TrackedClip], *, rounds: int = 4) -> tuple[Ar
         variance = (variance + variance[mirror_of(mean)]) / 2
         rigidity = 1.0 / (variance + np.quantile(variance, 0.25))
         rigidity /= rigidity.mean()
-    return mean, rigidity
+    return look_ahead(mean, averages_in_camera(clips), rigidity), rigidity
 
 
-def mirror_of(mean: Array) -> NDArray[np.int64]:
-    """Mirror permutation of the MediaPipe mesh, from an average face."""
-    marks = np.array(LANDMARKS_68_FROM_MEDIAPIPE)
-    right, left = marks[list(RIGHT_EYE)], marks[list(LEFT_EYE)]
-    order = [3, 2, 1, 0, 5, 4]  # iBUG runs outer to inner on one side and inner to outer on the other
-    pairs = dict(zip(right.tolist(), left[order].tolist(), strict=True))
-    return mirror_permutation(mean, pairs=pairs | {61: 291, 234: 454, 127: 356})
-
-
-def symmetric(mean: Array) -> Array:
-    """Average a face with its mirror image, and turn it to look straight ahead."""
-    permutation = mirror_of(mean)
-    flipped = mean[permutation] * [-1.0, 1.0, 1.0]
-    half = procrustes(flipped[None], mean, np.ones(len(mean)))
-    flipped = half.undo(flipped[None])[0]
-    middle = (mean + flipped) / 2
-    # a symmetric set of points whose mirror plane need not be x = 0 yet: turn it there
-    across = (middle[permutation] - middle)[middle[:, 0] < middle[permutation][:, 0]].sum(axis=0)
-    across /= np.linalg.norm(across)
-    up = np.cross([0.0, 0.0, 1.0], across)
-    up /= np.linalg.norm(up)
-    turned = middle @ np.stack([across, up, np.cross(across, up)], axis=1)
-    turned -= turned.mean(axis=0)
-    return (turned + turned[permutation] * [-1.0, 1.0, 1.0]) / 2
-
-
-def normalise(mean: Array) -> Array:
-    """Scale a face to EYE_DISTANCE between the eye centres and put its origin at the mean of its vertices."""
-    marks = mean[list(LANDMARKS_68_FROM_MEDIAPIPE)]
-    between = marks[list(RIGHT_EYE)].mean(axis=0) - marks[list(LEFT_EYE)].mean(axis=0)
-    return (mean - mean.mean(axis=0)) * (EYE_DISTANCE / np.linalg.norm(between))
+def averages_in_camera(clips: Sequence[TrackedClip]) -> Array:
+    """Each clip's middle frame as the camera saw it, (C, V, 3)."""
+    return np.stack([clip.points[len(clip.points) // 2] for clip in clips])
 
 
 def principal_components(covariance: Array, weights: Array, count: int) -> Array:
@@ -280,7 +243,9 @@ def learn_identity(people: Array, expression_basis: Array, weights: Array, *, co
     return principal_components(covariance, weights, count).reshape(*people.shape[1:], -1)
 
 
-def identity_misfit(people: Array, expression_basis: Array, weights: Array, *, count: int, folds: int = 4) -> float:
+def identity_misfit(
+    people: Array, expression_basis: Array, weights: Array, *, count: int, folds: int = 4
+) -> float:
     """What identity and expression together miss of the average faces of people left out: rms in face units.
 
     Args:

@@ -46,9 +46,7 @@ def _as_array(tensor: torch.Tensor) -> Array:
     return tensor.detach().cpu().double().numpy()
 
 
-def split_identity(
-    identity: Array, expression: Array, weights: Array, noise: float
-) -> tuple[Array, Array]:
+def split_identity(identity: Array, expression: Array, weights: Array, noise: float) -> tuple[Array, Array]:
     """Gains of the most probable identity and average expression of an average face.
 
     Minimises |d - A alpha - B beta|_W^2 / noise^2 + |alpha|^2 + |beta|^2. The identity is eliminated first (Schur
@@ -88,7 +86,9 @@ def _solver(model: MorphableModel, noise: float, identity_noise: float) -> _Solv
         alpha, beta = split_identity(identity, expression, weights, identity_noise)
         precision = expression.T * (weights / noise**2)
         change = np.linalg.solve(precision @ expression + np.eye(expression.shape[1]), precision)
-        cache[noise, identity_noise] = _Solver(_as_array(model.mean[rows]), identity, expression, alpha, beta, change)
+        cache[noise, identity_noise] = _Solver(
+            _as_array(model.mean[rows]), identity, expression, alpha, beta, change
+        )
     return cache[noise, identity_noise]
 
 
@@ -157,7 +157,9 @@ def fit_clip(
 
 def _check(points: Array, found: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     if points.ndim != 3 or points.shape[1:] != (MEDIAPIPE_POINTS, 3):
-        raise InputError(f"tracked points have shape {points.shape}, expected (frames, {MEDIAPIPE_POINTS}, 3)")
+        raise InputError(
+            f"tracked points have shape {points.shape}, expected (frames, {MEDIAPIPE_POINTS}, 3)"
+        )
     kept = np.ones(len(points), dtype=bool) if found is None else np.asarray(found, dtype=bool)
     if kept.shape != (len(points),):
         raise InputError(f"found has shape {kept.shape}, expected ({len(points)},): one flag a frame")

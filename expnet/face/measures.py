@@ -163,7 +163,12 @@ def measure_jacobian(model: MorphableModel, names: tuple[str, ...] = tuple(MEASU
 
 
 def expression_for(
-    model: MorphableModel, measures: Mapping[str, float], *, relative: bool = True, rounds: int = 4, eps: float = 1e-6
+    model: MorphableModel,
+    measures: Mapping[str, float],
+    *,
+    relative: bool = True,
+    rounds: int = 4,
+    eps: float = 1e-6,
 ) -> Tensor:
     """Most probable expression with given measures, at the mean identity.
 
@@ -215,5 +220,7 @@ def _height(points: Tensor, upper: int, lower: int) -> Tensor:
 
 def _up(points: Tensor) -> Tensor:
     """The face's own up in the picture: from the bottom of the nose to its root, a unit vector (..., D), z = 0."""
-    along = (points[..., 27, :] - points[..., 33, :]) * (torch.arange(points.shape[-1], device=points.device) < 2)
+    along = (points[..., 27, :] - points[..., 33, :]) * (
+        torch.arange(points.shape[-1], device=points.device) < 2
+    )
     return torch.nn.functional.normalize(along, dim=-1)

@@ -4,6 +4,7 @@ Three models behind one class: the built-in one on the MediaPipe mesh (``mediapi
 it was made), BFM-2009 in Deep3DFaceRecon's layout, and FLAME; the last two from a path that the user gives.
 """
 
+import json
 import logging
 from functools import lru_cache
 from pathlib import Path
@@ -137,7 +138,9 @@ class MorphableModel(nn.Module):
         return self.vertices(identity, expression)
 
 
-def _combine(mean: Tensor, identity_basis: Tensor, expression_basis: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+def _combine(
+    mean: Tensor, identity_basis: Tensor, expression_basis: Tensor, alpha: Tensor, beta: Tensor
+) -> Tensor:
     rows = mean.shape[0]
     shape = alpha @ identity_basis.flatten(0, 1).T + beta @ expression_basis.flatten(0, 1).T  # (..., 3V)
     return shape.unflatten(-1, (rows, 3)) + mean
@@ -152,20 +155,20 @@ def read_builtin(path: Path = BUILTIN_PATH) -> MorphableModel:
     try:
         with safe_open(path, framework="pt") as file:
             data = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-            metadata = file.metadata() or {}
+            facts = json.loads((file.metadata() or {})["face_model"])
         return MorphableModel(
             data["mean"],
             data["identity_basis"],
             data["expression_basis"],
             data["triangles"],
             data["landmark_indices"],
-            name=metadata.get("name", path.stem),
+            name=str(facts["name"]),
             fit_vertices=torch.arange(len(data["mean"])),
             fit_points=torch.arange(len(data["mean"])),
             fit_weights=data["fit_weights"],
             rigidity=data["rigidity"],
-            noise=float(metadata["noise"]),
-            identity_noise=float(metadata["identity_noise"]),
+            noise=float(facts["noise"]),
+            identity_noise=float(facts["identity_noise"]),
         )
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such face model file; give an existing path") from error

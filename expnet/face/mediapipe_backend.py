@@ -1,0 +1,247 @@
+"""Everything that touches the mediapipe package: import on first use, its chatter, face meshes and face boxes."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.errors import InputError, MissingAssetError
+
+Image = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+"""left, top, right, bottom in pixels."""
+
+FRAME_MILLISECONDS = 40
+MAXIMUM_FACES = 8
+
+
+@contextlib.contextmanager
+def quiet_native_stderr() -> Iterator[None]:
+    """Send what native code writes to file descriptor 2 nowhere, for as short as possible.
+
+    MediaPipe and TensorFlow Lite log their start to it from C++ and have no switch for all of it. Python errors are
+    raised as ever.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # no stderr at all, as under some daemons
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def import_mediapipe() -> ModuleType:
+    """Import mediapipe, which takes a second or two.
+
+    Raises:
+        MissingAssetError: if it is not installed.
+    """
+    # protobuf 4 warns about a call that mediapipe 0.10.14 makes for every frame
+    warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype", category=UserWarning)
+    try:
+        with quiet_native_stderr():
+            import mediapipe
+    except ImportError as error:
+        raise MissingAssetError(
+            f"the face tracker needs the package mediapipe, which is not importable ({error}); "
+            "on Python 3.11 or 3.12 run: pip install mediapipe==0.10.14"
+        ) from error
+    return mediapipe
+
+
+def import_solutions() -> Any:
+    """The models bundled with mediapipe, which versions after 0.10.21 no longer have.
+
+    Raises:
+        MissingAssetError: if this mediapipe has none.
+    """
+    mediapipe = import_mediapipe()
+    solutions = getattr(mediapipe, "solutions", None)
+    if solutions is None:
+        raise MissingAssetError(
+            f"mediapipe {getattr(mediapipe, '__version__', '?')} bundles no models, expected 0.10.14: install it on "
+            "Python 3.11 or 3.12, or give the path of a face_landmarker .task file as the tracker"
+        )
+    return solutions
+
+
+class MeshSession(Protocol):
+    """One stream of frames: finds a face in the first frame and follows it."""
+
+    def process(self, image: Image) -> NDArray[np.float32] | None:
+        """Points (478, 3) in pixels, z in the scale of x and growing away from the camera, or None."""
+
+    def boxes(self, image: Image, *, far: bool = False) -> list[Box]:
+        """Boxes of all faces in an image, largest first; ``far`` takes more time and finds small ones too."""
+
+    def restart(self) -> None:
+        """Forget the face that was followed."""
+
+    def close(self) -> None:
+        """Free the native graph."""
+
+
+def points_in_pixels(landmarks: Any, image: Image) -> NDArray[np.float32]:
+    """Normalised MediaPipe landmarks to pixels; z has the scale of x."""
+    height, width = image.shape[:2]
+    points = np.array([(mark.x, mark.y, mark.z) for mark in landmarks], dtype=np.float32)
+    return points * np.array([width, height, width], dtype=np.float32)  # (478, 3)
+
+
+def box_of(points: NDArray[np.floating]) -> Box:
+    """The box around points (P, 2 or more)."""
+    (left, top), (right, bottom) = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    return float(left), float(top), float(right), float(bottom)
+
+
+class SolutionSession:
+    """The models inside mediapipe 0.10.14's wheel: FaceMesh with refined lips and eyes, and the face detectors."""
+
+    def __init__(self) -> None:
+        self._solutions = import_solutions()
+        self._mesh: Any = None
+        self._detectors: dict[int, Any] = {}
+
+    def restart(self) -> None:
+        """Forget the face that was followed; the next frame opens a new graph."""
+        if self._mesh is not None:
+            self._mesh.close()
+        self._mesh = None
+
+    def process(self, image: Image) -> NDArray[np.float32] | None:
+        """Points of the followed face in the next frame, or None."""
+        if self._mesh is None:
+            # a graph opens its models, and says so, until its first frame is done
+            with quiet_native_stderr():
+                self._mesh = self._solutions.face_mesh.FaceMesh(
+                    static_image_mode=False, max_num_faces=1, refine_landmarks=True
+                )
+                result = self._mesh.process(image)
+        else:
+            result = self._mesh.process(image)
+        faces = result.multi_face_landmarks
+        return points_in_pixels(faces[0].landmark, image) if faces else None
+
+    def _detect(self, image: Image, kind: int) -> list[Any]:
+        if kind in self._detectors:
+            return self._detectors[kind].process(image).detections or []
+        with quiet_native_stderr():
+            make = self._solutions.face_detection.FaceDetection
+            self._detectors[kind] = make(model_selection=kind, min_detection_confidence=0.5)
+            return self._detectors[kind].process(image).detections or []
+
+    def boxes(self, image: Image, *, far: bool = False) -> list[Box]:
+        """Boxes of faces up to two metres away (fast), and of farther ones if ``far``."""
+        found = [self._detect(image, kind) for kind in ((0, 1) if far else (0,))]
+        height, width = image.shape[:2]
+        boxes = []
+        for detection in (one for some in found for one in some):
+            box = detection.location_data.relative_bounding_box
+            left, top = box.xmin * width, box.ymin * height
+            boxes.append((left, top, left + box.width * width, top + box.height * height))
+        return merge_boxes(boxes)
+
+    def close(self) -> None:
+        """Free the native graphs."""
+        self.restart()
+        for detector in self._detectors.values():
+            detector.close()
+        self._detectors = {}
+
+
+class TaskSession:
+    """A Face Landmarker .task file through mediapipe's tasks interface, which every version has."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tasks = import_mediapipe().tasks
+        self._image_class = import_mediapipe().Image
+        self._format = import_mediapipe().ImageFormat.SRGB
+        self._mesh: Any = None
+        self._single: Any = None
+        self._time = 0
+
+    def _open(self, *, video: bool, faces: int) -> Any:
+        vision = self._tasks.vision
+        options = vision.FaceLandmarkerOptions(
+            base_options=self._tasks.BaseOptions(model_asset_path=str(self._path)),
+            running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
+            num_faces=faces,
+        )
+        try:
+            with quiet_native_stderr():
+                return vision.FaceLandmarker.create_from_options(options)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise InputError(
+                f"{self._path} cannot be used as a Face Landmarker model ({str(error).splitlines()[0][:120]}); "
+                "expected MediaPipe's face_landmarker .task file"
+            ) from error
+
+    def restart(self) -> None:
+        """Forget the face that was followed; the next frame opens a new graph."""
+        if self._mesh is not None:
+            self._mesh.close()
+        self._mesh, self._time = None, 0
+
+    def process(self, image: Image) -> NDArray[np.float32] | None:
+        """Points of the followed face in the next frame, or None."""
+        wrapped = self._image_class(image_format=self._format, data=image)
+        if self._mesh is None:
+            with quiet_native_stderr():
+                self._mesh = self._open(video=True, faces=1)
+                result = self._mesh.detect_for_video(wrapped, self._time)
+        else:
+            result = self._mesh.detect_for_video(wrapped, self._time)
+        self._time += FRAME_MILLISECONDS
+        return points_in_pixels(result.face_landmarks[0], image) if result.face_landmarks else None
+
+    def boxes(self, image: Image, *, far: bool = False) -> list[Box]:
+        """Boxes of all faces, from their landmarks."""
+        wrapped = self._image_class(image_format=self._format, data=image)
+        if self._single is None:
+            with quiet_native_stderr():
+                self._single = self._open(video=False, faces=MAXIMUM_FACES)
+                result = self._single.detect(wrapped)
+        else:
+            result = self._single.detect(wrapped)
+        return merge_boxes([box_of(points_in_pixels(face, image)) for face in result.face_landmarks])
+
+    def close(self) -> None:
+        """Free the native graphs."""
+        for graph in (self._mesh, self._single):
+            if graph is not None:
+                graph.close()
+        self._mesh = self._single = None
+
+
+def area(box: Box) -> float:
+    """Area of a box in square pixels."""
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Common area of two boxes over the area of the smaller one."""
+    common = (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
+    return area(common) / max(min(area(one), area(other)), 1e-6)
+
+
+def merge_boxes(boxes: list[Box], *, limit: float = 0.5) -> list[Box]:
+    """Largest first, without those that overlap a larger one."""
+    kept: list[Box] = []
+    for box in sorted(boxes, key=area, reverse=True):
+        if all(overlap(box, other) < limit for other in kept):
+            kept.append(box)
+    return kept

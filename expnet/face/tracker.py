@@ -1,0 +1,306 @@
+"""From frames to 478 face points a frame: one interface, two backends, and the care a portrait needs.
+
+Both backends follow one face. Where a frame holds several, the largest is chosen, and the choice is looked at again
+once a second and whenever the face is lost or jumps; in between nothing is spent on it.
+"""
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.errors import InputError
+from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE, MEDIAPIPE_POINTS
+from expnet.face.mediapipe_backend import (
+    Box,
+    Image,
+    MeshSession,
+    SolutionSession,
+    TaskSession,
+    box_of,
+    overlap,
+)
+
+CHECK_EVERY = 25
+"""Frames between two looks at which faces there are."""
+
+MINIMUM_IMAGE_SIDE = 64
+MINIMUM_FACE_SIDE = 40
+"""Pixels of a portrait and of the face in it below which landmarks mean little."""
+
+SIMILAR_SIDE = 0.6
+"""A second face counts as a rival from this part of the largest one's side."""
+
+SETTLING_PASSES = 3
+"""How often a still image is shown: the tracker cuts each frame by the last one's points, and settles like this."""
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkTrack:
+    """Tracked points of one clip.
+
+    Attributes:
+        points: (T, 478, 3) float32 pixels: x to the right, y down, z away from the camera in the scale of x; nan
+            where no face was found.
+        found: (T,) bool.
+        frame_size: height and width of the frames.
+    """
+
+    points: NDArray[np.float32]
+    found: NDArray[np.bool_]
+    frame_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def landmarks(self) -> NDArray[np.float32]:
+        """The 68 iBUG landmarks in pixels, (T, 68, 2)."""
+        return self.points[:, list(LANDMARKS_68_FROM_MEDIAPIPE), :2]
+
+
+class FaceTracker(Protocol):
+    """What the rest of expnet asks of a tracker."""
+
+    def track(self, frames: Iterable[Image]) -> LandmarkTrack:
+        """Track the largest steady face through frames of one size, RGB uint8 (H, W, 3)."""
+
+    def open_session(self) -> MeshSession:
+        """A fresh stream for single images."""
+
+
+class _SessionTracker:
+    """Follows one face through a stream of frames over a mesh session."""
+
+    def open_session(self) -> MeshSession:
+        raise NotImplementedError
+
+    def track(self, frames: Iterable[Image]) -> LandmarkTrack:
+        """Track the largest steady face through frames of one size.
+
+        Args:
+            frames: RGB uint8 (H, W, 3); read once, in order.
+
+        Returns:
+            One row a frame.
+
+        Raises:
+            InputError: for no frames, or frames of different sizes or another type.
+            MissingAssetError: if mediapipe is not installed.
+        """
+        points, size = [], (0, 0)
+        with closing(self.open_session()) as session:
+            follower = _Follower(session)
+            for index, frame in enumerate(frames):
+                size = _checked_size(frame, index, size)
+                points.append(follower.step(frame))
+        if not points:
+            raise InputError("there are no frames to track a face in, expected at least one")
+        found = np.array([one is not None for one in points])
+        missing = np.full((MEDIAPIPE_POINTS, 3), np.nan, dtype=np.float32)
+        return LandmarkTrack(np.stack([missing if one is None else one for one in points]), found, size)
+
+
+class MediaPipeTracker(_SessionTracker):
+    """The default: the models inside mediapipe 0.10.14's wheel."""
+
+    def open_session(self) -> MeshSession:
+        """A fresh FaceMesh."""
+        return SolutionSession()
+
+
+class LandmarkerTaskTracker(_SessionTracker):
+    """MediaPipe's Face Landmarker from a .task file, for any mediapipe.
+
+    Args:
+        path: the .task file.
+
+    Raises:
+        InputError: if there is no such file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        if not self.path.is_file():
+            raise InputError(
+                f"{self.path}: there is no such file; expected MediaPipe's face_landmarker .task file"
+            )
+
+    def open_session(self) -> MeshSession:
+        """A fresh Face Landmarker."""
+        return TaskSession(self.path)
+
+
+def open_tracker(spec: str | Path = "mediapipe") -> FaceTracker:
+    """Open a tracker: "mediapipe" for the bundled models, or the path of a Face Landmarker .task file.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if str(spec) == "mediapipe":
+        return MediaPipeTracker()
+    if Path(spec).suffix == ".task":
+        return LandmarkerTaskTracker(spec)
+    raise InputError(f"tracker {str(spec)!r} is not known; expected 'mediapipe' or the path of a .task file")
+
+
+class _Follower:
+    """Keeps one session on one face."""
+
+    def __init__(self, session: MeshSession) -> None:
+        self.session = session
+        self.last: NDArray[np.float32] | None = None
+        self.rivals = False
+        self.count = 0
+
+    def step(self, frame: Image) -> NDArray[np.float32] | None:
+        """Points of the followed face in the next frame."""
+        boxes: list[Box] = []
+        if self.count % CHECK_EVERY == 0:
+            boxes = self.session.boxes(frame)
+            self.rivals = len(boxes) > 1
+        self.count += 1
+        if self.last is None and self.rivals:
+            return self._lock(frame, boxes or self.session.boxes(frame))
+        points = self.session.process(frame)
+        if self.rivals and (points is None or self._jumped(points)):
+            return self._lock(frame, boxes or self.session.boxes(frame))
+        self.last = points
+        return points
+
+    def _jumped(self, points: NDArray[np.float32]) -> bool:
+        return self.last is not None and overlap(box_of(points), box_of(self.last)) < 0.3
+
+    def _lock(self, frame: Image, boxes: list[Box]) -> NDArray[np.float32] | None:
+        """Find the face again in a frame where only the chosen one shows: the last one's, else the largest."""
+        chosen = boxes[0] if boxes else None
+        if self.last is not None:
+            chosen = next((box for box in boxes if overlap(box, box_of(self.last)) > 0.3), chosen)
+        self.session.restart()
+        self.last = self.session.process(frame if chosen is None else only_box(frame, chosen))
+        return self.last
+
+
+def only_box(frame: Image, box: Box, *, margin: float = 0.5) -> Image:
+    """A copy of the frame that is grey outside a box and a margin around it, so that no other face is found."""
+    left, top, right, bottom = box
+    wide, high = margin * (right - left), margin * (bottom - top)
+    rows = slice(max(int(top - high), 0), max(int(bottom + high), 0))
+    columns = slice(max(int(left - wide), 0), max(int(right + wide), 0))
+    masked = np.full_like(frame, 128)
+    masked[rows, columns] = frame[rows, columns]
+    return masked
+
+
+def _checked_size(frame: Image, index: int, size: tuple[int, int]) -> tuple[int, int]:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise InputError(
+            f"frame {index} is {frame.dtype} of shape {frame.shape}, expected uint8 (height, width, 3)"
+        )
+    if index and frame.shape[:2] != size:
+        raise InputError(f"frame {index} has size {frame.shape[:2]}, expected {size} as the frames before it")
+    return frame.shape[0], frame.shape[1]
+
+
+def detect_faces(image: Image, *, tracker: FaceTracker | None = None) -> list[Box]:
+    """Boxes (left, top, right, bottom) in pixels of all faces in an image, largest first.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        tracker: whose detector to use; None for the bundled one.
+    """
+    _checked_size(image, 0, (0, 0))
+    with closing((tracker or MediaPipeTracker()).open_session()) as session:
+        return session.boxes(np.ascontiguousarray(image), far=True)
+
+
+def track_image(image: Image, *, tracker: FaceTracker | None = None) -> LandmarkTrack:
+    """Find the points of the one face of a portrait.
+
+    Tried on the whole image, then on a padded cut around the detected face, enlarged if it is small, then on the
+    image padded to twice its size, for faces that fill it.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        tracker: whose models to use; None for the bundled ones.
+
+    Returns:
+        A track of one frame, in pixels of the image given.
+
+    Raises:
+        InputError: for an image below 64 pixels, no face, a face below 40 pixels, or several faces of similar size.
+    """
+    height, width = _checked_size(image, 0, (0, 0))
+    if min(height, width) < MINIMUM_IMAGE_SIDE:
+        raise InputError(
+            f"the image is {width}x{height} pixels, expected at least {MINIMUM_IMAGE_SIDE} a side; use a larger one"
+        )
+    image = np.ascontiguousarray(image)
+    with closing((tracker or MediaPipeTracker()).open_session()) as session:
+        boxes = session.boxes(image, far=True)
+        sides = [max(box[2] - box[0], box[3] - box[1]) for box in boxes]
+        rivals = sum(side >= SIMILAR_SIDE * sides[0] for side in sides)
+        if rivals > 1:
+            raise InputError(
+                f"the image shows {rivals} faces of similar size, expected one; crop it to the face to animate"
+            )
+        points = _search(session, image, boxes)
+    if points is None:
+        raise InputError(
+            f"no face was found in the {width}x{height} image, expected one; use a picture whose face is upright, "
+            "unobstructed and turned to the camera"
+        )
+    left, top, right, bottom = box_of(points)
+    if max(right - left, bottom - top) < MINIMUM_FACE_SIDE:
+        raise InputError(
+            f"the face is {right - left:.0f}x{bottom - top:.0f} pixels, expected at least {MINIMUM_FACE_SIDE}; "
+            "use a picture in which it is larger"
+        )
+    return LandmarkTrack(points[None], np.array([True]), (height, width))
+
+
+def _search(session: MeshSession, image: Image, boxes: list[Box]) -> NDArray[np.float32] | None:
+    """Points of the largest face in image pixels, from the first view of the image that shows one."""
+    height, width = image.shape[:2]
+    whole = (width / 2, height / 2, float(max(height, width)))
+    views: list[tuple[float, float, float]] = []  # centre x, centre y, side
+    if len(boxes) == 1:
+        views.append(whole)
+    if boxes:
+        left, top, right, bottom = boxes[0]
+        side = max(right - left, bottom - top)
+        views += [((left + right) / 2, (top + bottom) / 2, factor * side) for factor in (2.0, 3.0, 1.5)]
+    views += [(whole[0], whole[1], factor * whole[2]) for factor in (1.0, 1.5, 2.0)]
+    if not boxes:
+        # a face too small for the detector: quarters and the middle, at half the side
+        views += [(x * width, y * height, whole[2] / 2) for y in (0.5, 0.3, 0.7) for x in (0.5, 0.3, 0.7)]
+    for x, y, side in views:
+        cut, scale = _cut(image, x, y, side)
+        session.restart()
+        points = None
+        for _ in range(SETTLING_PASSES):
+            points = session.process(cut)
+            if points is None:
+                break
+        if points is not None:
+            corner = np.array([x - side / 2, y - side / 2, 0.0])
+            return (points / scale + corner).astype(np.float32)
+    return None
+
+
+def _cut(image: Image, x: float, y: float, side: float) -> tuple[Image, float]:
+    """A square cut of 256 to 1024 pixels, edges repeated, and its pixels per image pixel."""
+    import cv2
+
+    scale = float(np.clip(side, 256, 1024)) / side
+    size = round(side * scale)
+    matrix = np.array([[scale, 0, -scale * (x - side / 2)], [0, scale, -scale * (y - side / 2)]])
+    # half a pixel: cv2 puts pixel centres at whole numbers, and landmarks count from the corner of the image
+    matrix[:, 2] += (scale - 1) / 2
+    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    cut = cv2.warpAffine(image, matrix, (size, size), flags=shrink, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cut, dtype=np.uint8), scale
