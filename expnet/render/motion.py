@@ -66,6 +66,29 @@ def poses(rotation: NDArray, translation: NDArray, crop: NDArray) -> list[Pose]:
     return [Pose(m, o, float(s)) for m, o, s in zip(matrices, offsets, scales, strict=True)]
 
 
+STEEPEST = 2.0
+"""Depth per distance beyond which the sides of the face are drawn flatter than they are."""
+
+
+def limit_slope(positions: Array, depth: Array, steepest: float = STEEPEST) -> Array:
+    """Raise points of a surface until it falls away nowhere more steeply than allowed.
+
+    The sides of a face are seen at a grazing angle: a finger's breadth of cheek is two pixels wide, and a turn of the
+    head would draw these out to a streak. The upper Lipschitz envelope of the surface bounds that stretch to
+    ``cos + steepest * sin`` of the turn, and leaves what is seen well as it is.
+
+    Args:
+        positions: (V, 2) in the image plane.
+        depth: (V,) toward the viewer, same unit.
+        steepest: depth per distance.
+
+    Returns:
+        (V,) at least ``depth``: ``max_u depth_u - steepest |position_u - position_v|``.
+    """
+    distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    return (depth[None] - steepest * distance).max(axis=1)
+
+
 class PortraitMotion:
     """Moves the tracked points of one portrait.
 
@@ -98,7 +121,8 @@ class PortraitMotion:
         self.camera = poses(fit.rotation[:1], fit.translation[:1], np.atleast_2d(fit.crop)[0])[0]
         depth = fitted @ self.camera.rotation[2]
         self.crop = np.atleast_2d(fit.crop)[0]
-        self.vertices = self.camera.lift(np.asarray(points[:MESH_POINTS, :2], np.float64), depth)
+        pixels = np.asarray(points[:MESH_POINTS, :2], np.float64)
+        self.vertices = self.camera.lift(pixels, limit_slope(pixels / self.camera.scale, depth))
         self._lips = LipContact(self.vertices, fitted)
         self._lids = LidMotion(fitted)
 

@@ -23,6 +23,8 @@ _HEAD_ABOVE, _STILL_ABOVE = 1.45, 2.3
 _HEAD_BESIDE, _STILL_BESIDE = 1.35, 2.2
 _HEAD_BELOW, _STILL_BELOW = 1.0, 2.0
 _RINGS = 12
+# Depth lost per distance from the face's edge.
+_FALL = 1.0
 # The chin's own motion dies out over this much of the distance below it.
 _JAW_REACH = 0.6
 # Width of the band around an eye's opening (lashes, wet edge) that keeps its shape when the lid moves, as a share of
@@ -216,11 +218,11 @@ class _Rings:
         self.head = (1.0 - fade * fade * (3.0 - 2.0 * fade)).reshape(-1)
         jaw = np.clip(1.0 - (reach - 1.0) / _JAW_REACH, 0.0, 1.0)
         self.jaw = (jaw * jaw * (3.0 - 2.0 * jaw)).reshape(-1)
-        # hair and ears lie in the plane of the oval: a little behind the face, as the head's outline does
-        depth = (motion.vertices[oval] @ motion.camera.rotation[2]).astype(np.float64)
-        middle = np.median(depth)
-        blend = np.minimum(steps * 3.0, 1.0)[:, None]
-        self.rest = motion.camera.lift(self.sources, (depth + blend * (middle - depth)).reshape(-1))
+        # Ears lie as deep as the sides of the face; hair and neck fall back to that depth.
+        depth = motion.vertices[oval] @ motion.camera.rotation[2]
+        away = (reach - 1.0) * np.linalg.norm(spokes, axis=1) / motion.camera.scale
+        depth = np.maximum(depth - _FALL * away, np.minimum(np.quantile(depth, 0.25), depth))
+        self.rest = motion.camera.lift(self.sources, depth.reshape(-1))
 
     def triangles(self, first: int) -> NDArray:
         """Quads between neighbouring rings; the innermost ring joins the oval."""

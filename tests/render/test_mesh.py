@@ -15,7 +15,7 @@ from expnet.face.landmarks import INNER_LIP_LOOP
 from expnet.render.lids import LOWER_LIDS, UPPER_LIDS
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
 from expnet.render.mesh import MeshRenderer
-from expnet.render.motion import PortraitMotion, poses
+from expnet.render.motion import PortraitMotion, limit_slope, poses
 from expnet.render.warp_mesh import build_warp_mesh
 
 
@@ -66,12 +66,27 @@ def test_points_go_where_the_camera_says(portrait: Any) -> None:
     coefficients = portrait.driven(rotation=[[0.1, 0.2, -0.1]], translation=[[0.1, -0.2, 0.5]])
     camera = poses(coefficients.rotation, coefficients.translation, motion.crop)[0]
     wanted = project_depth(
-        portrait.model.mean.double()[None],
+        torch.from_numpy(motion.vertices)[None],
         torch.from_numpy(coefficients.rotation.astype(np.float64)),
         torch.from_numpy(coefficients.translation.astype(np.float64)),
         torch.from_numpy(portrait.fit.crop),
     )[0].numpy()
     assert np.abs(camera.project(motion.vertices) - wanted).max() < 1e-3
+    # apart from the sides of the face, which are drawn flatter, these are the model's own vertices
+    front = [1, 4, 6, 9, 13, 14, 50, 280, 61, 291, 152, 10]
+    assert np.abs(motion.vertices - portrait.model.mean.numpy())[front].max() < 1e-3
+
+
+def test_sides_of_the_face_are_flattened_to_the_slope() -> None:
+    random = np.random.default_rng(0)
+    positions, depth = random.uniform(-1, 1, (60, 2)), random.uniform(-1, 1, 60)
+    limited = limit_slope(positions, depth, 1.5)
+    for a in range(60):
+        for b in range(60):
+            distance = float(np.linalg.norm(positions[a] - positions[b]))
+            assert limited[a] - limited[b] <= 1.5 * distance + 1e-9
+    assert (limited >= depth).all()
+    assert limited[depth.argmax()] == depth.max()
 
 
 def test_the_mesh_has_no_hole(portrait: Any) -> None:
