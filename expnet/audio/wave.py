@@ -104,39 +104,49 @@ def write_wav(path: str | os.PathLike[str], samples: np.ndarray, *, sample_rate:
 
 
 def _resampled(container: InputContainer, stream: AudioStream, sample_rate: int) -> Iterator[np.ndarray]:
-    """Yield the stream's samples at ``sample_rate``, one array per decoded frame."""
+    """Yield the stream's samples at ``sample_rate`` in pieces."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
-    for rate, mono in _on_time(container, stream):
+    used = False
+    for rate, mono in _in_blocks(_on_time(container, stream)):
+        if rate == sample_rate and not used:
+            yield mono
+            continue
         frame = av.AudioFrame.from_ndarray(mono[None], format="flt", layout="mono")
         frame.sample_rate = rate
+        used = True
         for out in resampler.resample(frame):
             yield out.to_ndarray()[0]
-    try:
-        tail = resampler.resample(None)
-    except (av.FFmpegError, ValueError):  # nothing was ever put in
-        return
-    for out in tail:
-        yield out.to_ndarray()[0]
+    if used:
+        for out in resampler.resample(None):
+            yield out.to_ndarray()[0]
+
+
+def _in_blocks(pieces: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
+    """Join pieces of about 1000 samples to blocks of a second: each call into FFmpeg costs as much as a block."""
+    held: list[np.ndarray] = []
+    rate = 0
+    for rate, piece in pieces:
+        held.append(piece)
+        if sum(map(len, held)) >= rate:
+            yield rate, np.concatenate(held)
+            held = []
+    if held:
+        yield rate, np.concatenate(held)
 
 
 def _on_time(container: InputContainer, stream: AudioStream) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (rate, mono samples at that rate) without holes or overlaps, beginning at time zero of the file."""
     origin = _origin(container)
-    mixer = None
+    rate = 0
     position = 0  # samples given out so far, at the stream's rate
     for frame in _decoded(container, stream):
-        if mixer is None:
-            rate = frame.sample_rate
-            # FFmpeg's own stereo to mono is 3 dB hotter than the mean and clips; surround goes through its matrix.
-            mixer = av.AudioResampler(
-                format="fltp", layout="mono" if frame.layout.nb_channels == 1 else "stereo", rate=rate
-            )
+        if rate not in (0, frame.sample_rate):
+            raise ValueError("its sample rate changes on the way")
+        rate = frame.sample_rate
         if origin is None:
             origin = frame.time or 0.0
         gap = 0 if frame.time is None else round((frame.time - origin) * rate) - position
-        frame.pts = None
-        parts = [out.to_ndarray().mean(axis=0) for out in mixer.resample(frame)]
-        mono = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        mono = _mono(frame)
         tolerance = _GAP_SECONDS * rate if position else 0
         if position == 0 and gap < 0:
             mono = mono[-gap:]  # sound from before the first video frame
@@ -144,7 +154,26 @@ def _on_time(container: InputContainer, stream: AudioStream) -> Iterator[tuple[i
             mono = np.concatenate([np.zeros(gap, np.float32), mono])
         position += len(mono)
         if len(mono):
-            yield rate, np.ascontiguousarray(mono)
+            yield rate, mono
+
+
+def _mono(frame: av.AudioFrame) -> np.ndarray:
+    """Mean of the channels of a decoded frame as float32 (S,) in [-1, 1]; surround goes through FFmpeg's own matrix.
+
+    (FFmpeg's stereo to mono in floats is 3 dB hotter than the mean, and clips.)
+    """
+    channels = frame.layout.nb_channels
+    if channels > 2:
+        frame.pts = None
+        parts = av.AudioResampler(format="fltp", layout="stereo", rate=frame.sample_rate).resample(frame)
+        return np.concatenate([part.to_ndarray() for part in parts], axis=1).mean(axis=0)
+    values = frame.to_ndarray()  # (channels, S), or (1, S * channels) where the format interleaves them
+    if not frame.format.is_planar:
+        values = values.reshape(-1, channels).T
+    if values.dtype == np.uint8:
+        return (values.mean(axis=0, dtype=np.float32) - 128.0) / 128.0
+    full_scale = 2.0 ** (8 * values.dtype.itemsize - 1) if values.dtype.kind == "i" else 1.0
+    return values.mean(axis=0, dtype=np.float64).astype(np.float32) / np.float32(full_scale)
 
 
 def _origin(container: InputContainer) -> float | None:

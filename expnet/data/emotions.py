@@ -1,7 +1,7 @@
 """What an emotion adds to a talking face: an offset of its features, and a manner of speaking and moving.
 
 The offsets follow the action units that Ekman and Friesen (FACS) name for each emotion, in the units of
-``facial_features``; at level 3 they are about twice the standard deviation of the feature in real clips.
+``facial_features``; at level 3 they are two to three times the spread of the feature within real clips.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 EMOTIONS = ("neutral", "happy", "angry", "sad", "surprised", "fear", "disgusted", "contempt")
 """Names as in MEAD."""
 
-LEVEL_GAIN = {0: 0.0, 1: 0.45, 2: 0.7, 3: 1.0}
+LEVEL_GAIN = {0: 0.0, 1: 0.6, 2: 0.95, 3: 1.35}
 
 
 @dataclass(frozen=True)
 class Emotion:
-    """One emotion at full level.
+    """One emotion at about level 2.
 
     Attributes:
         features: feature name -> offset.

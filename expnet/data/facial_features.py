@@ -22,6 +22,7 @@ _RIGHT_LIDS = (((37, 38), 0.5), ((40, 41), -0.5))
 _LEFT_LIDS = (((43, 44), 0.5), ((46, 47), -0.5))
 
 # name -> (landmarks, axis, weight of each): iBUG numbers, x to the image's right, y up, z toward the viewer.
+# The gap of the lips comes first: ``with_gap`` relies on it.
 _FEATURES: dict[str, tuple[tuple[tuple[int, ...], int, float], ...]] = {
     "lip_gap": (((62,), _Y, 1.0), ((66,), _Y, -1.0)),
     "mouth_width": (((54,), _X, 1.0), ((48,), _X, -1.0)),
@@ -54,6 +55,8 @@ class FeatureSpace:
         identity_response: (F, K) change of the features for a unit of each identity coefficient.
         expression_response: (F, E) the same for each expression coefficient.
         inverse: (E, F) the most probable expression for a unit of each feature.
+        with_gap: name -> change that goes with a change of ``lip_gap`` by 1 in the faces the model was built from
+            (covariance over variance under the prior).
         face_unit: length of the feature unit in face units.
     """
 
@@ -61,6 +64,7 @@ class FeatureSpace:
     identity_response: Array
     expression_response: Array
     inverse: Array
+    with_gap: dict[str, float]
     face_unit: float
 
     def at_rest(self, identity: Array) -> dict[str, float]:
@@ -108,5 +112,6 @@ def feature_space(model: MorphableModel) -> FeatureSpace:
         identity_response=np.einsum("flc,lck->fk", functional, model.identity_basis.numpy()[rows].astype(np.float64)),
         expression_response=response,
         inverse=response.T @ np.linalg.inv(gram),
+        with_gap=dict(zip(FEATURES, (gram[0] / gram[0, 0]).tolist(), strict=True)),
         face_unit=unit,
     )

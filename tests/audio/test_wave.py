@@ -213,3 +213,22 @@ def test_bad_input_is_one_sentence(tmp_path: Path, kind: str, words: str) -> Non
 def test_write_into_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         write_wav(tmp_path / "nowhere" / "a.wav", np.zeros(100, np.float32))
+
+
+@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le", "pcm_s32le", "pcm_f32le", "pcm_f64le"])
+def test_sample_formats_have_one_scale(tmp_path: Path, codec: str) -> None:
+    samples = np.full((2, 16_000), 0.5, np.float32)
+    samples[1] = 0.25
+    write_media(tmp_path / "a.wav", samples, 16_000, codec, layout="stereo")
+    heard = load_audio(tmp_path / "a.wav")
+    assert len(heard) == 16_000
+    np.testing.assert_allclose(heard, 0.375, atol=0.01)
+
+
+def test_surround_is_mixed_down(tmp_path: Path) -> None:
+    samples = np.zeros((6, 16_000), np.float32)
+    samples[2] = 0.4  # the centre, where speech is
+    write_media(tmp_path / "a.wav", samples, 16_000, "pcm_f32le", layout="5.1")
+    heard = load_audio(tmp_path / "a.wav")
+    assert len(heard) == 16_000
+    assert 0.15 < heard[8000] <= 0.4

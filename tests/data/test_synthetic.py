@@ -12,7 +12,8 @@ from expnet.data.emotions import EMOTION_TABLE, EMOTIONS
 from expnet.data.facial_features import FEATURES, feature_space
 from expnet.data.sentences import LANGUAGES, sentence
 from expnet.data.store import TrackStore
-from expnet.data.synthetic import Recipe, synthesize, synthesize_clip, utterance_track
+from expnet.data.synthetic import Recipe, synthesize, synthesize_clip
+from expnet.data.synthetic_face import utterance_track
 from expnet.data.synthetic_speakers import make_speaker
 from expnet.data.tracks import Track
 from expnet.data.visemes import visemes_of
@@ -175,6 +176,13 @@ def test_every_emotion_names_known_features() -> None:
     assert tuple(EMOTION_TABLE) == EMOTIONS
     for emotion in EMOTION_TABLE.values():
         assert set(emotion.features) <= set(FEATURES)
+
+
+def test_the_lower_lip_and_chin_go_with_the_gap() -> None:
+    """Of the opening, the lower lip makes the larger part: so it was in the faces the model was built from."""
+    with_gap = feature_space(builtin_face_model()).with_gap
+    assert with_gap["lip_gap"] == 1.0
+    assert -0.9 < with_gap["lower_lip"] < -0.4 < with_gap["chin"] < -0.05 < 0.05 < with_gap["upper_lip"] < 0.4
 
 
 def test_features_are_reached_exactly() -> None:
