@@ -28,8 +28,8 @@ def check_landmarks(predicted: Tensor, target: Tensor) -> None:
 
 
 def interocular_distance(points: Tensor) -> Tensor:
-    """Distance between the outer eye corners (36 and 45), (..., T), in the unit of the points, first two axes."""
-    return (points[..., OUTER_EYE_CORNERS[0], :2] - points[..., OUTER_EYE_CORNERS[1], :2]).norm(dim=-1)
+    """Distance between the outer eye corners (36 and 45), (..., T), in the unit of the points."""
+    return (points[..., OUTER_EYE_CORNERS[0], :] - points[..., OUTER_EYE_CORNERS[1], :]).norm(dim=-1)
 
 
 def landmark_distance(
@@ -78,7 +78,7 @@ def landmark_distance(
         raise ValueError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {normalisation!r}")
     if region not in REGIONS:
         raise ValueError(f"region must be one of {', '.join(REGIONS)}, got {region!r}")
-    target_eyes = interocular_distance(target.double())  # (..., T)
+    target_eyes = interocular_distance(target[..., :2].double())  # (..., T)
     weights = frame_weights(valid, target_eyes)
     chosen = MOUTH if region == "mouth" else slice(None)
     first = predicted[..., chosen, :2].double()  # (..., T, L, 2)

@@ -17,13 +17,14 @@ def mouth_opening(landmarks: Tensor) -> Tensor:
     """Distance between the inner lips (62-66) over the outer-eye-corner distance (36-45) of the same frame.
 
     Args:
-        landmarks: (..., T, 68, D >= 2); only x and y are used.
+        landmarks: (..., T, 68, D): D = 2 is what the picture shows, in which a nod alone changes the opening of a
+            still mouth; D = 3 does not depend on the head's pose.
 
     Returns:
         (..., T) float64, in inter-ocular distances: about 0 closed, about 0.3 wide open.
     """
     points = landmarks.double()
-    gap = (points[..., INNER_LIPS[0], :2] - points[..., INNER_LIPS[1], :2]).norm(dim=-1)
+    gap = (points[..., INNER_LIPS[0], :] - points[..., INNER_LIPS[1], :]).norm(dim=-1)
     return gap / interocular_distance(points)
 
 

@@ -33,6 +33,12 @@ def test_opening_is_scale_free() -> None:
     points = face_with_opening(opening)
     assert torch.allclose(mouth_opening(points), opening)
     assert torch.allclose(mouth_opening(points * 3 + 50), opening)
+    nodded = torch.cat([points, torch.zeros_like(points[..., :1])], -1)  # (3, 68, 3)
+    angle = torch.tensor(0.6, dtype=torch.float64)
+    y, z = nodded[..., 1].clone(), nodded[..., 2].clone()
+    nodded[..., 1], nodded[..., 2] = y * angle.cos() - z * angle.sin(), y * angle.sin() + z * angle.cos()
+    assert torch.allclose(mouth_opening(nodded), opening)  # three dimensions do not see the head's pose
+    assert mouth_opening(nodded[..., :2])[2] < 0.9 * opening[2]  # the picture does
 
 
 def test_pearson_equals_scipy_with_and_without_a_mask() -> None:
