@@ -297,10 +297,11 @@ def test_a_stopped_run_goes_on_without_doing_anything_twice(film, tmp_path, monk
 
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="no ../shared/clips beside the checkout")
-def test_real_clip(tmp_path):
+def test_real_clip_in_a_process_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "START_METHOD", "spawn")
     with (CLIPS / "manifest.csv").open() as stream:
         person = {row["file"]: row["person"] for row in csv.DictReader(stream)}["grid_bbaf2n.mp4"]
-    summary = preprocess(CLIPS / "grid_bbaf2n.mp4", tmp_path / "store", workers=0, progress=False)
+    summary = preprocess(CLIPS / "grid_bbaf2n.mp4", tmp_path / "store", workers=1, progress=False)
     assert (summary.clips, summary.dropped) == (1, {})
     track = TrackStore(tmp_path / "store").read("grid_bbaf2n")
     assert track.speaker == person
