@@ -20,14 +20,16 @@ UPPER_LIDS = ((246, 161, 160, 159, 158, 157, 173), (466, 388, 387, 386, 385, 384
 LOWER_LIDS = ((7, 163, 144, 145, 153, 154, 155), (249, 390, 373, 374, 380, 381, 382))
 CORNERS = ((33, 133), (263, 362))
 _UPPER_SKIN = ((247, 30, 29, 27, 28, 56, 190), (467, 260, 259, 257, 258, 286, 414))
+_BROW_SKIN = ((113, 225, 224, 223, 222, 221, 189), (342, 445, 444, 443, 442, 441, 413))
 _LOWER_SKIN = ((25, 110, 24, 23, 22, 26, 112), (255, 339, 254, 253, 252, 256, 341))
 
 # The tracker sees shut lids as an opening of about this share of the open eye's.
 _SHUT = 0.25
 # Where the closed lids meet, as a share of the opening from the lower lid up.
 _SEAL = 0.06
-# How far toward the next row of skin the filled patch reaches, above and below.
-_PATCH_ABOVE, _PATCH_BELOW = 1.0, 0.5
+# How far the filled patch reaches: above, from the fold of the lid toward the brow, as lashes do; below, from the lower
+# lid toward the skin under it.
+_PATCH_ABOVE, _PATCH_BELOW = 0.6, 0.5
 # Where the patch begins and ends along the eye: lashes reach beyond the outer corner.
 _PATCH_OUTER, _PATCH_INNER = -0.16, 0.98
 # The closed lid bulges over the eyeball: this much lighter in its middle.
@@ -106,7 +108,7 @@ class _Eye:
         if down @ (pixels[list(_LOWER_SKIN[side])].mean(axis=0) - pixels[list(_UPPER_SKIN[side])].mean(axis=0)) < 0:
             down = -down
         rows = {
-            "skin_above": pixels[list(_UPPER_SKIN[side])],
+            "skin_above": _between(pixels, _UPPER_SKIN[side], _BROW_SKIN[side], _PATCH_ABOVE),
             "upper": pixels[[corners[0], *UPPER_LIDS[side], corners[1]]],
             "lower": pixels[[corners[0], *LOWER_LIDS[side], corners[1]]],
             "skin_below": pixels[list(_LOWER_SKIN[side])],
@@ -120,7 +122,7 @@ class _Eye:
         across, height = grid @ along, grid @ down
         curves = {name: _curve(row - start, along, down, across) for name, row in rows.items()}
         self._upper, self._lower, self._height = curves["upper"], curves["lower"], height
-        top = curves["upper"] + _PATCH_ABOVE * (curves["skin_above"] - curves["upper"])
+        top = curves["skin_above"]
         bottom = curves["lower"] + _PATCH_BELOW * (curves["skin_below"] - curves["lower"]) * (across > 0)
         inside = (across > _PATCH_OUTER * width) & (across < _PATCH_INNER * width) & (height > top) & (height < bottom)
         self._open = padded[self._box].copy()
@@ -129,7 +131,7 @@ class _Eye:
         ends = np.clip(across / width, 0.0, 1.0)
         light = 1.0 + _BULGE * 4.0 * bulge * (1.0 - bulge) * np.sqrt(4.0 * ends * (1.0 - ends))
         self._closed *= light[..., None].astype(np.float32)
-        feather = 0.045 * width
+        feather = 0.07 * width
         depth = ndimage.distance_transform_edt(inside)
         self._inside = np.clip(depth / max(feather, 1.0), 0.0, 1.0)
         self._band = 0.10 * width
@@ -153,6 +155,10 @@ class _Eye:
                 self._band,
                 closure,
             )
+
+
+def _between(pixels: Array, first: tuple[int, ...], second: tuple[int, ...], share: float) -> Array:
+    return (1.0 - share) * pixels[list(first)] + share * pixels[list(second)]
 
 
 def _curve(row: Array, along: Array, down: Array, across: Array) -> Array:

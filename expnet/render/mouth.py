@@ -64,7 +64,8 @@ class MouthInterior:
         self._frame = _anchor(motion)
         self._gap = self._opening(np.zeros((MESH_POINTS, 3)))
         self._split = _teeth_split(portrait, self._source_upper, self._source_lower)
-        self._tint: Tint = measure_tint(portrait, pixels)
+        opening = portrait[_inside(self._source_upper, self._source_lower, portrait.shape[:2])].astype(np.float64)
+        self._tint: Tint = measure_tint(portrait, pixels, opening)
 
     def _opening(self, moved: Array) -> float:
         """Mean height of the middle of the opening, face units."""
@@ -123,6 +124,15 @@ def _anchor(motion: PortraitMotion) -> MouthFrame:
         teeth_z=float(neutral[[13, 14], 2].mean()) - _TEETH_BEHIND,
         jaw=_jaw(motion.first_displacement) - (1.0 - _UPPER_LIP_SHARE) * gap,
     )
+
+
+def _inside(upper: Array, lower: Array, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels between two curves over the same columns, a pixel away from either."""
+    columns, rows = np.arange(size[1]), np.arange(size[0])[:, None]
+    order_up, order_low = np.argsort(upper[:, 0]), np.argsort(lower[:, 0])
+    top = np.interp(columns, upper[order_up, 0], upper[order_up, 1], left=np.inf, right=np.inf)
+    bottom = np.interp(columns, lower[order_low, 0], lower[order_low, 1], left=-np.inf, right=-np.inf)
+    return (rows > top + 1.0) & (rows < bottom - 1.0)
 
 
 def _teeth_split(portrait: NDArray[np.uint8], upper: Array, lower: Array) -> float:

@@ -88,7 +88,7 @@ def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
         gap = min(x, right - x)
     line = 1.0 - 0.16 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
     round_off = 1.0 - 0.10 * rim * rim
-    back = 1.0 - 0.78 * smoothstep(0.07, 0.27, x)
+    back = 1.0 - 0.65 * smoothstep(0.09, 0.28, x)
     return cover, line * round_off * back
 
 
@@ -172,7 +172,7 @@ def paint_pixels(
                     shade *= 0.6 + 0.4 * smoothstep(0.0, 0.02, above_lip)
                 else:
                     above = y - (seam - 0.022)
-                    shade = 0.45 + 0.55 * smoothstep(0.0, 0.05, below_lip)
+                    shade = 0.58 + 0.42 * smoothstep(0.0, 0.045, below_lip)
                 teeth, tone = tooth_tone(side, above, softness)
                 gum = smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
                 tone *= shade

@@ -11,9 +11,14 @@ _CHEEKS = (50, 280, 205, 425, 117, 346, 101, 330, 151, 9, 195)
 # Colours of a mouth in the light in which average skin is _SKIN.
 _SKIN = np.array([205.0, 160.0, 138.0])
 _TEETH = np.array([226.0, 216.0, 200.0])
-_CAVITY = np.array([46.0, 20.0, 20.0])
+_CAVITY = np.array([56.0, 22.0, 22.0])
 _TONGUE = np.array([150.0, 74.0, 74.0])
 _GUM = np.array([172.0, 98.0, 94.0])
+
+# Skin with this part of ordinary skin's colour already counts as fully coloured.
+_CHROMA_GAIN = 2.5
+# Fewer pixels between the lips say nothing about teeth.
+_FEW_PIXELS = 40
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,28 @@ class Tint:
         return np.stack([self.teeth, self.cavity, self.tongue, self.gum])
 
 
-def measure_tint(portrait: NDArray[np.uint8], points: Array) -> Tint:
-    """Judge the light from the skin, and take colour out where the portrait has none (drawings, black and white)."""
+def measure_tint(portrait: NDArray[np.uint8], points: Array, opening: Array) -> Tint:
+    """Judge the light from the skin, and take colour out where the portrait has none (drawings, black and white).
+
+    Args:
+        portrait: (H, W, 3) uint8.
+        points: (V, 2) tracked points in pixels.
+        opening: (N, 3) the portrait's own pixels between the lips, few or none where the mouth is closed.
+    """
     rows = np.clip(points[list(_CHEEKS), 1].round().astype(int), 2, portrait.shape[0] - 3)
     columns = np.clip(points[list(_CHEEKS), 0].round().astype(int), 2, portrait.shape[1] - 3)
     patches = np.stack(
-        [portrait[r - 2 : r + 3, c - 2 : c + 3].reshape(-1, 3).mean(axis=0) for r, c in zip(rows, columns, strict=True)]
+        [
+            portrait[row - 2 : row + 3, column - 2 : column + 3].reshape(-1, 3).mean(axis=0)
+            for row, column in zip(rows, columns, strict=True)
+        ]
     )
     skin = np.median(patches, axis=0)
     # Dark skin and dim light look alike; the brighter patches tell the light better than the average does.
-    light = np.clip(np.percentile(patches.mean(axis=1), 80) / _SKIN.mean(), 0.55, 1.1)
-    chroma = np.clip(np.ptp(skin) / max(skin.mean(), 1.0) / (np.ptp(_SKIN) / _SKIN.mean()), 0.0, 1.0)
+    bright = float(np.percentile(patches.mean(axis=1), 80))
+    light = np.clip(bright / _SKIN.mean(), 0.55, 1.1)
+    # pale skin has little colour too: only what is nearly grey is taken for a picture without colours
+    chroma = np.clip(_CHROMA_GAIN * np.ptp(skin) / max(skin.mean(), 1.0) / (np.ptp(_SKIN) / _SKIN.mean()), 0.0, 1.0)
     cast = skin / max(skin.mean(), 1.0) - _SKIN / _SKIN.mean()
 
     def lit(colour: Array) -> Array:
@@ -55,8 +71,21 @@ def measure_tint(portrait: NDArray[np.uint8], points: Array) -> Tint:
         tinted = grey + chroma * (colour - grey) + 0.35 * chroma * grey * cast
         return np.clip(tinted * light, 0.0, 250.0)
 
-    bright = float(np.percentile(patches.mean(axis=1), 80))
-    teeth = lit(_TEETH)
-    # teeth are about as bright as lit fair skin, and brighter than dark skin
-    teeth *= min(0.9 * max(bright, 0.55 * bright + 80.0) / teeth.mean(), 1.0)
+    own = _own_teeth(opening, bright)
+    teeth = lit(_TEETH) if own is None else own
+    if own is None:
+        # teeth are about as bright as lit fair skin, and brighter than dark skin
+        teeth *= min(0.95 * max(bright, 0.55 * bright + 80.0) / teeth.mean(), 1.0)
     return Tint(teeth=teeth, cavity=lit(_CAVITY), tongue=lit(_TONGUE), gum=lit(_GUM))
+
+
+def _own_teeth(opening: Array, skin_brightness: float) -> Array | None:
+    """The colour of the portrait's own teeth, if it shows any."""
+    if len(opening) < _FEW_PIXELS:
+        return None
+    brightness = opening.mean(axis=1)
+    lit = opening[brightness >= np.percentile(brightness, 75)]
+    colour = lit.mean(axis=0)
+    # lips and tongue are redder than teeth
+    pale = np.ptp(colour) < 0.35 * colour.mean()
+    return np.clip(colour * 1.05, 0.0, 250.0) if pale and colour.mean() > 0.65 * skin_brightness else None
