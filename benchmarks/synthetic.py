@@ -73,12 +73,15 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = Recipe(speakers=options.clips)
     synthesize_clip(recipe, 0)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     made = [synthesize_clip(recipe, index) for index in range(options.clips)]
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     ours = [statistics(track.coefficients) for track in made]
     real = [statistics(clip) for clip in real_clips(options.real)]
-    print(f"{len(made)} clips made at {len(made) / seconds:.1f} clips/s; {len(real)} real clips\n")
+    print(
+        f"{len(made)} clips made at {len(made) / seconds:.1f} clips/s, {len(made) / cpu:.1f} clips/cpu-s; "
+        f"{len(real)} real clips\n"
+    )
     print(f"{'':20s} {'deviation within clip':>44s} {'change per frame':>44s} {'clip mean, spread':>20s}")
     for name in (*FEATURES, "pitch", "yaw", "roll", "shift_x", "shift_y", "shift_z", "coefficients"):
         cells = []

@@ -44,8 +44,8 @@ def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) 
         float32 array (S,), values in [-1, 1].
 
     Raises:
-        InputError: no such file, not a media file, no audio stream, nothing decodable, samples that are not
-            numbers, or less than 0.2 s of sound.
+        InputError: no such file, not a media file, no audio stream, nothing decodable, a file that was cut short,
+            samples that are not numbers, or less than 0.2 s of sound.
     """
     path = Path(path)
     if not path.exists():
@@ -58,6 +58,7 @@ def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) 
             if not container.streams.audio:
                 raise InputError(f"{path} has no audio stream; give a file with sound.")
             pieces = list(_resampled(container, container.streams.audio[0], sample_rate))
+            declared = _declared_seconds(container, container.streams.audio[0])
     except PermissionError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     except (av.FFmpegError, ValueError, OSError) as error:
@@ -65,6 +66,12 @@ def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) 
             f"{path} cannot be decoded as audio ({_reason(error)}); give a complete media file such as wav, mp3 or mp4."
         ) from error
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    heard = len(samples) / sample_rate
+    if heard < 0.95 * declared - 0.5:
+        raise InputError(
+            f"{path} is cut short: it should hold {declared:.1f} s of sound and holds {heard:.1f} s; "
+            "copy or download it again."
+        )
     return _checked(path, samples, sample_rate)
 
 
@@ -183,6 +190,14 @@ def _origin(container: InputContainer) -> float | None:
         if not picture and video.start_time is not None and video.time_base is not None:
             return float(video.start_time * video.time_base)
     return None
+
+
+def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
+    """Length that the file's header gives the stream; 0 where there is none or FFmpeg estimates it (wav, mp3)."""
+    exact = {"mov", "flac"} & set(container.format.name.split(","))
+    if not exact or stream.duration is None or stream.time_base is None:
+        return 0.0
+    return float(stream.duration * stream.time_base)
 
 
 def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:

@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 CLIPS_PER_SPEAKER = 8
 _NEUTRAL_SHARE = 0.5
+_LETTERS_PER_SECOND = {"cmn": 4.5, "ja": 8.0, "ko": 6.0}
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,14 @@ def _recording(
 
 
 def _text(random: np.random.Generator, language: str, seconds: float) -> str:
-    """Sentences that take about so long to say at 158 words a minute, or a little longer."""
-    parts: list[str] = []
-    letters = 0.0
-    per_second = {"cmn": 4.5, "ja": 8.0, "ko": 6.0}.get(language, 15.0)
-    while letters < seconds * per_second:
-        parts.append(sentence(random, language))
-        letters += len(parts[-1])
-    return " ".join(parts)
+    """Sentences that take about so long to say at 158 words a minute, the last one cut at a word."""
+    letters = round(1.05 * seconds * _LETTERS_PER_SECOND.get(language, 15.0))
+    text = ""
+    while len(text) < letters:
+        text = f"{text} {sentence(random, language)}".strip()
+    if " " not in text[:letters]:
+        return text[:letters]
+    return text if len(text) < letters + 8 else text[:letters].rsplit(" ", 1)[0]
 
 
 def _draw_emotion(random: np.random.Generator) -> tuple[str, int]:

@@ -30,10 +30,11 @@ def write_media(
     layout: str = "mono",
     offset: int = 0,
     video_at: int | None = None,
+    options: dict[str, str] | None = None,
 ) -> None:
     """Mux samples (channels, S) with timestamps; ``video_at`` adds 25 fps video starting at that frame."""
     samples = np.atleast_2d(samples)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
         if video_at is not None:
             video = container.add_stream(
@@ -175,6 +176,13 @@ def bad_input(folder: Path, kind: str) -> Path:
         write_media(folder / "whole.mp4", speech_like(), 16_000, "aac")
         path = folder / "truncated.mp4"
         path.write_bytes((folder / "whole.mp4").read_bytes()[:4000])
+    elif kind in ("half mp4", "half flac"):
+        suffix = kind.split()[1]
+        codec, options = {"mp4": ("aac", {"movflags": "faststart"}), "flac": ("flac", {})}[suffix]
+        write_media(folder / f"whole.{suffix}", speech_like(4.0), 16_000, codec, options=options)
+        whole = (folder / f"whole.{suffix}").read_bytes()
+        path = folder / f"half.{suffix}"
+        path.write_bytes(whole[: len(whole) // 2])
     elif kind == "playlist":
         write_wav(folder / "whole.wav", speech_like())
         path = folder / "list.mp3"
@@ -192,6 +200,8 @@ def bad_input(folder: Path, kind: str) -> Path:
         ("text", "cannot be decoded"),
         ("empty", "cannot be decoded"),
         ("truncated", "cannot be decoded"),
+        ("half mp4", "cut short"),
+        ("half flac", "cut short"),
         ("short", "0.10 s of sound"),
         ("nan", "not numbers"),
         ("mute video", "no audio stream"),
