@@ -153,6 +153,8 @@ class ExpressionLossConfig:
     """Error of the change from frame to frame, weighed alike."""
     landmark_weight: float = 1.0
     """Error of the 68 landmarks of the face model, the mouth weighted up."""
+    offset_weight: float = 0.1
+    """Weight of an error that a window has in all its frames alike, against 1 for the motion."""
     eye_weight: float = 0.0
     """Error of the opening of the eyes."""
     mouth: float = 2.0

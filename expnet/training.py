@@ -91,11 +91,11 @@ def train(config: Config, *, command: Sequence[str] = ("expnet.training.train",)
 
 def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
     """Put everything together, train, and export."""
-    _quieten()
     import pytorch_lightning as pl
     import torch
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+    _quieten()  # after the import, which sets the level itself
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     pl.seed_everything(config.seed, workers=True, verbose=False)

@@ -8,6 +8,7 @@ import torch
 from expnet.losses import (
     annealed,
     coefficient_loss,
+    discount_offset,
     eye_loss,
     eye_ratio,
     gaussian_kl,
@@ -137,3 +138,18 @@ def test_free_nats_stop_the_push_towards_collapse() -> None:
 def test_annealing() -> None:
     assert [annealed(step, steps=4) for step in (0, 1, 4, 9)] == [0, 0.25, 1, 1]
     assert annealed(0, steps=0) == 1
+
+
+def test_discounted_offset_splits_the_error_into_motion_and_mean(batch) -> None:
+    predicted, target, _, valid = batch
+    predicted = predicted + 3.0
+    assert torch.equal(discount_offset(predicted, target, valid, weight=1.0), predicted)
+    for weight in (0.0, 0.1):
+        error = discount_offset(predicted, target, valid, weight=weight) - target
+        for b in range(2):
+            plain = (predicted - target)[b, valid[b]]
+            mean = plain.mean(dim=0)
+            expected = (plain - mean).square().sum() + weight * len(plain) * mean.square().sum()
+            torch.testing.assert_close(error[b, valid[b]].square().sum(), expected)
+    points = torch.randn(2, 6, 4, 3)
+    assert discount_offset(points, points * 0, None, weight=0.0).mean(dim=1).abs().max() < 1e-6
