@@ -29,11 +29,10 @@ class Similarity:
 
 
 def procrustes(points: Array, template: Array, weights: Array) -> Similarity:
-    """Find the similarity that carries the template onto each frame's points, least squares in template space.
+    """Find the similarity that carries the template onto each frame's points, by weighted least squares.
 
-    Rotation after Kabsch. The scale is the one whose inverse minimises the error in the template's units
-    (sum w |R^T (p - o) / s - template|^2), so that what is left over is orthogonal to a change of scale of the
-    template, as it is to its shifts and turns.
+    Minimises sum w |p - s R template - o|^2 (Kabsch 1976, Umeyama 1991). What is left over in template space is
+    orthogonal, under the weights, to the template's own shifts, turns and change of scale.
 
     Args:
         points: (T, V, 3).
@@ -55,9 +54,9 @@ def procrustes(points: Array, template: Array, weights: Array) -> Similarity:
     left[:, :, 2] *= sign[:, None]
     singular[:, 2] *= sign
     rotation = left @ right  # (T, 3, 3)
-    # 1/s = <R^T p, template> / <p, p>: the projection of the template on the turned points
-    energy = (heavy @ moved).trace(axis1=1, axis2=2)
-    scale = energy / np.maximum(singular.sum(axis=1), 1e-12)
+    still = template - template_centre[:, None]
+    energy = np.square(still).sum(axis=-1) @ weights
+    scale = np.maximum(singular.sum(axis=1), 1e-12) / energy
     offset = points_centre - scale[:, None] * (rotation @ template_centre[:, :, None])[:, :, 0]
     return Similarity(scale=scale, rotation=rotation, offset=offset)
 
