@@ -83,7 +83,7 @@ def test_values() -> None:
         ("task=poze", "task is expression or pose, not 'poze'."),
         (
             "nowhere.yaml",
-            "There is no configuration file nowhere.yaml; those that come with expnet are expression.yaml",
+            "There is no configuration file nowhere.yaml; those that come with expnet are ",
         ),
     ],
 )

@@ -186,7 +186,8 @@ def test_the_adversarial_terms_train_one_side_each() -> None:
 
 def test_expression_losses_by_hand() -> None:
     """The mean face scores about 1 on coefficients; weights multiply; two clips of one batch count alike."""
-    task = expression_task(coefficient_weight=2.0, velocity_weight=3.0, landmark_weight=5.0, eye_weight=7.0)
+    weights = {"coefficient_weight": 2.0, "velocity_weight": 3.0, "landmark_weight": 5.0, "eye_weight": 7.0}
+    task = expression_task(**weights, offset_weight=1.0)
     generator = torch.Generator().manual_seed(3)
     batch = collate([clip(i, 500) for i in range(8)])
     batch.expression = torch.randn(8, 500, E, generator=generator) * statistics().expression_std
