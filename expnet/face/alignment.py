@@ -24,8 +24,10 @@ class Similarity:
 
     def undo(self, points: Array) -> Array:
         """Bring (T, V, 3) points back to the frame of the template."""
-        centred = (points - self.offset[:, None]) / self.scale[:, None, None]
-        return centred @ self.rotation  # row vectors: (R^T v)^T = v^T R
+        # row vectors: (R^T v)^T = v^T R
+        turned = (points - self.offset[:, None]) @ self.rotation  # (T, V, 3)
+        turned /= self.scale[:, None, None]
+        return turned
 
 
 def procrustes(points: Array, template: Array, weights: Array) -> Similarity:

