@@ -34,9 +34,10 @@ def compiled(function: Function, *, fast: bool = False) -> Function:
         fast: let sums of products be contracted and reordered (once, when compiling: the same bits every run).
     """
     try:
-        return numba.njit(cache=True, nogil=True, fastmath=fast)(function)
+        kernel: Any = numba.njit(cache=True, nogil=True, fastmath=fast)(function)
     except RuntimeError:  # no folder for the cache: a read-only install without a home
-        return numba.njit(nogil=True, fastmath=fast)(function)
+        kernel = numba.njit(nogil=True, fastmath=fast)(function)
+    return kernel
 
 
 compiled_fast = partial(compiled, fast=True)

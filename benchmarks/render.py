@@ -1,0 +1,154 @@
+"""How fast and how faithful the mesh renderer is, in one command.
+
+    python benchmarks/render.py [--clips FOLDER] [--frames N] [--json FILE]
+
+Speed: frames/s of one thread (processor time) at 256, 512 and 1024 pixels, beside x264 encoding and a plain copy of
+the frame in the same run. Fidelity, where real clips are given: each clip is driven from its own first frame by its
+own tracked coefficients, the result is tracked again, and compared with the input: correlation and slope of the mouth
+opening, slope of the head's turns, PSNR of the frames, beside the still first frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage.data import astronaut
+
+from expnet.coefficients import FaceCoefficients
+from expnet.face.fitting import fit_clip
+from expnet.face.morphable import builtin_face_model
+from expnet.face.tracker import open_tracker
+from expnet.render.matte import person_matte
+from expnet.render.mesh import MeshRenderer
+from expnet.render.portrait import open_portrait
+from expnet.render.video import read_video, write_video
+
+
+def swaying(fit: FaceCoefficients, frames: int) -> FaceCoefficients:
+    """A head that turns a little all the time, with a talking mouth: nothing in the frame is at rest."""
+    time_axis = np.arange(frames)[:, None] / 25.0
+    basis = np.zeros((1, fit.expression.shape[1]))
+    basis[0, :4] = 1.0
+    return fit.with_(
+        expression=fit.expression + basis * np.sin(2 * np.pi * 3 * time_axis),
+        rotation=fit.rotation + np.sin(2 * np.pi * time_axis * [0.4, 0.5, 0.3]) * [0.06, 0.1, 0.05],
+        translation=np.repeat(fit.translation, frames, axis=0),
+    )
+
+
+def rate(work: Callable[[], int]) -> float:
+    """Frames/s of processor time: other processes on the machine do not count."""
+    start = time.process_time()
+    frames = work()
+    return frames / (time.process_time() - start)
+
+
+def speed(size: int, frames: int) -> dict[str, float]:
+    """Frames/s of rendering, encoding and copying at one size."""
+    picture = Image.fromarray(astronaut()[:400, 30:430]).resize((size, size), Image.Resampling.LANCZOS)
+    image, model = np.asarray(picture), builtin_face_model()
+    portrait = open_portrait(image, model)
+    renderer = MeshRenderer(image, portrait.fit, portrait.points, model, matte=portrait.matte)
+    coefficients = swaying(portrait.fit, frames)
+    drawn = list(islice(renderer.render(coefficients), 20))  # compiles, too
+    with tempfile.TemporaryDirectory() as folder:
+        encode_fps = rate(lambda: write_video(Path(folder) / "a.mp4", drawn * 3))
+    return {
+        "size": size,
+        "render_fps": rate(lambda: sum(1 for _ in renderer.render(coefficients))),
+        "encode_fps": encode_fps,
+        "copy_fps": rate(lambda: sum(1 for _ in range(2000) if drawn[0].copy() is not None)),
+        "psnr_at_rest": psnr(next(renderer.render(portrait.fit)), image),
+    }
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    """Decibels; 99 for equal pictures."""
+    error = float(((one.astype(np.float64) - other) ** 2).mean())
+    return 99.0 if error == 0.0 else 10.0 * np.log10(255.0**2 / error)
+
+
+def mouth_opening(points: np.ndarray) -> np.ndarray:
+    """Distance of the inner lips over the distance of the outer eye corners, (T,)."""
+    inner = np.linalg.norm(points[:, 13, :2] - points[:, 14, :2], axis=-1)
+    return inner / np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=-1)
+
+
+def slope(given: np.ndarray, got: np.ndarray) -> float:
+    """Least-squares slope of what came back on what was put in."""
+    given, got = given - given.mean(), got - got.mean()
+    return float(given @ got / max(float(given @ given), 1e-12))
+
+
+def reenact(path: Path, frames: int) -> dict[str, float | str]:
+    """Drive a clip from its own first frame and track the result."""
+    model, tracker = builtin_face_model(), open_tracker()
+    source = list(islice(read_video(path), frames))
+    track = tracker.track(source)
+    if not track.found.all():
+        raise LookupError(f"no face in {int((~track.found).sum())} of {len(source)} frames")
+    fit = fit_clip(model, track.points)
+    renderer = MeshRenderer(source[0], fit[0], track.points[0], model, matte=person_matte(source[0], track.points[0]))
+    drawn = list(renderer.render(fit))
+    again = tracker.track(drawn)
+    if not again.found.all():
+        raise LookupError("the rendered face was lost")
+    refit = fit_clip(model, again.points)
+    given, got = mouth_opening(track.points), mouth_opening(again.points)
+    return {
+        "clip": path.stem,
+        "mouth_correlation": float(np.corrcoef(given, got)[0, 1]),
+        "mouth_slope": slope(given, got),
+        "yaw_slope": slope(fit.rotation[:, 1], refit.rotation[:, 1]),
+        "psnr": float(np.mean([psnr(a, b) for a, b in zip(source[1:], drawn[1:], strict=True)])),
+        "psnr_still": float(np.mean([psnr(a, source[0]) for a in source[1:]])),
+    }
+
+
+def fidelity(folder: Path, frames: int) -> Iterator[dict[str, float | str]]:
+    """Reenact every clip of a folder; one that cannot be is reported and left out."""
+    for path in sorted(folder.glob("*.mp4")):
+        try:
+            row = reenact(path, frames)
+        except LookupError as error:
+            print(f"{path.stem[:32]:32s} left out: {error}", file=sys.stderr)
+            continue
+        print(f"{path.stem[:32]:32s}", *(f"{row[key]:8.3f}" for key in list(row)[1:]), flush=True)
+        yield row
+
+
+def main() -> None:
+    """Print the tables and write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, help="folder of real .mp4 clips")
+    parser.add_argument("--frames", type=int, default=100, help="frames a clip, and for the timing")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    figures: dict[str, list] = {"speed": [speed(size, arguments.frames) for size in (256, 512, 1024)]}
+    print("size  render fps  encode fps  copy fps  psnr at rest")
+    for row in figures["speed"]:
+        print(
+            f"{row['size']:4.0f}  {row['render_fps']:10.0f}  {row['encode_fps']:10.0f}  {row['copy_fps']:8.0f}", end=""
+        )
+        print(f"  {row['psnr_at_rest']:12.1f}")
+    if arguments.clips:
+        print(f"{'clip':32s}     corr    slope      yaw     psnr    still")
+        figures["reenactment"] = list(fidelity(arguments.clips, arguments.frames))
+        for key in ("mouth_correlation", "mouth_slope", "yaw_slope", "psnr", "psnr_still"):
+            values = [row[key] for row in figures["reenactment"]]
+            print(f"{key:20s} mean {np.mean(values):.3f} median {np.median(values):.3f} least {np.min(values):.3f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
