@@ -100,10 +100,12 @@ def preprocess(
     videos = read_corpus(root, corpus=corpus, speakers=speakers)
     options = ClipOptions(tracker=tracker, face_model=face_model, min_seconds=min_seconds)
     with TrackStoreWriter(store) as writer:
-        todo = [video for video in videos if str(video.path) not in writer.finished_sources]
+        finished = writer.finished_sources
+        todo = [video for video in videos if str(video.path) not in finished]
         summary = PreprocessSummary(videos=len(videos), already_done=len(videos) - len(todo))
         # The longest first, so that no process is left alone with one at the end.
         todo.sort(key=lambda video: (-_file_size(video.path), video.clip_id))
+        dropped = sum(row.status == DROPPED for row in writer.rows)
         make_maker = partial(ClipMaker, Path(store), options)
         with tqdm(total=len(todo), unit="video", disable=not progress, dynamic_ncols=True) as bar:
             for video, outcome in isolated_map(make_maker, todo, min(workers, max(len(todo), 1))):
@@ -112,7 +114,7 @@ def preprocess(
                 summary.tracked_frames += sum(row.frames for row in rows)
                 bar.update()
                 speed = summary.tracked_frames / (time.perf_counter() - start)
-                dropped = sum(row.status == DROPPED for row in writer.rows)
+                dropped += sum(row.status == DROPPED for row in rows)
                 bar.set_postfix_str(f"{speed:.0f} frames/s, {dropped} dropped", refresh=False)
         _summarise(summary, writer.rows)
         if not summary.clips:

@@ -87,6 +87,7 @@ class TrackStoreWriter:
             rows, self._shards = read_manifest(self.path)
             self._rows = {row.clip_id: row for row in rows}
         self._read_journal()
+        self._face_models = {row.face_model for row in self._rows.values() if row.status == OK}
         self._journal: TextIO = (self.path / JOURNAL_NAME).open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -127,9 +128,10 @@ class TrackStoreWriter:
             DataError: If a clip's face model is another than the store's.
         """
         rows = list(rows)
-        models = {row.face_model for row in [*self._rows.values(), *rows] if row.status == OK}
+        models = {row.face_model for row in rows if row.status == OK} | self._face_models
         if len(models) > 1:
             raise DataError(f"{self.path} would mix the face models {', '.join(sorted(models))}; use a store for each")
+        self._face_models = models
         sizes = {row.shard: (self.path / INCOMING_FOLDER / row.shard).stat().st_size for row in rows if row.shard}
         self._append({"clips": [asdict(row) for row in rows], "bytes": sizes})
         self._rows.update({row.clip_id: row for row in rows})
