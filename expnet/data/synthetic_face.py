@@ -33,17 +33,17 @@ _TRACKER_NOISE = 0.20  # the same, frame by frame
 # Motion that speech does not explain: (standard deviation of a wander over about .3 s, of a tracker's jitter). The gap
 # between the lips has none, so that closed lips stay closed.
 _IDLE = {
-    "mouth_width": (0.0110, 0.0045),
-    "upper_lip": (0.0040, 0.0020),
+    "mouth_width": (0.0120, 0.0055),
+    "upper_lip": (0.0060, 0.0026),
     "lower_lip": (0.0060, 0.0020),
     "upper_lip_forward": (0.0018, 0.0008),
     "lower_lip_forward": (0.0040, 0.0015),
     "corners_up": (0.0100, 0.0034),
     "corners_uneven": (0.0050, 0.0024),
     "chin": (0.0040, 0.0016),
-    "inner_brows": (0.0060, 0.0018),
-    "outer_brows": (0.0050, 0.0016),
-    "brows_uneven": (0.0045, 0.0020),
+    "inner_brows": (0.0095, 0.0034),
+    "outer_brows": (0.0080, 0.0031),
+    "brows_uneven": (0.0052, 0.0031),
     "lids_apart": (0.0055, 0.0032),
     "lids_uneven": (0.0045, 0.0034),
 }
