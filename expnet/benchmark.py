@@ -28,7 +28,7 @@ from expnet.errors import ExpnetError, InputError
 from expnet.evaluation.clips import Clip, Selection, select_clips, spread
 from expnet.evaluation.options import EvaluateConfig
 from expnet.evaluation.pictures import REAL, Pictures, render_clip
-from expnet.evaluation.scoring import Scorer, Scores
+from expnet.evaluation.scoring import Scorer, Scores, model_fingerprint
 from expnet.evaluation.summary import summarise, warnings_about
 from expnet.evaluation.systems import Prediction, System, build_systems
 from expnet.face.morphable import load_face_model
@@ -194,6 +194,7 @@ def curve_examples(
     if not ranked:
         return ()
     beside = next((s for s in systems if s.kind == "baseline" and s is not shown), None)
+    scored = {(row.system, row.clip_id) for row in rows if row.status == "ok"}
     places = {0: "Best", len(ranked) // 2: "Median", len(ranked) - 1: "Worst"}
     entries = {selection.name(entry): entry for entry in selection.scored}
     examples = []
@@ -202,7 +203,7 @@ def curve_examples(
         clip = selection.read(entries[clip_id])
         series = [Series("real", scorer.opening(clip, clip.expression).tolist(), "real")]
         for system, style in ((beside, "baseline"), (shown, "model")):
-            if system is not None:
+            if system is not None and (system.name, clip_id) in scored:
                 opening = scorer.opening(clip, system.predict(clip).expression)
                 series.append(Series(system.title, opening.tolist(), style))
         note = f"{clip.track.speaker}, r {value:.2f}"
@@ -230,7 +231,7 @@ def _protocol(config: EvaluateConfig, selection: Selection, scorer: Scorer, reco
     kinds = sorted({pictures.kind for pictures in record.pictures})
     return {
         **scorer.protocol(),
-        "face_model": scorer.model.name,
+        "face_model": model_fingerprint(scorer.model),
         "data": {
             "fingerprint": selection.fingerprint(),
             "clips": len(selection.scored),

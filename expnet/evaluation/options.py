@@ -49,7 +49,7 @@ class BaselineConfig:
     """Ridge regression from 13 frames of log-mel."""
     train_clips: int = 1000
     """Most clips that the ridge and the per-frame head learn from, spread evenly."""
-    per_frame_steps: int = 200
+    per_frame_steps: int = 150
     """Steps of the per-frame head when it is trained here; 256 frames a step."""
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class PictureConfig:
     frames: int = 75
     """First frames of each clip to render."""
     stride: int = 5
-    """PSNR and SSIM look at every so many-th frame."""
+    """PSNR and SSIM look at every so many-th frame, never at the portrait's own."""
     videos: bool = True
     """Write a side-by-side video with sound for each rendered clip."""
 

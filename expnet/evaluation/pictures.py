@@ -108,7 +108,10 @@ def render_clip(
     frames = min(options.frames, clip.frames)
     stage = set_stage(clip, scorer.model, frames)
     frames = min(frames, len(stage.reference))
-    seen = list(range(0, frames, options.stride))
+    if frames < 2:
+        raise DataError(f"clip {clip.clip_id} has one frame to render, which is the portrait itself")
+    # The portrait's own frame is left out: a perfect copy there, worth the ceiling of 100 dB, would lift every mean.
+    seen = list(range(min(options.stride, frames - 1), frames, options.stride))
     reference = [cut(frame, stage.crop) for frame in stage.reference[:frames]]
     target = _to_tensor([reference[index] for index in seen])
     shown = np.linspace(0, len(seen) - 1, min(_COLUMNS, len(seen))).round().astype(int)

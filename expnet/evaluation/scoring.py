@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +56,8 @@ RULES = {
     "mouth opening and jitter": "landmarks of the face model without head pose, predicted against tracked "
     "coefficients: under the true pose a nodding head alone would open and close a frozen mouth in the picture",
     "silence": "audio 30 dB below the clip's loud level, 3 frames of margin",
-    "first_frame": "every system is given the clip's first frame",
+    "first frame": "every system is given the clip's first frame",
+    "pictures": "the portrait's own frame is not scored",
 }
 
 
@@ -194,6 +196,14 @@ class Scorer:
         if prediction.pose_samples is not None:
             scores.add_whole(self.samples, prediction.pose_samples, valid)
         return scores
+
+
+def model_fingerprint(model: MorphableModel) -> str:
+    """Name of a face model and digits of its content: coefficients fitted with another build mean other faces."""
+    digest = hashlib.sha256()
+    for buffer in (model.mean, model.identity_basis, model.expression_basis):
+        digest.update(buffer.detach().cpu().contiguous().numpy().tobytes())
+    return f"{model.name}-{digest.hexdigest()[:8]}"
 
 
 def to_crop(pixels: Tensor, crop: Tensor) -> Tensor:

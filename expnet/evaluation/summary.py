@@ -14,6 +14,8 @@ from expnet.metrics.functional import Interval, bootstrap_difference, bootstrap_
 from expnet.report.results import GROUND_TRUTH, ClipRow, MetricInfo, MetricSummary, SystemResult
 
 LAG = "mouth_opening_lag"
+_WELL_FITTED = 1.5
+"""Pixels at 256 that the fitted landmarks of the real clips may lie off the tracked ones; .15 is usual."""
 Curves = Mapping[tuple[str, str], NDArray[np.float64]]
 """Correlation by lag of a system (first) on a clip (second)."""
 
@@ -142,6 +144,13 @@ def warnings_about(
                 f"The mouth-opening lag of {system.title} lies at the edge of the search ({summary.mean:g} frames): it "
                 "is probably noise, or the sound of the clips is late by more."
             )
+    truth = next((system for system in systems if system.name == GROUND_TRUTH), None)
+    fit = truth.metrics.get("landmark_distance") if truth is not None else None
+    if fit is not None and protocol.landmarks in ("centred", "pixels_256") and fit.mean > _WELL_FITTED:
+        notes.append(
+            f"The real clips' own coefficients put the landmarks {fit.mean:.1f} px off the tracked ones: the store was "
+            "probably made with another build of the face model. Preprocess it again before you trust this table."
+        )
     return notes
 
 

@@ -1,5 +1,6 @@
 """The whole of ``evaluate.py`` on a small world in which every score is known in advance."""
 
+import copy
 import csv
 import json
 import math
@@ -169,6 +170,18 @@ def test_another_protocol_has_another_hash(options: list[str], results: dict[str
     other = run(options, "protocol.landmarks=interocular", "per_frame=none")
     assert other["protocol_hash"] != results["protocol_hash"]
     assert other["systems"]["ridge"]["metrics"]["landmark_distance"]["unit"] == "eye distances"
+
+
+def test_a_store_of_another_face_model_is_noticed(
+    options: list[str], results: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any("another build" in note for note in results["notes"])
+    other = copy.deepcopy(builtin_face_model())
+    other.mean *= 1.2
+    monkeypatch.setattr("expnet.benchmark.load_face_model", lambda spec: other)
+    changed = run(options, "per_frame=none")
+    assert any("another build" in note for note in changed["notes"])
+    assert changed["protocol"]["face_model"] != results["protocol"]["face_model"]
 
 
 @pytest.mark.parametrize(
