@@ -14,6 +14,8 @@ Float = NDArray[np.float32]
 _EDGE_LOW, _EDGE_HIGH = 0.06, 0.5
 # Half the side of the square around the face that is segmented, as a multiple of the face's larger side.
 _REACH = 1.35
+# Standard deviation, in pixels, of the blur that tells texture from broad colours.
+_TEXTURE = 2.5
 # Share of the face that must be found to be a person before the mask is believed (drawings, masks, statues).
 _BELIEVED = 0.97
 
@@ -86,9 +88,22 @@ def split_layers(image: NDArray[np.uint8], matte: Float | None) -> tuple[Float, 
 
 
 def _continued(image: Float, known: NDArray[np.bool_]) -> Float:
-    """Continue known pixels smoothly into the unknown ones, coarse to fine (pull-push)."""
+    """Continue known pixels into the unknown ones: broad colours smoothly, and texture as a mirror image of it.
+
+    A smooth fill alone would leave a flat patch beside a head that moves away from a rough wall; a mirrored picture
+    alone would show seams. Near the edge, which is all that is ever uncovered, the two together pass for the wall.
+    """
     weight = known.astype(np.float32)[..., None]
-    return _pull_push(image * weight, weight)
+    filled = _pull_push(image * weight, weight)
+    share = np.maximum(ndimage.gaussian_filter(weight, (_TEXTURE, _TEXTURE, 0)), 1e-4)
+    texture = (image - ndimage.gaussian_filter(image * weight, (_TEXTURE, _TEXTURE, 0)) / share) * weight
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    here = np.indices(known.shape)
+    mirrored = 2 * nearest - here  # (2, H, W) rows, columns: as far beyond the edge as the pixel is before it
+    limits = np.array(known.shape)[:, None, None] - 1
+    inside = ((mirrored >= 0) & (mirrored <= limits)).all(axis=0)
+    rows, columns = np.clip(mirrored, 0, limits)
+    return (filled + texture[rows, columns] * inside[..., None]).astype(np.float32)
 
 
 def _pull_push(colour: Float, weight: Float) -> Float:

@@ -110,7 +110,7 @@ def paint_pixels(
 
     Args:
         frame: (H, W, 3), changed in place.
-        padded: the portrait with ``margin`` mirrored pixels around it.
+        padded: the portrait with ``margin`` more pixels on each side.
         margin: that margin.
         upper: (11, 2) inner edge of the upper lip in the frame, corner to corner.
         lower: (11, 2) of the lower lip.

@@ -70,11 +70,16 @@ def load_image(path: str | os.PathLike[str], *, max_side: int | None = LARGEST_S
             f"{path}: the image is {picture.width}x{picture.height} pixels; expected at least "
             f"{SMALLEST_SIDE}x{SMALLEST_SIDE}, take a larger version of it."
         )
-    if max_side is not None and max(picture.size) > max_side:
-        scale = max_side / max(picture.size)
-        size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
-        picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return np.asarray(picture)
+    return np.asarray(_limited(picture, max_side))
+
+
+def _limited(picture: Image.Image, max_side: int | None) -> Image.Image:
+    """Scale a picture down so that its longer side is at most ``max_side``."""
+    if max_side is None or max(picture.size) <= max_side:
+        return picture
+    scale = max_side / max(picture.size)
+    size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
+    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -102,7 +107,10 @@ def open_portrait(
     Raises:
         InputError: not an image, too small, no face or several faces in it.
     """
-    pixels = image if isinstance(image, np.ndarray) else load_image(image, max_side=max_side)
+    if isinstance(image, np.ndarray):
+        pixels = np.asarray(_limited(Image.fromarray(image), max_side))
+    else:
+        pixels = load_image(image, max_side=max_side)
     try:
         track = track_image(pixels)
     except InputError as error:

@@ -18,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Float = NDArray[np.float32]
 
 PADDING = 64
-"""Mirrored pixels kept around the portrait: how far a position may lie outside before it is clamped."""
+"""Pixels kept around the portrait: how far a position may lie outside before it is clamped."""
 
 # Free parameter of the cubic filter. -0.5 is Catmull-Rom; -0.7 keeps more of the sharpness that a warp costs
 # (measured on portraits shifted by half a pixel) and still shows no ringing around the eyes.
@@ -55,7 +55,9 @@ def cubic_weights(fraction: np.float32) -> tuple[np.float32, np.float32, np.floa
 
 
 def pad_image(image: NDArray, margin: int = PADDING) -> Float:
-    """Mirror a picture beyond its edges, so that the sampler needs no special cases.
+    """Continue a picture beyond its edges, so that the sampler needs no special cases.
+
+    Each edge is drawn out straight: hair that the picture cuts off goes on, where a mirrored copy would show twice.
 
     Args:
         image: (H, W, 4) colour times opacity, and opacity; or (H, W, 3) colours, opaque.
@@ -67,7 +69,7 @@ def pad_image(image: NDArray, margin: int = PADDING) -> Float:
     height, width = image.shape[:2]
     layers = np.ones((height, width, 4), np.float32)
     layers[..., : image.shape[2]] = image
-    return np.pad(layers, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    return np.pad(layers, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
 
 
 def identity_map(height: int, width: int) -> Float:

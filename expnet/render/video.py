@@ -381,7 +381,7 @@ class _SoundTrack:
         if samples.ndim != 1:
             raise InputError(f"audio has shape {samples.shape}; expected mono samples (S,).")
         self.container = container
-        self.samples = np.clip(np.nan_to_num(samples.astype(np.float32)), -1.0, 1.0)
+        self.samples = samples
         self.sample_rate = sample_rate
         self.position = 0
         self.stream = container.add_stream("aac", rate=sample_rate, layout="mono", bit_rate=96_000)
@@ -396,7 +396,8 @@ class _SoundTrack:
         self.container.mux(self.stream.encode(None))
 
     def _write(self, chunk: np.ndarray) -> None:
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk[None]), format="fltp", layout="mono")
+        clean = np.clip(np.nan_to_num(chunk.astype(np.float32)), -1.0, 1.0)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(clean[None]), format="fltp", layout="mono")
         frame.sample_rate = self.sample_rate
         # The stamp matters: without it the decoder does not drop the encoder's 1024 priming samples.
         frame.pts, frame.time_base = self.position, Fraction(1, self.sample_rate)

@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 _HEAD_ABOVE, _STILL_ABOVE = 1.45, 2.3
 _HEAD_BESIDE, _STILL_BESIDE = 1.35, 2.2
 _HEAD_BELOW, _STILL_BELOW = 1.0, 2.0
+# The fade from moving to still takes at least this much, whatever the room.
+_LEAST_FADE = 0.4
 _RINGS = 12
 # Depth lost per distance from the face's edge.
 _FALL = 1.0
@@ -208,7 +210,7 @@ class _Rings:
         down /= np.linalg.norm(down)
         below = (spokes @ down) / np.linalg.norm(spokes, axis=1)  # cosine: 1 at the chin, -1 at the forehead
         head, still = _extents(below)
-        still = _stop_at_floor(centre, spokes, still, below, size)
+        still = _stop_at_border(centre, spokes, head, still, size)
         head = np.minimum(head, 0.5 * (1.0 + still))
         steps = np.linspace(0.0, 1.0, _RINGS + 1)[1:] ** 1.3
         reach = 1.0 + steps[:, None] * (still - 1.0)  # (rings, 36)
@@ -242,8 +244,11 @@ def _extents(below: Array) -> tuple[Array, Array]:
     return head, still
 
 
-def _stop_at_floor(centre: Array, spokes: Array, still: Array, below: Array, size: tuple[int, int]) -> Array:
-    """Let the neck come to rest at the picture's lower edge where that is nearer, so that shoulders are not cut."""
-    room = (size[0] - 1 - centre[1]) / np.maximum(spokes[:, 1], 1e-6)
-    limit = np.maximum(room, 1.25)
-    return np.where((below > 0.3) & (spokes[:, 1] > 0), np.minimum(still, limit), still)
+def _stop_at_border(centre: Array, spokes: Array, head: Array, still: Array, size: tuple[int, int]) -> Array:
+    """Let everything come to rest at the picture's border where that is nearer, unless the head itself is cut off.
+
+    A border that moves inward would uncover what was never photographed.
+    """
+    limits = np.where(spokes > 0, np.array(size[::-1]) - 1.0 - centre, centre)  # (36, 2) to the border along x, y
+    room = (limits / np.maximum(np.abs(spokes), 1e-6)).min(axis=1)
+    return np.minimum(still, np.maximum(room, head + _LEAST_FADE))

@@ -171,3 +171,20 @@ def test_a_face_that_fills_the_picture(portrait: Any, crop: tuple[slice, slice])
 def test_what_is_missing_is_said(portrait: Any) -> None:
     with pytest.raises(InputError, match="identity or crop"):
         MeshRenderer(portrait.image, portrait.fit.with_(crop=None), portrait.points, portrait.model)
+
+
+def test_a_border_with_room_never_moves(make_portrait: Any) -> None:
+    """Cut below the chin and beside the ears: neck and background come to rest at the border."""
+    whole = make_portrait(side=0.28, centre=(210.0, 130.0))
+    start = np.array([120, 0, 0], np.float32)
+    image = np.ascontiguousarray(whole.image[:225, 120:300])
+    cut = replace(whole, image=image, points=whole.points - start, fit=whole.fit.with_(crop=whole.fit.crop - start))
+    motion = PortraitMotion(cut.points, cut.fit, cut.model)
+    mesh = build_warp_mesh(motion, cut.points, cut.model.triangles.numpy(), image.shape[:2])
+    rings = mesh.sources[-len(mesh.ring_head) :]
+    outside = (rings < 0.5).any(1) | (rings > np.array(image.shape[1::-1]) - 1.5).any(1)
+    assert outside.any()
+    assert mesh.ring_head[outside].max() < 1e-3
+    for frame in renderer(cut).render(cut.driven(2, rotation=[[0.2, 0.25, 0.1], [-0.2, -0.2, 0]])):
+        for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
+            assert np.array_equal(frame[edge], image[edge])
