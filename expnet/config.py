@@ -78,7 +78,7 @@ class ExpressionModelConfig:
     """Probability of dropping the deepest residual branch."""
     audio_encoder: Literal["sequence", "window"] = "sequence"
     """sequence: convolutions over the whole mel. window: SadTalker's network on an 80 x 16 window a frame."""
-    audio_channels: int = 96
+    audio_channels: int = 64
     """Channels of the audio encoder's (first) convolutions; SadTalker's window network has 32."""
     temporal_module: Literal["transformer", "conv", "gru", "none"] = "transformer"
     """What looks along time; none is SadTalker's linear layer a frame."""
@@ -149,7 +149,7 @@ class ExpressionLossConfig:
 
     coefficient_weight: float = 1.0
     """Coefficient error, weighed by what each coefficient moves on the face."""
-    velocity_weight: float = 1.0
+    velocity_weight: float = 0.5
     """Error of the change from frame to frame, weighed alike."""
     landmark_weight: float = 1.0
     """Error of the 68 landmarks of the face model, the mouth weighted up."""
@@ -175,9 +175,9 @@ class PoseLossConfig:
 
     velocity_weight: float = 0.1
     """Error of the change from frame to frame, against 1 for the poses themselves; much more drowns the poses."""
-    kl_weight: float = 1e-3
+    kl_weight: float = 2e-3
     """Weight of a nat of divergence of a window's latent from the prior."""
-    kl_anneal_steps: int = 500
+    kl_anneal_steps: int = 200
     """Steps over which that weight rises from 0, so that the latent is in use before it costs."""
     free_nats: float = 0.02
     """Divergence a latent dimension may carry at no cost."""
@@ -332,7 +332,7 @@ class PoseConfig(BaseConfig):
 
     task: Literal["pose"] = "pose"
     """Which network to train: expression or pose."""
-    data: DataConfig = field(default_factory=lambda: DataConfig(window=129))
+    data: DataConfig = field(default_factory=lambda: DataConfig(window=129, batch_size=8))
     """the clips"""
     model: PoseModelConfig = field(default_factory=PoseModelConfig)
     """the network"""

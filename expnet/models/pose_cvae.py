@@ -31,6 +31,8 @@ FAR = 2.5
 """Standard deviations beyond which the continuation is pulled back."""
 RAMP = 8
 """Frames over which the decoder takes over from the continuation."""
+MEMORY = 0.02
+"""Share of a training batch in the running moments of the latents."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class PoseWindows:
         valid: (N, W) bool.
         mean: (N, Z) of the posterior.
         log_variance: (N, Z) of the posterior.
-        from_prior: (N, W, 6) decoded from z ~ N(0, I) in place of the posterior; None unless asked for.
+        from_prior: (N, W, 6) decoded from a latent drawn without seeing the motion; None unless asked for.
     """
 
     predicted: Tensor
@@ -81,6 +83,8 @@ class PoseCVAE(nn.Module):
 
     task = "pose"
     pose_std: Tensor
+    latent_mean: Tensor
+    latent_covariance: Tensor
 
     def __init__(
         self,
@@ -101,6 +105,8 @@ class PoseCVAE(nn.Module):
         self.options: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.window, self.previous, self.latent, self.style_dropout = window, previous, latent, style_dropout
         self.register_buffer("pose_std", torch.ones(POSE))
+        self.register_buffer("latent_mean", torch.zeros(latent))
+        self.register_buffer("latent_covariance", torch.eye(latent))
         self.audio_encoder = SequenceEncoder(audio_features, channels=audio_channels, dropout=dropout)
         self.embed_style = nn.Embedding(styles, style_size)
         nn.init.normal_(self.embed_style.weight, std=0.1)
@@ -172,7 +178,9 @@ class PoseCVAE(nn.Module):
         )
         mean, log_variance = self.encode(target - condition.continuation, condition.features)
         z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp() if self.training else mean
-        drawn = self.decode(torch.randn_like(mean), condition) * self.pose_std if from_prior else None
+        if self.training:
+            self._remember(mean.detach(), log_variance.detach())
+        drawn = self.decode(self.draw(torch.randn_like(mean)), condition) * self.pose_std if from_prior else None
         return PoseWindows(
             predicted=self.decode(z, condition) * self.pose_std,
             target=target * self.pose_std,
@@ -195,6 +203,25 @@ class PoseCVAE(nn.Module):
         time = torch.arange(1, self.window + 1, device=z.device, dtype=z.dtype)
         ramp = (time / RAMP).clamp(max=1.0).square()[:, None]  # (W, 1)
         return condition.continuation + ramp * self.head(x)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, log_variance: Tensor) -> None:
+        """Follow mean and covariance of the latents of real motion, over windows and posterior noise."""
+        centre = mean.mean(dim=0)
+        spread = (mean - centre).T @ (mean - centre) / len(mean) + torch.diag(log_variance.exp().mean(dim=0))
+        self.latent_mean.lerp_(centre, MEMORY)
+        # around the remembered mean, so that batches which differ in their means spread the covariance
+        away = centre - self.latent_mean
+        self.latent_covariance.lerp_(spread + torch.outer(away, away), MEMORY)
+
+    def draw(self, noise: Tensor) -> Tensor:
+        """Turn standard normal noise (N, Z) into latents that are spread like those of real motion.
+
+        The divergence keeps the posteriors near N(0, I) but their sum never gets there; drawn from N(0, I), heads move
+        too little. A Gaussian fitted to the sum of posteriors mends that (Ghosh et al., arXiv 1903.12436).
+        """
+        factor = torch.linalg.cholesky(self.latent_covariance.double()).to(noise.dtype)
+        return self.latent_mean + noise @ factor.T
 
     def _past(self, scaled: Tensor, valid: Tensor, windows: int) -> tuple[Tensor, Tensor]:
         """Return the P poses before each window (N, P, 6), and which of them exist (N, P); frame 0 is always known."""
@@ -270,7 +297,7 @@ class PoseCVAE(nn.Module):
         seen[:, -1] = True
         drawn = [mel.new_zeros(batch, 1, POSE)]
         for start in range(0, span - 1, self.window):
-            z = torch.randn(batch, self.latent, generator=generator).to(mel) * temperature
+            z = self.draw(torch.randn(batch, self.latent, generator=generator).to(mel) * temperature)
             condition = self._condition(audio[:, start : start + self.window], past, seen, first_pose, style)
             drawn.append(self.decode(z, condition))
             past = torch.cat([past, drawn[-1]], dim=1)[:, -self.previous :]
