@@ -81,12 +81,12 @@ def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
     across = min(max((x - left) / (right - left), 0.0), 1.0)
     # corners are rounded: the edge rises toward the neighbours
     rim = 2.0 * across - 1.0
-    rise = 0.007 * rim * rim * rim * rim + 0.012 * x
+    rise = 0.010 * rim * rim * rim * rim + 0.014 * x
     cover = smoothstep(rise - softness, rise + softness, above)
     gap = min(x - left, right - x)
     if index == 0:
         gap = min(x, right - x)
-    line = 1.0 - 0.16 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
+    line = 1.0 - 0.12 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
     round_off = 1.0 - 0.10 * rim * rim
     back = 1.0 - 0.65 * smoothstep(0.09, 0.28, x)
     return cover, line * round_off * back
@@ -153,17 +153,17 @@ def paint_pixels(
                 y = (camera[0] * up - camera[3] * right) * inverse
             side = x - middle
             below_lip, above_lip = to_upper / scale, to_lower / scale
-            # cavity, lighter toward the opening's lower edge, where light falls in
-            depth = smoothstep(0.0, 0.05, below_lip)
-            glow = 0.65 + 0.35 * depth
+            # the cavity: darkest behind the upper teeth and in the corners, lit from the front below
+            share_down = below_lip / (above_lip + below_lip + 1e-9)
+            glow = (0.45 + 0.75 * share_down) * (1.0 - 0.45 * smoothstep(0.1, 0.26, abs(side)))
             red, green, blue = tint[1, 0] * glow, tint[1, 1] * glow, tint[1, 2] * glow
-            tongue = (1.0 - smoothstep(0.1, 0.65, above_lip / (above_lip + below_lip + 1e-9))) * smoothstep(
-                0.05, 0.14, opening
+            tongue = smoothstep(0.4, 0.95, share_down + 0.12 * (1.0 - (side / 0.16) ** 2)) * smoothstep(
+                0.06, 0.15, opening
             )
-            tongue *= 0.75 * max(1.0 - (side / 0.2) ** 2, 0.0) * smoothstep(0.0, 0.03, above_lip)
-            red += tongue * (0.75 * tint[2, 0] - red)
-            green += tongue * (0.75 * tint[2, 1] - green)
-            blue += tongue * (0.75 * tint[2, 2] - blue)
+            tongue *= 0.8 * max(1.0 - (side / 0.21) ** 2, 0.0) * (0.55 + 0.45 * smoothstep(0.0, 0.05, above_lip))
+            red += tongue * (0.72 * tint[2, 0] - red)
+            green += tongue * (0.72 * tint[2, 1] - green)
+            blue += tongue * (0.72 * tint[2, 2] - blue)
             for jaw_row in (1, 0):
                 # heights above the biting edge: the lower row stands upside down, and goes with the jaw
                 if jaw_row == 1:
