@@ -12,14 +12,11 @@ Only statistics over all people reach the file.
 import argparse
 import csv
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from expnet.face.building import LinearFace, TrackedClip, camera_axes, learn_face
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE

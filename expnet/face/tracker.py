@@ -97,7 +97,7 @@ class _SessionTracker:
             follower = _Follower(session)
             for index, frame in enumerate(frames):
                 size = _checked_size(frame, index, size)
-                points.append(follower.step(frame))
+                points.append(follower.step(np.ascontiguousarray(frame)))
         if not points:
             raise InputError("there are no frames to track a face in, expected at least one")
         found = np.array([one is not None for one in points])

@@ -133,7 +133,10 @@ def test_both_backends_agree(astronaut, still):
     tracker = LandmarkerTaskTracker(TASK_FILE)
     other = track_image(astronaut, tracker=tracker)
     assert np.abs(other.points - still.points)[..., :2].mean() < 2
-    track = tracker.track([astronaut] * 3)
+    wide = np.concatenate([astronaut, astronaut], axis=1)[
+        :, :512
+    ]  # rows with a stride, as video decoders give them
+    track = tracker.track([wide] * 3)
     assert track.found.all()
     assert np.abs(track.points[-1] - other.points[0])[..., :2].mean() < 2
 
@@ -165,6 +168,18 @@ def test_mediapipe_says_nothing_and_is_imported_late():
         check=False,
     )
     assert result.stderr == "done\n"
+
+
+@pytest.mark.parametrize("extra", [{}, {"visibility": 0.5}])
+def test_points_are_read_from_the_message(extra):
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
+
+    numbers = np.random.default_rng(0).normal(size=(478, 3)).astype(np.float32)
+    numbers[3] = 0
+    message = NormalizedLandmarkList()
+    for x, y, z in numbers.tolist():
+        message.landmark.add(x=x, y=y, z=z, **extra)
+    np.testing.assert_array_equal(backend.normalised_points(message), numbers)
 
 
 def test_boxes():

@@ -1,0 +1,174 @@
+"""Tracking and fitting against MediaPipe's own speed, and the two tracker backends against each other.
+
+    python benchmarks/tracking.py --clips ../shared/clips --limit 8 \
+        --task ../shared/assets/face_landmarker_v2_with_blendshapes.task
+
+Speed: for each clip in turn, MediaPipe's FaceMesh alone (refined landmarks, video mode, nothing kept) and expnet's
+tracker with the fit, on the same decoded frames and then with decoding; processor seconds of the whole process, so that
+other programs on the machine do not count, and wall seconds beside them. Backends: coefficients of the .task model
+against those of the bundled models, on the same frames.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from expnet.face.fitting import fit_clip, fit_residual
+from expnet.face.measures import eye_opening, mouth_opening
+from expnet.face.mediapipe_backend import import_solutions, quiet_native_stderr
+from expnet.face.morphable import builtin_face_model
+from expnet.face.tracker import LandmarkerTaskTracker, LandmarkTrack, MediaPipeTracker
+from expnet.render.video import read_video
+
+Seconds = dict[str, np.ndarray]
+
+
+def mediapipe_alone(frames: list[np.ndarray]) -> None:
+    """FaceMesh over the frames, results dropped."""
+    with quiet_native_stderr():
+        mesh = import_solutions().face_mesh.FaceMesh(
+            static_image_mode=False, max_num_faces=1, refine_landmarks=True
+        )
+        mesh.process(frames[0])
+    for frame in frames[1:]:
+        mesh.process(frame)
+    mesh.close()
+
+
+def timed(action: Callable[[], object]) -> np.ndarray:
+    """Processor and wall seconds of an action."""
+    start = np.array([time.process_time(), time.perf_counter()])
+    action()
+    return np.array([time.process_time(), time.perf_counter()]) - start
+
+
+def speed(path: Path, frames: list[np.ndarray], seconds: Seconds) -> LandmarkTrack:
+    """Add the seconds of one clip, each way; returns its track."""
+    model, tracker = builtin_face_model(), MediaPipeTracker()
+    tracks: list[LandmarkTrack] = []
+    ways: dict[str, Callable[[], object]] = {
+        "decode": lambda: [None for _ in read_video(path)],
+        "mediapipe": lambda: mediapipe_alone(frames),
+        "track": lambda: tracks.append(tracker.track(frames)),
+        "fit": lambda: fit_clip(model, tracks[-1].points, tracks[-1].found),
+    }
+    for way, action in ways.items():
+        seconds[way] = seconds[way] + timed(action)
+    # the order of the two matters little, but caches are warm for the second: take each once more, the other way round
+    for way in ("track", "mediapipe"):
+        seconds[way] = seconds[way] + timed(ways[way])
+    return tracks[0]
+
+
+def compare(one: LandmarkTrack, other: LandmarkTrack) -> dict[str, float]:
+    """How far the coefficients of two tracks of the same frames differ."""
+    model = builtin_face_model()
+    both = one.found & other.found
+    first, second = (fit_clip(model, track.points[both]) for track in (one, other))
+    metric = model.expression_metric.numpy()
+    centred = [fit.expression - fit.expression.mean(axis=0) for fit in (first, second)]
+    change = centred[1] - centred[0]
+    neutral = torch.zeros(model.identity_size)
+    marks = [model.landmarks(neutral, torch.from_numpy(fit.expression)) for fit in (first, second)]
+    return {
+        "expression offset (face units rms)": rms(
+            second.expression.mean(axis=0) - first.expression.mean(axis=0), metric
+        ),
+        "expression motion, difference (face units rms)": rms(change, metric),
+        "expression motion itself (face units rms)": rms(centred[0], metric),
+        "mouth opening r": correlation(*(mouth_opening(points).numpy() for points in marks)),
+        "eye opening r": correlation(*(eye_opening(points).numpy() for points in marks)),
+        "rotation offset (degrees)": float(
+            np.degrees(np.abs(second.rotation.mean(axis=0) - first.rotation.mean(axis=0)).max())
+        ),
+        "rotation motion, difference (degrees rms)": float(
+            np.degrees(np.sqrt(np.var(second.rotation - first.rotation, axis=0).mean()))
+        ),
+        "points apart (% of eye distance)": float(
+            100
+            * np.abs(one.points[both] - other.points[both])[:, :468, :2].mean()
+            / np.linalg.norm(
+                one.landmarks[both][:, 36:42].mean(axis=1) - one.landmarks[both][:, 42:48].mean(axis=1),
+                axis=1,
+            ).mean()
+        ),
+        "frames found by one only": float((one.found != other.found).sum()),
+    }
+
+
+def rms(change: np.ndarray, metric: np.ndarray) -> float:
+    """Root mean square shift of a vertex for expression changes (..., E)."""
+    return float(np.sqrt(np.einsum("...i,ij,...j->...", change, metric, change).mean()))
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's r."""
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def report_speed(seconds: Seconds, frames: int) -> None:
+    """Print the frame rates and the two ratios."""
+    for way in ("track", "mediapipe"):
+        seconds[way] = seconds[way] / 2
+    for way, (processor, wall) in seconds.items():
+        print(
+            f"{way:10s} {1000 * processor / frames:7.3f} ms a frame processor, {1000 * wall / frames:7.3f} wall"
+        )
+    for kind, index in (("processor", 0), ("wall", 1)):
+        decode, alone, track, fit = (seconds[way][index] for way in ("decode", "mediapipe", "track", "fit"))
+        print(
+            f"{kind}: frame rate of tracking + fit {100 * alone / (track + fit):.1f} % of MediaPipe's own on decoded "
+            f"frames, {100 * (decode + alone) / (decode + track + fit):.1f} % with decoding; "
+            f"the fit costs {100 * fit / alone:.1f} % of MediaPipe's time"
+        )
+
+
+def main() -> None:
+    """Run the clips and print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=Path, required=True, help="a folder of videos")
+    parser.add_argument("--limit", type=int, default=8, help="how many clips, evenly from the sorted list")
+    parser.add_argument("--task", type=Path, help="a Face Landmarker .task file to compare with")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    paths = sorted(path for path in arguments.clips.iterdir() if path.suffix in {".mp4", ".avi", ".mov"})
+    paths = paths[:: max(1, len(paths) // arguments.limit)][: arguments.limit]
+    seconds: Seconds = defaultdict(lambda: np.zeros(2))
+    total, residuals, differences = 0, [], defaultdict(list)
+    MediaPipeTracker().track([np.zeros((128, 128, 3), np.uint8)])  # imports and first reads of the models
+    for path in paths:
+        frames = list(read_video(path))
+        track = speed(path, frames, seconds)
+        total += len(frames)
+        residuals.append(
+            np.nanmean(
+                fit_residual(
+                    builtin_face_model(),
+                    fit_clip(builtin_face_model(), track.points, track.found),
+                    track.points,
+                    track.found,
+                )
+            )
+        )
+        if arguments.task:
+            for key, value in compare(track, LandmarkerTaskTracker(arguments.task).track(frames)).items():
+                differences[key].append(value)
+    print(f"{len(paths)} clips, {total} frames")
+    report_speed(seconds, total)
+    print(f"landmark-only fit: residual {np.mean(residuals):.5f} face units rms")
+    if differences:
+        print("bundled models against the .task file: mean over clips, worst clip")
+    for key, values in differences.items():
+        worst = min(values) if key.endswith(" r") else max(values)
+        print(f"  {key:48s} {np.mean(values):8.4f} {worst:8.4f}")
+
+
+if __name__ == "__main__":
+    main()
