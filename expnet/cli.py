@@ -45,7 +45,9 @@ def _preprocess(arguments: argparse.Namespace) -> None:
         arguments.output,
         corpus=arguments.corpus,
         workers=arguments.workers,
+        speakers=arguments.speakers,
         tracker=arguments.tracker,
+        face_model=arguments.face_model,
         min_seconds=arguments.min_seconds,
     )
     print(summary)
@@ -112,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     preprocess.add_argument("--output", required=True, metavar="STORE", help="the track store to write or go on with")
     preprocess.add_argument("--corpus", default="folder", choices=["folder"], help="layout of VIDEOS")
     preprocess.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)")
+    preprocess.add_argument("--speakers", metavar="FILE", help="a csv with the columns file and speaker")
+    preprocess.add_argument("--face-model", default="mediapipe468", help="the built-in one, or a BFM or FLAME file")
     preprocess.add_argument(
         "--tracker", default="mediapipe", help="mediapipe, or the path of a Face Landmarker .task file"
     )
