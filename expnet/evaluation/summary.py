@@ -75,7 +75,7 @@ def _interval(
 ) -> Interval:
     """Mean and interval of one metric of one system."""
     own = [row for row in rows if row.system == system and key in row.values]
-    groups = [row.speaker for row in own] if protocol.interval == "speaker" else None
+    groups = _groups(own, protocol)
     if key == LAG:
         table = [curves[system, row.clip_id] for row in own if (system, row.clip_id) in curves]
         stacked = np.stack(table) if table else np.zeros((0, 1))
@@ -109,7 +109,7 @@ def _difference(
         [one.values[key] for one, _ in pairs],
         [other.values[key] for _, other in pairs],
         weights=weights,
-        groups=[one.speaker for one, _ in pairs] if protocol.interval == "speaker" else None,
+        groups=_groups([one for one, _ in pairs], protocol),
         resamples=protocol.resamples,
         seed=seed,
     )
@@ -122,10 +122,11 @@ def warnings_about(
     notes = []
     people = {row.speaker for row in rows}
     if len(people) < 8:
-        what = "person" if len(people) == 1 else "people"
+        one = len(people) == 1
         notes.append(
-            f"Only {len(people)} {what} in the test: intervals of so few are too narrow, and another {what} may change "
-            "the order of the systems."
+            f"Only {len(people)} {'person' if one else 'people'} in the test: intervals of so few are too narrow"
+            + (" (they are over clips here, for want of people)" if one and protocol.interval == "speaker" else "")
+            + ", and other people may change the order of the systems."
         )
     if corpora and all(corpus == "synthetic" for corpus in corpora):
         notes.append(
@@ -152,6 +153,12 @@ def warnings_about(
             "probably made with another build of the face model. Preprocess it again before you trust this table."
         )
     return notes
+
+
+def _groups(rows: Sequence[ClipRow], protocol: ProtocolConfig) -> list[str] | None:
+    """What the bootstrap draws: people, unless clips were asked for or there is one person alone."""
+    people = [row.speaker for row in rows]
+    return people if protocol.interval == "speaker" and len(set(people)) > 1 else None
 
 
 def _ends(interval: Interval) -> tuple[float, float] | None:

@@ -22,7 +22,7 @@ def decimals(values: Iterable[float]) -> int:
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     if largest >= 100:
         return 0
-    return 1 if largest >= 10 else 2 if largest >= 1 else 3
+    return 1 if largest >= 10 or largest == 0 else 2 if largest >= 1 else 3
 
 
 def column_decimals(results: Results, key: str) -> int:

@@ -8,6 +8,7 @@ from expnet.metrics.functional.masking import frame_weights, masked_mean, masked
 
 INNER_LIPS = (62, 66)
 """Middle of the upper and of the lower inner lip, iBUG order."""
+NOSE_BRIDGE, CHIN = 27, 8
 STILL = 1e-5
 """Mouth openings whose standard deviation is below this (inter-ocular distances) do not move: float32 projection
 noise is near 1e-7, the smallest speech movement near 1e-3."""
@@ -15,6 +16,10 @@ noise is near 1e-7, the smallest speech movement near 1e-3."""
 
 def mouth_opening(landmarks: Tensor) -> Tensor:
     """Distance between the inner lips (62-66) over the outer-eye-corner distance (36-45) of the same frame.
+
+    Lips that a model pushes through each other are shut, not open: where the lower lip lies above the upper one, along
+    the line from the bridge of the nose (27) to the chin (8), the opening is 0. Without that a mouth pressed shut in a
+    pause reads as half open.
 
     Args:
         landmarks: (..., T, 68, D): D = 2 is what the picture shows, in which a nod alone changes the opening of a
@@ -25,7 +30,9 @@ def mouth_opening(landmarks: Tensor) -> Tensor:
     """
     points = landmarks.double()
     gap = (points[..., INNER_LIPS[0], :] - points[..., INNER_LIPS[1], :]).norm(dim=-1)
-    return gap / interocular_distance(points)
+    apart = points[..., INNER_LIPS[1], :] - points[..., INNER_LIPS[0], :]
+    down = points[..., CHIN, :] - points[..., NOSE_BRIDGE, :]
+    return torch.where((apart * down).sum(-1) < 0, torch.zeros_like(gap), gap) / interocular_distance(points)
 
 
 def pearson(first: Tensor, second: Tensor, *, valid: Tensor | None = None, still: float = 0.0) -> Tensor:

@@ -41,6 +41,14 @@ def test_opening_is_scale_free() -> None:
     assert mouth_opening(nodded[..., :2])[2] < 0.9 * opening[2]  # the picture does
 
 
+@pytest.mark.parametrize("turn", [1.0, -1.0])
+def test_lips_through_each_other_are_shut(turn: float) -> None:
+    points = face_with_opening(torch.tensor([0.2, -0.2], dtype=torch.float64))
+    points[..., 8, 1] = 100.0  # the chin lies below the mouth
+    points[..., 27, 1] = -40.0
+    assert mouth_opening(points * turn).tolist() == pytest.approx([0.2, 0.0])  # upside down too
+
+
 def test_pearson_equals_scipy_with_and_without_a_mask() -> None:
     x, y = waves(4, 50, 1), waves(4, 50, 2)
     ours = pearson(x, y)
