@@ -8,6 +8,7 @@ tree is first laid out as the wheel installs it.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -24,8 +25,8 @@ def main(root: Path) -> int:
         shutil.copytree(root / "expnet", package, ignore=skip)
         for name in ("metrics", "callbacks", "configs"):
             shutil.copytree(root / name, package / name, ignore=skip)
-        sys.path.insert(0, temporary)
-        return lint_imports(config_filename=str(root / "setup.cfg"), no_cache=True)
+        with contextlib.chdir(temporary):  # where the linter looks for packages first
+            return lint_imports(config_filename=str(root.resolve() / "setup.cfg"), no_cache=True)
 
 
 if __name__ == "__main__":
