@@ -50,9 +50,9 @@ class ExpressionScores(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the scores of all processes."""
         for name, score in self.metrics.items():
-            # compute() has added up the processes already: every rank logs the same number
-            pl_module.log(f"val/{name}", score.compute().float(), rank_zero_only=False, sync_dist=False)
+            # compute() has added up the processes already: the mean of equal numbers changes nothing
+            pl_module.log(f"val/{name}", score.compute().float(), sync_dist=True)
         clips = self.metrics["within_clip_r2"].clips.clone()
         if trainer.world_size > 1:
             clips = trainer.strategy.reduce(clips, reduce_op="sum")
-        pl_module.log("val/clips", torch.as_tensor(clips).float())
+        pl_module.log("val/clips", torch.as_tensor(clips).float(), sync_dist=True)
