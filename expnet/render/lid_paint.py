@@ -37,11 +37,14 @@ def paint_lid(
         closure: 0..1.
     """
     begun = smoothstep(0.0, 0.15, closure)
+    # The fold above the eye unfolds late: eyes that narrow a little, as in speech, keep their own look there.
+    unfolded = smoothstep(0.2, 0.6, closure)
     for row in range(target.shape[0]):
         for column in range(target.shape[1]):
             above = edge[row, column] - height[row, column]  # pixels above the lid's edge
             moved = shift[row, column]
-            skin = begun * inside[row, column] * smoothstep(-0.7, 0.7, above)
+            over = smoothstep(0.0, 0.5 * band, above - moved)  # above the open eye's edge
+            skin = (begun + over * (unfolded - begun)) * inside[row, column] * smoothstep(-0.7, 0.7, above)
             # the lash line rides on the edge: what was at the portrait's own edge, at the same distance from it
             lash = 0.0
             if moved > 0.0:
