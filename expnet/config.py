@@ -80,6 +80,8 @@ class ExpressionModelConfig:
     """sequence: convolutions over the whole mel. window: SadTalker's network on an 80 x 16 window a frame."""
     audio_channels: int = 64
     """Channels of the audio encoder's (first) convolutions; SadTalker's window network has 32."""
+    level: bool = True
+    """Take each band's loudness against its average in the speech, so that voices and microphones sound alike."""
     temporal_module: Literal["transformer", "conv", "gru", "none"] = "transformer"
     """What looks along time; none is SadTalker's linear layer a frame."""
     attention_bias: Literal["alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none"] = "alibi"
@@ -155,6 +157,8 @@ class ExpressionLossConfig:
     """Error of the 68 landmarks of the face model, the mouth weighted up."""
     offset_weight: float = 0.1
     """Weight of an error that a window has in all its frames alike, against 1 for the motion."""
+    balance: float = 0.7
+    """How far lively and calm windows count alike: 0 by their motion, near 1 all the same."""
     eye_weight: float = 0.0
     """Error of the opening of the eyes."""
     mouth: float = 2.0
@@ -167,6 +171,7 @@ class ExpressionLossConfig:
         _not_negative("loss", self)
         weights = (self.coefficient_weight, self.velocity_weight, self.landmark_weight, self.eye_weight)
         require(any(weights), "Every weight in loss is 0: there is nothing to train on.")
+        require(self.balance < 1, f"loss.balance must be at least 0 and below 1, not {self.balance}.")
 
 
 @dataclass
@@ -194,23 +199,28 @@ class AugmentConfig:
     """How the mel spectrogram is disturbed in training."""
 
     time_masks: int = 2
-    """Stretches of silence put into a window."""
+    """Stretches of a window that are hidden."""
     time_mask_columns: int = 12
     """Longest such stretch, in columns of 12.5 ms."""
     band_masks: int = 2
-    """Runs of mel bands put to silence."""
+    """Runs of mel bands that are hidden."""
     band_mask_bands: int = 16
     """Longest such run, of 80 bands."""
-    gain: float = 0.5
+    gain: float = 0.4
     """Standard deviation of a change of loudness, in units of the mel (1 unit is 12.5 dB)."""
-    tilt: float = 0.5
+    tilt: float = 0.4
     """Standard deviation of a change of timbre: loudness that rises or falls over the bands, at their ends."""
+    warp: float = 0.12
+    """Bands are stretched or squeezed by up to this share: longer and shorter vocal tracts."""
+    floor: float = 1.5
+    """Background noise rises from below hearing up to this much above the mel's lowest value, in its units."""
     noise: float = 0.2
     """Standard deviation of noise in every cell, in units of the mel."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _not_negative("augment", self)
+        require(self.warp < 0.5, f"augment.warp must be at least 0 and below 0.5, not {self.warp}.")
 
 
 @dataclass
@@ -296,6 +306,8 @@ class BaseConfig:
     """Run folder; runs/TASK-NUMBER when null."""
     ckpt: str | None = None
     """Checkpoint to go on from: a path, or 'last' for the run folder's own."""
+    init: str | None = None
+    """Model to start from, as for fine-tuning: a run folder, .ckpt or .safetensors with the same model settings."""
     face_model: str = "mediapipe468"
     """Face model that the coefficients belong to: the built-in one, or the path of a BFM .mat or FLAME file."""
     data: DataConfig = field(default_factory=DataConfig)

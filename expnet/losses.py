@@ -33,8 +33,8 @@ def discount_offset(predicted: Tensor, target: Tensor, valid: Tensor | None = No
     """Shift a prediction so that the error which it makes in every frame of a window alike counts ``weight`` times.
 
     That error is who the person is and which mood they are in, of which speech says little; in tracked clips it is
-    three times as large as the motion, and drowns it. A squared error of the result is the squared error of the motion plus
-    ``weight`` times that of the window's mean.
+    three times as large as the motion, and drowns it. A squared error of the result is the squared error of the motion
+    plus ``weight`` times that of the window's mean.
 
     Args:
         predicted: (B, T, ...).
@@ -52,6 +52,39 @@ def discount_offset(predicted: Tensor, target: Tensor, valid: Tensor | None = No
     count = count.reshape(*count.shape, *[1] * (error.dim() - 2))
     mean = (error * count).sum(dim=1, keepdim=True) / count.sum(dim=1, keepdim=True).clamp_min(1.0)
     return predicted - (1 - weight**0.5) * mean
+
+
+def motion_energy(target: Tensor, metric: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Variance over the valid frames of each window, weighed as in `coefficient_loss`: (B,), in squared face units.
+
+    Args:
+        target: (B, T, E).
+        metric: (E, E).
+        valid: (B, T) bool.
+    """
+    weight = target.new_ones(target.shape[:2]) if valid is None else valid.to(target.dtype)
+    count = weight.sum(dim=1).clamp_min(1.0)  # (B,)
+    motion = target - (target * weight[..., None]).sum(dim=1, keepdim=True) / count[:, None, None]
+    return (torch.einsum("bte,ef,btf->bt", motion, metric, motion) * weight).sum(dim=1) / count
+
+
+def balance_windows(predicted: Tensor, target: Tensor, energy: Tensor, *, share: float) -> Tensor:
+    """Shrink the error of lively windows and enlarge that of calm ones, so that no few speakers rule the loss.
+
+    The squared error of window b is multiplied by ``1 / (1 - share + share * energy_b / mean(energy))``.
+
+    Args:
+        predicted: (B, T, ...).
+        target: (B, T, ...).
+        energy: (B,), see `motion_energy`.
+        share: 0 changes nothing; near 1 every window counts alike, however much it moves.
+
+    Returns:
+        (B, T, ...).
+    """
+    relative = energy / energy.mean().clamp_min(1e-12)
+    factor = (1 - share + share * relative).rsqrt()
+    return target + (predicted - target) * factor.reshape(-1, *[1] * (predicted.dim() - 1))
 
 
 def coefficient_loss(predicted: Tensor, target: Tensor, metric: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -101,6 +101,8 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
     task = build_task(config, data)
+    if config.init:
+        start_from(config.init, task)
     resume_step = check_resume(run, task)
     if getattr(rank_zero_only, "rank", 0) == 0:
         run.describe(to_yaml(config), command)
@@ -149,6 +151,20 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
     options["emotions"] = len(data.emotions) if options.pop("emotion") else 0
     options["expression_size"] = face_model.expression_size
     return ExpressionTask(options=options, face_model=face_model, **shared)
+
+
+def start_from(path: str, task: BaseTask) -> None:
+    """Copy the weights and statistics of a trained model into the task's."""
+    from expnet.models.bundle import load_model
+
+    given = load_model(path, task.model.task)  # type: ignore[arg-type]
+    mine: dict[str, Any] = task.model.options  # type: ignore[assignment]
+    differing = sorted(key for key in mine if given.options.get(key) != mine[key])  # type: ignore[union-attr, operator]
+    if differing:
+        raise ConfigError(f"init={path} is another network: {', '.join(differing)} differ from the settings of model.")
+    for model in (task.model, task.averaged):
+        if model is not None:
+            model.load_state_dict(given.state_dict())
 
 
 def check_resume(run: RunDirectory, task: BaseTask) -> int | None:

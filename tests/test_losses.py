@@ -7,6 +7,7 @@ import torch
 
 from expnet.losses import (
     annealed,
+    balance_windows,
     coefficient_loss,
     discount_offset,
     eye_loss,
@@ -16,6 +17,7 @@ from expnet.losses import (
     landmark_loss,
     landmark_weights,
     masked_mean,
+    motion_energy,
     velocity_loss,
 )
 
@@ -153,3 +155,22 @@ def test_discounted_offset_splits_the_error_into_motion_and_mean(batch) -> None:
             torch.testing.assert_close(error[b, valid[b]].square().sum(), expected)
     points = torch.randn(2, 6, 4, 3)
     assert discount_offset(points, points * 0, None, weight=0.0).mean(dim=1).abs().max() < 1e-6
+
+
+def test_motion_energy_is_the_weighted_variance(batch) -> None:
+    _, target, metric, valid = batch
+    energy = motion_energy(target, metric, valid)
+    for clip in range(len(target)):
+        frames = target[clip][valid[clip]]
+        motion = frames - frames.mean(dim=0)
+        expected = sum(float(row @ metric @ row) for row in motion) / len(motion)
+        assert float(energy[clip]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_balance_by_hand() -> None:
+    target = torch.zeros(2, 1, 1)
+    predicted = torch.ones(2, 1, 1)
+    energy = torch.tensor([1.0, 3.0])  # half and one and a half of their mean
+    squared = balance_windows(predicted, target, energy, share=0.5).square().flatten()
+    torch.testing.assert_close(squared, torch.tensor([1 / 0.75, 1 / 1.25]))
+    assert torch.equal(balance_windows(predicted, target, energy, share=0.0), predicted)

@@ -32,6 +32,35 @@ def check_mel(mel: Tensor, frames: int) -> None:
         )
 
 
+LOUDNESS_WEIGHT = 2.0
+"""A column that is one unit of mel (12.5 dB) louder counts e^2 times as much in the average that levelling takes."""
+QUIETEST = -1.5
+"""Speech that is softer than this on average is raised only in part, or silence would be raised to speech."""
+
+
+def level_mel(mel: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Subtract each band's average over the speech, so that voices, microphones and recording levels look alike.
+
+    ``mean_b = sum_n w_n mel_bn / sum_n w_n`` with ``w_n = exp(2 * loudness_n)``, ``loudness_n`` the mean over bands:
+    pauses and the silence around a clip hardly count, so a window's average is near that of the whole recording.
+
+    Args:
+        mel: (B, 80, N) in [-4, 4].
+        valid: (B, T), false in frames that pad a clip, which then does not feel its padding.
+
+    Returns:
+        (B, 80, N): about 0 in speech, -2 and below in silence.
+    """
+    loudness = mel.mean(dim=1, keepdim=True)  # (B, 1, N)
+    if valid is not None:
+        ends = 2 * MEL_CONTEXT + (16 * valid.sum(dim=1) + 4) // 5  # (B,), `mel_columns` of each clip's frames
+        outside = torch.arange(mel.shape[-1], device=mel.device) >= ends[:, None]  # (B, N)
+        loudness = loudness.masked_fill(outside[:, None], -torch.inf)
+    weight = torch.softmax(LOUDNESS_WEIGHT * loudness, dim=-1)
+    mean = (mel * weight).sum(dim=-1, keepdim=True)  # (B, 80, 1)
+    return mel - mean - (QUIETEST - mean.mean(dim=1, keepdim=True)).clamp_min(0)
+
+
 def sample_columns(x: Tensor, positions: Tensor) -> Tensor:
     """Interpolate linearly along the last axis.
 

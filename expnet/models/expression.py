@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from expnet.audio.alignment import mel_columns
 from expnet.errors import InputError
-from expnet.models.audio_encoder import build_audio_encoder
+from expnet.models.audio_encoder import build_audio_encoder, level_mel
 from expnet.models.temporal import build_temporal
 
 LONGEST = 2000
@@ -36,6 +36,7 @@ class ExpressionRegressor(nn.Module):
         stochastic_depth: probability of dropping the deepest residual branch.
         audio_encoder: ``sequence`` or ``window``, see `expnet.models.audio_encoder`.
         audio_channels: of its convolutions.
+        level: take loudness against its average in the speech, see `expnet.models.audio_encoder.level_mel`.
         temporal_module: see `expnet.models.temporal.TEMPORAL_MODULES`.
         attention_bias: see `expnet.models.attention.ATTENTION_BIASES`.
         period: of ``alibi_periodic``, frames.
@@ -63,6 +64,7 @@ class ExpressionRegressor(nn.Module):
         stochastic_depth: float = 0.1,
         audio_encoder: str = "sequence",
         audio_channels: int = 96,
+        level: bool = True,
         temporal_module: str = "transformer",
         attention_bias: str = "alibi",
         period: int = 25,
@@ -76,6 +78,7 @@ class ExpressionRegressor(nn.Module):
         self.options: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.first_frame_conditioning = first_frame_conditioning
         self.residual = residual
+        self.level = level
         self.longest, self.overlap = LONGEST, OVERLAP
         self.register_buffer("expression_mean", torch.zeros(expression_size))
         self.register_buffer("expression_std", torch.ones(expression_size))
@@ -126,14 +129,16 @@ class ExpressionRegressor(nn.Module):
         Args:
             expression_mean: (E,).
             expression_std: (E,); a component that never varied keeps scale 1e-3.
-            mel_mean: one number, or (80,).
+            mel_mean: (80,), of the mel as it is.
             mel_std: the same.
             expression_metric: (E, E), what a step in the coefficients moves on the face. The first expression is then
                 shown to the network in proportion to what each component moves; the small ones are tracker noise.
         """
         self.expression_mean.copy_(expression_mean)
         self.expression_std.copy_(expression_std.clamp_min(1e-3))
-        self.audio_encoder.set_statistics(torch.as_tensor(mel_mean), torch.as_tensor(mel_std))
+        # Levelled mel is centred already, and has the deviations it had.
+        centre = torch.zeros_like(mel_mean) if self.level else mel_mean
+        self.audio_encoder.set_statistics(centre, mel_std)
         if expression_metric is not None:
             moved = expression_metric.diagonal().clamp_min(0).sqrt() * self.expression_std
             self.importance.copy_(moved / moved.max().clamp_min(1e-12))
@@ -165,6 +170,8 @@ class ExpressionRegressor(nn.Module):
                 f"first_expression has shape (batch, {len(self.expression_mean)}) for a batch of {mel.shape[0]}, "
                 f"not {tuple(first_expression.shape)}."
             )
+        if self.level:
+            mel = level_mel(mel, valid)
         if frames > self.longest and not self.training:
             change = self._change_in_pieces(mel, frames, first_expression, blink, emotion, valid)
         else:

@@ -13,8 +13,9 @@ LOUDEST = 4.0
 
 
 def augment_mel(mel: Tensor, config: AugmentConfig) -> Tensor:
-    """Change loudness, timbre and noise of log-mel windows, and put stretches and bands to silence (SpecAugment).
+    """Change voice, loudness, timbre and noise of log-mel windows, and hide stretches and bands (SpecAugment).
 
+    What is hidden takes the window's mean: hidden speech must not look like silence, in which lips are closed.
     Draws from torch's global generator, apart for each example, so that a seeded run stays repeatable.
 
     Args:
@@ -25,18 +26,38 @@ def augment_mel(mel: Tensor, config: AugmentConfig) -> Tensor:
         (B, 80, N) in [-4, 4].
     """
     batch, bands, columns = mel.shape
+    if config.warp:
+        mel = _warp_bands(mel, 1 + config.warp * (2 * torch.rand(batch, device=mel.device) - 1))
     if config.gain:
         mel = mel + config.gain * torch.randn(batch, 1, 1, device=mel.device)
     if config.tilt:
         slope = torch.linspace(-1, 1, bands, device=mel.device)[:, None]  # (80, 1)
         mel = mel + config.tilt * torch.randn(batch, 1, 1, device=mel.device) * slope
+    if config.floor:
+        # Half of the examples keep a floor below what can be heard.
+        height = config.floor * (2 * torch.rand(batch, 1, 1, device=mel.device) - 1)
+        mel = torch.maximum(mel, SILENCE + height + 0.3 * torch.randn_like(mel))
     if config.noise:
         mel = mel + config.noise * torch.randn_like(mel)
+    mel = mel.clamp(SILENCE, LOUDEST)
+    mean = mel.mean(dim=(1, 2), keepdim=True)
     for _ in range(config.time_masks):
-        mel = mel.masked_fill(_stretch(batch, columns, config.time_mask_columns, mel.device)[:, None, :], SILENCE)
+        hidden = _stretch(batch, columns, config.time_mask_columns, mel.device)[:, None, :]
+        mel = torch.where(hidden, mean, mel)
     for _ in range(config.band_masks):
-        mel = mel.masked_fill(_stretch(batch, bands, config.band_mask_bands, mel.device)[:, :, None], SILENCE)
-    return mel.clamp(SILENCE, LOUDEST)
+        hidden = _stretch(batch, bands, config.band_mask_bands, mel.device)[:, :, None]
+        mel = torch.where(hidden, mean, mel)
+    return mel
+
+
+def _warp_bands(mel: Tensor, factor: Tensor) -> Tensor:
+    """Read band b of example i from band ``b * factor[i]``, linearly interpolated and held at the top: (B, 80, N)."""
+    bands = mel.shape[1]
+    position = (torch.arange(bands, device=mel.device) * factor[:, None]).clamp(max=bands - 1)  # (B, 80)
+    below = position.floor().long().clamp(max=bands - 2)
+    share = (position - below)[..., None]
+    low, high = (mel.gather(1, index[..., None].expand_as(mel)) for index in (below, below + 1))
+    return low * (1 - share) + high * share
 
 
 def _stretch(batch: int, length: int, longest: int, device: torch.device) -> Tensor:

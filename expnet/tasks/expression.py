@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from expnet.config import ExpressionLossConfig
-from expnet.losses import coefficient_loss, discount_offset, eye_loss, landmark_loss, landmark_weights, velocity_loss
+from expnet.losses import (
+    balance_windows,
+    coefficient_loss,
+    discount_offset,
+    eye_loss,
+    landmark_loss,
+    landmark_weights,
+    motion_energy,
+    velocity_loss,
+)
 from expnet.models.expression import ExpressionRegressor
 from expnet.tasks.augment import augment_mel
 from expnet.tasks.base import BaseTask, StepOutput
@@ -110,8 +119,16 @@ class ExpressionTask(BaseTask):
         with torch.no_grad():
             target_landmarks = self.landmarks(batch.identity, target)
         output = StepOutput(predicted.detach(), target, valid, batch.clip_ids, landmarks.detach(), target_landmarks)
-        predicted = discount_offset(predicted, target, valid, weight=weights.offset_weight)
-        landmarks = discount_offset(landmarks, target_landmarks, valid, weight=weights.offset_weight)
+        energy = motion_energy(target, self.metric, valid)
+        predicted, landmarks = (
+            balance_windows(
+                discount_offset(of_model, of_clip, valid, weight=weights.offset_weight),
+                of_clip,
+                energy,
+                share=weights.balance,
+            )
+            for of_model, of_clip in ((predicted, target), (landmarks, target_landmarks))
+        )
         terms = {
             "coefficient_loss": coefficient_loss(predicted, target, self.metric, valid) / self.expression_scale,
             "velocity_loss": velocity_loss(predicted, target, self.metric, valid)

@@ -12,6 +12,7 @@ from expnet.models.audio_encoder import (
     WindowEncoder,
     build_audio_encoder,
     frame_windows,
+    level_mel,
     sample_columns,
 )
 
@@ -90,3 +91,13 @@ def test_wrong_input_is_refused_in_one_sentence() -> None:
         SequenceEncoder(8)(torch.zeros(1, 80, 40), 10)
     with pytest.raises(ConfigError, match="audio_encoder is one of sequence, window"):
         build_audio_encoder("wavlm", 8, channels=8)
+
+
+def test_levelling_takes_out_loudness_and_timbre_but_not_silence() -> None:
+    mel = mel_of(40).clamp(-1.0, 1.0)
+    timbre = torch.linspace(-0.5, 0.5, 80)[:, None]
+    torch.testing.assert_close(level_mel(mel + 0.7 + timbre), level_mel(mel), atol=1e-5, rtol=0)
+    silence = level_mel(torch.full((1, 80, 100), -4.0))
+    assert float(silence.max()) < -2
+    speech = torch.cat([mel, torch.full((1, 80, 400), -4.0)], dim=2)
+    torch.testing.assert_close(level_mel(speech)[..., : mel.shape[2]], level_mel(mel), atol=0.02, rtol=0)

@@ -114,7 +114,11 @@ def test_statistics_scale_the_change_and_weigh_the_condition() -> None:
     std = torch.tensor([1.0, 2.0, 3.0, 0.0, 1.0])
     metric = torch.diag(torch.tensor([4.0, 1.0, 0.0, 1.0, 1.0]))
     model.set_statistics(
-        expression_mean=torch.zeros(5), expression_std=std, mel_mean=0.0, mel_std=1.0, expression_metric=metric
+        expression_mean=torch.zeros(5),
+        expression_std=std,
+        mel_mean=torch.zeros(80),
+        mel_std=torch.ones(80),
+        expression_metric=metric,
     )
     after = run(model, first_expression=torch.zeros(2, 5))
     torch.testing.assert_close(after, before * std.clamp_min(1e-3), atol=1e-5, rtol=1e-5)

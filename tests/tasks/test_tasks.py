@@ -22,7 +22,7 @@ from expnet.tasks.expression import VELOCITY_SHARE, ExpressionTask
 from expnet.tasks.pose import ActiveUnits, PoseTask, pad_to_windows
 
 E, K, V = 6, 3, 80
-STILL = dict.fromkeys(("time_masks", "band_masks", "gain", "tilt", "noise"), 0)
+STILL = dict.fromkeys(("time_masks", "band_masks", "gain", "tilt", "warp", "floor", "noise"), 0)
 QUIET = {**STILL, "time_mask_columns": 0, "band_mask_bands": 0}
 OPTIM = {"lr": 3e-3, "warmup_steps": 2, "ema": 0.9}
 
@@ -187,7 +187,7 @@ def test_the_adversarial_terms_train_one_side_each() -> None:
 def test_expression_losses_by_hand() -> None:
     """The mean face scores about 1 on coefficients; weights multiply; two clips of one batch count alike."""
     weights = {"coefficient_weight": 2.0, "velocity_weight": 3.0, "landmark_weight": 5.0, "eye_weight": 7.0}
-    task = expression_task(**weights, offset_weight=1.0)
+    task = expression_task(**weights, offset_weight=1.0, balance=0.0)
     generator = torch.Generator().manual_seed(3)
     batch = collate([clip(i, 500) for i in range(8)])
     batch.expression = torch.randn(8, 500, E, generator=generator) * statistics().expression_std
@@ -285,13 +285,23 @@ def test_augmentation() -> None:
     torch.manual_seed(0)
     mel = torch.zeros(64, 80, 100)
     assert torch.equal(augment_mel(mel, AugmentConfig(**QUIET)), mel)
-    masked = augment_mel(mel, AugmentConfig(**{**QUIET, "time_masks": 1, "time_mask_columns": 10}))
-    hidden = (masked == -4).all(dim=1).sum(dim=1)
+    ramp = torch.arange(100.0).expand(64, 80, 100) / 100
+    masked = augment_mel(ramp, AugmentConfig(**{**QUIET, "time_masks": 1, "time_mask_columns": 10}))
+    hidden = (masked != ramp).all(dim=1).sum(dim=1)
     assert int(hidden.max()) == 10
     assert int(hidden.min()) == 0
     assert len(hidden.unique()) > 5
-    bands = augment_mel(mel, AugmentConfig(**{**QUIET, "band_masks": 1, "band_mask_bands": 8}))
-    assert int((bands == -4).all(dim=2).sum(dim=1).max()) == 8
+    # what is hidden looks like the average, never like silence
+    torch.testing.assert_close(masked[masked != ramp], torch.full_like(masked[masked != ramp], 0.495))
+    bands = augment_mel(ramp, AugmentConfig(**{**QUIET, "band_masks": 1, "band_mask_bands": 8}))
+    assert int((bands != ramp).any(dim=2).sum(dim=1).max()) == 8
+    peak = torch.zeros(64, 80, 100)
+    peak[:, 40] = 1.0
+    moved = augment_mel(peak, AugmentConfig(**{**QUIET, "warp": 0.1})).mean(dim=2).argmax(dim=1)
+    assert 36 <= int(moved.min()) < 40 < int(moved.max()) <= 45
+    noisy = augment_mel(torch.full((64, 80, 100), -4.0), AugmentConfig(**{**QUIET, "floor": 1.5})).mean(dim=(1, 2))
+    assert float(noisy.min()) < -3.8
+    assert -2.8 < float(noisy.max()) < -2.4
     louder = augment_mel(mel, AugmentConfig(**{**QUIET, "gain": 0.5}))
     assert float(louder.std(dim=(1, 2)).max()) == 0
     assert float(louder.mean(dim=(1, 2)).std()) == pytest.approx(0.5, rel=0.3)
