@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from expnet.face.building import LinearFace, TrackedClip, camera_axes, learn_face
+from expnet.face.building import LinearFace, TrackedClip, camera_axes, keep_signs, learn_face
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
 from expnet.face.topology import mesh_triangles
 
@@ -139,9 +139,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--identity", type=int, default=40, help="identity components")
     parser.add_argument("--expression", type=int, default=64, help="expression components")
+    parser.add_argument("--like", type=Path, help="an earlier model whose components' signs are kept")
     arguments = parser.parse_args()
     clips = clips_from(arguments)
     face = learn_face(clips, identity=arguments.identity, expression=arguments.expression)
+    if arguments.like:
+        earlier = load_file(arguments.like)
+        face = keep_signs(face, earlier["identity_basis"], earlier["expression_basis"])
     write_model(face, arguments.output, len(clips))
     print(
         f"{arguments.output}: {face.people} people, {len(clips)} clips, {face.frames} frames; "

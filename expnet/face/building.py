@@ -11,7 +11,7 @@ The steps, on points of the MediaPipe mesh in any scale and pose:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,8 +155,9 @@ def principal_components(covariance: Array, weights: Array, count: int) -> Array
     values, vectors = np.linalg.eigh(covariance * root[:, None] * root[None])
     order = np.argsort(values)[::-1][:count]
     basis = vectors[:, order] * np.sqrt(np.maximum(values[order], 0)) / root[:, None]
-    # the sign of a component is free: let its largest entry be positive, so that a rebuild gives the same file
-    return basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(basis.shape[1])])
+    # the sign of a component is free; a fixed direction without symmetry settles it (the largest entry would not: a
+    # left-right odd component has two, of opposite sign)
+    return basis * np.where(np.cos(np.arange(len(basis)) ** 1.5) @ basis < 0, -1.0, 1.0)
 
 
 def mirrored_covariance(samples: Array, permutation: NDArray[np.int64], weight: NDArray | float) -> Array:
@@ -265,3 +266,16 @@ def identity_misfit(
         flat = people[out].reshape(out.sum(), -1)
         missed.append(flat - flat @ np.linalg.pinv(both).T @ both.T)
     return float(np.sqrt((np.concatenate(missed) ** 2).mean()))
+
+
+def keep_signs(face: LinearFace, identity_basis: Array, expression_basis: Array) -> LinearFace:
+    """Give each component the sign that it has in an earlier model, so that coefficients keep their meaning."""
+    signs = [
+        np.where(np.einsum("vck,vck->k", new, old.astype(np.float64)) < 0, -1.0, 1.0)
+        for new, old in ((face.identity_basis, identity_basis), (face.expression_basis, expression_basis))
+    ]
+    return replace(
+        face,
+        identity_basis=face.identity_basis * signs[0],
+        expression_basis=face.expression_basis * signs[1],
+    )

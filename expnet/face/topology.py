@@ -13,7 +13,7 @@ def mesh_triangles(vertices: NDArray[np.floating]) -> NDArray[np.int64]:
     two triangles). The eyes and the mouth stay open.
 
     Args:
-        vertices: (468, 3) an average face, x right, y up, z to the viewer; only used to turn each triangle's front
+        vertices: (468, 3) an average face, x right, y up, z to the viewer; only used to turn the front of the mesh
             to the viewer.
 
     Returns:
@@ -38,8 +38,28 @@ def mesh_triangles(vertices: NDArray[np.floating]) -> NDArray[np.int64]:
     triangles = np.array(
         sorted((a, b, c) for a, b, c in cliques if not uses[a, b] == uses[b, c] == uses[a, c] == 3)
     )
-    first, second, third = (vertices[triangles[:, k], :2] for k in range(3))
-    one, other = second - first, third - first
-    clockwise = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0] < 0
-    triangles[clockwise] = triangles[clockwise][:, [0, 2, 1]]
-    return triangles.astype(np.int64)
+    return _same_side(triangles.astype(np.int64), vertices)
+
+
+def _same_side(triangles: NDArray[np.int64], vertices: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Wind every triangle like its neighbours (a shared edge runs both ways), and most of them to the viewer."""
+    by_edge: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, (a, b, c) in enumerate(triangles.tolist()):
+        for one, other in ((a, b), (b, c), (a, c)):
+            by_edge[min(one, other), max(one, other)].append(index)
+    wound = triangles.copy()
+    done, waiting = {0}, [0]
+    while waiting:
+        a, b, c = wound[waiting.pop()].tolist()
+        for one, other in ((a, b), (b, c), (c, a)):
+            for neighbour in by_edge[min(one, other), max(one, other)]:
+                if neighbour in done:
+                    continue
+                row = wound[neighbour].tolist()
+                if row[(row.index(one) + 1) % 3] == other:  # runs the same way: wound the other way round
+                    wound[neighbour] = wound[neighbour][[0, 2, 1]]
+                done.add(neighbour)
+                waiting.append(neighbour)
+    one, other = (vertices[wound[:, k]] - vertices[wound[:, 0]] for k in (1, 2))
+    toward = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
+    return np.ascontiguousarray(wound if toward.sum() > 0 else wound[:, [0, 2, 1]])

@@ -44,6 +44,7 @@ def test_triangles_face_the_viewer_and_leave_eyes_and_mouth_open(model):
     border = int((uses == 1).sum())
     loops = (marks.FACE_OVAL, marks.INNER_LIP_LOOP, marks.RIGHT_EYE_LOOP, marks.LEFT_EYE_LOOP)
     assert uses.max() == 2
+    assert len(torch.unique(edges, dim=0)) == len(edges)  # all wound alike: no edge runs the same way twice
     assert border == sum(len(loop) for loop in loops)
 
 
