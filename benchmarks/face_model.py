@@ -77,9 +77,7 @@ def single_frames(model: MorphableModel, points: np.ndarray) -> tuple[float, flo
     metric = model.expression_metric.numpy()
     change, motion = one - many, many - many.mean(axis=0)
     neutral = torch.zeros(model.identity_size)
-    openings = [
-        mouth_opening(model.landmarks(neutral, torch.from_numpy(beta))).numpy() for beta in (one, many)
-    ]
+    openings = [mouth_opening(model.landmarks(neutral, torch.from_numpy(beta))).numpy() for beta in (one, many)]
     return (
         float(np.einsum("ti,ij,tj->", change, metric, change)) / len(one),
         float(np.einsum("ti,ij,tj->", motion, metric, motion)) / len(one),
@@ -92,9 +90,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
     from build_face_model import add_clip_arguments, clips_from
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_clip_arguments(parser)
     parser.add_argument("--folds", type=int, default=4)
     arguments = parser.parse_args()
@@ -126,9 +122,7 @@ def main() -> None:
     for (components, region), by_person in left.items():
         rest, whole = np.sum(list(by_person.values()), axis=0)
         each = [1 - values[0] / values[1] for values in by_person.values()]
-        print(
-            f"{components:10d}  {region:6s}  {1 - rest / whole:10.4f}  {np.mean(each):16.4f}  {min(each):12.4f}"
-        )
+        print(f"{components:10d}  {region:6s}  {1 - rest / whole:10.4f}  {np.mean(each):16.4f}  {min(each):12.4f}")
     each = np.array([np.concatenate(values).mean() for values in residuals.values()])
     print(
         "landmark-only fit, rms distance in the picture, people left out: "

@@ -31,9 +31,7 @@ Seconds = dict[str, np.ndarray]
 def mediapipe_alone(frames: list[np.ndarray]) -> None:
     """FaceMesh over the frames, results dropped."""
     with quiet_native_stderr():
-        mesh = import_solutions().face_mesh.FaceMesh(
-            static_image_mode=False, max_num_faces=1, refine_landmarks=True
-        )
+        mesh = import_solutions().face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
         mesh.process(frames[0])
     for frame in frames[1:]:
         mesh.process(frame)
@@ -116,9 +114,7 @@ def report_speed(seconds: Seconds, frames: int) -> None:
     for way in ("track", "mediapipe"):
         seconds[way] = seconds[way] / 2
     for way, (processor, wall) in seconds.items():
-        print(
-            f"{way:10s} {1000 * processor / frames:7.3f} ms a frame processor, {1000 * wall / frames:7.3f} wall"
-        )
+        print(f"{way:10s} {1000 * processor / frames:7.3f} ms a frame processor, {1000 * wall / frames:7.3f} wall")
     for kind, index in (("processor", 0), ("wall", 1)):
         decode, alone, track, fit = (seconds[way][index] for way in ("decode", "mediapipe", "track", "fit"))
         print(
@@ -130,9 +126,7 @@ def report_speed(seconds: Seconds, frames: int) -> None:
 
 def main() -> None:
     """Run the clips and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True, help="a folder of videos")
     parser.add_argument("--limit", type=int, default=8, help="how many clips, evenly from the sorted list")
     parser.add_argument("--task", type=Path, help="a Face Landmarker .task file to compare with")

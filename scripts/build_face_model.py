@@ -108,16 +108,10 @@ def parse_pairs(pairs: list[str]) -> dict[str, str]:
 
 def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say which clips and who is in them."""
-    parser.add_argument(
-        "--clips", type=Path, nargs="+", required=True, help="folders of videos or .npz tracks"
-    )
-    parser.add_argument(
-        "--tracks", type=Path, nargs="*", default=[], help="folders of .npz tracks of these videos"
-    )
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="folders of videos or .npz tracks")
+    parser.add_argument("--tracks", type=Path, nargs="*", default=[], help="folders of .npz tracks of these videos")
     parser.add_argument("--same-person", nargs="*", default=[], metavar="A=B", help="two names of one person")
-    parser.add_argument(
-        "--one-person", nargs="*", default=[], metavar="FOLDER=NAME", help="a folder of one person"
-    )
+    parser.add_argument("--one-person", nargs="*", default=[], metavar="FOLDER=NAME", help="a folder of one person")
 
 
 def clips_from(arguments: argparse.Namespace) -> list[TrackedClip]:
@@ -132,9 +126,7 @@ def clips_from(arguments: argparse.Namespace) -> list[TrackedClip]:
 
 def main() -> None:
     """Build and write the model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_clip_arguments(parser)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--identity", type=int, default=40, help="identity components")

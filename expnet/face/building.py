@@ -244,9 +244,7 @@ def learn_identity(people: Array, expression_basis: Array, weights: Array, *, co
     return principal_components(covariance, weights, count).reshape(*people.shape[1:], -1)
 
 
-def identity_misfit(
-    people: Array, expression_basis: Array, weights: Array, *, count: int, folds: int = 4
-) -> float:
+def identity_misfit(people: Array, expression_basis: Array, weights: Array, *, count: int, folds: int = 4) -> float:
     """What identity and expression together miss of the average faces of people left out: rms in face units.
 
     Args:

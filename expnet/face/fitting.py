@@ -170,9 +170,7 @@ def fit_clip(
 
 def _check(points: Array, found: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     if points.ndim != 3 or points.shape[1:] != (MEDIAPIPE_POINTS, 3):
-        raise InputError(
-            f"tracked points have shape {points.shape}, expected (frames, {MEDIAPIPE_POINTS}, 3)"
-        )
+        raise InputError(f"tracked points have shape {points.shape}, expected (frames, {MEDIAPIPE_POINTS}, 3)")
     kept = np.ones(len(points), dtype=bool) if found is None else np.asarray(found, dtype=bool)
     if kept.shape != (len(points),):
         raise InputError(f"found has shape {kept.shape}, expected ({len(points)},): one flag a frame")
@@ -228,9 +226,9 @@ def fit_residual(
     if coefficients.identity is None or coefficients.crop is None:
         raise ValueError("the coefficients have no identity or no crop, so that they cannot be projected")
     with torch.no_grad():
-        vertices = model.vertices(
-            torch.from_numpy(coefficients.identity), torch.from_numpy(coefficients.expression)
-        )[:, model.fit_vertices]
+        vertices = model.vertices(torch.from_numpy(coefficients.identity), torch.from_numpy(coefficients.expression))[
+            :, model.fit_vertices
+        ]
         pixels = project_depth(
             vertices.double(),
             torch.from_numpy(coefficients.rotation).double(),

@@ -220,7 +220,5 @@ def _height(points: Tensor, upper: int, lower: int) -> Tensor:
 
 def _up(points: Tensor) -> Tensor:
     """The face's own up in the picture: from the bottom of the nose to its root, a unit vector (..., D), z = 0."""
-    along = (points[..., 27, :] - points[..., 33, :]) * (
-        torch.arange(points.shape[-1], device=points.device) < 2
-    )
+    along = (points[..., 27, :] - points[..., 33, :]) * (torch.arange(points.shape[-1], device=points.device) < 2)
     return torch.nn.functional.normalize(along, dim=-1)

@@ -251,9 +251,7 @@ class TaskSession:
                 result = self._single.detect(wrapped)
         else:
             result = self._single.detect(wrapped)
-        return merge_boxes(
-            [box_of(points_in_pixels(_one_by_one(face), image)) for face in result.face_landmarks]
-        )
+        return merge_boxes([box_of(points_in_pixels(_one_by_one(face), image)) for face in result.face_landmarks])
 
     def close(self) -> None:
         """Free the native graphs."""

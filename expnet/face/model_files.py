@@ -60,18 +60,14 @@ def load_bfm(path: str | Path) -> MorphableModel:
     try:
         data = loadmat(path)
     except (MatReadError, ValueError, NotImplementedError, OSError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be read as a .mat file ({error}); expected BFM_model_front.mat"
-        ) from error
+        raise InputError(f"{path} cannot be read as a .mat file ({error}); expected BFM_model_front.mat") from error
     arrays = {key: _array(data, key, path) for key in ("meanshape", "idBase", "exBase", "tri", "keypoints")}
     size = arrays["meanshape"].size
     for key in ("idBase", "exBase"):
         if arrays[key].ndim != 2 or arrays[key].shape[0] != size:
             raise InputError(f"{path}: {key} has shape {arrays[key].shape}, expected ({size}, components)")
     if arrays["exBase"].shape[1] != EXPRESSION_SIZE:
-        raise InputError(
-            f"{path}: exBase has {arrays['exBase'].shape[1]} components, expected {EXPRESSION_SIZE}"
-        )
+        raise InputError(f"{path}: exBase has {arrays['exBase'].shape[1]} components, expected {EXPRESSION_SIZE}")
     mean = arrays["meanshape"].reshape(-1, 3)
     triangles, landmarks = (
         arrays["tri"].astype(np.int64) - 1,
@@ -158,16 +154,12 @@ def _load_npz(path: Path) -> Mapping[str, Any]:
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
     except (ValueError, OSError, BadZipFile, EOFError) as error:
-        raise InputError(
-            f"{path} is not an .npz of plain arrays ({error}); expected a FLAME model"
-        ) from error
+        raise InputError(f"{path} is not an .npz of plain arrays ({error}); expected a FLAME model") from error
 
 
 def _array(data: Mapping[str, Any], key: str, path: Path) -> NDArray[np.floating]:
     if key not in data:
-        raise InputError(
-            f"{path} has no {key!r}; found {sorted(k for k in data if not str(k).startswith('__'))[:12]}"
-        )
+        raise InputError(f"{path} has no {key!r}; found {sorted(k for k in data if not str(k).startswith('__'))[:12]}")
     try:
         array = np.asarray(data[key], dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -177,9 +169,7 @@ def _array(data: Mapping[str, Any], key: str, path: Path) -> NDArray[np.floating
     return array
 
 
-def _check_indices(
-    path: Path, vertices: int, triangles: NDArray[np.int64], landmarks: NDArray[np.int64]
-) -> None:
+def _check_indices(path: Path, vertices: int, triangles: NDArray[np.int64], landmarks: NDArray[np.int64]) -> None:
     if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.min() < 0 or triangles.max() >= vertices:
         raise InputError(f"{path}: the triangles do not index {vertices} vertices in threes")
     if landmarks.shape != (68,) or landmarks.min() < 0 or landmarks.max() >= vertices:

@@ -130,18 +130,14 @@ class MorphableModel(nn.Module):
     def landmarks(self, identity: Tensor, expression: Tensor) -> Tensor:
         """The 68 landmarks, (..., 68, 3) in face units; only these rows are computed."""
         rows = self.landmark_indices
-        return _combine(
-            self.mean[rows], self.identity_basis[rows], self.expression_basis[rows], identity, expression
-        )
+        return _combine(self.mean[rows], self.identity_basis[rows], self.expression_basis[rows], identity, expression)
 
     def forward(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Same as :meth:`vertices`."""
         return self.vertices(identity, expression)
 
 
-def _combine(
-    mean: Tensor, identity_basis: Tensor, expression_basis: Tensor, alpha: Tensor, beta: Tensor
-) -> Tensor:
+def _combine(mean: Tensor, identity_basis: Tensor, expression_basis: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     rows = mean.shape[0]
     shape = alpha @ identity_basis.flatten(0, 1).T + beta @ expression_basis.flatten(0, 1).T  # (..., 3V)
     return shape.unflatten(-1, (rows, 3)) + mean

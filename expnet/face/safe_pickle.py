@@ -115,9 +115,7 @@ def load_arrays(path: str | Path) -> dict[str, Any]:
         with path.open("rb") as file:
             data = _ArrayUnpickler(file, encoding="latin1").load()
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}); give an existing face model file"
-        ) from error
+        raise InputError(f"{path} cannot be read ({error.strerror}); give an existing face model file") from error
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} is refused: {error}, which is not an array; expected FLAME's model file as distributed"
@@ -132,17 +130,13 @@ def load_arrays(path: str | Path) -> dict[str, Any]:
         ImportError,
         MemoryError,
     ) as error:
-        raise InputError(
-            f"{path} cannot be read as a pickle of arrays ({error}); expected a FLAME model"
-        ) from error
+        raise InputError(f"{path} cannot be read as a pickle of arrays ({error}); expected a FLAME model") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} holds a {type(data).__name__}, expected FLAME's dictionary of arrays")
     try:
         return {str(key): _plain(value) for key, value in data.items()}
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise InputError(
-            f"{path} holds a broken sparse matrix or wrapper ({error!r}); get the file again"
-        ) from error
+        raise InputError(f"{path} holds a broken sparse matrix or wrapper ({error!r}); get the file again") from error
 
 
 def _plain(value: Any) -> Any:

@@ -26,18 +26,13 @@ def mesh_triangles(vertices: NDArray[np.floating]) -> NDArray[np.int64]:
         neighbours[one].add(other)
         neighbours[other].add(one)
     cliques = {
-        tuple(sorted((a, b, c)))
-        for a in neighbours
-        for b in neighbours[a]
-        for c in neighbours[a] & neighbours[b]
+        tuple(sorted((a, b, c))) for a in neighbours for b in neighbours[a] for c in neighbours[a] & neighbours[b]
     }
     uses: dict[tuple[int, int], int] = defaultdict(int)
     for a, b, c in cliques:
         for edge in ((a, b), (b, c), (a, c)):
             uses[edge] += 1
-    triangles = np.array(
-        sorted((a, b, c) for a, b, c in cliques if not uses[a, b] == uses[b, c] == uses[a, c] == 3)
-    )
+    triangles = np.array(sorted((a, b, c) for a, b, c in cliques if not uses[a, b] == uses[b, c] == uses[a, c] == 3))
     return _same_side(triangles.astype(np.int64), vertices)
 
 

@@ -126,9 +126,7 @@ class LandmarkerTaskTracker(_SessionTracker):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser()
         if not self.path.is_file():
-            raise InputError(
-                f"{self.path}: there is no such file; expected MediaPipe's face_landmarker .task file"
-            )
+            raise InputError(f"{self.path}: there is no such file; expected MediaPipe's face_landmarker .task file")
 
     def open_session(self) -> MeshSession:
         """A fresh Face Landmarker."""
@@ -198,9 +196,7 @@ def only_box(frame: Image, box: Box, *, margin: float = 0.5) -> Image:
 
 def _checked_size(frame: Image, index: int, size: tuple[int, int]) -> tuple[int, int]:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-        raise InputError(
-            f"frame {index} is {frame.dtype} of shape {frame.shape}, expected uint8 (height, width, 3)"
-        )
+        raise InputError(f"frame {index} is {frame.dtype} of shape {frame.shape}, expected uint8 (height, width, 3)")
     if index and frame.shape[:2] != size:
         raise InputError(f"frame {index} has size {frame.shape[:2]}, expected {size} as the frames before it")
     return frame.shape[0], frame.shape[1]

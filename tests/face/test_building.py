@@ -53,9 +53,7 @@ def test_the_motion_of_somebody_else_is_spanned(learnt):
 
 def test_the_mean_is_in_its_standard_form(learnt):
     marks = learnt.mean[list(LANDMARKS_68_FROM_MEDIAPIPE)]
-    assert np.linalg.norm(marks[36:42].mean(axis=0) - marks[42:48].mean(axis=0)) == pytest.approx(
-        0.62, abs=1e-6
-    )
+    assert np.linalg.norm(marks[36:42].mean(axis=0) - marks[42:48].mean(axis=0)) == pytest.approx(0.62, abs=1e-6)
     np.testing.assert_allclose(learnt.mean.mean(axis=0), 0, atol=1e-9)
     assert abs(marks[[27, 28, 29, 30, 8], 0]).max() < 0.005
     np.testing.assert_array_equal(mesh_triangles(learnt.mean), builtin_face_model().triangles.numpy())

@@ -92,18 +92,14 @@ def test_a_slow_optimiser_finds_the_same():
     class Small(type(model)):
         identity_size, expression_size = 3, 6
 
-    gains = split_identity(
-        a.reshape(-1, 3), b.reshape(-1, 6), np.repeat(small.fit_weights.double().numpy(), 3), noise
-    )
+    gains = split_identity(a.reshape(-1, 3), b.reshape(-1, 6), np.repeat(small.fit_weights.double().numpy(), 3), noise)
     departure = (aligned(pose) - mean).ravel()
     np.testing.assert_allclose(np.r_[gains[0] @ departure, gains[1] @ departure], face, atol=1e-4)
     small.expression_basis = torch.cat([small.expression_basis, torch.zeros(468, 3, 58)], dim=-1)
     fitted = fit_clip(small, points, noise=noise, identity_noise=noise)
     np.testing.assert_allclose(fitted.expression[0, :6], face[3:], atol=0.02)
     np.testing.assert_allclose(fitted.identity, face[:3], atol=0.02)
-    np.testing.assert_allclose(
-        Rotation.from_euler("xyz", fitted.rotation[0]).as_rotvec(), pose[:3], atol=2e-3
-    )
+    np.testing.assert_allclose(Rotation.from_euler("xyz", fitted.rotation[0]).as_rotvec(), pose[:3], atol=2e-3)
 
 
 def test_schur_elimination_is_the_full_solve():

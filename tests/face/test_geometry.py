@@ -79,9 +79,7 @@ def test_a_basis_without_similarities_does_not_move_the_pose():
     raw = generator.normal(size=(40, 3, 5)) * 0.1
     clean = remove_similarity(raw, template, weights)
     beta = generator.normal(size=5)
-    assert (
-        np.abs(procrustes((template + raw @ beta)[None], template, weights).rotation - np.eye(3)).max() > 1e-3
-    )
+    assert np.abs(procrustes((template + raw @ beta)[None], template, weights).rotation - np.eye(3)).max() > 1e-3
     found = procrustes((template + clean @ beta)[None], template, weights)
     np.testing.assert_allclose(found.rotation[0], np.eye(3), atol=1e-9)
     np.testing.assert_allclose(found.offset, 0, atol=1e-9)

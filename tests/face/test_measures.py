@@ -34,9 +34,7 @@ def test_by_hand():
 def test_scale_and_shift_change_nothing_and_batches_work(model, points):
     moved = points.expand(2, 3, 68, 3) * 57.0 + 12.0
     for name, function in measures.MEASURES.items():
-        torch.testing.assert_close(
-            function(moved), function(points).expand(2, 3), msg=name, atol=1e-4, rtol=1e-4
-        )
+        torch.testing.assert_close(function(moved), function(points).expand(2, 3), msg=name, atol=1e-4, rtol=1e-4)
 
 
 def test_distances_do_not_depend_on_the_pose(points):

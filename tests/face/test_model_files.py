@@ -155,9 +155,7 @@ def test_flame_jaw_is_the_derivative_of_skinning(tmp_path, flame_arrays):
         weight = flame_arrays["weights"][:, 2:3]
         skinned = weight * turned + (1 - weight) * posed
         slope = (skinned - template) / step * scale * unit
-        np.testing.assert_allclose(
-            model.expression_basis[..., 61 + axis].numpy(), slope, atol=2e-3 * unit * scale
-        )
+        np.testing.assert_allclose(model.expression_basis[..., 61 + axis].numpy(), slope, atol=2e-3 * unit * scale)
 
 
 class Malicious:

@@ -55,9 +55,7 @@ def test_no_component_moves_the_head(model):
     for basis in (model.expression_basis, model.identity_basis):
         heavy = model.rigidity.double()[:, None, None] * generators
         overlap = torch.einsum("vcg,vce->ge", heavy, basis.double())
-        assert (
-            overlap.abs().max() < 1e-3 * torch.einsum("vcg,vce->ge", heavy.abs(), basis.double().abs()).max()
-        )
+        assert overlap.abs().max() < 1e-3 * torch.einsum("vcg,vce->ge", heavy.abs(), basis.double().abs()).max()
 
 
 def test_landmarks_are_rows_of_vertices(model):

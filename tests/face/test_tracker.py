@@ -24,9 +24,7 @@ from expnet.face.tracker import (
 
 pytest.importorskip("mediapipe", reason="the bundled tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
 
-TASK_FILE = (
-    Path(__file__).parents[2].parent / "shared" / "assets" / "face_landmarker_v2_with_blendshapes.task"
-)
+TASK_FILE = Path(__file__).parents[2].parent / "shared" / "assets" / "face_landmarker_v2_with_blendshapes.task"
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +131,7 @@ def test_both_backends_agree(astronaut, still):
     tracker = LandmarkerTaskTracker(TASK_FILE)
     other = track_image(astronaut, tracker=tracker)
     assert np.abs(other.points - still.points)[..., :2].mean() < 2
-    wide = np.concatenate([astronaut, astronaut], axis=1)[
-        :, :512
-    ]  # rows with a stride, as video decoders give them
+    wide = np.concatenate([astronaut, astronaut], axis=1)[:, :512]  # rows with a stride, as video decoders give them
     track = tracker.track([wide] * 3)
     assert track.found.all()
     assert np.abs(track.points[-1] - other.points[0])[..., :2].mean() < 2
