@@ -1,9 +1,9 @@
 """The main job end to end: a corpus, two trained networks, a talking portrait, a page of results.
 
-Usage: python scripts/demo.py --output DIR [--clips FOLDER]
+Usage: python scripts/demo.py --output DIR [--clips FOLDER] [--quick]
 
 Each stage is one public command, printed before it runs, so that it can be repeated by hand. A stage whose result is
-already there is not run again.
+already there is not run again; a training that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -28,84 +28,66 @@ TEXT = (
 
 @dataclass(frozen=True)
 class Stage:
-    """One command of the demo, and the file or folder that shows that it is done."""
+    """One command of the demo, and the file that shows that it is done."""
 
     title: str
     command: list[str]
     result: Path
 
 
-def stages(output: Path, clips: Path | None) -> list[Stage]:
+def script(name: str, config: str, *overrides: str) -> list[str]:
+    """The command of train.py or evaluate.py with a configuration and overrides."""
+    return [sys.executable, str(REPOSITORY / name), str(REPOSITORY / "configs" / config), *overrides]
+
+
+def train(task: str, tracks: Path, run: Path, *, quick: bool) -> list[str]:
+    """The command that trains a network, or goes on training it."""
+    overrides = [f"data.store={tracks}", f"output={run}"]
+    if (run / "checkpoints" / "last.ckpt").is_file():
+        overrides.append("ckpt=last")
+    if quick:
+        overrides += ["trainer.max_steps=4", "trainer.validate_every=2", "data.limit_validation_clips=2"]
+    return script("train.py", f"demo_{task}.yaml", *overrides)
+
+
+def stages(output: Path, clips: Path | None, *, quick: bool) -> list[Stage]:
     """The demo's commands in order."""
-    tracks, portrait, video, page = (output / name for name in ("tracks", "portrait.png", "talking.mp4", "results"))
+    tracks, portrait, video, results = (output / n for n in ("tracks", "portrait.png", "talking.mp4", "results"))
     expression, pose = output / "expression", output / "pose"
     if clips is None:
-        corpus = [
-            EXPNET,
-            "synthesize",
-            "--output",
-            str(tracks),
-            "--clips",
-            "240",
-            "--seed",
-            "0",
-            "--workers",
-            "2",
-        ]
+        corpus = [EXPNET, "synthesize", "--clips", "24" if quick else "240"]
     else:
-        corpus = [EXPNET, "preprocess", str(clips), "--output", str(tracks), "--workers", "2"]
-    train = [sys.executable, str(REPOSITORY / "train.py")]
-    evaluate = [
-        sys.executable,
-        str(REPOSITORY / "evaluate.py"),
-        str(REPOSITORY / "configs" / "evaluate.yaml"),
-    ]
+        corpus = [EXPNET, "preprocess", str(clips)]
+    corpus += ["--output", str(tracks), "--workers", "2"]
+    animate = [EXPNET, "animate", "--image", str(portrait), "--text", "Hello." if quick else TEXT]
+    animate += ["--output", str(video), "--expression", str(expression), "--pose", str(pose)]
+    overrides = [f"data.store={tracks}", f"expression={expression}", f"pose={pose}", f"output={results}"]
+    if quick:
+        overrides += ["baselines.per_frame_steps=2", "data.limit=2", "pictures.clips=1", "pictures.frames=10"]
+    evaluate = script("evaluate.py", "evaluate.yaml", *overrides)
     return [
         Stage("Corpus", corpus, tracks / "manifest.parquet"),
-        Stage(
-            "Expression network",
-            [
-                *train,
-                str(REPOSITORY / "configs" / "expression.yaml"),
-                f"data.store={tracks}",
-                f"output={expression}",
-            ],
-            expression / "model.safetensors",
-        ),
-        Stage(
-            "Head-pose network",
-            [*train, str(REPOSITORY / "configs" / "pose.yaml"), f"data.store={tracks}", f"output={pose}"],
-            pose / "model.safetensors",
-        ),
-        Stage(
-            "Talking portrait",
-            [
-                *[EXPNET, "animate", "--image", str(portrait), "--text", TEXT, "--output", str(video)],
-                *["--expression", str(expression), "--pose", str(pose)],
-            ],
-            video,
-        ),
-        Stage(
-            "Evaluation on speakers it did not train on",
-            [*evaluate, f"data.store={tracks}", f"expression={expression}", f"pose={pose}", f"output={page}"],
-            page / "index.html",
-        ),
+        Stage("Expression", train("expression", tracks, expression, quick=quick), expression / "model.safetensors"),
+        Stage("Head pose", train("pose", tracks, pose, quick=quick), pose / "model.safetensors"),
+        Stage("Talking portrait", animate, video),
+        Stage("Evaluation on speakers that were not trained on", evaluate, results / "index.html"),
     ]
 
 
 def main() -> int:
     """Run the stages, say what they took, and where to look."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for everything the demo makes"
-    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for all that the demo makes")
     parser.add_argument("--clips", type=Path, metavar="FOLDER", help="videos to use in place of the built-in corpus")
+    parser.add_argument("--quick", action="store_true", help="a few steps of everything: does it all run?")
     arguments = parser.parse_args()
+    if arguments.clips is not None and not arguments.clips.is_dir():
+        parser.error(f"--clips: there is no folder {arguments.clips}")
     output = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     io.imsave(output / "portrait.png", data.astronaut(), check_contrast=False)
 
-    todo = stages(output, arguments.clips)
+    todo = stages(output, arguments.clips, quick=arguments.quick)
     started = time.monotonic()
     for number, stage in enumerate(todo, 1):
         print(f"\n[{number}/{len(todo)}] {stage.title}", flush=True)
