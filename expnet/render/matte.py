@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from expnet.face.mediapipe_backend import quiet_native_stderr
+
 Float = NDArray[np.float32]
 
 # The segmenter's mask is stretched so that its soft edge falls on the background side: hair belongs to the person.
@@ -57,7 +59,7 @@ def _segment(image: NDArray[np.uint8]) -> Float | None:
         from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
     except ImportError:
         return None
-    with SelfieSegmentation(model_selection=0) as segmenter:
+    with quiet_native_stderr(), SelfieSegmentation(model_selection=0) as segmenter:
         mask = segmenter.process(image).segmentation_mask
     return None if mask is None else np.asarray(mask, np.float32)
 
