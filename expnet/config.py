@@ -72,7 +72,7 @@ class ExpressionModelConfig:
     """Attention heads."""
     feedforward: int = 2
     """Hidden layer of a Transformer block, as a multiple of the width."""
-    dropout: float = 0.3
+    dropout: float = 0.15
     """Dropout everywhere; minutes of speech overfit fast."""
     stochastic_depth: float = 0.1
     """Probability of dropping the deepest residual branch."""
@@ -90,6 +90,8 @@ class ExpressionModelConfig:
     """Frames of a period of alibi_periodic."""
     first_frame_conditioning: bool = True
     """Show the first frame's expression to the network."""
+    first_frame_dropout: float = 0.5
+    """Share of training windows that are not shown it, or the network would learn the speakers by heart."""
     residual: bool = True
     """Output the first frame's expression plus a change; false outputs the training mean plus a change."""
     blink: bool = False
@@ -103,7 +105,7 @@ class ExpressionModelConfig:
         """Check ranges."""
         for name in ("width", "layers", "heads", "feedforward", "audio_channels", "period"):
             require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
-        for name in ("dropout", "stochastic_depth"):
+        for name in ("dropout", "stochastic_depth", "first_frame_dropout"):
             value = getattr(self, name)
             require(0 <= value < 1, f"model.{name} must be at least 0 and below 1, not {value}.")
         if self.temporal_module == "transformer":
@@ -151,11 +153,11 @@ class ExpressionLossConfig:
 
     coefficient_weight: float = 1.0
     """Coefficient error, weighed by what each coefficient moves on the face."""
-    velocity_weight: float = 0.5
+    velocity_weight: float = 0.1
     """Error of the change from frame to frame, weighed alike."""
     landmark_weight: float = 1.0
     """Error of the 68 landmarks of the face model, the mouth weighted up."""
-    offset_weight: float = 0.1
+    offset_weight: float = 0.02
     """Weight of an error that a window has in all its frames alike, against 1 for the motion."""
     balance: float = 0.7
     """How far lively and calm windows count alike: 0 by their motion, near 1 all the same."""
@@ -307,7 +309,7 @@ class BaseConfig:
     ckpt: str | None = None
     """Checkpoint to go on from: a path, or 'last' for the run folder's own."""
     init: str | None = None
-    """Model to start from, as for fine-tuning: a run folder, .ckpt or .safetensors with the same model settings."""
+    """Model to start from, as for fine-tuning: a run folder, .ckpt or .safetensors of a network of this shape."""
     face_model: str = "mediapipe468"
     """Face model that the coefficients belong to: the built-in one, or the path of a BFM .mat or FLAME file."""
     data: DataConfig = field(default_factory=DataConfig)

@@ -157,14 +157,15 @@ def start_from(path: str, task: BaseTask) -> None:
     """Copy the weights and statistics of a trained model into the task's."""
     from expnet.models.bundle import load_model
 
-    given = load_model(path, task.model.task)  # type: ignore[arg-type]
-    mine: dict[str, Any] = task.model.options  # type: ignore[assignment]
-    differing = sorted(key for key in mine if given.options.get(key) != mine[key])  # type: ignore[union-attr, operator]
-    if differing:
-        raise ConfigError(f"init={path} is another network: {', '.join(differing)} differ from the settings of model.")
+    given = load_model(path, task.model.task).state_dict()  # type: ignore[arg-type]
     for model in (task.model, task.averaged):
-        if model is not None:
-            model.load_state_dict(given.state_dict())
+        if model is None:
+            continue
+        try:
+            model.load_state_dict(given)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[1].strip()
+            raise ConfigError(f"init={path} is a network of another shape than model describes: {reason}") from error
 
 
 def check_resume(run: RunDirectory, task: BaseTask) -> int | None:

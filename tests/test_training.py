@@ -172,6 +172,22 @@ def test_going_on_from_nothing_starts_anew(store: Path) -> None:
     train(load_config(smoke("pose", store, "output=new", "ckpt=last")))
 
 
+def test_starting_from_a_trained_model(store: Path, tmp_path: Path, capsys) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(load_config(smoke("expression", store, f"output={first}")))
+    # one step so small that nothing but the start can be seen
+    still = ("trainer.max_steps=1", "trainer.validate_every=1", "optim.lr=1e-12", "optim.warmup_steps=0")
+    train(load_config(smoke("expression", store, f"output={second}", f"init={first}", *still)))
+    before, after = (load_model(run, "expression").state_dict() for run in (first, second))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0, msg=name)
+
+    assert guarded(lambda: main(smoke("expression", store, f"init={first}", "model.width=20"))) == 2
+    assert "another shape" in capsys.readouterr().err
+    assert guarded(lambda: main(smoke("pose", store, f"init={first}"))) == 2
+    assert "task 'expression'" in capsys.readouterr().err
+
+
 def test_training_without_validation_speakers(tmp_path: Path) -> None:
     with TrackStoreWriter(tmp_path / "one") as writer:
         writer.add(make_track(0, 90, "train"))

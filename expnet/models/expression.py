@@ -14,6 +14,8 @@ from expnet.models.temporal import build_temporal
 
 LONGEST = 2000
 """Frames that are regressed in one pass; attention's cost is quadratic, so longer speech goes in overlapping pieces."""
+FIRST_FRAME_BLUR = 0.5
+"""Noise on the first expression in training, in its standard deviations: about what separates frames of one person."""
 OVERLAP = 200
 """Frames that a piece sees before and after its own: at a distance of 200 only the two flattest heads of four look."""
 
@@ -41,6 +43,8 @@ class ExpressionRegressor(nn.Module):
         attention_bias: see `expnet.models.attention.ATTENTION_BIASES`.
         period: of ``alibi_periodic``, frames.
         first_frame_conditioning: show the first frame's expression to the network.
+        first_frame_dropout: share of training examples that are not shown it; the others see it blurred. It tells the
+            training speakers apart, so a network that always sees it learns them by heart.
         residual: add the first frame's expression to the output; else the training mean.
         blink: take a closure of the eyes a frame (0 open, 1 closed).
         emotions: number of emotion labels, 0 for none; label 0 means unknown.
@@ -69,6 +73,7 @@ class ExpressionRegressor(nn.Module):
         attention_bias: str = "alibi",
         period: int = 25,
         first_frame_conditioning: bool = True,
+        first_frame_dropout: float = 0.5,
         residual: bool = True,
         blink: bool = False,
         emotions: int = 0,
@@ -77,6 +82,7 @@ class ExpressionRegressor(nn.Module):
         super().__init__()
         self.options: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.first_frame_conditioning = first_frame_conditioning
+        self.first_frame_dropout = first_frame_dropout
         self.residual = residual
         self.level = level
         self.longest, self.overlap = LONGEST, OVERLAP
@@ -189,7 +195,7 @@ class ExpressionRegressor(nn.Module):
         valid: Tensor | None,
     ) -> Tensor:
         x = self.audio_encoder(mel, frames)  # (B, T, D)
-        first = (first_expression - self.expression_mean) / self.expression_std * self.importance  # (B, E)
+        first = self._shown(first_expression)  # (B, E)
         if blink is None:
             blink = x.new_zeros(x.shape[:2])
         if self.embed_emotion is not None and emotion is None:
@@ -207,6 +213,14 @@ class ExpressionRegressor(nn.Module):
                 x = x + self.embed_blink(blink[..., None].to(x.dtype))
             x = self.temporal(self.dropout(x), condition, valid)
         return self.head(self.bottleneck(self.dropout(x)))  # (B, T, E)
+
+    def _shown(self, first_expression: Tensor) -> Tensor:
+        """The first expression (B, E) as the network sees it: standardised, and in training blurred or left out."""
+        first = (first_expression - self.expression_mean) / self.expression_std
+        if self.training and self.first_frame_dropout:
+            shown = torch.rand(len(first), 1, device=first.device) >= self.first_frame_dropout
+            first = (first + FIRST_FRAME_BLUR * torch.randn_like(first)) * shown
+        return first * self.importance
 
     def _per_frame(self, x: Tensor, first: Tensor, blink: Tensor, emotion: Tensor | None) -> Tensor:
         """Put a frame's inputs side by side, as SadTalker does."""

@@ -127,7 +127,15 @@ def test_statistics_scale_the_change_and_weigh_the_condition() -> None:
 
 def test_every_parameter_gets_a_gradient() -> None:
     for options in ({}, {"temporal_module": "conv"}, {"temporal_module": "gru"}, {"temporal_module": "none"}):
-        model = woken(dropout=0.0, stochastic_depth=0.0, blink=True, emotions=3, output_rank=3, **options).train()
+        model = woken(
+            dropout=0.0,
+            stochastic_depth=0.0,
+            first_frame_dropout=0.0,
+            blink=True,
+            emotions=3,
+            output_rank=3,
+            **options,
+        ).train()
         out = model(mel_of(20), 20, torch.randn(2, 5), torch.rand(2, 20), torch.tensor([1, 2]))
         out.square().sum().backward()
         for name, parameter in model.named_parameters():
@@ -138,3 +146,11 @@ def test_every_parameter_gets_a_gradient() -> None:
 def test_a_first_expression_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(InputError, match=r"\(batch, 5\) for a batch of 2, not \(2, 7\)"):
         run(woken(), first_expression=torch.zeros(2, 7))
+
+
+def test_the_first_frame_is_left_out_of_a_share_of_training_examples() -> None:
+    model = woken(dropout=0.0, stochastic_depth=0.0, first_frame_dropout=0.5).train()
+    torch.manual_seed(0)
+    shown = model._shown(torch.ones(1000, 5)).any(dim=1)
+    assert 0.4 < float(shown.float().mean()) < 0.6
+    assert torch.equal(model.eval()._shown(torch.ones(2, 5)), torch.ones(2, 5) * model.importance)
