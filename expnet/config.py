@@ -309,7 +309,8 @@ class BaseConfig:
     ckpt: str | None = None
     """Checkpoint to go on from: a path, or 'last' for the run folder's own."""
     init: str | None = None
-    """Model to start from, as for fine-tuning: a run folder, .ckpt or .safetensors of a network of this shape."""
+    """Model to start from, as for fine-tuning: a run folder, .ckpt or .safetensors of a network of this shape, or
+    'synthetic' for the one in the package that was trained on made speech and has heard no real person."""
     face_model: str = "mediapipe468"
     """Face model that the coefficients belong to: the built-in one, or the path of a BFM .mat or FLAME file."""
     data: DataConfig = field(default_factory=DataConfig)

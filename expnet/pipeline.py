@@ -24,7 +24,7 @@ from expnet.audio.wave import MINIMUM_SECONDS, is_silent, load_audio
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
 from expnet.errors import InputError, MissingAssetError
 from expnet.face.morphable import load_face_model
-from expnet.models.bundle import load_model
+from expnet.models.bundle import WEIGHTS, load_model
 from expnet.render.blink import BLINKS_PER_MINUTE, blink_track
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait, open_portrait
@@ -32,7 +32,6 @@ from expnet.render.video import check_output, write_video
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS = Path(__file__).parent / "models" / "weights"
 # Seconds over which speech takes over from the portrait's own expression and pose.
 _FADE_SECONDS = 0.24
 

@@ -155,9 +155,10 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
 
 def start_from(path: str, task: BaseTask) -> None:
     """Copy the weights and statistics of a trained model into the task's."""
-    from expnet.models.bundle import load_model
+    from expnet.models.bundle import WEIGHTS, load_model
 
-    given = load_model(path, task.model.task).state_dict()  # type: ignore[arg-type]
+    file = WEIGHTS / "expression-synthetic.safetensors" if path == "synthetic" else path
+    given = load_model(file, task.model.task).state_dict()  # type: ignore[arg-type]
     for model in (task.model, task.averaged):
         if model is None:
             continue

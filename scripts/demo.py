@@ -40,9 +40,12 @@ def script(name: str, config: str, *overrides: str) -> list[str]:
     return [sys.executable, str(REPOSITORY / name), str(REPOSITORY / "configs" / config), *overrides]
 
 
-def train(task: str, tracks: Path, run: Path, *, quick: bool) -> list[str]:
+def train(task: str, tracks: Path, run: Path, *, quick: bool, real: bool) -> list[str]:
     """The command that trains a network, or goes on training it."""
     overrides = [f"data.store={tracks}", f"output={run}"]
+    if real and task == "expression":
+        # A few minutes of video say little; what made speech has taught is a better start than chance.
+        overrides.append("init=synthetic")
     if (run / "checkpoints" / "last.ckpt").is_file():
         overrides.append("ckpt=last")
     if quick:
@@ -67,8 +70,14 @@ def stages(output: Path, clips: Path | None, *, quick: bool) -> list[Stage]:
     evaluate = script("evaluate.py", "evaluate.yaml", *overrides)
     return [
         Stage("Corpus", corpus, tracks / "manifest.parquet"),
-        Stage("Expression", train("expression", tracks, expression, quick=quick), expression / "model.safetensors"),
-        Stage("Head pose", train("pose", tracks, pose, quick=quick), pose / "model.safetensors"),
+        Stage(
+            "Expression",
+            train("expression", tracks, expression, quick=quick, real=clips is not None),
+            expression / "model.safetensors",
+        ),
+        Stage(
+            "Head pose", train("pose", tracks, pose, quick=quick, real=clips is not None), pose / "model.safetensors"
+        ),
         Stage("Talking portrait", animate, video),
         Stage("Evaluation on speakers that were not trained on", evaluate, results / "index.html"),
     ]

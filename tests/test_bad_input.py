@@ -151,7 +151,7 @@ def test_train(tmp_path: Path, override: str, words: tuple[str, ...], capsys: py
 
 
 def test_weights_of_the_other_task(inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from expnet.pipeline import WEIGHTS
+    from expnet.models.bundle import WEIGHTS
 
     arguments = ["animate", "--image", inputs / "face.png", "--audio", inputs / "speech.wav"]
     arguments += ["--output", tmp_path / "out.mp4", "--expression", WEIGHTS / "pose.safetensors"]

@@ -20,6 +20,9 @@ from expnet.models.pose_cvae import PoseCVAE
 MODELS: dict[str, type[nn.Module]] = {"expression": ExpressionRegressor, "pose": PoseCVAE}
 HEADER = "expnet"
 SCHEMA = 1
+WEIGHTS = Path(__file__).parent / "weights"
+"""Models in the package: expression and pose, which ``expnet animate`` uses, and expression-synthetic, a start for
+training that has heard no real person."""
 
 
 def build_model(task: str, options: dict[str, Any]) -> nn.Module:
@@ -54,6 +57,7 @@ def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | No
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, beside, metadata={HEADER: json.dumps(header)})
+        beside.chmod(0o644)  # the library writes for the owner alone, but runs are shared
         os.replace(beside, path)
     except OSError as error:
         raise InputError(f"Cannot write the model to {path}: {error.strerror or error}.") from error

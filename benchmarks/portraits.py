@@ -1,0 +1,93 @@
+"""Animate every portrait of a folder with every recording of another: how many become a video, and what they look like.
+
+Usage: python benchmarks/portraits.py --portraits DIR --speech DIR --output DIR [--speeches 3] [--seconds 3]
+
+Prints a row a portrait and writes a sheet of frames for each (rest, and the widest opened mouth of each recording).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from skimage import io, transform
+
+from expnet.audio.mel import SAMPLE_RATE
+from expnet.audio.wave import load_audio
+from expnet.errors import ExpnetError
+from expnet.face.tracker import open_tracker
+from expnet.pipeline import Animator
+
+TILE = 256
+INNER_LIPS = (13, 14)
+OUTER_EYES = (33, 263)
+
+
+def decode(path: Path) -> list[NDArray[np.uint8]]:
+    """All frames of a video, (H, W, 3) uint8."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def opening(frames: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """Distance of the inner lips over that of the eyes in each frame, as tracked in the video itself."""
+    points = open_tracker().track(frames).points
+    lips, eyes = (np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in (INNER_LIPS, OUTER_EYES))
+    return lips / eyes
+
+
+def square(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fit an image into a tile."""
+    height, width = image.shape[:2]
+    scale = TILE / max(height, width)
+    small = transform.resize(image, (round(height * scale), round(width * scale)), preserve_range=True)
+    tile = np.zeros((TILE, TILE, 3), np.uint8)
+    tile[: small.shape[0], : small.shape[1]] = small
+    return tile
+
+
+def main() -> None:
+    """Animate, count, draw the sheets."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--portraits", type=Path, required=True)
+    parser.add_argument("--speech", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--speeches", type=int, default=3, help="recordings to use")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each recording")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    images = sorted(p for p in arguments.portraits.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg"})
+    recordings = sorted(arguments.speech.glob("*.wav"))[: arguments.speeches]
+    animator = Animator()
+    made = 0
+    for image in images:
+        tiles, notes = [], []
+        start = time.perf_counter()
+        for recording in recordings:
+            samples = load_audio(recording)[: int(arguments.seconds * SAMPLE_RATE)]
+            video = arguments.output / f"{image.stem}__{recording.stem}.mp4"
+            try:
+                animator.animate(image, samples, video)
+            except ExpnetError as error:
+                notes.append(str(error))
+                continue
+            made += 1
+            frames = decode(video)
+            mouth = opening(frames)
+            tiles += [square(frames[0])] if not tiles else []
+            tiles.append(square(frames[int(np.nanargmax(mouth))]))
+            notes.append(f"{np.nanstd(mouth):.3f}")
+        if tiles:
+            io.imsave(arguments.output / f"{image.stem}.png", np.concatenate(tiles, axis=1), check_contrast=False)
+        print(
+            f"{image.name:24s} {time.perf_counter() - start:5.1f} s  mouth opening std: {', '.join(notes)}", flush=True
+        )
+    print(f"{made} of {len(images) * len(recordings)} became a video; sheets in {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()

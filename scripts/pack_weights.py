@@ -1,0 +1,30 @@
+"""Put trained networks into the package, with notes that say how they came about.
+
+Usage: python scripts/pack_weights.py RUN NAME [--notes "what it was trained on"]
+
+NAME is the file under expnet/models/weights: expression, pose, or expression-synthetic. Only the weights, the model's
+options and the notes are kept; paths and names of the training machine are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from expnet.models.bundle import WEIGHTS, load_model, save_model
+
+
+def main() -> None:
+    """Load a run's model and save it under the package."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("name", choices=["expression", "pose", "expression-synthetic"])
+    parser.add_argument("--notes", default="", help="data, speakers, minutes")
+    arguments = parser.parse_args()
+    model = load_model(arguments.run, arguments.name.split("-")[0])
+    path = save_model(WEIGHTS / f"{arguments.name}.safetensors", model, {"trained_on": arguments.notes})
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
