@@ -1,6 +1,6 @@
 """How well the built-in face model's recipe explains people it was not learnt from.
 
-    python benchmarks/face_model.py --clips ../shared/clips ../shared/clips_open ../shared/clips_grid_s1 \
+    python benchmarks/face_model.py --clips CLIPS CLIPS_OPEN CLIPS_GRID_S1 \
         --one-person clips_grid_s1=s1 --same-person grid_a=s1 grid_g=s2 grid_e=s23
 
 The people are cut into folds; for each fold a model is learnt from the others, and the fold's clips are rigidly

@@ -1,7 +1,7 @@
 """Tracking and fitting against MediaPipe's own speed, and the two tracker backends against each other.
 
-    python benchmarks/tracking.py --clips ../shared/clips --limit 8 \
-        --task ../shared/assets/face_landmarker_v2_with_blendshapes.task
+    python benchmarks/tracking.py --clips CLIPS --limit 8 \
+        --task ASSETS/face_landmarker_v2_with_blendshapes.task
 
 Speed: for each clip in turn, MediaPipe's FaceMesh alone (refined landmarks, video mode, nothing kept) and expnet's
 tracker with the fit, on the same decoded frames and then with decoding; processor seconds of the whole process, so that
