@@ -126,12 +126,16 @@ def run_fold(number: int, people: set[str], arguments: argparse.Namespace, work:
     ]
     metric = builtin_face_model().expression_metric
     ridge = fit_ridge(ridge_examples(stores, "train"), ridge_examples(stores, "validation"), metric=metric)
-    steps, rest = f"trainer.max_steps={arguments.steps}", ["trainer.validate_every=1000000", *arguments.overrides]
+    runs = work / f"fold{number}"
+    quiet = ["trainer.validate_every=1000000", *arguments.overrides]
+    # The window network reads each sound five times over: 256 frames a step are what it can afford.
+    per_frame = [f"trainer.max_steps={arguments.per_frame_steps}", "data.batch_size=4", *quiet]
+    ours = [f"trainer.max_steps={arguments.steps}", "init=synthetic", *quiet]
     systems: dict[str, Predictor] = {
         "hold_first_frame": lambda mel, first, frames: first.expand(frames, -1),
         "ridge": ridge.predict,
-        "per_frame": network("per_frame.yaml", stores, work / f"fold{number}" / "per_frame", [steps, *rest]),
-        "ours": network("expression.yaml", stores, work / f"fold{number}" / "ours", [steps, "init=synthetic", *rest]),
+        "per_frame": network("per_frame.yaml", stores, runs / "per_frame", per_frame),
+        "ours": network("expression.yaml", stores, runs / "ours", ours),
     }
     return {name: score(predict, stores[0]) for name, predict in systems.items()}
 
@@ -158,7 +162,8 @@ def main() -> None:
     parser.add_argument("--scored", type=Path, required=True, help="store whose people are scored, each once")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="stores that are only trained on")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=350)
+    parser.add_argument("--steps", type=int, default=350, help="of the expression network")
+    parser.add_argument("--per-frame-steps", type=int, default=150, help="of SadTalker's per-frame head")
     parser.add_argument("--output", type=Path, help="folder for the rows as JSON")
     arguments, arguments.overrides = parser.parse_known_args()
     speakers = sorted({row.speaker for row in TrackStore(arguments.scored).rows})
@@ -169,8 +174,8 @@ def main() -> None:
             start = time.perf_counter()
             for name, scored in run_fold(number, people, arguments, Path(work)).items():
                 rows[name] += scored
-            print(f"fold {number}: {len(people)} people, {time.perf_counter() - start:.0f} s", flush=True)
-    print(table(rows))
+                print(f"fold {number}: {len(people)} people, {time.perf_counter() - start:.0f} s", flush=True)
+            print(table(rows), flush=True)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "accuracy.json").write_text(json.dumps(rows, indent=1))
