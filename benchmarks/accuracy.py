@@ -174,7 +174,7 @@ def main() -> None:
             start = time.perf_counter()
             for name, scored in run_fold(number, people, arguments, Path(work)).items():
                 rows[name] += scored
-                print(f"fold {number}: {len(people)} people, {time.perf_counter() - start:.0f} s", flush=True)
+            print(f"fold {number}: {len(people)} people, {time.perf_counter() - start:.0f} s", flush=True)
             print(table(rows), flush=True)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
