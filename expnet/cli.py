@@ -27,6 +27,7 @@ def _animate(arguments: argparse.Namespace) -> None:
         arguments.audio if arguments.text is None else _speak(arguments.text, arguments.language),
         arguments.output,
         seed=arguments.seed,
+        expression_scale=arguments.expression_scale,
     )
     print(arguments.output)
 
@@ -108,6 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     animate.add_argument("--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors")
     animate.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")
     animate.add_argument("--seed", type=int, default=0, help="seed of head motion and blinks (default: 0)")
+
+    animate.add_argument(
+        "--expression-scale", type=float, default=1.5, help="how strong the face moves (default: 1.5; 1 as regressed)"
+    )
 
     preprocess = command("preprocess", _preprocess, "turn videos into a track store")
     preprocess.add_argument("videos", metavar="VIDEOS", help="a folder of videos (searched through), or one video")

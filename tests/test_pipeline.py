@@ -94,17 +94,20 @@ def test_motion_starts_at_the_portrait(animator: Animator, picture: np.ndarray) 
     assert np.array_equal(next(animator.frames(picture, speech(1.0))), picture)
 
 
-def test_scales_are_exact_multipliers(animator: Animator, picture: np.ndarray) -> None:
+def test_scales_multiply_the_motion_about_its_average(animator: Animator, picture: np.ndarray) -> None:
     portrait, samples = animator.portrait(picture), speech(1.0)
-    whole, _ = animator._motion(portrait, samples, seed=0)
-    half, blink = animator._motion(
-        portrait, samples, seed=0, expression_scale=0.5, head_scale=0.0, blinks_per_minute=0.0
+    still, half, full, twice = (
+        animator._motion(portrait, samples, seed=0, expression_scale=scale, blinks_per_minute=0.0)[0].expression
+        for scale in (0.0, 0.5, 1.0, 2.0)
     )
-    assert np.ptp(half.pose, axis=0).max() == 0.0
+    assert np.ptp(still[10:], axis=0).max() < 1e-5  # once speech has taken over, the average is held
+    assert np.ptp(full[10:], axis=0).max() > 1e-2
+    assert np.allclose(half - still, 0.5 * (full - still), atol=1e-5)
+    assert np.allclose(twice - still, 2.0 * (full - still), atol=1e-5)
+    motion, blink = animator._motion(portrait, samples, seed=0, head_scale=0.0, blinks_per_minute=0.0)
+    assert np.ptp(motion.pose, axis=0).max() == 0.0
     assert blink.max() == 0.0
-    full = animator._motion(portrait, samples, seed=0, blinks_per_minute=0.0)[0].expression - portrait.fit.expression
-    assert np.allclose(half.expression - portrait.fit.expression, 0.5 * full, atol=1e-5)
-    assert whole.frames == half.frames == 25
+    assert motion.frames == 25
 
 
 def test_frames_are_drawn_one_at_a_time(
