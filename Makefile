@@ -1,4 +1,4 @@
-# make install | demo [CLIPS=folder] | test | check | model | clean   (`make help` prints this list with its meaning)
+# `make help` lists the commands.
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check clean
 

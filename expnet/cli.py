@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from expnet import __version__
 from expnet.errors import ExpnetError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def _animate(arguments: argparse.Namespace) -> None:
@@ -32,7 +38,7 @@ def _animate(arguments: argparse.Namespace) -> None:
     print(arguments.output)
 
 
-def _speak(text: str, language: str):  # type: ignore[no-untyped-def]
+def _speak(text: str, language: str) -> NDArray[np.float32]:
     from expnet.audio.speech import synthesize_speech
 
     return synthesize_speech(text, language=language).samples
@@ -84,6 +90,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _scale(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"must be a number of 0 or more, not {text}")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="expnet",
@@ -111,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     animate.add_argument("--seed", type=int, default=0, help="seed of head motion and blinks (default: 0)")
 
     animate.add_argument(
-        "--expression-scale", type=float, default=1.5, help="how strong the face moves (default: 1.5; 1 as regressed)"
+        "--expression-scale", type=_scale, default=1.5, help="how strong the face moves (default: 1.5; 1 as regressed)"
     )
 
     preprocess = command("preprocess", _preprocess, "turn videos into a track store")

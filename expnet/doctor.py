@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata, util
+from pathlib import Path
 
 _PACKAGES = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "omegaconf", "librosa", "wandb", "lpips",
@@ -109,7 +110,23 @@ def _speech() -> Finding:
     return Finding("built-in speech", f"eSpeak NG by espeakng-loader {metadata.version('espeakng-loader')}")
 
 
-_CHECKS: tuple[Callable[[], Finding], ...] = (_python, _torch, _torchvision, _codecs, _tracker, _speech)
+def _weights() -> Finding:
+    folder = Path(__file__).parent / "models" / "weights"
+    lacking = [name for name in ("expression", "pose") if not (folder / f"{name}.safetensors").is_file()]
+    if lacking:
+        return Finding("built-in weights", f"no {' and no '.join(lacking)}", "pip install --force-reinstall expnet")
+    return Finding("built-in weights", "expression and head pose")
+
+
+_CHECKS: tuple[Callable[[], Finding], ...] = (
+    _python,
+    _torch,
+    _torchvision,
+    _codecs,
+    _tracker,
+    _speech,
+    _weights,
+)
 
 
 def _versions() -> str:

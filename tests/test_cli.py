@@ -46,6 +46,14 @@ def test_unknown_option_is_usage_error() -> None:
     assert stop.value.code == 2
 
 
+@pytest.mark.parametrize("value", ["nan", "-1", "much"])
+def test_a_scale_is_a_number_of_zero_or_more(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["animate", "--image", "a.png", "--output", "b.mp4", "--text", "a", "--expression-scale", value])
+    assert stop.value.code == 2
+    assert "--expression-scale" in capsys.readouterr().err
+
+
 def test_animate_wants_audio_or_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["animate", "--image", "a.png", "--output", "b.mp4"]) == 2
     assert "either --audio" in capsys.readouterr().err

@@ -12,6 +12,7 @@ def test_this_environment_is_healthy() -> None:
     assert healthy, report
     assert "missing" not in report
     assert "torch 2" in report
+    assert "expression and head pose" in report
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
