@@ -69,33 +69,50 @@ def join(clips: Sequence[Clip]) -> JoinedClips:
 
 
 @torch.no_grad()
-def predict_at_length(network: ExpressionRegressor, joined: JoinedClips, length: int) -> list[Tensor]:
+def predict_at_length(
+    network: ExpressionRegressor,
+    joined: JoinedClips,
+    length: int,
+    *,
+    margin: int = 0,
+    first_expression: Tensor | None = None,
+) -> list[Tensor]:
     """Regress every clip with windows of ``length`` frames.
 
-    The last window ends with the last frame, and overlaps the one before it: no window is shorter.
+    The last window ends with the last frame, and overlaps the one before it more: no window is shorter.
 
     Args:
         network: in evaluation mode.
         joined: the clips, ``length`` frames in all or more.
         length: frames that the network sees at once, at most what it takes in one pass.
+        margin: frames at both ends of a window that are only seen: their coefficients come from the window before or
+            after, except at the ends of the whole. The same margin at two lengths leaves frames that see at least so
+            far at both, so that a long window does not gain by having fewer edges.
+        first_expression: (E,) shown to the network as that of the first frame, to all windows alike; None for the
+            training mean.
 
     Returns:
-        (T, E) coefficients of each clip, as a change from the training mean.
+        (T, E) coefficients of each clip, as a change from what was shown.
 
     Raises:
-        ValueError: there are fewer frames.
+        ValueError: there are fewer frames, or margins that leave nothing of a window.
     """
     if length > joined.frames:
         raise ValueError(f"a window of {length} frames does not fit into {joined.frames}")
+    if not 0 <= 2 * margin < length:
+        raise ValueError(f"two margins of {margin} frames leave nothing of a window of {length}")
     change = torch.empty(joined.frames, len(network.expression_mean))  # (F, E)
-    mean = network.expression_mean[None]
+    shown = (network.expression_mean if first_expression is None else first_expression)[None]  # (1, E)
     levelled, network.level = network.level, False  # done clip by clip already
     try:
-        for start in range(0, joined.frames, length):
-            first = min(start, joined.frames - length)
-            blink = joined.blink[None, first : first + length] if network.blink else None
-            window = network(joined.mel(first, length, level=levelled)[None], length, mean, blink=blink)[0]
-            change[start : first + length] = (window - mean)[start - first :]
+        taken = 0
+        while taken < joined.frames:
+            start = min(max(taken - margin, 0), joined.frames - length)
+            end = start + length if start + length == joined.frames else start + length - margin
+            blink = joined.blink[None, start : start + length] if network.blink else None
+            window = network(joined.mel(start, length, level=levelled)[None], length, shown, blink=blink)[0]
+            change[taken:end] = (window - shown)[taken - start : end - start]
+            taken = end
     finally:
         network.level = levelled
     return list(change.split(joined.starts.diff().tolist()))

@@ -86,6 +86,34 @@ def test_every_frame_of_every_clip_once(clips: list[Clip]) -> None:
         predict_at_length(made, joined, 227)
 
 
+@pytest.mark.parametrize("length", [40, 100, 226])
+def test_what_comes_out_has_its_margin_of_context(clips: list[Clip], length: int) -> None:
+    # A network that looks no farther than the margin says the same at every length; this one looks 2 frames far, and a
+    # sequence encoder's taps 2 more. The last window of 226 frames does not start at a multiple of 5, see above.
+    made = network(temporal_module="conv")
+    joined = join(clips)
+    found, whole = (torch.cat(predict_at_length(made, joined, size, margin=10)) for size in (length, 226))
+    torch.testing.assert_close(found[:170], whole[:170], rtol=0, atol=1e-4)
+    cut = torch.cat(predict_at_length(made, joined, length))
+    assert torch.allclose(cut[:170], whole[:170], atol=1e-3) == (length == 226)
+    with pytest.raises(ValueError, match="two margins of 20"):
+        predict_at_length(made, joined, 40, margin=20)
+
+
+def test_the_first_frame_is_shown_to_every_window(clips: list[Clip]) -> None:
+    made, clip = network(), clips[0]
+    first = torch.randn(64)
+    torch.nn.init.normal_(made.embed_first.weight)
+    for block in made.temporal.blocks:
+        torch.nn.init.normal_(block.film.project.weight)
+    with torch.no_grad():
+        whole = made(clip.mel[None], clip.frames, first[None])[0] - first
+    (found,) = predict_at_length(made, join([clip]), clip.frames, first_expression=first)
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
+    (unseen,) = predict_at_length(made, join([clip]), clip.frames)
+    assert not torch.allclose(found, unseen, atol=1e-2)
+
+
 def _unlevelled(made: ExpressionRegressor) -> ExpressionRegressor:
     """The same network, for sound that is levelled already."""
     copy = network(attention_bias="none")
