@@ -48,6 +48,8 @@ class DataConfig:
     """Training sound is louder or softer by up to so much."""
     noise_snr: float | None = 10.0
     """Training sound gets noise, at this signal-to-noise ratio in decibels or above; null for none."""
+    silent_share: float = 0.0
+    """Share of training windows in which speech falls silent, with or without noise, and the lips close."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -57,7 +59,7 @@ class DataConfig:
         require(self.window >= 2, f"data.window must be 2 frames or more, not {self.window}.")
         require(self.batch_size >= 1, f"data.batch_size must be 1 or more, not {self.batch_size}.")
         require(self.workers >= 0, f"data.workers must be 0 or more, not {self.workers}.")
-        for name in ("validation_fraction", "test_fraction"):
+        for name in ("validation_fraction", "test_fraction", "silent_share"):
             value = getattr(self, name)
             require(0 <= value < 1, f"data.{name} must be at least 0 and below 1, not {value}.")
 

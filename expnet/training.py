@@ -130,8 +130,13 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
 def build_data(config: Config) -> TalkingFaceDataModule:
     """Open the stores and divide their clips."""
     from expnet.data.datamodule import TalkingFaceDataModule
+    from expnet.data.silence import SilentRuns
+    from expnet.face.morphable import load_face_model
 
-    data = TalkingFaceDataModule(**dataclasses.asdict(config.data), seed=config.seed)
+    options = dataclasses.asdict(config.data)
+    share = options.pop("silent_share")
+    silent_runs = SilentRuns(load_face_model(config.face_model), share) if share else None
+    data = TalkingFaceDataModule(**options, silent_runs=silent_runs, seed=config.seed)
     data.setup("fit")
     return data
 

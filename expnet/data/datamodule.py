@@ -15,6 +15,7 @@ from expnet.data.augment import Augmentation, random_gain, random_noise
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.dataset import ClipEntry, FaceDataset
 from expnet.data.sampling import ShardSampler, WindowSampler
+from expnet.data.silence import SilentRuns
 from expnet.data.splits import TEST, TRAIN, VALIDATION, split_by_speaker
 from expnet.data.statistics import CoefficientStatistics, measure_statistics
 from expnet.data.store import TrackStore
@@ -51,6 +52,7 @@ class TalkingFaceDataModule(LightningDataModule):
         gain_decibels: Training sound is louder or softer by up to so much.
         noise_snr: Training sound gets noise, at this signal-to-noise ratio in decibels or above.
         augmentations: Further changes of the training sound.
+        silent_runs: Falls silent and shuts the lips in a share of the training windows; None for none.
 
     Raises:
         DataError: If a store cannot be read, the stores do not fit together, or nothing is left to train on.
@@ -76,6 +78,7 @@ class TalkingFaceDataModule(LightningDataModule):
         gain_decibels: float = 0.0,
         noise_snr: float | None = None,
         augmentations: Sequence[Augmentation] = (),
+        silent_runs: SilentRuns | None = None,
     ) -> None:
         super().__init__()
         self.paths = [store] if isinstance(store, str) or not isinstance(store, Sequence) else list(store)
@@ -98,6 +101,7 @@ class TalkingFaceDataModule(LightningDataModule):
             self.augmentations.append(random_gain(gain_decibels))
         if noise_snr is not None:
             self.augmentations.append(random_noise(noise_snr))
+        self.silent_runs = silent_runs
         self._resume = (0, 0)
 
     @cached_property
@@ -182,7 +186,9 @@ class TalkingFaceDataModule(LightningDataModule):
         if start >= len(sampler) // self.batch_size * self.batch_size:
             epoch, start = epoch + 1, 0
         sampler.resume(epoch, start)
-        dataset = self._dataset(TRAIN, window=self.window, augmentations=self.augmentations)
+        dataset = self._dataset(
+            TRAIN, window=self.window, augmentations=self.augmentations, silent_runs=self.silent_runs
+        )
         return self._loader(dataset, sampler, batch_size=self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:

@@ -1,10 +1,13 @@
 """Clips of track stores as batches of one: random windows for training, whole clips for evaluation."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -14,18 +17,47 @@ from expnet.data.augment import Augmentation
 from expnet.data.batch import FaceBatch
 from expnet.data.manifest import ClipRow
 from expnet.data.sampling import WindowDraw
+from expnet.data.silence import SilentRun, SilentRuns, silence
+from expnet.data.speed import resample_frames, resample_sound, source_frames
 from expnet.data.store import TrackStore
-from expnet.data.tracks import blink_closure
+from expnet.data.tracks import Track, blink_closure
 
 # Frames of sound before and after a window that its spectrogram looks at.
 _SOUND_MARGIN = -(-(MEL_CONTEXT * HOP + WINDOW // 2 + 1) // SAMPLES_PER_FRAME)
 
 
 class ClipEntry(NamedTuple):
-    """A clip and the store that it lies in."""
+    """A clip, or a part of one, and the store that it lies in.
+
+    A part has a row with the name of its clip and frames of its own (`expnet.data.splits.split_by_time`).
+    """
 
     store: TrackStore
     row: ClipRow
+
+    def read(self) -> Track:
+        """Read these frames of the clip."""
+        begin = self.row.first_frame - self.store.row(self.row.clip_id).first_frame
+        return self.store.read_window(self.row.clip_id, begin, self.row.frames)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Frames of a clip, and what becomes of them.
+
+    Attributes:
+        first_frame: Where they begin in the clip.
+        frames: How many there are to be.
+        speed: Times as fast as in the clip.
+        generator: Of the changes to the sound; None for none.
+        run: Of silence.
+    """
+
+    first_frame: int
+    frames: int
+    speed: float = 1.0
+    generator: np.random.Generator | None = None
+    run: SilentRun | None = None
 
 
 class FaceDataset(Dataset[FaceBatch]):
@@ -38,6 +70,8 @@ class FaceDataset(Dataset[FaceBatch]):
         emotions: Names whose position is the emotion's index.
         speakers: Names whose position is the style's index; others are 0.
         augmentations: Changes of the windows' sound.
+        speed: Windows are played faster or slower by up to this share, face and sound alike.
+        silent_runs: Falls silent and shuts the lips in a share of the windows; None for none.
     """
 
     def __init__(
@@ -49,11 +83,15 @@ class FaceDataset(Dataset[FaceBatch]):
         emotions: Sequence[str] = (),
         speakers: Sequence[str] = (),
         augmentations: Sequence[Augmentation] = (),
+        speed: float = 0.0,
+        silent_runs: SilentRuns | None = None,
     ) -> None:
         self.clips = list(clips)
         self.window = window
         self.seed = seed
         self.augmentations = list(augmentations)
+        self.speed = speed
+        self.silent_runs = silent_runs
         self._emotions = {name: index for index, name in enumerate(emotions)}
         self._speakers = {name: index for index, name in enumerate(speakers)}
 
@@ -64,32 +102,35 @@ class FaceDataset(Dataset[FaceBatch]):
         """Read a whole clip or a window as a batch of one."""
         if isinstance(index, int):
             entry = self.clips[index]
-            return self._read(entry, 0, entry.row.frames)
+            return self._read(entry, _Window(0, entry.row.frames))
         entry = self.clips[index.clip]
         generator = np.random.default_rng([self.seed, index.epoch, index.draw])
-        first = int(generator.integers(max(entry.row.frames - self.window, 0) + 1))
-        return self._read(entry, first, self.window, generator)
+        speed = 1.0 + self.speed * generator.uniform(-1.0, 1.0) if self.speed else 1.0
+        needed = source_frames(self.window, speed)
+        first = int(generator.integers(max(entry.row.frames - needed, 0) + 1))
+        run = self.silent_runs.draw(self.window, generator) if self.silent_runs is not None else None
+        return self._read(entry, _Window(first, self.window, speed, generator, run))
 
-    def mel(
-        self, entry: ClipEntry, first_frame: int, frames: int, generator: np.random.Generator | None = None
-    ) -> Tensor:
+    def _mel(self, entry: ClipEntry, window: _Window) -> Tensor:
         """Log-mel of a window (80, columns), from the window's sound and its context only."""
-        begin = max(first_frame - _SOUND_MARGIN, 0)
-        samples = entry.store.read_audio(entry.row, begin, first_frame + frames + _SOUND_MARGIN - begin)
-        if generator is not None:
+        context, offset = _sound(entry, window)
+        if window.generator is not None:
+            if window.run is not None:
+                context = silence(context, window.run, window.frames, offset, window.generator)
             for augmentation in self.augmentations:
-                samples = augmentation(samples, generator)
-        return mel_for_frames(samples, first_frame - begin, frames)
+                context = augmentation(context, window.generator)
+        return mel_for_frames(context, offset, window.frames)
 
-    def _read(
-        self, entry: ClipEntry, first_frame: int, frames: int, generator: np.random.Generator | None = None
-    ) -> FaceBatch:
-        row, shard = entry.row, entry.store.shard(entry.row)
-        present = min(frames, row.frames - first_frame)
-        first = row.first_frame + first_frame
+    def _read(self, entry: ClipEntry, window: _Window) -> FaceBatch:
+        row, shard, frames = entry.row, entry.store.shard(entry.row), window.frames
+        available = min(source_frames(frames, window.speed), row.frames - window.first_frame)
+        first = row.first_frame + window.first_frame
+        present = min(frames, int(available / window.speed))
 
         def read(name: str) -> Tensor:
-            array = shard.frames(name, first, present)
+            array = shard.frames(name, first, available)
+            if window.speed != 1:
+                array = resample_frames(array, present, window.speed)
             if present < frames:  # padded with the last frame: finite, and still
                 array = np.concatenate([array, np.repeat(array[-1:], frames - present, axis=0)])
             return torch.from_numpy(array)
@@ -98,13 +139,17 @@ class FaceDataset(Dataset[FaceBatch]):
         valid = read("valid")
         valid[present:] = False
         blink = torch.from_numpy(blink_closure(read("landmarks").numpy(), row.eye_open))
+        # The portrait may have its lips apart, whatever is heard next.
+        first_expression = expression[:1]
+        if window.run is not None and self.silent_runs is not None:
+            expression = torch.from_numpy(self.silent_runs.close(expression.numpy(), window.run))
         return FaceBatch(
-            mel=self.mel(entry, first_frame, frames, generator)[None],  # (1, 80, columns)
+            mel=self._mel(entry, window)[None],  # (1, 80, columns)
             expression=expression[None],  # (1, T, 64)
             identity=torch.from_numpy(shard.clip("identity", row.shard_clip))[None],  # (1, K)
             rotation=rotation[None],  # (1, T, 3)
             translation=translation[None],  # (1, T, 3)
-            first_expression=expression[:1],  # (1, 64)
+            first_expression=first_expression,  # (1, 64)
             first_pose=torch.cat([rotation[:1], translation[:1]], dim=1),  # (1, 6)
             blink=blink[None],  # (1, T)
             valid=valid[None],  # (1, T)
@@ -112,5 +157,18 @@ class FaceDataset(Dataset[FaceBatch]):
             style=torch.tensor([self._speakers.get(row.speaker, 0)]),
             frames=torch.tensor([present]),
             clip_ids=(row.clip_id,),
-            first_frame=torch.tensor([first_frame]),
+            first_frame=torch.tensor([window.first_frame]),
         )
+
+
+def _sound(entry: ClipEntry, window: _Window) -> tuple[NDArray[np.float32], int]:
+    """The sound of a window with what is needed around it, and the frames of it that come before the window."""
+    store, row, first = entry.store, entry.row, window.first_frame
+    if window.speed == 1:
+        begin = max(first - _SOUND_MARGIN, 0)
+        return store.read_audio(row, begin, first + window.frames + _SOUND_MARGIN - begin), first - begin
+    frames = window.frames + 2 * _SOUND_MARGIN
+    place = first - _SOUND_MARGIN * window.speed  # where the sound begins in the clip, in frames
+    begin = max(math.floor(place), 0)
+    samples = store.read_audio(row, begin, math.ceil(place + frames * window.speed) + 2 - begin)
+    return resample_sound(samples, place - begin, frames, window.speed), _SOUND_MARGIN
