@@ -157,6 +157,31 @@ class PoseModelConfig:
 
 
 @dataclass
+class LandmarkSyncModelConfig:
+    """The sync expert, `expnet.models.landmark_sync.LandmarkSync`."""
+
+    width: int = 64
+    """Size of the features."""
+    layers: int = 2
+    """Residual convolutions over time of each tower."""
+    audio_channels: int = 64
+    """Channels of the audio encoder's convolutions."""
+    dropout: float = 0.2
+    """Dropout everywhere."""
+    lip_noise: float = 0.1
+    """Noise on training landmarks, as a share of their standard deviation."""
+    lip_gain: float = 0.3
+    """Standard deviation of the logarithm of a factor on how widely training mouths move."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("width", "layers", "audio_channels"):
+            require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
+        require(0 <= self.dropout < 1, f"model.dropout must be at least 0 and below 1, not {self.dropout}.")
+        _not_negative("model", self)
+
+
+@dataclass
 class ExpressionLossConfig:
     """What the expression network is trained on; every term is 1 for a face that never moves."""
 
@@ -176,13 +201,27 @@ class ExpressionLossConfig:
     """Weight of an outer lip landmark against one elsewhere."""
     inner_mouth: float = 10.0
     """Weight of an inner lip landmark against one elsewhere."""
+    sync_weight: float = 0.0
+    """How far the predicted lips are from belonging to the sound, in the eyes of a frozen expert."""
+    sync_expert: str | None = None
+    """That expert, trained by configs/landmark_sync.yaml on nobody who is tested: run folder, .ckpt or .safetensors."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         _not_negative("loss", self)
-        weights = (self.coefficient_weight, self.velocity_weight, self.landmark_weight, self.eye_weight)
+        weights = (
+            self.coefficient_weight,
+            self.velocity_weight,
+            self.landmark_weight,
+            self.eye_weight,
+            self.sync_weight,
+        )
         require(any(weights), "Every weight in loss is 0: there is nothing to train on.")
         require(self.balance < 1, f"loss.balance must be at least 0 and below 1, not {self.balance}.")
+        require(
+            not self.sync_weight or bool(self.sync_expert),
+            "loss.sync_weight needs loss.sync_expert, a network that configs/landmark_sync.yaml trained.",
+        )
 
 
 @dataclass
@@ -400,7 +439,7 @@ class ExpressionConfig(BaseConfig):
     """Training of the expression network."""
 
     task: Literal["expression"] = "expression"
-    """Which network to train: expression or pose."""
+    """Which network to train: expression, pose or landmark_sync."""
     model: ExpressionModelConfig = field(default_factory=ExpressionModelConfig)
     """the network"""
     loss: ExpressionLossConfig = field(default_factory=ExpressionLossConfig)
@@ -412,7 +451,7 @@ class PoseConfig(BaseConfig):
     """Training of the head-pose network."""
 
     task: Literal["pose"] = "pose"
-    """Which network to train: expression or pose."""
+    """Which network to train: expression, pose or landmark_sync."""
     data: DataConfig = field(default_factory=lambda: DataConfig(window=129, batch_size=8))
     """the clips"""
     model: PoseModelConfig = field(default_factory=PoseModelConfig)
@@ -429,8 +468,37 @@ class PoseConfig(BaseConfig):
         )
 
 
-Config = ExpressionConfig | PoseConfig
-TASKS: dict[str, type[ExpressionConfig] | type[PoseConfig]] = {"expression": ExpressionConfig, "pose": PoseConfig}
+@dataclass
+class LandmarkSyncConfig(BaseConfig):
+    """Training of the sync expert on tracked lips."""
+
+    task: Literal["landmark_sync"] = "landmark_sync"
+    """Which network to train: expression, pose or landmark_sync."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(window=80, batch_size=32))
+    """the clips"""
+    model: LandmarkSyncModelConfig = field(default_factory=LandmarkSyncModelConfig)
+    """the network"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        require(
+            self.data.window > 30,
+            f"data.window must be more than 30 frames for the sync expert, twice its lags, not {self.data.window}.",
+        )
+        shown = self.metrics
+        require(
+            not (shown.sync or shown.fid or shown.lpips or shown.landmark_distance or shown.samples),
+            "metrics has nothing to render for the sync expert, which predicts no face: leave it off.",
+        )
+
+
+Config = ExpressionConfig | PoseConfig | LandmarkSyncConfig
+TASKS: dict[str, type[ExpressionConfig] | type[PoseConfig] | type[LandmarkSyncConfig]] = {
+    "expression": ExpressionConfig,
+    "pose": PoseConfig,
+    "landmark_sync": LandmarkSyncConfig,
+}
 
 
 def task_of(layers: Sequence[str]) -> str:
@@ -441,7 +509,7 @@ def task_of(layers: Sequence[str]) -> str:
     if task is None:
         raise ConfigError("No task was given: start from configs/expression.yaml or configs/pose.yaml.")
     if task not in TASKS:
-        raise ConfigError(f"task is {' or '.join(TASKS)}, not {task!r}.")
+        raise ConfigError(f"task is one of {', '.join(TASKS)}, not {task!r}.")
     return task
 
 
@@ -453,7 +521,7 @@ def load_config(layers: Sequence[str], overrides: Sequence[str] = ()) -> Config:
         overrides: more of them, merged last.
 
     Returns:
-        An `ExpressionConfig` or a `PoseConfig`.
+        The task's configuration: an `ExpressionConfig`, a `PoseConfig` or a `LandmarkSyncConfig`.
 
     Raises:
         ConfigError: one sentence about the first thing that is wrong.
@@ -463,5 +531,6 @@ def load_config(layers: Sequence[str], overrides: Sequence[str] = ()) -> Config:
 
 
 def _not_negative(section: str, config: Any) -> None:
+    """Complain about a number of a section that is below 0."""
     for name, value in vars(config).items():
-        require(value >= 0, f"{section}.{name} must be 0 or more, not {value}.")
+        require(not isinstance(value, int | float) or value >= 0, f"{section}.{name} must be 0 or more, not {value}.")

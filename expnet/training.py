@@ -33,6 +33,7 @@ configs/pose.yaml and data.store=STORE.
 PROGRESS = {
     "expression": ("train/loss", "val/loss", "val/within_clip_r2", "val/mouth_opening_correlation"),
     "pose": ("train/loss", "val/loss", "val/kl", "val/active_units"),
+    "landmark_sync": ("train/loss", "val/loss", "val/offset_error"),
 }
 
 _log = logging.getLogger(__name__)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from expnet.config import Config, PoseConfig, PoseModelConfig
+from expnet.config import Config, ExpressionLossConfig, LandmarkSyncConfig, PoseConfig, PoseModelConfig
 from expnet.errors import ConfigError
 from expnet.face.morphable import load_face_model
 from expnet.grammar import to_container
 from expnet.models.bundle import WEIGHTS, load_model
+from expnet.models.landmark_sync import LandmarkSync
 from expnet.models.sadtalker import STYLES
 from expnet.runs import versions
 from expnet.tasks.base import BaseTask
 from expnet.tasks.expression import ExpressionTask
+from expnet.tasks.landmark_sync import LandmarkSyncTask, SyncLoss
 from expnet.tasks.pose import PoseTask
 
 if TYPE_CHECKING:
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
 def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
     """Make the network and its losses, normalised by the training split's statistics."""
     shared: dict[str, Any] = {
-        "loss": dataclasses.asdict(config.loss),
         "optim": dataclasses.asdict(config.optim),
         "augment": dataclasses.asdict(config.augment),
         "max_steps": config.trainer.max_steps,
         "statistics": data.statistics,
     }
     if isinstance(config, PoseConfig):
-        return PoseTask(options=pose_options(config.model, styles=len(data.speakers)), **shared)
+        loss = dataclasses.asdict(config.loss)
+        return PoseTask(options=pose_options(config.model, styles=len(data.speakers)), loss=loss, **shared)
     face_model = load_face_model(config.face_model)
     if data.face_model and face_model.name != data.face_model:
         raise ConfigError(
@@ -38,9 +40,29 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
             f"is '{face_model.name}': set face_model to the one they were made with."
         )
     options = dataclasses.asdict(config.model)
+    if isinstance(config, LandmarkSyncConfig):
+        return LandmarkSyncTask(options={**options, "face_model": face_model.name}, face_model=face_model, **shared)
     options["emotions"] = len(data.emotions) if options.pop("emotion") else 0
     options |= {"expression_size": face_model.expression_size, "face_model": face_model.name}
-    return ExpressionTask(options=options, face_model=face_model, **shared)
+    loss = dataclasses.asdict(config.loss)
+    return ExpressionTask(
+        options=options, loss=loss, face_model=face_model, sync=sync_loss(config.loss, face_model.name), **shared
+    )
+
+
+def sync_loss(config: ExpressionLossConfig, face_model: str) -> SyncLoss | None:
+    """Return the term of the sync expert that was asked for; None where it weighs nothing."""
+    if not config.sync_weight:
+        return None
+    assert config.sync_expert  # the configuration refuses a weight without an expert
+    expert = load_model(config.sync_expert, "landmark_sync")
+    assert isinstance(expert, LandmarkSync)
+    if expert.face_model != face_model:
+        raise ConfigError(
+            f"loss.sync_expert={config.sync_expert} knows the lips of the face model '{expert.face_model}', but "
+            f"face_model is '{face_model}': train an expert on clips of that one."
+        )
+    return SyncLoss(expert)
 
 
 def pose_options(model: PoseModelConfig, *, styles: int) -> dict[str, Any]:

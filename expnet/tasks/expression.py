@@ -22,6 +22,7 @@ from expnet.losses import (
 from expnet.models.expression import ExpressionRegressor
 from expnet.tasks.augment import augment_mel
 from expnet.tasks.base import BaseTask, StepOutput, widened
+from expnet.tasks.landmark_sync import SyncLoss
 
 if TYPE_CHECKING:
     from expnet.data.batch import FaceBatch
@@ -32,7 +33,7 @@ VELOCITY_SHARE = 0.15
 """Variance of the change from frame to frame over the variance of expressions, in 23 tracked clips of 18 people."""
 EYE_SCALE = 0.1
 """A typical change of the eyes' opening."""
-LOSSES = ("loss", "coefficient_loss", "velocity_loss", "landmark_loss", "eye_loss")
+LOSSES = ("loss", "coefficient_loss", "velocity_loss", "landmark_loss", "eye_loss", "sync_loss")
 
 
 class ExpressionTask(BaseTask):
@@ -48,6 +49,7 @@ class ExpressionTask(BaseTask):
         augment: values of `AugmentConfig`, a plain dict.
         max_steps: steps of the whole run.
         face_model: turns coefficients into landmarks; its metric weighs coefficients. Not part of the checkpoint.
+        sync: the sync expert's term, where `ExpressionLossConfig.sync_weight` is not 0. Not part of the checkpoint.
         statistics: of the training split; None when the weights (and with them the statistics) are loaded.
     """
 
@@ -67,6 +69,7 @@ class ExpressionTask(BaseTask):
         augment: dict[str, Any],
         max_steps: int,
         face_model: MorphableModel,
+        sync: SyncLoss | None = None,
         statistics: CoefficientStatistics | None = None,
     ) -> None:
         model = ExpressionRegressor(**options)
@@ -80,8 +83,9 @@ class ExpressionTask(BaseTask):
                 expression_metric=metric,
             )
         super().__init__(model, optim=optim, augment=augment, max_steps=max_steps, losses=LOSSES)
-        self.save_hyperparameters(ignore=["face_model", "statistics"])
+        self.save_hyperparameters(ignore=["face_model", "sync", "statistics"])
         self.weights = ExpressionLossConfig(**loss)
+        self.sync = sync
         # Its buffers are not persistent: a checkpoint holds only what was trained.
         self.face_model = copy.deepcopy(face_model)
         self.register_buffer("metric", metric, persistent=False)
@@ -119,6 +123,8 @@ class ExpressionTask(BaseTask):
         with torch.no_grad():
             target_landmarks = self.landmarks(batch.identity, target)
         output = StepOutput(predicted.detach(), target, valid, batch.clip_ids, landmarks.detach(), target_landmarks)
+        # The expert hears the sound as it is, and sees the lips as they are, before windows are balanced.
+        sync = {"sync_loss": self.sync(landmarks, batch.mel, valid)} if self.sync else {}
         energy = motion_energy(target, self.metric, valid)
         predicted, landmarks = (
             balance_windows(
@@ -136,6 +142,7 @@ class ExpressionTask(BaseTask):
             "landmark_loss": landmark_loss(landmarks, target_landmarks, self.landmark_weights, valid)
             / self.landmark_scale,
             "eye_loss": eye_loss(landmarks, target_landmarks, valid) / EYE_SCALE,
+            **sync,
         }
         loss = (
             weights.coefficient_weight * terms["coefficient_loss"]
@@ -143,6 +150,8 @@ class ExpressionTask(BaseTask):
             + weights.landmark_weight * terms["landmark_loss"]
             + weights.eye_weight * terms["eye_loss"]
         )
+        if sync:
+            loss = loss + weights.sync_weight * terms["sync_loss"]
         return {"loss": loss, **terms}, output
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
