@@ -14,18 +14,24 @@ from torch import nn
 
 from expnet import __version__
 from expnet.errors import ExpnetError, InputError
+from expnet.models.autoregressive import AutoregressiveRegressor
 from expnet.models.expression import ExpressionRegressor
 from expnet.models.landmark_sync import LandmarkSync
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.sadtalker import SadTalkerPose
 from expnet.models.sadtalker_weights import read_sadtalker, sadtalker_tasks
+from expnet.models.small_convolution import SmallConvolution
 
 MODELS: dict[str, type[nn.Module]] = {
     "expression": ExpressionRegressor,
     "pose": PoseCVAE,
     "landmark_sync": LandmarkSync,
 }
-NETWORKS: dict[str, type[nn.Module]] = {"sadtalker": SadTalkerPose}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "autoregressive": AutoregressiveRegressor,
+    "sadtalker": SadTalkerPose,
+    "small_convolution": SmallConvolution,
+}
 """Networks that options name with ``network``, in place of the task's own."""
 HEADER = "expnet"
 SCHEMA = 1

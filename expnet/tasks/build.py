@@ -44,6 +44,7 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
         return LandmarkSyncTask(options={**options, "face_model": face_model.name}, face_model=face_model, **shared)
     options["emotions"] = len(data.emotions) if options.pop("emotion") else 0
     options |= {"expression_size": face_model.expression_size, "face_model": face_model.name}
+    options = expression_options(options)
     loss = dataclasses.asdict(config.loss)
     return ExpressionTask(
         options=options, loss=loss, face_model=face_model, sync=sync_loss(config.loss, face_model.name), **shared
@@ -63,6 +64,15 @@ def sync_loss(config: ExpressionLossConfig, face_model: str) -> SyncLoss | None:
             f"face_model is '{face_model}': train an expert on clips of that one."
         )
     return SyncLoss(expert)
+
+
+def expression_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the constructor's arguments of the expression network that the options name."""
+    if options["network"] == "expnet":
+        return {name: value for name, value in options.items() if name != "network"}
+    if options["network"] == "small_convolution":
+        return {name: options[name] for name in ("network", "expression_size", "width", "dropout", "face_model")}
+    return options
 
 
 def pose_options(model: PoseModelConfig, *, styles: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from expnet.losses import (
     motion_energy,
     velocity_loss,
 )
+from expnet.models.bundle import build_model
 from expnet.models.expression import ExpressionRegressor
 from expnet.tasks.augment import augment_mel
 from expnet.tasks.base import BaseTask, StepOutput, widened
@@ -43,7 +44,7 @@ class ExpressionTask(BaseTask):
     that always shows the mean expression.
 
     Args:
-        options: arguments of `ExpressionRegressor`, a plain dict.
+        options: arguments of `ExpressionRegressor`, or of another network that they name; a plain dict.
         loss: values of `ExpressionLossConfig`, a plain dict.
         optim: values of `OptimConfig`, a plain dict.
         augment: values of `AugmentConfig`, a plain dict.
@@ -72,7 +73,7 @@ class ExpressionTask(BaseTask):
         sync: SyncLoss | None = None,
         statistics: CoefficientStatistics | None = None,
     ) -> None:
-        model = ExpressionRegressor(**options)
+        model: Any = build_model("expression", options)
         metric = face_model.expression_metric.detach().float()
         if statistics is not None:
             model.set_statistics(
