@@ -1,0 +1,289 @@
+"""What do the lips do when it is silent, when there is noise, and in languages that were not trained on?
+
+Usage: python benchmarks/robustness.py [--weights RUN] [--speech FOLDER] [--output FILE.json]
+
+The expression network (the one in the package, unless --weights names another) hears made sounds, speech, and speech in
+noise, always from the same portrait: the mean face with its lips just closed. --speech adds the recordings of a folder
+to the built-in voices. A good network keeps the lips closed in silence and in pauses, does not chatter on noise, and
+opens the mouth as far and as soon in any language.
+
+Everything is in percent of clean speech: 100 is the median, over the clean voices, of the opening's range (95th less
+5th percentile), and of the root mean square of its change from frame to frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length, mel_for_frames
+from expnet.audio.mel import SAMPLE_RATE
+from expnet.audio.speech import synthesize_speech
+from expnet.audio.wave import load_audio
+from expnet.face.measures import expression_for, signed_mouth_opening
+from expnet.face.morphable import builtin_face_model
+from expnet.metrics.functional import silent_frames
+from expnet.metrics.functional.mouth import best_lag, lagged_pearson, pearson
+from expnet.models.bundle import WEIGHTS, load_model
+from expnet.models.expression import ExpressionRegressor
+
+Samples = NDArray[np.float32]
+
+SECONDS = 8.0
+SPEECH_LEVEL = -26.0
+"""Root mean square of speech in dB of full scale (the usual level of telephone tests, ITU-T P.56)."""
+NOISE_RATIOS = (20, 10, 5, 0)
+CLOSED = 0.005
+"""Opening of the portrait's lips, in distances of the outer eye corners; a spoken vowel has 0.1 to 0.2."""
+LONGEST_LAG = 8
+_ENERGY_DECIBELS = 40.0  # below a recording's loudest tenth, loudness tells nothing about the mouth
+SENTENCES = {
+    "en": "My brother plays the violin by the open window. Maybe you remember him? He was born above the old mill.",
+    "de": "Mein Bruder spielt am offenen Fenster Geige. Vielleicht weißt du noch? Er kam oben in der Mühle zur Welt.",
+    "fr": "Mon frère joue du violon à la fenêtre ouverte. Tu te souviens peut-être? Il habitait près du vieux moulin.",
+    "es": "Mi hermano toca el violín junto a la ventana abierta. ¿Te acuerdas? Vivía sobre el viejo molino.",
+    "it": "Mio fratello suona il violino alla finestra aperta. Forse ti ricordi? Abitava sopra il vecchio mulino.",
+    "ru": "Мой брат играет на скрипке у открытого окна. Помнишь его? Он жил над мельницей.",  # noqa: RUF001
+    "pl": "Mój brat gra na skrzypcach przy otwartym oknie. Pamiętasz go? Mieszkał nad starym młynem.",
+    "tr": "Kardeşim açık pencerenin yanında keman çalıyor. Onu hatırlıyor musun?",  # noqa: RUF001
+    "hi": "मेरा भाई खुली खिड़की के पास वायलिन बजाता है। क्या तुम्हें वह याद है?",
+    "ja": "おとうとは あいた まどの そばで バイオリンを ひきます。おぼえていますか。",
+}
+"""For the built-in voices: the last four languages are in none of the training data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """One thing to be heard.
+
+    Args:
+        group: Row of the table that it counts for.
+        name: Its own name.
+        samples: (S,) at 16 kHz.
+        clean: The same speech alone, where ``samples`` is a disturbed copy; None for sounds without speech.
+    """
+
+    group: str
+    name: str
+    samples: Samples
+    clean: Samples | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reaction:
+    """What the lips did; NaN where it does not apply. Openings are in distances of the outer eye corners.
+
+    Args:
+        group: Of the sound.
+        name: Of the sound.
+        opening: Mean opening less the portrait's.
+        range: 95th less 5th percentile of the opening.
+        motion: Root mean square of the opening's change from frame to frame.
+        pause_opening: Mean opening in the speech's pauses less the portrait's.
+        pause_motion: As ``motion``, in the pauses.
+        lag: Frames by which the opening comes after the speech's loudness.
+        agreement: Correlation of the opening with that on the clean sound.
+    """
+
+    group: str
+    name: str
+    opening: float
+    range: float
+    motion: float
+    pause_opening: float = np.nan
+    pause_motion: float = np.nan
+    lag: float = np.nan
+    agreement: float = np.nan
+
+
+class Listener:
+    """A network with the portrait that it moves.
+
+    Args:
+        network: What regresses the expression.
+    """
+
+    def __init__(self, network: ExpressionRegressor) -> None:
+        self.network = network
+        self.face = builtin_face_model()
+        self.portrait = expression_for(self.face, {"mouth_opening": CLOSED}, relative=False).float()
+
+    @torch.inference_mode()
+    def opening(self, samples: Samples) -> NDArray[np.float64]:
+        """Opening of the lips less the portrait's, (T,), negative where they are pressed through each other."""
+        frames = len(samples) // SAMPLES_PER_FRAME
+        expression = self.network(mel_for_frames(samples, 0, frames)[None], frames, self.portrait[None])[0]
+        identity = expression.new_zeros(frames, self.face.identity_size)
+        opening = signed_mouth_opening(self.face.landmarks(identity, expression))  # (T,)
+        return opening.double().numpy() - CLOSED
+
+    def react(self, sound: Sound) -> Reaction:
+        """Play a sound and look at the lips."""
+        opening = self.opening(sound.samples)
+        low, high = np.percentile(opening, (5, 95))
+        whole = Reaction(sound.group, sound.name, float(opening.mean()), float(high - low), _motion(opening))
+        if sound.clean is None:
+            return whole
+        pauses = silent_frames(torch.from_numpy(sound.clean)).numpy()
+        if pauses.any():
+            still = _motion(opening, pauses[1:] & pauses[:-1])
+            whole = dataclasses.replace(whole, pause_opening=float(opening[pauses].mean()), pause_motion=still)
+        series = [torch.from_numpy(values) for values in (opening, loudness(sound.clean), self.opening(sound.clean))]
+        lag, _ = best_lag(lagged_pearson(series[0], series[1], max_lag=LONGEST_LAG))
+        return dataclasses.replace(whole, lag=float(lag), agreement=float(pearson(series[0], series[2])))
+
+
+def _motion(opening: NDArray[np.float64], kept: NDArray[np.bool_] | slice = slice(None)) -> float:
+    """Root mean square of the change from frame to frame."""
+    steps = np.diff(opening)[kept]
+    return float(np.sqrt(np.mean(np.square(steps)))) if len(steps) else np.nan
+
+
+def loudness(samples: Samples) -> NDArray[np.float64]:
+    """Logarithm of the power of each frame, (T,), cut off far below the loud ones."""
+    power = np.square(samples.astype(np.float64)).reshape(-1, SAMPLES_PER_FRAME).mean(axis=1)
+    decibels = 10 * np.log10(power + 1e-12)
+    return np.maximum(decibels, np.percentile(decibels, 90) - _ENERGY_DECIBELS)
+
+
+def at_level(samples: Samples, decibels: float) -> Samples:
+    """Scale to a root mean square level in dB of full scale."""
+    root = np.sqrt(np.mean(np.square(samples.astype(np.float64))))
+    return np.clip(samples * (10 ** (decibels / 20) / root), -1, 1).astype(np.float32)
+
+
+def noise(colour: str, samples: int, seed: int = 0) -> Samples:
+    """White noise, or pink: power 1 / f, as rooms and streets rather have it."""
+    white = np.random.default_rng(seed).standard_normal(samples)
+    if colour == "white":
+        return white.astype(np.float32)
+    spectrum = np.fft.rfft(white)
+    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+    spectrum[0] = 0
+    return np.fft.irfft(spectrum, samples).astype(np.float32)
+
+
+def music(samples: int) -> Samples:
+    """Chords of decaying harmonics, two a second, over a bass."""
+    time = np.arange(samples) / SAMPLE_RATE
+    since = time % 0.5
+    chords = np.array([[220.0, 277.2, 329.6], [196.0, 246.9, 293.7], [174.6, 220.0, 261.6], [164.8, 207.7, 246.9]])
+    pitches = chords[(time // 0.5).astype(int) % len(chords)]  # (S, 3)
+    partials = sum(np.sin(2 * np.pi * pitches * k * since[:, None]).sum(axis=1) / k for k in range(1, 7))
+    bass = np.sin(2 * np.pi * pitches[:, 0] / 4 * time)
+    return (partials * np.exp(-4 * since) + bass).astype(np.float32)
+
+
+def hum(samples: int) -> Samples:
+    """Mains hum: 50 Hz and its harmonics."""
+    time = np.arange(samples) / SAMPLE_RATE
+    return sum(np.sin(2 * np.pi * 50 * k * time + k) / k for k in range(1, 9)).astype(np.float32)
+
+
+def clicks(samples: int) -> Samples:
+    """Keys or steps: bursts of 15 ms, about four a second."""
+    generator = np.random.default_rng(1)
+    gate = np.zeros(samples)
+    for start in np.arange(0.1, samples / SAMPLE_RATE - 0.1, 0.25) + generator.uniform(-0.08, 0.08, 1000)[0]:
+        gate[int(start * SAMPLE_RATE) : int((start + 0.015) * SAMPLE_RATE)] = 1
+    return (noise("white", samples, 1) * gate).astype(np.float32)
+
+
+def made_sounds() -> Iterator[Sound]:
+    """Sounds without speech."""
+    count = int(SECONDS * SAMPLE_RATE)
+    yield Sound("digital silence", "", np.zeros(count, np.float32))
+    for colour in ("white", "pink"):
+        for level in (-70, -50, -26):
+            yield Sound(f"{colour} noise {level} dB", "", at_level(noise(colour, count), level))
+    for made in (hum, music, clicks):
+        yield Sound(made.__name__, "", at_level(made(count), SPEECH_LEVEL))
+
+
+def voices(folder: Path | None) -> dict[str, Samples]:
+    """Clean speech by name: the built-in voices, and the recordings of a folder."""
+    found = {
+        f"made {language}": synthesize_speech(text, language=language).samples for language, text in SENTENCES.items()
+    }
+    if folder is not None:
+        found |= {path.stem: load_audio(path) for path in sorted(folder.glob("*.wav"))}
+    return {
+        name: at_level(fit_length(samples, len(samples) // SAMPLES_PER_FRAME), SPEECH_LEVEL)
+        for name, samples in found.items()
+    }
+
+
+def spoken_sounds(speech: dict[str, Samples]) -> Iterator[Sound]:
+    """Each voice alone, between silence, and in noise."""
+    silence = np.zeros(3 * FRAME_RATE * SAMPLES_PER_FRAME, np.float32)
+    for name, samples in speech.items():
+        yield Sound("made speech" if name.startswith("made ") else "recorded speech", name, samples, samples)
+        framed = np.concatenate([silence, samples, silence])
+        yield Sound("3 s of silence around", name, framed, framed)
+        for colour in ("white", "pink"):
+            disturbance = noise(colour, len(framed), len(name))
+            for ratio in NOISE_RATIOS:
+                noisy = np.clip(framed + at_level(disturbance, SPEECH_LEVEL - ratio), -1, 1)
+                yield Sound(f"{colour} noise at {ratio} dB", name, noisy, framed)
+
+
+def table(reactions: Sequence[Reaction], *, each: str = "") -> str:
+    """Rows of groups (their medians), or of each sound of one group."""
+    spoken = [reaction for reaction in reactions if reaction.group in ("made speech", "recorded speech")]
+    scale = {key: float(np.median([getattr(voice, key) for voice in spoken])) for key in ("range", "motion")}
+    units = {
+        "opening": "range",
+        "range": "range",
+        "motion": "motion",
+        "pause_opening": "range",
+        "pause_motion": "motion",
+    }
+    rows: dict[str, list[Reaction]] = {}
+    for reaction in reactions:
+        if not each or reaction.group == each:
+            rows.setdefault(reaction.name if each else reaction.group, []).append(reaction)
+    lines = [
+        "| sound | opening % | range % | motion % | opening in pauses % | motion in pauses % | lag | agreement | n |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, members in rows.items():
+        cells = []
+        for key in (*units, "lag", "agreement"):
+            values = [getattr(member, key) for member in members]
+            value = float(np.nanmedian(values)) if not np.isnan(values).all() else np.nan
+            number = f"{100 * value / scale[units[key]]:.0f}" if key in units else f"{value:.2f}"
+            cells.append("" if np.isnan(value) else number)
+        lines.append(f"| {name} | {' | '.join(cells)} | {len(members)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Play everything and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--weights", default=WEIGHTS / "expression.safetensors", help="run folder, .ckpt or .safetensors"
+    )
+    parser.add_argument("--speech", type=Path, help="folder of recordings (wav)")
+    parser.add_argument("--output", type=Path, help="JSON file for every reaction")
+    arguments = parser.parse_args()
+    network = load_model(arguments.weights, "expression")
+    assert isinstance(network, ExpressionRegressor)
+    listener = Listener(network)
+    reactions = [listener.react(sound) for sound in (*made_sounds(), *spoken_sounds(voices(arguments.speech)))]
+    print(table(reactions))
+    for group in ("made speech", "recorded speech"):
+        if any(reaction.group == group for reaction in reactions):
+            print(f"\n{table(reactions, each=group)}")
+    if arguments.output:
+        arguments.output.write_text(json.dumps([dataclasses.asdict(reaction) for reaction in reactions], indent=1))
+
+
+if __name__ == "__main__":
+    main()
