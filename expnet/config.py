@@ -36,6 +36,9 @@ class DataConfig:
     """Share of the speakers kept for evaluate.py, where the store does not say."""
     split_seed: int = 0
     """Seed of the split by speaker."""
+    split_by: Literal["speaker", "time"] = "speaker"
+    """speaker: nobody is on two sides. time: each speaker's beginning trains and the rest validates and tests, for a
+    model of one person; the fractions are then shares of each speaker's frames."""
     allow_shared_speakers: bool = False
     """Accept a corpus's own splits that have speakers on two sides, such as MEAD's official test sentences."""
     store_weights: list[float] | None = None
@@ -48,6 +51,16 @@ class DataConfig:
     """Training sound is louder or softer by up to so much."""
     noise_snr: float | None = 10.0
     """Training sound gets noise, at this signal-to-noise ratio in decibels or above; null for none."""
+    babble: float = 0.0
+    """Share of training windows with other people's speech in the background."""
+    reverberation: float = 0.0
+    """Share of training windows that sound as in a room."""
+    codec: float = 0.0
+    """Share of training windows that sound as through a telephone or a low bit rate."""
+    pitch: float = 0.0
+    """Share of training windows with a higher or lower voice."""
+    speed: float = 0.0
+    """Training windows are played faster or slower by up to this share, face and sound alike."""
     silent_share: float = 0.0
     """Share of training windows in which speech falls silent, with or without noise, and the lips close."""
 
@@ -59,9 +72,12 @@ class DataConfig:
         require(self.window >= 2, f"data.window must be 2 frames or more, not {self.window}.")
         require(self.batch_size >= 1, f"data.batch_size must be 1 or more, not {self.batch_size}.")
         require(self.workers >= 0, f"data.workers must be 0 or more, not {self.workers}.")
-        for name in ("validation_fraction", "test_fraction", "silent_share"):
+        for name in ("validation_fraction", "test_fraction", "silent_share", "speed"):
             value = getattr(self, name)
             require(0 <= value < 1, f"data.{name} must be at least 0 and below 1, not {value}.")
+        for name in ("babble", "reverberation", "codec", "pitch"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"data.{name} must be at least 0 and at most 1, not {value}.")
 
 
 @dataclass
@@ -414,7 +430,8 @@ class BaseConfig:
     """Checkpoint to go on from: a path, or 'last' for the run folder's own."""
     init: str | None = None
     """Model to start from, as for fine-tuning: a run folder, .ckpt or .safetensors of a network of this shape, or
-    'synthetic' for the one in the package that was trained on made speech and has heard no real person."""
+    one in the package: 'synthetic', which was trained on made speech and has heard no real person, or 'expression' and
+    'pose', which `expnet animate` uses, as for fine-tuning."""
     face_model: str = "mediapipe468"
     """Face model that the coefficients belong to: the built-in one, or the path of a BFM .mat or FLAME file."""
     compile: bool = False

@@ -1,45 +1,77 @@
-"""Changes of the sound that leave the face as it is: functions of samples and a random generator.
+"""How the sound of training windows is changed: the functions of `expnet.audio.augment`, in the order of real life."""
 
-Each takes float32 samples (S,) and returns as many; the DataModule applies a list of them to training windows. The
-generator is seeded by (seed, epoch, window), so that a run repeats exactly, with any number of workers.
-"""
-
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
-Augmentation = Callable[[Samples, np.random.Generator], Samples]
+from expnet.audio.alignment import SAMPLES_PER_FRAME
+from expnet.audio.augment import (
+    Augmentation,
+    Samples,
+    Voice,
+    random_babble,
+    random_codec,
+    random_gain,
+    random_noise,
+    random_pitch,
+    random_reverberation,
+    sometimes,
+)
+
+if TYPE_CHECKING:
+    from expnet.data.dataset import ClipEntry
+
+BABBLE_SNR = 5.0
+"""Babble is so many decibels below the voice at least: a crowded room."""
+SEMITONES = 4.0
+"""Pitch is moved by up to a third of an octave: half the way from the middle of women's voices to that of men's."""
 
 
-def random_gain(decibels: float) -> Augmentation:
-    """Louder or softer by up to ``decibels``, uniform in decibels."""
+def sound_augmentations(
+    clips: Sequence["ClipEntry"],
+    *,
+    gain_decibels: float = 0.0,
+    noise_snr: float | None = None,
+    babble: float = 0.0,
+    reverberation: float = 0.0,
+    codec: float = 0.0,
+    pitch: float = 0.0,
+) -> list[Augmentation]:
+    """Make the changes that were asked for, from the speaker's throat to the file.
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        gain = 10.0 ** (generator.uniform(-decibels, decibels) / 20.0)
-        return np.clip(samples * np.float32(gain), -1.0, 1.0)
-
-    return apply
-
-
-def random_noise(lowest_snr: float, highest_snr: float = 50.0) -> Augmentation:
-    """White or pink noise at a signal-to-noise ratio uniform between two values in decibels.
-
-    The ratio is taken against the mean power of the window; a silent window gets noise at -60 dB of full scale.
+    Args:
+        clips: Whose speech babble is made of.
+        gain_decibels: Louder or softer by up to so much.
+        noise_snr: Signal-to-noise ratio of noise, at least; None for no noise.
+        babble: Share of windows with other people in the background.
+        reverberation: Share of windows in a room.
+        codec: Share of windows through a telephone or a codec.
+        pitch: Share of windows with a higher or lower voice.
     """
+    changes: list[Augmentation] = []
+    if pitch:
+        changes.append(sometimes(pitch, random_pitch(SEMITONES)))
+    if babble:
+        changes.append(sometimes(babble, random_babble(voices_of(clips), BABBLE_SNR)))
+    if reverberation:
+        changes.append(sometimes(reverberation, random_reverberation()))
+    if gain_decibels:
+        changes.append(random_gain(gain_decibels))
+    if noise_snr is not None:
+        changes.append(random_noise(noise_snr))
+    if codec:
+        changes.append(sometimes(codec, random_codec()))
+    return changes
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        noise = generator.standard_normal(len(samples)).astype(np.float32)
-        if generator.random() < 0.5:
-            # Pink: 1 / f in power, which is nearer to rooms and streets than white noise is.
-            spectrum = np.fft.rfft(noise)
-            spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
-            spectrum[0] = 0
-            noise = np.fft.irfft(spectrum, len(samples)).astype(np.float32)
-        power = max(float(np.mean(np.square(samples))), 1e-6)
-        snr = generator.uniform(lowest_snr, highest_snr)
-        scale = np.sqrt(power / max(float(np.mean(np.square(noise))), 1e-12)) * 10.0 ** (-snr / 20.0)
-        return np.clip(samples + np.float32(scale) * noise, -1.0, 1.0)
 
-    return apply
+def voices_of(clips: Sequence["ClipEntry"]) -> Voice:
+    """Draw speech of any of the clips, from any frame on; short clips are repeated."""
+
+    def voice(samples: int, generator: np.random.Generator) -> Samples:
+        entry = clips[generator.integers(len(clips))]
+        first = int(generator.integers(entry.row.frames))
+        frames = -(-samples // SAMPLES_PER_FRAME)
+        return np.resize(entry.store.read_audio(entry.row, first, frames), samples)
+
+    return voice

@@ -11,12 +11,13 @@ import torch.distributed
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from expnet.data.augment import Augmentation, random_gain, random_noise
+from expnet.data.augment import Augmentation, sound_augmentations
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.dataset import ClipEntry, FaceDataset
+from expnet.data.manifest import ClipRow
 from expnet.data.sampling import ShardSampler, WindowSampler
 from expnet.data.silence import SilentRuns
-from expnet.data.splits import TEST, TRAIN, VALIDATION, split_by_speaker
+from expnet.data.splits import TEST, TRAIN, VALIDATION, split_by_speaker, split_by_time
 from expnet.data.statistics import CoefficientStatistics, measure_statistics
 from expnet.data.store import TrackStore
 from expnet.errors import ConfigError, DataError
@@ -43,6 +44,7 @@ class TalkingFaceDataModule(LightningDataModule):
         validation_fraction: Share of frames to validate on, by speaker, where the stores give no split.
         test_fraction: The same for test.
         split_seed: Seed of the split.
+        split_by: ``speaker``, or ``time``: each speaker's beginning is trained on, the rest validated and tested on.
         seed: Seed of the windows.
         store_weights: How often clips of each store are drawn, 1 for as often as their length says.
         windows_per_clip: Windows an epoch of each clip, instead of as many as its length holds.
@@ -51,6 +53,11 @@ class TalkingFaceDataModule(LightningDataModule):
         allow_shared_speakers: Accept splits given by a corpus that have a speaker on two sides.
         gain_decibels: Training sound is louder or softer by up to so much.
         noise_snr: Training sound gets noise, at this signal-to-noise ratio in decibels or above.
+        babble: Share of training windows with other people in the background.
+        reverberation: Share of training windows that sound as in a room.
+        codec: Share of training windows that sound as through a telephone or a codec.
+        pitch: Share of training windows with a higher or lower voice.
+        speed: Training windows are faster or slower by up to this share, face and sound alike.
         augmentations: Further changes of the training sound.
         silent_runs: Falls silent and shuts the lips in a share of the training windows; None for none.
 
@@ -69,6 +76,7 @@ class TalkingFaceDataModule(LightningDataModule):
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
+        split_by: str = "speaker",
         seed: int = 0,
         store_weights: Sequence[float] | None = None,
         windows_per_clip: float | None = None,
@@ -77,6 +85,11 @@ class TalkingFaceDataModule(LightningDataModule):
         allow_shared_speakers: bool = False,
         gain_decibels: float = 0.0,
         noise_snr: float | None = None,
+        babble: float = 0.0,
+        reverberation: float = 0.0,
+        codec: float = 0.0,
+        pitch: float = 0.0,
+        speed: float = 0.0,
         augmentations: Sequence[Augmentation] = (),
         silent_runs: SilentRuns | None = None,
     ) -> None:
@@ -96,11 +109,16 @@ class TalkingFaceDataModule(LightningDataModule):
             "seed": split_seed,
             "allow_shared_speakers": allow_shared_speakers,
         }
-        self.augmentations = list(augmentations)
-        if gain_decibels:
-            self.augmentations.append(random_gain(gain_decibels))
-        if noise_snr is not None:
-            self.augmentations.append(random_noise(noise_snr))
+        self.split_by = split_by
+        self.augmentations, self.speed = list(augmentations), speed
+        self._sound_options: dict[str, Any] = {
+            "gain_decibels": gain_decibels,
+            "noise_snr": noise_snr,
+            "babble": babble,
+            "reverberation": reverberation,
+            "codec": codec,
+            "pitch": pitch,
+        }
         self.silent_runs = silent_runs
         self._resume = (0, 0)
 
@@ -117,14 +135,21 @@ class TalkingFaceDataModule(LightningDataModule):
     def splits(self) -> dict[str, list[ClipEntry]]:
         """Clips of each split, in the order of stores and names."""
         entries = [ClipEntry(store, row) for store in self.stores for row in store.rows]
-        # Clips of different stores may have the same name; a speaker of the same name counts as the same person.
-        split_of = split_by_speaker([entry.row for entry in entries], **self._split_options)
         splits: dict[str, list[ClipEntry]] = {TRAIN: [], VALIDATION: [], TEST: []}
-        for entry, split in zip(entries, split_of, strict=True):
-            splits[split].append(entry)
+        for entry, parts in zip(entries, self._divide([entry.row for entry in entries]), strict=True):
+            for split, row in parts:
+                splits[split].append(ClipEntry(entry.store, row))
         splits[TRAIN] = _evenly(splits[TRAIN], self.limit_clips)
         splits[VALIDATION] = _evenly(splits[VALIDATION], self.limit_validation_clips)
         return splits
+
+    def _divide(self, rows: list[ClipRow]) -> list[list[tuple[str, ClipRow]]]:
+        """Return each clip's parts with their splits; all of it, where clips are not cut."""
+        options = self._split_options
+        if self.split_by == "time":
+            return split_by_time(rows, options["validation_fraction"], options["test_fraction"])
+        # Clips of different stores may have the same name; a speaker of the same name counts as the same person.
+        return [[(split, row)] for split, row in zip(split_by_speaker(rows, **options), rows, strict=True)]
 
     @property
     def face_model(self) -> str:
@@ -187,7 +212,11 @@ class TalkingFaceDataModule(LightningDataModule):
             epoch, start = epoch + 1, 0
         sampler.resume(epoch, start)
         dataset = self._dataset(
-            TRAIN, window=self.window, augmentations=self.augmentations, silent_runs=self.silent_runs
+            TRAIN,
+            window=self.window,
+            augmentations=[*self.augmentations, *sound_augmentations(entries, **self._sound_options)],
+            speed=self.speed,
+            silent_runs=self.silent_runs,
         )
         return self._loader(dataset, sampler, batch_size=self.batch_size, drop_last=True)
 

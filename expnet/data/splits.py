@@ -1,15 +1,20 @@
-"""Divide clips into training, validation and test by speaker."""
+"""Divide clips into training, validation and test by speaker, or those of each speaker by time."""
 
 import hashlib
+import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from expnet.data.manifest import ClipRow
 from expnet.data.tracks import SPLITS
 from expnet.errors import ConfigError, DataError
 
 TRAIN, VALIDATION, TEST = SPLITS
+
+SHORTEST_PART = 25
+"""Frames of a part of a clip, at least: a border that is nearer to the end of a clip is moved there."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,11 +63,7 @@ def split_by_speaker(
     allow_shared_speakers: bool,
 ) -> list[str]:
     """:func:`assign_splits` for clips whose names need not be unique: a split for each row."""
-    if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
-        raise ConfigError(
-            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be 0 or more and "
-            "leave something to train on"
-        )
+    _check_fractions(validation_fraction, test_fraction)
     given: dict[str, set[str]] = defaultdict(set)
     frames: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -83,6 +84,60 @@ def split_by_speaker(
             # Clips without a split, of a speaker who is on two sides by the corpus's own rule, may only train.
             by_speaker[speaker] = next(iter(splits)) if len(splits) == 1 else TRAIN
     return [row.split or by_speaker[row.speaker] for row in rows]
+
+
+def split_by_time(
+    rows: Sequence[ClipRow], validation_fraction: float, test_fraction: float
+) -> list[list[tuple[str, ClipRow]]]:
+    """Cut each speaker's speech into a beginning to train on, a part to validate on, and an end to test on.
+
+    A speaker's clips are put end to end in the order of their sources and of the time in them; a clip on a border is cut
+    in two. For models of one person, for whom nobody is left to validate on; splits that corpora give are not looked at.
+
+    Args:
+        rows: The clips.
+        validation_fraction: Share of each speaker's frames for validation.
+        test_fraction: The same for test.
+
+    Returns:
+        For each clip its parts, each with its split. A part is a row of the same name with frames of its own.
+
+    Raises:
+        ConfigError: If the fractions leave nothing to train on.
+    """
+    _check_fractions(validation_fraction, test_fraction)
+    parts: list[list[tuple[str, ClipRow]]] = [[] for _ in rows]
+    by_speaker: dict[str, list[int]] = defaultdict(list)
+    for index in sorted(range(len(rows)), key=lambda i: (rows[i].source, rows[i].source_start, rows[i].clip_id)):
+        by_speaker[rows[index].speaker].append(index)
+    for indices in by_speaker.values():
+        ends = [0, *itertools.accumulate(rows[index].frames for index in indices)]
+        test = _near(ends, ends[-1] * (1 - test_fraction))
+        validation = _near(ends, ends[-1] * (1 - test_fraction - validation_fraction))
+        sections = ((TRAIN, 0, validation), (VALIDATION, validation, test), (TEST, test, ends[-1]))
+        for index, begin in zip(indices, ends, strict=False):
+            row = rows[index]
+            for split, section_begin, section_end in sections:
+                first, last = max(section_begin - begin, 0), min(section_end - begin, row.frames)
+                if first < last:
+                    start = row.source_start + first / row.fps
+                    part = replace(row, first_frame=row.first_frame + first, frames=last - first, source_start=start)
+                    parts[index].append((split, part))
+    return parts
+
+
+def _near(ends: Sequence[int], border: float) -> int:
+    """The border in whole frames, or the end of a clip that is nearer than the shortest part."""
+    nearest = min(ends, key=lambda end: abs(end - border))
+    return nearest if abs(nearest - border) < SHORTEST_PART else round(border)
+
+
+def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
+    if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
+        raise ConfigError(
+            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be 0 or more and "
+            "leave something to train on"
+        )
 
 
 def _refuse_shared(given: dict[str, set[str]], frames: dict[str, int], allowed: bool) -> None:

@@ -18,6 +18,13 @@ from expnet.tasks.expression import ExpressionTask
 from expnet.tasks.landmark_sync import LandmarkSyncTask, SyncLoss
 from expnet.tasks.pose import PoseTask
 
+PACKAGED = {
+    "synthetic": "expression-synthetic.safetensors",
+    "expression": "expression.safetensors",
+    "pose": "pose.safetensors",
+}
+"""Weights in the package, by the name that ``init`` knows them by."""
+
 if TYPE_CHECKING:
     from expnet.data.datamodule import TalkingFaceDataModule
 
@@ -87,7 +94,7 @@ def pose_options(model: PoseModelConfig, *, styles: int) -> dict[str, Any]:
 
 def start_from(path: str, task: BaseTask) -> None:
     """Copy the weights and statistics of a trained model into the task's."""
-    file = WEIGHTS / "expression-synthetic.safetensors" if path == "synthetic" else path
+    file = WEIGHTS / PACKAGED[path] if path in PACKAGED else path
     given = load_model(file, task.model.task).state_dict()  # type: ignore[arg-type]
     for model in (task.model, task.averaged):
         if model is None:

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DistributedSampler
 
 from expnet.audio.alignment import mel_for_frames
-from expnet.data.augment import random_gain, random_noise
+from expnet.audio.augment import random_gain, random_noise
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.dataset import ClipEntry, FaceDataset

@@ -1,0 +1,193 @@
+"""Changes of a sound that leave what is said, and when, as it is: functions of samples and a random generator.
+
+Each takes float32 samples (S,) at 16 kHz in [-1, 1] and returns as many. All randomness comes from the generator, so
+that whoever seeds it by (seed, epoch, window) gets the same training sound with any number of processes. Each is made
+for windows of a few seconds, and costs a few milliseconds for one of them (`benchmarks/sound_augmentation.py`).
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import scipy.signal
+import torch
+from numpy.typing import NDArray
+
+from expnet.audio.mel import SAMPLE_RATE
+
+Samples = NDArray[np.float32]
+Augmentation = Callable[[Samples, np.random.Generator], Samples]
+Voice = Callable[[int, np.random.Generator], Samples]
+"""Draws so many samples of somebody's speech."""
+
+LEAST_POWER = 1e-6
+"""Noise is taken against this power at least, -60 dB of full scale: silence gets a little noise, too."""
+# Rooms: seconds until the echo has lost 60 dB, from a car to a hall, and the echo's power against the voice's in dB.
+_DECAY_SECONDS = (0.1, 0.7)
+_ECHO_DECIBELS = (-12.0, 3.0)
+_TELEPHONE_HERTZ = (300.0, 3400.0)  # ITU-T G.712
+_COMPANDING = 255.0  # mu of ITU-T G.711
+_VOCODER_WINDOW, _VOCODER_HOP = 512, 128
+
+
+def sometimes(share: float, augmentation: Augmentation) -> Augmentation:
+    """Apply an augmentation to a share of the windows, in [0, 1], and leave the others as they are."""
+
+    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
+        return augmentation(samples, generator) if generator.random() < share else samples
+
+    return apply
+
+
+def random_gain(decibels: float) -> Augmentation:
+    """Louder or softer by up to ``decibels``, uniform in decibels."""
+
+    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
+        gain = 10.0 ** (generator.uniform(-decibels, decibels) / 20.0)
+        return np.clip(samples * np.float32(gain), -1.0, 1.0)
+
+    return apply
+
+
+def random_noise(lowest_snr: float, highest_snr: float = 50.0) -> Augmentation:
+    """White or pink noise at a signal-to-noise ratio uniform between two values in decibels.
+
+    The ratio is taken against the mean power of the window; a silent window gets noise at -60 dB of full scale.
+    """
+
+    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
+        noise = generator.standard_normal(len(samples), dtype=np.float32)
+        if generator.random() < 0.5:
+            # Pink: 1 / f in power, which is nearer to rooms and streets than white noise is.
+            spectrum = np.fft.rfft(noise)
+            spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+            spectrum[0] = 0
+            noise = np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+        return mix(samples, noise, generator.uniform(lowest_snr, highest_snr))
+
+    return apply
+
+
+def random_babble(voice: Voice, lowest_snr: float, highest_snr: float = 30.0, *, most_voices: int = 6) -> Augmentation:
+    """Other people's speech in the background, two to ``most_voices`` of them, at a ratio uniform in decibels."""
+
+    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
+        voices = [voice(len(samples), generator) for _ in range(generator.integers(2, most_voices + 1))]
+        # Equally loud, whatever their microphones were: one voice alone would be another speaker, not a background.
+        level = [sound / np.sqrt(max(float(np.mean(np.square(sound))), LEAST_POWER)) for sound in voices]
+        return mix(samples, np.sum(level, axis=0), generator.uniform(lowest_snr, highest_snr))
+
+    return apply
+
+
+def random_reverberation() -> Augmentation:
+    """A room: the sound itself and an echo of noise that decays exponentially (Polack's model of late reverberation).
+
+    ``h[0] = 1``, ``h[n] = g e[n] 10^(-3 n / (16000 T))`` with white noise e, T uniform in .1 ... .7 s and g so that
+    the echo has -12 ... 3 dB of the direct sound's power. The sound comes no later; its power stays the same.
+    """
+
+    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
+        seconds = generator.uniform(*_DECAY_SECONDS)
+        time = np.arange(1, int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+        echo = generator.standard_normal(len(time)) * 10.0 ** (-3.0 * time / seconds)
+        echo *= np.sqrt(10.0 ** (generator.uniform(*_ECHO_DECIBELS) / 10.0) / np.sum(np.square(echo)))
+        response = np.concatenate([[1.0], echo]).astype(np.float32)
+        heard = scipy.signal.fftconvolve(samples, response)[: len(samples)]
+        power = np.mean(np.square(samples)) / max(float(np.mean(np.square(heard))), LEAST_POWER)
+        return np.clip(heard * np.sqrt(power), -1.0, 1.0).astype(np.float32)
+
+    return apply
+
+
+def random_codec() -> Augmentation:
+    """What a line or a file may have left of a voice: a narrower band, and amplitudes in coarse steps.
+
+    A third each: a telephone (300 to 3400 Hz, 8 bits by the mu law of ITU-T G.711), a low bit rate (nothing above
+    2.5 to 7 kHz), and coarse steps (6 to 10 bits, mu law).
+    """
+
+    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
+        kind = generator.integers(3)
+        if kind == 0:
+            return compand(band_limit(samples, *_TELEPHONE_HERTZ), bits=8)
+        if kind == 1:
+            return band_limit(samples, 0.0, generator.uniform(2500.0, 7000.0))
+        return compand(samples, bits=int(generator.integers(6, 11)))
+
+    return apply
+
+
+def random_pitch(semitones: float) -> Augmentation:
+    """A higher or lower voice, by up to so many semitones, uniform; each syllable stays where it is in time."""
+
+    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
+        return shift_pitch(samples, generator.uniform(-semitones, semitones))
+
+    return apply
+
+
+def mix(samples: Samples, noise: NDArray[np.floating], snr: float) -> Samples:
+    """Add noise at a signal-to-noise ratio in decibels, against the mean power of the samples."""
+    power = max(float(np.mean(np.square(samples))), LEAST_POWER)
+    scale = np.sqrt(power / max(float(np.mean(np.square(noise))), 1e-12)) * 10.0 ** (-snr / 20.0)
+    return np.clip(samples + np.float32(scale) * noise, -1.0, 1.0).astype(np.float32)
+
+
+def band_limit(samples: Samples, lowest: float, highest: float) -> Samples:
+    """Keep the frequencies between two, in hertz, with edges a tenth wide."""
+    frequencies = np.fft.rfftfreq(len(samples), 1.0 / SAMPLE_RATE)
+    keep = np.clip((1.1 * highest - frequencies) / (0.1 * highest), 0.0, 1.0)
+    if lowest > 0:
+        keep *= np.clip((frequencies - 0.9 * lowest) / (0.1 * lowest), 0.0, 1.0)
+    return np.fft.irfft(np.fft.rfft(samples) * keep, len(samples)).astype(np.float32)
+
+
+def compand(samples: Samples, *, bits: int) -> Samples:
+    """Round to 2^bits steps that are finer for soft sounds: ``F(x) = sign(x) ln(1 + 255 |x|) / ln 256``, and back."""
+    steps = 2.0 ** (bits - 1) - 1
+    compressed = np.sign(samples) * np.log1p(_COMPANDING * np.minimum(np.abs(samples), 1.0)) / np.log1p(_COMPANDING)
+    rounded = np.round(compressed * steps) / steps
+    return (np.sign(rounded) * np.expm1(np.abs(rounded) * np.log1p(_COMPANDING)) / _COMPANDING).astype(np.float32)
+
+
+def shift_pitch(samples: Samples, semitones: float) -> Samples:
+    """Change the pitch and leave the tempo: slower by a phase vocoder, then faster like a tape, or the reverse.
+
+    Formants move along, as those of a smaller or larger speaker do.
+    """
+    factor = 2.0 ** (semitones / 12.0)
+    stretched = change_speed(stretch_time(samples, factor), factor)[: len(samples)]
+    return np.clip(np.pad(stretched, (0, len(samples) - len(stretched))), -1.0, 1.0)
+
+
+def stretch_time(samples: Samples, factor: float) -> Samples:
+    """Make a sound ``factor`` times as long at the same pitch, with a phase vocoder (Flanagan & Golden 1966)."""
+    window = torch.hann_window(_VOCODER_WINDOW)
+    sizes = {"n_fft": _VOCODER_WINDOW, "hop_length": _VOCODER_HOP, "window": window}
+    spectrum = torch.stft(torch.from_numpy(samples), **sizes, pad_mode="constant", return_complex=True)  # (257, K)
+    columns = spectrum.shape[1]
+    place = (torch.arange(round(columns * factor)) / factor).clamp(max=columns - 1.001)
+    below = place.long()
+    share = place - below
+    size, angle = spectrum.abs(), spectrum.angle()
+    size = size[:, below] * (1 - share) + size[:, below + 1] * share
+    # The phase goes on by what it goes on by at that place of the input: the whole turns that a bin's own frequency
+    # makes in a hop, and the rest that was measured.
+    turn = 2.0 * math.pi * _VOCODER_HOP / _VOCODER_WINDOW * torch.arange(len(spectrum))[:, None]
+    excess = angle.diff(dim=1) - turn
+    advance = turn + excess - 2.0 * math.pi * (excess / (2.0 * math.pi)).round()  # (257, K - 1)
+    phase = torch.cat([angle[:, :1], advance[:, below[:-1]]], dim=1).double().cumsum(dim=1).float()
+    length = round(len(samples) * factor)
+    stretched: Samples = torch.istft(torch.polar(size, phase), **sizes, length=length).numpy()
+    return stretched
+
+
+def change_speed(samples: Samples, factor: float) -> Samples:
+    """Play a sound ``factor`` times as fast, like a tape: sample k is what was at ``factor k``, without aliasing.
+
+    Takes the nearest fraction of numbers up to 100, which is off by a sample in 10,000 at most.
+    """
+    ratio = Fraction(factor).limit_denominator(100)
+    return scipy.signal.resample_poly(samples, ratio.denominator, ratio.numerator).astype(np.float32)
