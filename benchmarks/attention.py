@@ -1,0 +1,141 @@
+"""What does length cost? Networks with each attention bias, trained on 64 frames, shown up to a minute at once.
+
+    python benchmarks/attention.py --train STORE [STORE ...] --scored STORE [STORE ...] --output DIR [KEY=VALUE ...]
+
+A network a bias is trained on the clips of --train (KEY=VALUE changes the training, as for train.py; a network that is
+in DIR already is taken from there). Scored are the people of --scored with frames enough for the greatest length, none
+of whom was trained on, one person's clips end to end. Every frame is scored at every length, with --margin frames or
+more around it that the network sees, and the first frame of the person's first clip is shown at every length: all that
+differs is how much more sound attention sees. `expnet ablate` draws the curve on clips of many people joined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from left_out import trained
+
+from expnet.data.store import TrackStore
+from expnet.evaluation.clips import Clip
+from expnet.evaluation.lengths import join, predict_at_length
+from expnet.face.morphable import builtin_face_model
+from expnet.metrics import LandmarkDistance, MouthOpeningCorrelation, WithinClipR2
+from expnet.metrics.functional.statistics import bootstrap_difference, bootstrap_interval
+from expnet.models.expression import ExpressionRegressor
+
+BIASES = ("alibi", "alibi_causal", "alibi_learned", "sinusoidal", "none")
+OPEN_EYE = 0.3  # aspect ratio; no network here takes blinks
+Row = dict[str, float | str | int]
+
+
+def long_speech(store: Path, frames: int) -> Iterator[list[Clip]]:
+    """The clips of each person who has so many frames, in the store's order."""
+    opened = TrackStore(store)
+    rows = sorted(opened.rows, key=lambda row: row.speaker)
+    for _, group in groupby(rows, key=lambda row: row.speaker):
+        clips = [Clip(opened.read(row.clip_id), OPEN_EYE, row.clip_id) for row in group]
+        if sum(clip.frames for clip in clips) >= frames:
+            yield clips
+
+
+def score(network: ExpressionRegressor, clips: Sequence[Clip], length: int, margin: int) -> list[Row]:
+    """Score one person's clips, shown so many frames at once; a row a clip."""
+    face = builtin_face_model()
+    metrics = (
+        WithinClipR2(metric=face.expression_metric),
+        LandmarkDistance(region="mouth", normalisation="interocular"),
+        MouthOpeningCorrelation(),
+    )
+    first = clips[0].expression[0]
+    rows = []
+    changes = predict_at_length(network, join(clips), length, margin=margin, first_expression=first)
+    for clip, change in zip(clips, changes, strict=True):
+        identity = torch.as_tensor(clip.track.coefficients.identity).expand(clip.frames, -1)
+        pair = (first + change, clip.expression)
+        mouths = [face.landmarks(identity, expression)[None] for expression in pair]
+        valid = clip.valid[None]
+        r2, weight = metrics[0].score(pair[0][None], pair[1][None], valid)
+        rows.append(
+            {
+                "clip": clip.clip_id,
+                "speaker": clip.track.speaker,
+                "length": length,
+                "unexplained_motion": 1 - float(r2),
+                "weight": float(weight),
+                "mouth_distance": 100 * float(metrics[1].score(*mouths, valid)[0]),
+                "mouth_opening_correlation": float(metrics[2].score(*mouths, valid)[0]),
+            }
+        )
+    return rows
+
+
+def table(rows: dict[str, list[Row]], lengths: Sequence[int]) -> str:
+    """A line a bias and length: three scores, and how far the errors are above those at the shortest length."""
+    people = {row["speaker"] for row in next(iter(rows.values()))}
+    unit = "speaker" if len(people) > 1 else "clip"
+    lines = [
+        f"{len(people)} people; 95 % intervals draw {'people' if unit == 'speaker' else 'clips'}.",
+        "",
+        "| attention bias | frames | mouth-opening correlation | motion not explained | change | "
+        "mouth distance (% of eye distance) | change |",
+        "| --- | ---: | --- | --- | --- | --- | --- |",
+    ]
+    for bias, scored in rows.items():
+        by_length = {length: [row for row in scored if row["length"] == length] for length in lengths}
+        for length, here in by_length.items():
+            groups = [str(row[unit]) for row in here]
+            shortest = by_length[lengths[0]]
+            cells = []
+            for key in ("mouth_opening_correlation", "unexplained_motion", "mouth_distance"):
+                weights = [float(row["weight"]) for row in here] if key == "unexplained_motion" else None
+                values, before = ([float(row[key]) for row in some] for some in (here, shortest))
+                mean = bootstrap_interval(values, weights=weights, groups=groups)
+                cells.append(f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]")
+                if key != "mouth_opening_correlation":
+                    change = bootstrap_difference(values, before, weights=weights, groups=groups)
+                    unit_of = bootstrap_interval(before, weights=weights, groups=groups).mean / 100
+                    cells.append(
+                        f"{change.mean / unit_of:+.2f} % [{change.low / unit_of:+.2f}, {change.high / unit_of:+.2f}]"
+                    )
+            lines.append(f"| {bias} | {length} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train, score, and print a table for each store."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", type=Path, nargs="+", required=True, help="stores to learn from")
+    parser.add_argument("--scored", type=Path, nargs="+", required=True, help="stores with people to score")
+    parser.add_argument("--leave-out", nargs="*", default=[], help="more people to leave out of the training")
+    parser.add_argument("--biases", nargs="+", default=BIASES)
+    parser.add_argument("--lengths", type=int, nargs="+", default=(64, 250, 750, 1500))
+    parser.add_argument("--margin", type=int, default=16)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments, overrides = parser.parse_known_args()
+    lengths = sorted(arguments.lengths)
+    speech = {store: list(long_speech(store, lengths[-1])) for store in arguments.scored}
+    people = {clips[0].track.speaker for persons in speech.values() for clips in persons} | {*arguments.leave_out}
+    networks = {
+        bias: trained(bias, arguments.train, people, arguments.output, [f"model.attention_bias={bias}", *overrides])
+        for bias in arguments.biases
+    }
+    found: dict[str, dict[str, list[Row]]] = {}
+    for store, persons in speech.items():
+        rows: dict[str, list[Row]] = defaultdict(list)
+        for bias, network in networks.items():
+            for clips in persons:
+                for length in lengths:
+                    rows[bias] += score(network, clips, length, arguments.margin)
+        found[store.name] = rows
+        print(f"\n{store.name}: {table(rows, lengths)}", flush=True)
+    (arguments.output / "attention.json").write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

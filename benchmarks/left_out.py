@@ -1,0 +1,48 @@
+"""Networks for benchmarks that vary one switch: each trained once, on everybody but the people who are scored."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from accuracy import CONFIGS, fold_view
+
+from expnet.config import load_config
+from expnet.errors import InputError
+from expnet.models.bundle import load_model
+from expnet.models.expression import ExpressionRegressor
+from expnet.training import train
+
+
+def trained(
+    name: str, stores: Sequence[Path], people: set[str], output: Path, overrides: Sequence[str]
+) -> ExpressionRegressor:
+    """Train a variant of the expression network without some people, or load it where that was done before.
+
+    Args:
+        name: of the variant, and of its run folder.
+        stores: to learn from.
+        people: to leave out.
+        output: folder of the benchmark.
+        overrides: of the training, KEY=VALUE.
+
+    Raises:
+        InputError: the variant that is there was trained otherwise.
+    """
+    run = output / "runs" / name
+    recipe = "\n".join([*map(str, stores), *sorted(people), *overrides]) + "\n"
+    done = run / "trained.txt"
+    if not done.is_file():
+        views = output / "stores" / name
+        for leftover in (run, views):
+            shutil.rmtree(leftover, ignore_errors=True)
+        folders = [fold_view(store, views / f"{place}-{store.name}", people) for place, store in enumerate(stores)]
+        given = [f"data.store=[{','.join(map(str, folders))}]", "trainer.validate_every=1000000", f"output={run}"]
+        train(load_config([str(CONFIGS / "expression.yaml"), *given, *overrides]))
+        done.write_text(recipe)
+    if done.read_text() != recipe:
+        raise InputError(f"{run} was trained with other stores, people or overrides; give another --output.")
+    network = load_model(run, "expression")
+    assert isinstance(network, ExpressionRegressor)
+    return network
