@@ -6,6 +6,7 @@ imported when its network is opened.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,27 @@ def open_extractor(kind: str, path: str | Path | None = None) -> Extractor:
     checksum = verify(file, asset) if path is None else sha256(file)
     name = kind if checksum.startswith(asset.sha256) else f"{kind}, unverified {file.name}"
     return Extractor(entry.load(file), name=name, checksum=checksum)
+
+
+def open_sync_expert(path: str | Path) -> Extractor:
+    """Open the expert that the landmark-sync metrics look through.
+
+    Args:
+        path: a run folder, ``.ckpt`` or ``.safetensors`` of ``configs/landmark_sync.yaml``.
+
+    Returns:
+        The network on the CPU; its checksum is that of the weights, in whatever file they are.
+
+    Raises:
+        InputError: there is no such file, or it holds another network.
+    """
+    from expnet.models.bundle import load_model
+
+    expert = load_model(path, "landmark_sync")
+    digest = hashlib.sha256()
+    for name, value in sorted(expert.state_dict().items()):
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return Extractor(expert, name="landmark_sync", checksum=digest.hexdigest())
 
 
 def has_random_weights(extractor: Extractor) -> bool:

@@ -15,6 +15,7 @@ from expnet.metrics.functional.frechet import Moments
 from expnet.metrics.functional.sync import SyncResult, UnscorableClipError
 from expnet.metrics.identity import IdentitySimilarity
 from expnet.metrics.image import MultiScaleStructuralSimilarity, PeakSignalToNoiseRatio, StructuralSimilarity
+from expnet.metrics.landmark_sync import LandmarkSyncConfidence, LandmarkSyncDistance, LandmarkSyncOffset
 from expnet.metrics.landmarks import LandmarkDistance
 from expnet.metrics.mesh import LipVertexError, UpperFaceDynamicsDeviation
 from expnet.metrics.motion import JitterRatio, PoseDiversity, PoseRatio, PoseSampleDiversity
@@ -36,6 +37,9 @@ __all__ = [
     "IdentitySimilarity",
     "JitterRatio",
     "LandmarkDistance",
+    "LandmarkSyncConfidence",
+    "LandmarkSyncDistance",
+    "LandmarkSyncOffset",
     "LearnedPerceptualDistance",
     "LipVertexError",
     "Moments",
