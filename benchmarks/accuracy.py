@@ -1,44 +1,70 @@
-"""How well do the models do on people they have never seen? K folds by person, beside the trivial baselines.
+"""How well do the models do on people they have never seen? K folds by person, beside the baselines.
 
-Usage: python benchmarks/accuracy.py --scored STORE [--also STORE ...] [--folds 5] [--output DIR] [KEY=VALUE ...]
+Usage: python benchmarks/accuracy.py --scored STORE [--also STORE ...] [--folds 5] [--seeds 3] [--output DIR]
+           [--systems NAME,...] [--transcripts FILE.csv] [KEY=VALUE ...] [--ours KEY=VALUE ...]
 
-The clips of --scored are divided by speaker into folds; a fold's people are scored by models that were trained on
-everybody else, and on the clips of --also that are not of those people. Speakers are told apart by name, so the stores
-must name them alike (expnet preprocess --speakers). KEY=VALUE changes the training, as for train.py. Intervals draw
-people. Models start from the network in the package that has only heard made speech (init=synthetic), unless told
-otherwise with init=null.
+The people of --scored are divided into folds; a fold's people are scored by models that were trained on everybody else,
+and on the clips of --also that are not of those people. People are told apart by name, so the stores must name them
+alike (expnet preprocess --speakers); a video that two names share is refused.
+
+Every trained system has the same clips, windows, augmentation and steps; KEY=VALUE changes the training of all, as for
+train.py, and --ours, --small-convolution, --per-frame and --autoregressive that of one (files and KEY=VALUE). Ours
+starts from the network in the package that has heard made speech only, unless told otherwise with --ours init=null.
+With --seeds N, each is trained N times and a clip's score is the mean; a row of ensembles averages their predictions.
+
+Closures of the lips are scored where phonemes are known: in stores of `expnet synthesize`, and in the clips of
+--transcripts, with columns clip, text and, if it is not en-us, language. --output keeps the predictions: the command
+goes on where it was stopped, and scores anew without training.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import hashlib
 import json
+import shutil
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from accuracy_table import Row, as_json, tables
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from expnet.audio.alignment import mel_for_frames
+from expnet.audio.forced_alignment import align_text
+from expnet.audio.speech import Phoneme
 from expnet.config import load_config
-from expnet.data.manifest import read_manifest, write_manifest
+from expnet.data.manifest import ClipRow, read_manifest, write_manifest
 from expnet.data.store import TrackStore
-from expnet.data.tracks import Track
+from expnet.errors import InputError
+from expnet.evaluation.clips import Clip
+from expnet.evaluation.log_energy_jaw import fit_log_energy_jaw
+from expnet.evaluation.motion_scoring import MotionScorer
 from expnet.evaluation.ridge import fit_ridge
+from expnet.evaluation.systems import ClipMean, HoldFirstFrame, Networks, Ridge, System
 from expnet.face.morphable import builtin_face_model
-from expnet.metrics import MouthOpeningCorrelation, WithinClipR2
-from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.bundle import load_model
 from expnet.training import train
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 VALIDATION_SHARE = 10  # one training speaker in so many is validated on
-Predictor = Callable[[Tensor, Tensor, int], Tensor]
+USUAL_EYE = 0.3  # aspect ratio of an open eye, where a store does not say
+
+FITTED = ("hold_first_frame", "clip_mean", "log_energy_jaw", "ridge")
+"""Systems without chance: they are the same for every seed."""
+TRAINED: dict[str, list[str]] = {
+    "small_convolution": [],
+    # The window network reads each sound five times over: 256 frames a step are what it can afford.
+    "per_frame": ["trainer.max_steps=150", "data.batch_size=4"],
+    "autoregressive": [],
+    "ours": ["init=synthetic"],
+}
+"""Systems that are trained, and how their training differs."""
 
 
 def bucket(name: str, count: int) -> int:
@@ -46,8 +72,29 @@ def bucket(name: str, count: int) -> int:
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
 
 
-def fold_view(store: Path, folder: Path, tested: set[str]) -> Path:
-    """Make a store that shares the shards of another, with the given people as its test split."""
+def divide(speakers: set[str], folds: int) -> list[set[str]]:
+    """Divide people into folds of equal size, plus or minus one, in an order that their names alone decide."""
+    if not 2 <= folds <= len(speakers):
+        raise InputError(f"{len(speakers)} people cannot be divided into {folds} folds: give 2 to {len(speakers)}.")
+    ordered = sorted(speakers, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    return [set(ordered[number::folds]) for number in range(folds)]
+
+
+def check_names(stores: Sequence[Path]) -> None:
+    """Refuse stores in which one video is under two names: a model would be scored on what it has seen."""
+    names: dict[str, str] = {}
+    for store in stores:
+        for row in TrackStore(store).rows:
+            other = names.setdefault(row.sha256, row.speaker) if row.sha256 else row.speaker
+            if other != row.speaker:
+                raise InputError(
+                    f"{row.clip_id} in {store} is the video of a clip of {other}, but its speaker is {row.speaker}: "
+                    "give both one name."
+                )
+
+
+def fold_view(store: Path, folder: Path, tested: set[str], excluded: Sequence[str] = ()) -> Path:
+    """Make a store that shares the shards of another, with the given people as its test split and without others."""
     rows, shards = read_manifest(store)
     folder.mkdir(parents=True)
     (folder / "shards").symlink_to((store / "shards").resolve())
@@ -57,128 +104,178 @@ def fold_view(store: Path, folder: Path, tested: set[str]) -> Path:
         if row.speaker not in tested and bucket(row.speaker, VALIDATION_SHARE) == 0
         else dataclasses.replace(row, split=split[row.speaker in tested])
         for row in rows
+        if row.speaker not in excluded
     ]
     write_manifest(folder, divided, shards)
     return folder
 
 
-def examples(stores: list[Path], split: str) -> Iterator[Track]:
-    """The whole clips of one side of the split."""
-    for store in stores:
-        opened = TrackStore(store)
-        yield from (opened.read(row.clip_id) for row in opened.rows if row.split == split)
+def read_clip(store: TrackStore, row: ClipRow) -> Clip:
+    """One clip as systems see it."""
+    return Clip(store.read(row.clip_id), row.eye_open or USUAL_EYE, row.clip_id)
 
 
-def ridge_examples(stores: list[Path], split: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Mel, expression and valid frames, as `fit_ridge` wants them."""
-    for track in examples(stores, split):
-        frames = track.coefficients.frames
-        yield (
-            mel_for_frames(track.audio, 0, frames),
-            torch.from_numpy(track.coefficients.expression),
-            torch.from_numpy(track.valid),
-        )
+def side(stores: Sequence[Path], split: str) -> list[Clip]:
+    """The clips of one side of a fold; their arrays are read when they are looked at."""
+    opened = [TrackStore(store) for store in stores]
+    return [read_clip(store, row) for store in opened for row in store.rows if row.split == split]
 
 
-def network(config: str, stores: list[Path], output: Path, overrides: list[str]) -> Predictor:
-    """Train a network and return what it predicts for mel (80, N), first expression (64,) and frames."""
-    listed = f"[{','.join(map(str, stores))}]"
-    train(load_config([str(CONFIGS / config), f"data.store={listed}", f"output={output}", *overrides]))
-    model = load_model(output, "expression")
-
-    @torch.inference_mode()
-    def predict(mel: Tensor, first: Tensor, frames: int) -> Tensor:
-        return model(mel[None], frames, first[None])[0]
-
-    return predict
-
-
-def score(predict: Predictor, store: Path) -> list[dict[str, object]]:
-    """Score a fold's people, a row a clip."""
+def fit(name: str, stores: Sequence[Path]) -> System:
+    """Make one of `FITTED` from a fold's training people."""
     face = builtin_face_model()
-    r2, correlation = WithinClipR2(metric=face.expression_metric), MouthOpeningCorrelation()
-    rows = []
-    for track in examples([store], "test"):
-        frames = track.coefficients.frames
-        target = torch.from_numpy(track.coefficients.expression)
-        identity = torch.as_tensor(track.coefficients.identity).expand(frames, -1)
-        valid = torch.from_numpy(track.valid)[None]
-        predicted = predict(mel_for_frames(track.audio, 0, frames), target[0], frames)
-        mouths = [face.landmarks(identity, expression)[None] for expression in (predicted, target)]
-        explained, weight = r2.score(predicted[None], target[None], valid=valid)
-        rows.append(
-            {
-                "clip": track.clip_id,
-                "speaker": track.speaker,
-                "mouth_opening_correlation": float(correlation.score(*mouths, valid=valid)[0]),
-                "within_clip_r2": float(explained),
-                "weight": float(weight),
-            }
-        )
+    if name == "hold_first_frame":
+        return HoldFirstFrame()
+    if name == "clip_mean":
+        return ClipMean()
+    if name == "log_energy_jaw":
+        return fit_log_energy_jaw(side(stores, "train"), face)
+    sides = ([(c.mel, c.expression, c.valid) for c in side(stores, split)] for split in ("train", "validation"))
+    return Ridge(fit_ridge(*sides, metric=face.expression_metric))
+
+
+def train_network(name: str, stores: Sequence[Path], layers: Sequence[str], run: Path) -> System:
+    """Train one of `TRAINED` on a fold's training people, in a folder that is emptied first."""
+    shutil.rmtree(run, ignore_errors=True)
+    train(load_config([*layers, f"data.store=[{','.join(map(str, stores))}]", f"output={run}"]))
+    return Networks(name, name, "model", "", expression=load_model(run, "expression"))  # type: ignore[arg-type]
+
+
+def layers_of(name: str, seed: int, arguments: argparse.Namespace) -> list[str]:
+    """Configuration of a trained system; later ones win."""
+    config = CONFIGS / ("expression.yaml" if name == "ours" else f"{name}.yaml")
+    shared = [f"seed={seed}", f"trainer.max_steps={arguments.steps}", "trainer.validate_every=1000000"]
+    return [str(config), *shared, *arguments.overrides, *getattr(arguments, name)]
+
+
+def predict_once(file: Path, settings: dict[str, object], scored: Path, make: Callable[[], System]) -> None:
+    """Write a system's predictions of a fold's people, unless they are there.
+
+    Raises:
+        InputError: predictions are there, but of other settings.
+    """
+    description = json.dumps(settings, sort_keys=True)
+    if file.is_file():
+        with safe_open(file, framework="pt") as opened:
+            if (opened.metadata() or {}).get("settings") != description:
+                raise InputError(f"{file} was made with other stores, people or options; give another --output.")
+        return
+    start = time.perf_counter()
+    system = make()
+    predictions = {clip.clip_id: system.predict(clip).expression.contiguous() for clip in side([scored], "test")}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".partial")
+    save_file(predictions, beside, metadata={"settings": description})
+    beside.replace(file)
+    print(f"{file.parent.parent.name} {file.parent.name} {file.stem}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def predict_all(arguments: argparse.Namespace, output: Path) -> dict[str, list[dict[str, Tensor]]]:
+    """Run every system on every fold with every seed: for each system and seed, its prediction of each clip."""
+    stores = [arguments.scored, *arguments.also]
+    fingerprints = [TrackStore(store).fingerprint() for store in stores]
+    folds = divide({row.speaker for row in TrackStore(arguments.scored).rows}, arguments.folds)
+    found: dict[str, list[dict[str, Tensor]]] = {name: [] for name in arguments.systems}
+    with tempfile.TemporaryDirectory() as work:
+        views = [
+            [fold_view(s, Path(work, f"{fold}-{place}"), people, arguments.exclude) for place, s in enumerate(stores)]
+            for fold, people in enumerate(folds)
+        ]
+        for seed in range(arguments.seeds):
+            for name in arguments.systems:
+                if name in FITTED and seed:
+                    continue
+                layers = layers_of(name, seed, arguments) if name in TRAINED else []
+                predictions: dict[str, Tensor] = {}
+                for fold, people in enumerate(folds):
+                    file = output / "predictions" / f"seed{seed}" / f"fold{fold}" / f"{name}.safetensors"
+                    settings = {
+                        "stores": fingerprints,
+                        "people": sorted(people),
+                        "excluded": sorted(arguments.exclude),
+                        "layers": [layer.removeprefix(f"{CONFIGS}/") for layer in layers],
+                    }
+                    run = Path(work, "run")
+                    view = views[fold]
+                    make = (
+                        (lambda: train_network(name, view, layers, run)) if name in TRAINED else lambda: fit(name, view)  # noqa: B023 (called at once)
+                    )
+                    predict_once(file, settings, view[0], make)
+                    predictions |= load_file(file)
+                found[name].append(predictions)
+    return found
+
+
+def read_transcripts(file: Path | None) -> dict[str, tuple[str, str]]:
+    """Text and language of each clip in a file with the columns clip, text and perhaps language."""
+    if file is None:
+        return {}
+    with open(file, newline="", encoding="utf-8") as opened:
+        return {row["clip"]: (row["text"], row.get("language") or "en-us") for row in csv.DictReader(opened)}
+
+
+def phonemes_of(clip: Clip, transcripts: dict[str, tuple[str, str]]) -> tuple[Phoneme, ...]:
+    """Sounds of a clip: those in its store, or those of its transcript, aligned with the sound."""
+    if clip.track.phonemes or clip.clip_id not in transcripts:
+        return clip.track.phonemes
+    text, language = transcripts[clip.clip_id]
+    return align_text(clip.track.audio, text, language=language)
+
+
+def score_all(arguments: argparse.Namespace, found: dict[str, list[dict[str, Tensor]]]) -> dict[str, Row]:
+    """Score every prediction, and the real clips themselves, in the order of the systems."""
+    if arguments.seeds > 1 and "ours" in found:
+        mean = {clip: torch.stack([one[clip] for one in found["ours"]]).mean(0) for clip in found["ours"][0]}
+        found = {**found, "ours_ensemble": [mean]}
+    scorer, transcripts = MotionScorer(builtin_face_model()), read_transcripts(arguments.transcripts)
+    rows = {name: Row() for name in [*found, "real"]}
+    store = TrackStore(arguments.scored)
+    for clip_row in store.rows:
+        clip = read_clip(store, clip_row)
+        phonemes = phonemes_of(clip, transcripts)
+        for name, row in rows.items():
+            predictions = [clip.expression] if name == "real" else [seed[clip.clip_id] for seed in found[name]]
+            row.clips.append(clip.clip_id)
+            row.speakers.append(clip_row.speaker)
+            row.scores.append([scorer.score(clip, prediction, phonemes) for prediction in predictions])
     return rows
 
 
-def run_fold(number: int, people: set[str], arguments: argparse.Namespace, work: Path) -> dict[str, list[dict]]:
-    """Train and score everything on one fold."""
-    stores = [
-        fold_view(store, work / f"fold{number}" / f"store{place}", people)
-        for place, store in enumerate([arguments.scored, *arguments.also])
-    ]
-    metric = builtin_face_model().expression_metric
-    ridge = fit_ridge(ridge_examples(stores, "train"), ridge_examples(stores, "validation"), metric=metric)
-    runs = work / f"fold{number}"
-    quiet = ["trainer.validate_every=1000000", *arguments.overrides]
-    # The window network reads each sound five times over: 256 frames a step are what it can afford.
-    per_frame = [f"trainer.max_steps={arguments.per_frame_steps}", "data.batch_size=4", *quiet]
-    ours = [f"trainer.max_steps={arguments.steps}", "init=synthetic", *quiet]
-    systems: dict[str, Predictor] = {
-        "hold_first_frame": lambda mel, first, frames: first.expand(frames, -1),
-        "ridge": ridge.predict,
-        "per_frame": network("per_frame.yaml", stores, runs / "per_frame", per_frame),
-        "ours": network("expression.yaml", stores, runs / "ours", ours),
-    }
-    return {name: score(predict, stores[0]) for name, predict in systems.items()}
-
-
-def table(rows: dict[str, list[dict]]) -> str:
-    """The table, with 95 % intervals over people."""
-    lines = [
-        "| system | mouth-opening correlation | within-clip R2 | clips | people |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, clips in rows.items():
-        groups = [str(row["speaker"]) for row in clips]
-        cells = []
-        for key, weights in (("mouth_opening_correlation", None), ("within_clip_r2", [r["weight"] for r in clips])):
-            interval = bootstrap_interval([row[key] for row in clips], weights=weights, groups=groups)
-            cells.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
-        lines.append(f"| {name} | {' | '.join(cells)} | {len(clips)} | {len(set(groups))} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Run the folds and print the table."""
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scored", type=Path, required=True, help="store whose people are scored, each once")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="stores that are only trained on")
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="people of --also to leave out")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=350, help="of the expression network")
-    parser.add_argument("--per-frame-steps", type=int, default=150, help="of SadTalker's per-frame head")
-    parser.add_argument("--output", type=Path, help="folder for the rows as JSON")
-    arguments, arguments.overrides = parser.parse_known_args()
-    speakers = sorted({row.speaker for row in TrackStore(arguments.scored).rows})
-    rows: dict[str, list[dict]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as work:
-        for number in range(arguments.folds):
-            people = {name for name in speakers if bucket(name, arguments.folds) == number}
-            start = time.perf_counter()
-            for name, scored in run_fold(number, people, arguments, Path(work)).items():
-                rows[name] += scored
-            print(f"fold {number}: {len(people)} people, {time.perf_counter() - start:.0f} s", flush=True)
-            print(table(rows), flush=True)
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each network")
+    parser.add_argument("--steps", type=int, default=350, help="of each training, unless its own options say otherwise")
+    parser.add_argument("--systems", default=",".join([*FITTED, *TRAINED]), help="rows, with commas between them")
+    parser.add_argument("--transcripts", type=Path, help="CSV file with the columns clip and text")
+    parser.add_argument("--output", type=Path, help="folder for predictions, table.md and accuracy.json")
+    for name, layers in TRAINED.items():
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, nargs="*", default=layers, metavar="KEY=VALUE", help=f"training of {name} alone")
+    arguments, arguments.overrides = parser.parse_known_args(argv)
+    arguments.systems = arguments.systems.split(",")
+    wrong = [name for name in arguments.systems if name not in (*FITTED, *TRAINED)]
+    wrong += [text for text in arguments.overrides if "=" not in text or text.startswith("-")]
+    if wrong or arguments.seeds < 1:
+        parser.error(f"these are neither systems nor options: {', '.join(wrong) or '--seeds below 1'}")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the folds and print the tables."""
+    arguments = parse(argv)
+    check_names([arguments.scored, *arguments.also])
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = score_all(arguments, predict_all(arguments, arguments.output or Path(scratch)))
+    text = tables(rows)
+    print(text)
     if arguments.output:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        (arguments.output / "accuracy.json").write_text(json.dumps(rows, indent=1))
+        (arguments.output / "table.md").write_text(text, encoding="utf-8")
+        (arguments.output / "accuracy.json").write_text(json.dumps(as_json(rows), indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class SmallConvolution(nn.Module):
     """
 
     task = "expression"
+    blink = False
     expression_mean: Tensor
     expression_std: Tensor
     mel_std: Tensor

@@ -1,0 +1,164 @@
+"""From scores of clips to tables: means with intervals over people, and paired differences to our own row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.evaluation.motion_scoring import COLUMNS, Column
+from expnet.evaluation.scoring import Scores
+from expnet.metrics.functional.statistics import (
+    Interval,
+    bootstrap_difference,
+    bootstrap_interval,
+    bootstrap_peak,
+)
+
+LAG = "mouth_opening_lag"
+LIPS = 8
+"""Columns in the first of two tables."""
+
+
+@dataclass(eq=False)
+class Row:
+    """One system's scores.
+
+    Attributes:
+        clips: names of the scored clips.
+        speakers: who speaks in each.
+        scores: of each clip, for each training seed.
+    """
+
+    clips: list[str] = field(default_factory=list)
+    speakers: list[str] = field(default_factory=list)
+    scores: list[list[Scores]] = field(default_factory=list)
+
+    def values(self, key: str) -> NDArray[np.float64]:
+        """A column by clip and seed, (clips, seeds)."""
+        return np.array([[one.values[key] for one in seeds] for seeds in self.scores], dtype=np.float64)
+
+    def weights(self, key: str) -> NDArray[np.float64]:
+        """Weight of each clip in a column; it belongs to the real clip, so that it is the same for every seed."""
+        return np.array([seeds[0].weights.get(key, 1.0) for seeds in self.scores])
+
+    def curves(self) -> NDArray[np.float64]:
+        """Correlation by lag of each clip, mean over the seeds: (clips, lags)."""
+        return np.array([_mean_over_seeds(np.array([one.curves[LAG] for one in seeds]).T) for seeds in self.scores])
+
+    def interval(self, key: str) -> Interval:
+        """Mean over the clips of the mean over the seeds, and its interval over people."""
+        if key == LAG:
+            return bootstrap_peak(self.curves(), groups=self.speakers)
+        return bootstrap_interval(_mean_over_seeds(self.values(key)), weights=self.weights(key), groups=self.speakers)
+
+    def spread(self, key: str) -> float:
+        """Standard deviation of the column over trainings; NaN where there was one."""
+        values = self.values(key)
+        if values.shape[1] < 2 or key == LAG:
+            return float("nan")
+        means = [bootstrap_interval(column, weights=self.weights(key), resamples=1).mean for column in values.T]
+        return float(np.std(means, ddof=1))
+
+    def difference(self, other: Row, key: str) -> Interval:
+        """Paired difference to another system on the same clips."""
+        if self.clips != other.clips:
+            raise ValueError("two systems can be compared on the same clips only")
+        first, second = (_mean_over_seeds(row.values(key)) for row in (self, other))
+        return bootstrap_difference(first, second, weights=self.weights(key), groups=self.speakers)
+
+
+def tables(rows: dict[str, Row], reference: str = "ours") -> str:
+    """All tables as Markdown.
+
+    Args:
+        rows: by name of the system.
+        reference: the row that the others are compared with, where it is there.
+    """
+    people = {speaker for row in rows.values() for speaker in row.speakers}
+    clips = max(len(row.clips) for row in rows.values())
+    parts = [f"{clips} clips of {len(people)} people; 95 % intervals over people; ± standard deviation over trainings."]
+    halves = (COLUMNS[:LIPS], COLUMNS[LIPS:])
+    parts += [
+        _table(columns, {name: [_cell(row, c) for c in columns] for name, row in rows.items()}) for columns in halves
+    ]
+    if reference in rows:
+        parts.append(f"Paired difference to {reference}; bold where the interval leaves out 0:")
+        others = {name: row for name, row in rows.items() if name not in (reference, "real")}
+        for half in halves:
+            compared = [column for column in half if column.key != LAG]
+            cells = {
+                name: [_difference_cell(row.difference(rows[reference], c.key), c) for c in compared]
+                for name, row in others.items()
+            }
+            parts.append(_table(compared, cells))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(rows: dict[str, Row], reference: str = "ours") -> dict[str, object]:
+    """Everything in the tables and every clip's scores, in plain values."""
+    return {
+        name: {
+            "metrics": {column.key: _plain(row.interval(column.key), row.spread(column.key)) for column in COLUMNS},
+            "difference": {
+                column.key: _plain(row.difference(rows[reference], column.key))
+                for column in COLUMNS
+                if reference in rows and column.key != LAG
+            },
+            "clips": [
+                {
+                    "clip": clip,
+                    "speaker": speaker,
+                    "seeds": [one.values for one in seeds],
+                    "weights": seeds[0].weights,
+                }
+                for clip, speaker, seeds in zip(row.clips, row.speakers, row.scores, strict=True)
+            ],
+        }
+        for name, row in rows.items()
+    }
+
+
+def _mean_over_seeds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last axis of what is not NaN; NaN where nothing is left."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(-1)
+    return np.divide(total, known.sum(-1), out=np.full(total.shape, np.nan), where=known.any(-1))
+
+
+def _plain(interval: Interval, spread: float = float("nan")) -> dict[str, float | int | None]:
+    found = {"mean": interval.mean, "low": interval.low, "high": interval.high, "spread": spread}
+    numbers = {name: None if value is None or not np.isfinite(value) else value for name, value in found.items()}
+    return {**numbers, "clips": interval.count, "people": interval.units}
+
+
+def _table(columns: Sequence[Column], cells: dict[str, list[str]]) -> str:
+    arrows = {"more": " ↑", "less": " ↓", "real": ""}
+    head = ["system", *(column.title + arrows[column.better] for column in columns)]
+    lines = [head, ["---"] + ["---:"] * len(columns), *([name, *row] for name, row in cells.items())]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(row: Row, column: Column) -> str:
+    interval, digits = row.interval(column.key), column.digits
+    if not np.isfinite(interval.mean):
+        return "-"
+    text = f"{interval.mean:.{digits}f}"
+    if interval.low is not None and interval.high is not None:
+        text += f" [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+    spread = row.spread(column.key)
+    return f"{text} ±{spread:.{digits}f}" if np.isfinite(spread) else text
+
+
+def _difference_cell(interval: Interval, column: Column) -> str:
+    if not np.isfinite(interval.mean):
+        return "-"
+    value = f"{interval.mean:+.{column.digits}f}"
+    if interval.low is None or interval.high is None:
+        return value
+    clear = interval.low > 0 or interval.high < 0
+    return (
+        f"{f'**{value}**' if clear else value} [{interval.low:+.{column.digits}f}, {interval.high:+.{column.digits}f}]"
+    )

@@ -1,0 +1,148 @@
+"""What is measured on the motion of a face, in face space: the columns of a comparison on people left out.
+
+All points are the face model's 68 landmarks of coefficients on the clip's own identity, head straight ahead, so that no
+score sees the head move; distances are in percent of the distance between the outer eye corners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from expnet.audio.speech import Phoneme
+from expnet.evaluation.clips import Clip
+from expnet.evaluation.lip_closure import bilabial_windows, lip_closure
+from expnet.evaluation.scoring import Scores
+from expnet.face.morphable import MorphableModel
+from expnet.metrics import (
+    BlinkRate,
+    JitterRatio,
+    LandmarkDistance,
+    MouthOpeningCorrelation,
+    MouthOpeningLag,
+    SilentLipMotion,
+    WithinClipR2,
+)
+from expnet.metrics.functional import mouth_opening
+
+PERCENT = 100.0
+LAST = 50
+"""Frames at a clip's end, two seconds, whose mean face is where the clip drifted to; at most half of the clip."""
+STILL_POINTS = (*range(4), *range(13, 17), *range(27, 36), 36, 39, 42, 45)
+"""Landmarks that speech hardly moves (upper jaw line, nose, eye corners): who somebody is, not what they say."""
+
+Better = Literal["more", "less", "real"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        key: in files.
+        title: in the table.
+        better: more, less, or the nearer to the real clips' own value.
+        digits: after the point.
+    """
+
+    key: str
+    title: str
+    better: Better
+    digits: int = 3
+
+
+COLUMNS = (
+    Column("mouth_opening_correlation", "mouth-opening correlation", "more"),
+    Column("mouth_opening_lag", "lag, frames", "real", 0),
+    Column("within_clip_r2", "within-clip R2", "more"),
+    Column("landmark_distance_mouth", "mouth distance, %", "less", 2),
+    Column("landmark_distance", "face distance, %", "less", 2),
+    Column("lip_closure_opening", "opening at m, b, p", "real", 2),
+    Column("lip_closure_recall", "closures found", "more", 2),
+    Column("lip_closure_precision", "closures right", "more", 2),
+    Column("silent_lip_motion", "lip motion in silence, %", "real", 2),
+    Column("jitter_ratio", "jitter against real", "real", 2),
+    Column("blink_rate", "blinks a minute", "real", 1),
+    Column("identity_drift", "drift of identity, %", "real", 2),
+    Column("style_drift", "drift from first frame, %", "real", 2),
+)
+
+
+class MotionScorer:
+    """Scores a predicted motion of the face, clip by clip.
+
+    Args:
+        face: face model of the coefficients.
+        max_lag: frames either way in which the mouth's lag is looked for.
+    """
+
+    def __init__(self, face: MorphableModel, *, max_lag: int = 5) -> None:
+        self.face = face
+        self.correlation = MouthOpeningCorrelation()
+        self.lag = MouthOpeningLag(max_lag=max_lag)
+        self.r2 = WithinClipR2(metric=face.expression_metric, metric_name=f"{face.name} basis")
+        self.distances = tuple(LandmarkDistance(region=r, normalisation="interocular") for r in ("mouth", "face"))
+        self.silence, self.jitter, self.blinks = SilentLipMotion(), JitterRatio(), BlinkRate()
+
+    @torch.no_grad()
+    def score(self, clip: Clip, expression: Tensor, phonemes: Sequence[Phoneme] = ()) -> Scores:
+        """Score a predicted expression (T, E) of a clip, given the sounds of its speech where they are known."""
+        scores, valid = Scores(), clip.valid
+        identity = torch.as_tensor(clip.track.coefficients.identity).float()
+        predicted, target = (self.face.landmarks(identity, values) for values in (expression, clip.expression))
+        scores.add(self.correlation, predicted, target, valid)
+        scores.add_lag(self.lag, predicted, target, valid)
+        scores.add(self.r2, expression, clip.expression, valid)
+        for metric in self.distances:
+            scores.add(metric, predicted, target, valid)
+        scores.add(self.silence, predicted, clip.silent, valid)
+        for key in ("landmark_distance_mouth", "landmark_distance", "silent_lip_motion"):
+            scores.values[key] *= PERCENT
+        scores.add(self.jitter, predicted, target, valid)
+        scores.add(self.blinks, predicted, valid)
+        self._add_closures(scores, clip, predicted, target, phonemes)
+        identity_drift, style_drift = drifts(predicted, target[0], valid)
+        scores.put("identity_drift", identity_drift)
+        scores.put("style_drift", style_drift)
+        return scores
+
+    def _add_closures(
+        self, scores: Scores, clip: Clip, predicted: Tensor, target: Tensor, phonemes: Sequence[Phoneme]
+    ) -> None:
+        """Add what the lips do at bilabials; a clip counts as often as it has something to count."""
+        found = lip_closure(
+            mouth_opening(predicted),
+            mouth_opening(target),
+            bilabial_windows(phonemes, clip.frames),
+            valid=clip.valid,
+            silent=clip.silent,
+        )
+        scores.put("lip_closure_opening", found.opening, float(found.bilabials))
+        scores.put("lip_closure_recall", found.recall, float(found.real_closures))
+        scores.put("lip_closure_precision", found.precision, float(found.speech_frames))
+
+
+def drifts(landmarks: Tensor, first_frame: Tensor, valid: Tensor) -> tuple[float, float]:
+    """How far the mean face of the last two seconds lies from where the clip began, in percent of the eye distance.
+
+    Args:
+        landmarks: (T, 68, 3) in face space.
+        first_frame: (68, 3), the real clip's, which every system is given.
+        valid: (T,) bool.
+
+    Returns:
+        Drift of identity, the mean distance of `STILL_POINTS` from their mean in the first two seconds; and of style,
+        the mean distance of all points from the given first frame. In clips of less than four seconds, halves.
+    """
+    seen = landmarks[valid]
+    span = max(min(LAST, len(seen) // 2), 1)
+    first, last = seen[:span].mean(0), seen[-span:].mean(0)  # (68, 3)
+    unit = (first_frame[36] - first_frame[45]).norm() / PERCENT
+    still = list(STILL_POINTS)
+    identity = (last[still] - first[still]).norm(dim=-1).mean() / unit
+    style = (last - first_frame).norm(dim=-1).mean() / unit
+    return float(identity), float(style)
