@@ -1,7 +1,7 @@
 """What becomes of the first frame's style: is the smile still there when the speech ends, and do the lips still move?
 
-Two regressions of one sound are compared, that start from two faces. All distances are on the face: the coefficients
-are weighed by ``metric`` (E, E), what a step in them moves (`MorphableModel.expression_metric`).
+All distances are on the face: coefficients are weighed by ``metric`` (E, E), what a step in them moves
+(`MorphableModel.expression_metric`).
 """
 
 from __future__ import annotations
@@ -23,28 +23,25 @@ def late_mean(expression: Tensor) -> Tensor:
     return expression[-LATE_FRAMES:].mean(dim=0)
 
 
-def style_kept(styled: Tensor, neutral: Tensor, first_styled: Tensor, first_neutral: Tensor, metric: Tensor) -> float:
-    r"""Share of the difference between two first frames that is still there when the speech ends.
+def share_along(change: Tensor, direction: Tensor, metric: Tensor) -> float:
+    r"""How much of one change of the face is in another.
 
-    .. math:: \frac{d^\top M (\bar s - \bar n)}{d^\top M d}, \qquad d = s_0 - n_0
+    .. math:: \frac{d^\top M c}{d^\top M d}
 
-    with the bars the means of the last two seconds. Sounds move both faces alike and cancel.
+    With d a mood (the mean smiling face less the mean neutral one) and c what two regressions of one sound still differ
+    by at the end, it is the share of the mood that is left: sounds move both alike and cancel.
 
     Args:
-        styled: (T, E), started from the styled face.
-        neutral: (T, E), the same sound started from the neutral face.
-        first_styled: (E,) the styled face.
-        first_neutral: (E,) the neutral face.
-        metric: (E, E).
+        change: c, (E,).
+        direction: d, (E,).
+        metric: M, (E, E).
 
     Returns:
-        1 where the style stays as it was, 0 where nothing is left of it; NaN for two faces that are the same.
+        1 where all of d is in c, 0 where nothing is; NaN for a direction of no length.
     """
-    difference = (first_styled - first_neutral).double()
-    left = (late_mean(styled) - late_mean(neutral)).double()
-    weighed = metric.double() @ difference
-    size = float(difference @ weighed)
-    return float(left @ weighed) / size if size > 0 else math.nan
+    weighed = metric.double() @ direction.double()
+    size = float(direction.double() @ weighed)
+    return float(change.double() @ weighed) / size if size > 0 else math.nan
 
 
 def nearest_face(expression: Tensor, faces: Mapping[str, Tensor], metric: Tensor) -> str:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from expnet.evaluation.persistence import LATE_FRAMES, nearest_face, opening_range, style_kept
+from expnet.evaluation.persistence import LATE_FRAMES, late_mean, nearest_face, opening_range, share_along
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional import mouth_opening
 
@@ -15,24 +15,21 @@ def metric() -> torch.Tensor:
     return builtin_face_model().expression_metric
 
 
-def test_style_is_what_two_starts_still_differ_by(metric: torch.Tensor) -> None:
+def test_a_mood_that_fades(metric: torch.Tensor) -> None:
     torch.manual_seed(0)
     speech, smile, calm = torch.randn(200, 64), torch.randn(64), torch.randn(64)
     fade = torch.linspace(1, 0, 200)[:, None]
-    assert style_kept(smile + speech, calm + speech, smile, calm, metric) == pytest.approx(1, abs=1e-5)
-    assert style_kept(speech, speech, smile, calm, metric) == 0
-    fading = style_kept(calm + fade * (smile - calm) + speech, calm + speech, smile, calm, metric)
-    assert fading == pytest.approx(float(fade[-LATE_FRAMES:].mean()), abs=1e-5)
-    assert math.isnan(style_kept(speech, speech, smile, smile, metric))
+    smiling, fading, neutral = smile + speech, calm + fade * (smile - calm) + speech, calm + speech
+    for spoken, left in ((smiling, 1.0), (fading, float(fade[-LATE_FRAMES:].mean())), (neutral, 0.0)):
+        change = late_mean(spoken) - late_mean(neutral)
+        assert share_along(change, smile - calm, metric) == pytest.approx(left, abs=1e-5)
+    assert math.isnan(share_along(smile, torch.zeros(64), metric))
 
 
-def test_a_step_that_the_face_does_not_show_is_no_style(metric: torch.Tensor) -> None:
-    torch.manual_seed(0)
-    values, directions = torch.linalg.eigh(metric)
-    seen, hidden = directions[:, -1], directions[:, 0] * (values[-1] / values[0].clamp_min(1e-9)).sqrt()
-    rest = torch.zeros(60, 64)
-    kept = style_kept(rest + seen, rest, seen + 1e-3 * hidden, torch.zeros(64), metric)
-    assert kept == pytest.approx(1, abs=0.01)
+def test_a_change_that_the_face_does_not_show_counts_little(metric: torch.Tensor) -> None:
+    _, directions = torch.linalg.eigh(metric)
+    hidden, seen = directions[:, 0], directions[:, -1]
+    assert share_along(hidden, seen + hidden, metric) < 0.1 < 0.4 < share_along(hidden, seen + hidden, torch.eye(64))
 
 
 def test_nearest_face_is_nearest_on_the_face(metric: torch.Tensor) -> None:
