@@ -99,8 +99,7 @@ class StagedSamples:
         return scene.expression, scene.pose[:1] + predicted
 
     def _set(self, clip: str) -> _Scene | None:
-        entry = self._entries[clip]
-        track = entry.store.read(clip)
+        track = self._entries[clip].read()
         try:
             return _scene(track, self._model, min(self._frames, track.frames))
         except (DataError, InputError) as error:

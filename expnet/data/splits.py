@@ -91,8 +91,9 @@ def split_by_time(
 ) -> list[list[tuple[str, ClipRow]]]:
     """Cut each speaker's speech into a beginning to train on, a part to validate on, and an end to test on.
 
-    A speaker's clips are put end to end in the order of their sources and of the time in them; a clip on a border is cut
-    in two. For models of one person, for whom nobody is left to validate on; splits that corpora give are not looked at.
+    A speaker's clips are put end to end in the order of their sources and of the time in them; a clip on a border is
+    cut in two. This is for models of one person, of whom nobody else could be held out; splits that corpora give are
+    not looked at.
 
     Args:
         rows: The clips.

@@ -28,6 +28,7 @@ DEFAULT_SPLIT: dict[str, Any] = {
     "validation_fraction": 0.1,
     "test_fraction": 0.1,
     "split_seed": 0,
+    "split_by": "speaker",
     "allow_shared_speakers": False,
 }
 # Aspect ratio of an open eye, where a store does not say.
@@ -115,7 +116,7 @@ class Selection:
         """Read one clip."""
         row = entry.row
         emotion = self.emotions.index(row.emotion) if row.emotion in self.emotions else 0
-        return Clip(entry.store.read(row.clip_id), row.eye_open or _USUAL_EYE, self.name(entry), emotion)
+        return Clip(entry.read(), row.eye_open or _USUAL_EYE, self.name(entry), emotion)
 
     def name(self, entry: ClipEntry) -> str:
         """Name of a clip: its own, with its store's where two stores have a clip of that name."""

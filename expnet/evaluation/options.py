@@ -26,6 +26,8 @@ class EvaluateDataConfig:
     """Share of the speakers for the test; that of the expression run when null."""
     split_seed: int | None = None
     """Seed of the split; that of the expression run when null."""
+    split_by: Literal["speaker", "time"] | None = None
+    """Whether speakers are divided, or the time of each; as the expression run did when null."""
     allow_shared_speakers: bool | None = None
     """Accept a corpus's own splits that have speakers on two sides; as the expression run did when null."""
     limit: int = 0

@@ -155,5 +155,6 @@ def test_a_run_on_the_official_split_is_configured_and_read_back():
     options = dataclasses.asdict(DataConfig(allow_shared_speakers=True))
     given = {name: options[name] for name in DEFAULT_SPLIT}
     seed = given.pop("split_seed")
+    assert given.pop("split_by") == "speaker"
     assert "test" in assign_splits(rows, seed=seed, **given).values()
     assert EvaluateDataConfig(allow_shared_speakers=True).allow_shared_speakers

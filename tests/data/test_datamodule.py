@@ -8,7 +8,6 @@ import torch
 from torch.utils.data import DistributedSampler
 
 from expnet.audio.alignment import mel_for_frames
-from expnet.audio.augment import random_gain, random_noise
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.dataset import ClipEntry, FaceDataset
@@ -255,15 +254,37 @@ def test_batches_move_and_join(store):
     assert moved.clip_ids == batch.clip_ids
 
 
-def test_augmentations_do_what_they_say():
-    samples = np.sin(np.arange(16000) / 9).astype(np.float32) * 0.1
-    gains = [np.abs(random_gain(6)(samples, np.random.default_rng(seed))).max() / 0.1 for seed in range(50)]
-    assert 0.5 < min(gains) < 0.6
-    assert 1.8 < max(gains) < 2.0
-    for seed in range(6):
-        noise = random_noise(10, 10)(samples, np.random.default_rng(seed)) - samples
-        snr = 10 * np.log10(np.mean(samples**2) / np.mean(noise**2))
-        assert snr == pytest.approx(10, abs=0.1)
+def test_one_speaker_is_divided_by_time(make_store, make_track):
+    path = make_store(clips=[make_track("talk", 400), make_track("walk", 200)])
+    module = TalkingFaceDataModule(str(path), split_by="time", validation_fraction=0.2, test_fraction=0.1, window=32)
+    sides = {
+        split: [(entry.row.clip_id, entry.row.frames) for entry in entries] for split, entries in module.splits.items()
+    }
+    # The border at frame 420 is moved to the end of the first clip.
+    assert sides == {"train": [("talk", 400)], "validation": [("walk", 140)], "test": [("walk", 60)]}
+    (batch,) = module.val_dataloader()
+    whole = module.stores[0].read("walk")
+    entry = module.splits["validation"][0]
+    begin = 200 - 60 - entry.row.frames
+    np.testing.assert_array_equal(batch.expression[0], whole.coefficients.expression[begin : begin + entry.row.frames])
+    part = entry.read()
+    np.testing.assert_array_equal(part.audio, whole.audio[begin * 640 : (begin + entry.row.frames) * 640])
+    # Its sound ends where it ends: the test part is not heard.
+    assert torch.equal(batch.mel[0], mel_for_frames(part.audio, 0, part.frames))
+
+
+def test_augmented_windows_repeat_and_the_face_stays(store):
+    options = {"window": 40, "batch_size": 4, "seed": 3}
+    sound = {"babble": 0.5, "reverberation": 0.5, "codec": 0.5, "pitch": 0.5, "noise_snr": 10.0, "gain_decibels": 6.0}
+    plain, one, two, loaded = (
+        list(TalkingFaceDataModule(store, **options, **changes).train_dataloader())
+        for changes in ({}, sound, sound, {**sound, "workers": 2})
+    )
+    for before, first, second, third in zip(plain, one, two, loaded, strict=True):
+        assert_same(first, second)
+        assert_same(first, third)
+        assert torch.equal(before.expression, first.expression)
+        assert not torch.equal(before.mel, first.mel)
 
 
 class _Recorder(pl.LightningModule):

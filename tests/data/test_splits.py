@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from expnet.data.manifest import ClipRow
-from expnet.data.splits import assign_splits
+from expnet.data.splits import assign_splits, split_by_time
 from expnet.errors import ConfigError, DataError
 
 
@@ -69,3 +69,40 @@ def test_few_speakers_still_leave_one_to_train_on(speakers, expected, caplog):
 def test_fractions_must_leave_something():
     with pytest.raises(ConfigError, match="leave something to train on"):
         assign_splits(clips("ab"), validation_fraction=0.5, test_fraction=0.5)
+
+
+def parts_of(rows, **fractions):
+    return split_by_time(rows, fractions.get("validation", 0.0), fractions.get("test", 0.0))
+
+
+def test_one_long_clip_is_cut_by_time():
+    (parts,) = parts_of([ClipRow("talk", speaker="anna", frames=1000, first_frame=70)], validation=0.1, test=0.2)
+    cut = [(split, row.clip_id, row.first_frame - 70, row.frames, row.source_start) for split, row in parts]
+    assert cut == [
+        ("train", "talk", 0, 700, 0.0),
+        ("validation", "talk", 700, 100, 28.0),
+        ("test", "talk", 800, 200, 32.0),
+    ]
+
+
+def test_short_clips_are_divided_in_order_of_time_and_borders_keep_off_their_ends():
+    # Named against the order of time; 10 clips of 75 frames, a border at frame 675 - 2 of 750.
+    rows = [
+        ClipRow(f"clip-{9 - i}", speaker="anna", frames=75, source="film.mp4", source_start=3.0 * i) for i in range(10)
+    ]
+    parts = parts_of(rows, validation=0.1027)
+    assert [[(split, row.frames) for split, row in part] for part in parts] == [[("train", 75)]] * 9 + [
+        [("validation", 75)]
+    ]
+    assert parts_of(rows[::-1], validation=0.1027) == parts[::-1]
+    halves = parts_of(rows, validation=0.15)
+    assert [(split, row.frames) for split, row in halves[8]] == [("train", 38), ("validation", 37)]
+
+
+def test_every_speaker_is_cut_by_time_and_nothing_is_lost():
+    rows = clips("abc", frames=100, per_speaker=4)
+    parts = parts_of(rows, validation=0.25, test=0.25)
+    assert [[split for split, _ in part] for part in parts] == [["train"], ["train"], ["validation"], ["test"]] * 3
+    assert [sum(row.frames for _, row in part) for part in parts] == [100] * 12
+    with pytest.raises(ConfigError, match="leave something to train on"):
+        parts_of(rows, validation=0.5, test=0.5)
