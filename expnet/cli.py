@@ -1,4 +1,4 @@
-"""The command line: ``expnet animate|preprocess|synthesize|export|train|evaluate|ablate|compare|replay|assets|doctor``.
+"""The command line: ``expnet COMMAND``, one function for each command, see ``expnet --help``.
 
 A command's code is imported when that command runs, so ``expnet --help`` costs nothing.
 Exit codes: 0 done, 1 failed, 2 wrong usage or input.
@@ -12,6 +12,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expnet import __version__
@@ -19,6 +20,8 @@ from expnet.errors import ExpnetError, InputError, MissingAssetError
 
 # As in expnet.data.corpora, which is not imported for --help.
 _CORPORA = ("folder", "mat", "hdtf", "lrs3", "mead")
+# As in expnet.audio.features, likewise.
+_ENCODERS = ("hubert", "wavlm", "wav2vec2")
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +33,7 @@ def _animate(arguments: argparse.Namespace) -> None:
 
     if (arguments.audio is None) == (arguments.text is None):
         raise InputError("expnet animate needs either --audio FILE or --text 'words to say', one of them.")
-    animator = Animator(expression=arguments.expression, pose=arguments.pose)
+    animator = Animator(expression=arguments.expression, pose=arguments.pose, speech_encoder=arguments.speech_encoder)
     animator.animate(
         arguments.image,
         arguments.audio if arguments.text is None else _speak(arguments.text, arguments.language),
@@ -79,6 +82,23 @@ def _synthesize(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
     )
     print(arguments.output)
+
+
+def _features(arguments: argparse.Namespace) -> None:
+    from expnet.audio.features import SpeechEncoder
+    from expnet.data.features import cache_features, default_folder
+    from expnet.data.store import TrackStore
+
+    store = TrackStore(arguments.store)
+    encoder = SpeechEncoder(
+        arguments.weights, encoder=arguments.encoder, layer=arguments.layer, device=arguments.device
+    )
+    folder = arguments.output or default_folder(arguments.store, encoder.source.encoder)
+
+    def report(done: int, clips: int) -> None:
+        print(f"\r{done} of {clips} clips", end="", file=sys.stderr)
+
+    print(cache_features(store, Path(folder), encoder, progress=report if sys.stderr.isatty() else None))
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -193,6 +213,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_synthesize_options(
         command("synthesize", _synthesize, "make the built-in corpus: speech, faces and head motion by rule")
     )
+    _add_features_options(
+        command("features", _features, "compute speech features of a track store with weights of your own")
+    )
     _add_compare_options(command("compare", _compare, "put several result files of one protocol into one table"))
     _add_assets(commands)
     _add_export_options(
@@ -220,6 +243,9 @@ def _add_animate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="FILE", help="the mp4 to write")
     parser.add_argument("--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors")
     parser.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")
+    parser.add_argument(
+        "--speech-encoder", metavar="DIR", help="the speech network that the expression weights were trained on, if any"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of head motion and blinks (default: 0)")
     parser.add_argument(
         "--expression-scale", type=_scale, default=1.5, help="how strong the face moves (default: 1.5; 1 as regressed)"
@@ -264,6 +290,19 @@ def _add_synthesize_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--languages", default="en,de,fr,es,it,ru", help="comma-separated (default: %(default)s)")
     parser.add_argument("--speakers", type=_positive, metavar="N", help="number of speakers (default: by clips)")
     parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)")
+
+
+def _add_features_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("store", metavar="STORE", help="the track store")
+    parser.add_argument(
+        "--weights", required=True, metavar="DIR", help="folder of the network: config.json and model.safetensors"
+    )
+    parser.add_argument("--encoder", choices=_ENCODERS, help="what the network has to be (default: any of these)")
+    parser.add_argument(
+        "--layer", type=int, metavar="N", help="Transformer block whose output is taken (default: last)"
+    )
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, ... (default: cpu)")
+    parser.add_argument("--output", metavar="DIR", help="where they go (default: STORE-ENCODER)")
 
 
 def _add_compare_options(parser: argparse.ArgumentParser) -> None:

@@ -63,12 +63,17 @@ class DataConfig:
     """Training windows are played faster or slower by up to this share, face and sound alike."""
     silent_share: float = 0.0
     """Share of training windows in which speech falls silent, with or without noise, and the lips close."""
+    features: Any = ""
+    """Speech features that `expnet features` made of the store, or a list of folders, one a store; empty for none."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         stores = [self.store] if isinstance(self.store, str) else self.store
         good = isinstance(stores, list) and all(isinstance(store, str) for store in stores)
         require(good, f"data.store is a folder or a list of folders, not {self.store!r}.")
+        folders = self.features if isinstance(self.features, list) else [self.features]
+        good = all(isinstance(folder, str) for folder in folders)
+        require(good, f"data.features is a folder or a list of folders, not {self.features!r}.")
         require(self.window >= 2, f"data.window must be 2 frames or more, not {self.window}.")
         require(self.batch_size >= 1, f"data.batch_size must be 1 or more, not {self.batch_size}.")
         require(self.workers >= 0, f"data.workers must be 0 or more, not {self.workers}.")

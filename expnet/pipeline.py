@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, mel_for_frames
+from expnet.audio.features import FeatureSource, SpeechEncoder
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.wave import MINIMUM_SECONDS, is_silent, load_audio
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
@@ -48,6 +49,8 @@ class Animator:
     Args:
         expression: weights of the expression network (run folder, .ckpt or .safetensors); None for the built-in ones.
         pose: weights of the head-pose network, likewise.
+        speech_encoder: folder of the speech network (`expnet.audio.features`) whose features the expression network was
+            trained on; None for one that hears the mel alone, as the built-in one does.
         face_model: face model of the coefficients.
         max_side: larger portraits are scaled down to this many pixels.
 
@@ -60,6 +63,7 @@ class Animator:
         *,
         expression: str | os.PathLike[str] | None = None,
         pose: str | os.PathLike[str] | None = None,
+        speech_encoder: str | os.PathLike[str] | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
         max_side: int = LARGEST_SIDE,
     ) -> None:
@@ -71,6 +75,7 @@ class Animator:
                 f"The expression network gives coefficients of the face model '{needed}', but face_model is "
                 f"'{self.face_model.name}': give the one that the network was trained with."
             )
+        self._speech_encoder = _open_encoder(self._expression, speech_encoder)
         self._pose: Any = load_model(_weights(pose, "pose"), "pose")
         self._max_side = max_side
 
@@ -161,7 +166,10 @@ class Animator:
         mel = mel_for_frames(samples, 0, frames)[None]
         blink = blink_track(frames, seed=seed, rate=blinks_per_minute)
         first = torch.from_numpy(fit.expression[:1])
-        spoken = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None])[0]  # (T, 64)
+        heard = {}
+        if self._speech_encoder is not None:
+            heard["features"] = torch.from_numpy(self._speech_encoder(samples, frames))[None]  # (1, T, F)
+        spoken = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **heard)[0]  # (T, 64)
         generator = torch.Generator().manual_seed(seed)
         turned = self._pose.sample(mel, frames, torch.from_numpy(fit.pose[:1]), generator=generator)[0]  # (T, 6)
         fade = _fade_in(frames)[:, None]
@@ -191,6 +199,28 @@ def _weights(path: str | os.PathLike[str] | None, task: str) -> Path:
             f"your own with 'expnet train configs/{task}.yaml' and give them with --{task}."
         )
     return shipped
+
+
+def _open_encoder(expression: Any, folder: str | os.PathLike[str] | None) -> SpeechEncoder | None:
+    """The speech network that an expression network was trained on, None for one that needs none."""
+    needed = expression.options.get("speech_features")
+    if needed is None:
+        if folder is not None:
+            raise InputError("The expression network hears the mel alone: leave the speech encoder out.")
+        return None
+    source = FeatureSource(**needed)
+    if folder is None:
+        raise InputError(
+            f"The expression network was trained on {source.describe()}: give the folder of those weights with "
+            "--speech-encoder."
+        )
+    encoder = SpeechEncoder(folder, encoder=source.encoder, layer=source.layer)
+    if encoder.source != source:
+        raise InputError(
+            f"The expression network was trained on {source.describe()}, but {folder} has "
+            f"{encoder.source.describe()}: give the same weights."
+        )
+    return encoder
 
 
 def _samples(audio: AudioInput) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """What the networks get: a batch of windows, or of one whole clip, with names instead of positions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ class FaceBatch:
         frames: (B,) frames that are not padding.
         clip_ids: Name of each window's clip.
         first_frame: (B,) where in its clip each window starts.
+        features: (B, T, F) speech features of a network of the user's, empty where none are used.
     """
 
     mel: Tensor
@@ -43,6 +44,7 @@ class FaceBatch:
     frames: Tensor
     clip_ids: tuple[str, ...]
     first_frame: Tensor
+    features: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
 
     def __len__(self) -> int:
         return len(self.clip_ids)

@@ -11,9 +11,11 @@ import torch.distributed
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from expnet.audio.features import FeatureSource
 from expnet.data.augment import Augmentation, sound_augmentations
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.dataset import ClipEntry, FaceDataset
+from expnet.data.features import FeatureCache
 from expnet.data.manifest import ClipRow
 from expnet.data.sampling import ShardSampler, WindowSampler
 from expnet.data.silence import SilentRuns
@@ -60,6 +62,7 @@ class TalkingFaceDataModule(LightningDataModule):
         speed: Training windows are faster or slower by up to this share, face and sound alike.
         augmentations: Further changes of the training sound.
         silent_runs: Falls silent and shuts the lips in a share of the training windows; None for none.
+        features: Folder of each store's speech features (`expnet.data.features`), or a list of them; empty for none.
 
     Raises:
         DataError: If a store cannot be read, the stores do not fit together, or nothing is left to train on.
@@ -92,6 +95,7 @@ class TalkingFaceDataModule(LightningDataModule):
         speed: float = 0.0,
         augmentations: Sequence[Augmentation] = (),
         silent_runs: SilentRuns | None = None,
+        features: str | Sequence[str] = "",
     ) -> None:
         super().__init__()
         self.paths = [store] if isinstance(store, str) or not isinstance(store, Sequence) else list(store)
@@ -120,6 +124,9 @@ class TalkingFaceDataModule(LightningDataModule):
             "pitch": pitch,
         }
         self.silent_runs = silent_runs
+        self._feature_paths = [features] if isinstance(features, str) else list(features)
+        if any(self._feature_paths) and silent_runs is not None:
+            raise ConfigError("data.silent_share falls silent in the mel only: set it to 0 with data.features")
         self._resume = (0, 0)
 
     @cached_property
@@ -150,6 +157,25 @@ class TalkingFaceDataModule(LightningDataModule):
             return split_by_time(rows, options["validation_fraction"], options["test_fraction"])
         # Clips of different stores may have the same name; a speaker of the same name counts as the same person.
         return [[(split, row)] for split, row in zip(split_by_speaker(rows, **options), rows, strict=True)]
+
+    @cached_property
+    def features(self) -> dict[str, FeatureCache]:
+        """Speech features by the location of their store; empty where none are used."""
+        if not any(self._feature_paths):
+            return {}
+        if len(self._feature_paths) != len(self.stores):
+            raise ConfigError(f"data.features needs {len(self.stores)} folders, one for each store of data.store")
+        caches = [FeatureCache(path, store) for path, store in zip(self._feature_paths, self.stores, strict=True)]
+        for cache in caches[1:]:
+            if cache.source != caches[0].source:
+                first, other = (f"{it.folder} ({it.source.describe()})" for it in (caches[0], cache))
+                raise DataError(f"{first} and {other} are features of different networks; use those of one")
+        return {store.files.location: cache for store, cache in zip(self.stores, caches, strict=True)}
+
+    @property
+    def feature_source(self) -> FeatureSource | None:
+        """Where the speech features come from, None where none are used."""
+        return next((cache.source for cache in self.features.values()), None)
 
     @property
     def face_model(self) -> str:
@@ -251,7 +277,12 @@ class TalkingFaceDataModule(LightningDataModule):
 
     def _dataset(self, split: str, **options: Any) -> FaceDataset:
         return FaceDataset(
-            self.splits[split], seed=self.seed, emotions=self.emotions, speakers=self.speakers, **options
+            self.splits[split],
+            seed=self.seed,
+            emotions=self.emotions,
+            speakers=self.speakers,
+            features=self.features,
+            **options,
         )
 
     def _whole_clips(self, split: str) -> DataLoader[FaceBatch]:

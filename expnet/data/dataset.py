@@ -1,9 +1,9 @@
 """Clips of track stores as batches of one: random windows for training, whole clips for evaluation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, mel_for_frame
 from expnet.audio.mel import HOP, WINDOW
 from expnet.data.augment import Augmentation
 from expnet.data.batch import FaceBatch
+from expnet.data.features import FeatureCache
 from expnet.data.manifest import ClipRow
 from expnet.data.sampling import WindowDraw
 from expnet.data.silence import SilentRun, SilentRuns, silence
@@ -72,6 +73,7 @@ class FaceDataset(Dataset[FaceBatch]):
         augmentations: Changes of the windows' sound.
         speed: Windows are played faster or slower by up to this share, face and sound alike.
         silent_runs: Falls silent and shuts the lips in a share of the windows; None for none.
+        features: Speech features of each store's clips, by the store's location; empty for none.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class FaceDataset(Dataset[FaceBatch]):
         augmentations: Sequence[Augmentation] = (),
         speed: float = 0.0,
         silent_runs: SilentRuns | None = None,
+        features: Mapping[str, FeatureCache] | None = None,
     ) -> None:
         self.clips = list(clips)
         self.window = window
@@ -92,6 +95,7 @@ class FaceDataset(Dataset[FaceBatch]):
         self.augmentations = list(augmentations)
         self.speed = speed
         self.silent_runs = silent_runs
+        self.features = dict(features or {})
         self._emotions = {name: index for index, name in enumerate(emotions)}
         self._speakers = {name: index for index, name in enumerate(speakers)}
 
@@ -128,7 +132,9 @@ class FaceDataset(Dataset[FaceBatch]):
         present = min(frames, int(available / window.speed))
 
         def read(name: str) -> Tensor:
-            array = shard.frames(name, first, available)
+            return fitted(shard.frames(name, first, available))
+
+        def fitted(array: NDArray[Any]) -> Tensor:
             if window.speed != 1:
                 array = resample_frames(array, present, window.speed)
             if present < frames:  # padded with the last frame: finite, and still
@@ -143,6 +149,8 @@ class FaceDataset(Dataset[FaceBatch]):
         first_expression = expression[:1]
         if window.run is not None and self.silent_runs is not None:
             expression = torch.from_numpy(self.silent_runs.close(expression.numpy(), window.run))
+        cache = self.features.get(entry.store.files.location)
+        features = {} if cache is None else {"features": fitted(cache.frames(row.shard, first, available))[None]}
         return FaceBatch(
             mel=self._mel(entry, window)[None],  # (1, 80, columns)
             expression=expression[None],  # (1, T, 64)
@@ -158,6 +166,7 @@ class FaceDataset(Dataset[FaceBatch]):
             frames=torch.tensor([present]),
             clip_ids=(row.clip_id,),
             first_frame=torch.tensor([window.first_frame]),
+            **features,  # (1, T, F)
         )
 
 

@@ -9,10 +9,13 @@ Both take the mel of a window with `MEL_CONTEXT` columns of sound on either side
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from expnet.audio.alignment import MEL_CONTEXT, mel_columns
+from expnet.audio.features import FeatureSource
 from expnet.audio.mel import MEL_BANDS
 from expnet.errors import ConfigError, InputError
 
@@ -205,6 +208,36 @@ class WindowEncoder(nn.Module):
         """Encode mel (B, 80, N) to (B, T, 16 channels) for T = ``frames``."""
         windows = frame_windows(mel, frames).flatten(0, 1)[:, None]  # (B x T, 1, 80, 16)
         return self.audio_encoder(windows).flatten(1).view(mel.shape[0], frames, -1)
+
+
+class FeatureEncoder(nn.Module):
+    """Speech features of a published network, beside the mel: each frame's are normalised and projected.
+
+    Args:
+        source: of the features: the values of an `expnet.audio.features.FeatureSource`.
+        width: D, of the result.
+        dropout: of the features.
+    """
+
+    def __init__(self, source: dict[str, Any], width: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.source = FeatureSource(**source)
+        self.norm = nn.LayerNorm(self.source.size)
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(self.source.size, width)
+
+    def forward(self, features: Tensor | None, frames: int) -> Tensor:
+        """Encode features (B, T, F) to (B, T, D) for T = ``frames``."""
+        if features is None:
+            raise InputError(
+                f"This network was trained on speech features beside the mel, {self.source.describe()}: it needs them."
+            )
+        if features.shape[1:] != (frames, self.source.size):
+            raise InputError(
+                f"The speech features of {frames} frames have shape (batch, {frames}, {self.source.size}), not "
+                f"{tuple(features.shape)}."
+            )
+        return self.project(self.dropout(self.norm(features)))
 
 
 def build_audio_encoder(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from expnet.audio.alignment import mel_columns
 from expnet.coefficients import DEFAULT_FACE_MODEL
 from expnet.errors import InputError
-from expnet.models.audio_encoder import build_audio_encoder, level_mel
+from expnet.models.audio_encoder import FeatureEncoder, build_audio_encoder, level_mel
 from expnet.models.temporal import build_temporal
 
 LONGEST = 2000
@@ -50,6 +50,8 @@ class ExpressionRegressor(nn.Module):
         blink: take a closure of the eyes a frame (0 open, 1 closed).
         emotions: number of emotion labels, 0 for none; label 0 means unknown.
         output_rank: width of a linear bottleneck before the coefficients, 0 for none.
+        speech_features: where the speech features come from that are heard beside the mel, the values of an
+            `expnet.audio.features.FeatureSource`; None for none.
         face_model: name of the face model that the coefficients belong to.
     """
 
@@ -80,6 +82,7 @@ class ExpressionRegressor(nn.Module):
         blink: bool = False,
         emotions: int = 0,
         output_rank: int = 0,
+        speech_features: dict[str, Any] | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
     ) -> None:
         super().__init__()
@@ -97,6 +100,7 @@ class ExpressionRegressor(nn.Module):
         self.audio_encoder, features = build_audio_encoder(
             audio_encoder, width, channels=audio_channels, dropout=dropout
         )
+        self.embed_features = FeatureEncoder(speech_features, features, dropout=dropout) if speech_features else None
         self.temporal = build_temporal(
             temporal_module,
             features,
@@ -161,6 +165,7 @@ class ExpressionRegressor(nn.Module):
         blink: Tensor | None = None,
         emotion: Tensor | None = None,
         valid: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """Regress the expression of every frame.
 
@@ -171,6 +176,7 @@ class ExpressionRegressor(nn.Module):
             blink: (B, T) closure of the eyes in [0, 1]; taken as 0 when absent.
             emotion: (B,) labels; taken as 0 (unknown) when absent.
             valid: (B, T), false where a frame is padding. Such frames are not looked at.
+            features: (B, T, F) speech features, for a network that was trained on them.
 
         Returns:
             (B, T, E) coefficients.
@@ -183,9 +189,9 @@ class ExpressionRegressor(nn.Module):
         if self.level:
             mel = level_mel(mel, valid)
         if frames > self.longest and not self.training:
-            change = self._change_in_pieces(mel, frames, first_expression, blink, emotion, valid)
+            change = self._change_in_pieces(mel, frames, first_expression, blink, emotion, valid, features)
         else:
-            change = self._change(mel, frames, first_expression, blink, emotion, valid)
+            change = self._change(mel, frames, first_expression, blink, emotion, valid, features)
         base = first_expression if self.residual else self.expression_mean.expand_as(first_expression)
         return base[:, None] + self.expression_std * change  # (B, T, E)
 
@@ -197,8 +203,11 @@ class ExpressionRegressor(nn.Module):
         blink: Tensor | None,
         emotion: Tensor | None,
         valid: Tensor | None,
+        features: Tensor | None,
     ) -> Tensor:
         x = self.audio_encoder(mel, frames)  # (B, T, D)
+        if self.embed_features is not None:
+            x = x + self.embed_features(features, frames)
         first = self._shown(first_expression)  # (B, E)
         if blink is None:
             blink = x.new_zeros(x.shape[:2])
@@ -245,6 +254,7 @@ class ExpressionRegressor(nn.Module):
         blink: Tensor | None,
         emotion: Tensor | None,
         valid: Tensor | None,
+        features: Tensor | None,
     ) -> Tensor:
         """Work through long speech in linear time and memory; pieces see `overlap` frames of each other."""
         step = (self.longest - 2 * self.overlap) // 5 * 5
@@ -261,6 +271,7 @@ class ExpressionRegressor(nn.Module):
                 None if blink is None else blink[:, left:right],
                 emotion,
                 None if valid is None else valid[:, left:right],
+                None if features is None else features[:, left:right],
             )
             pieces.append(piece[:, begin - left : end - left])
         return torch.cat(pieces, dim=1)

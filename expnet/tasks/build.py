@@ -51,6 +51,8 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
         return LandmarkSyncTask(options={**options, "face_model": face_model.name}, face_model=face_model, **shared)
     options["emotions"] = len(data.emotions) if options.pop("emotion") else 0
     options |= {"expression_size": face_model.expression_size, "face_model": face_model.name}
+    source = data.feature_source
+    options["speech_features"] = None if source is None else source.as_dict()
     options = expression_options(options)
     loss = dataclasses.asdict(config.loss)
     return ExpressionTask(
@@ -77,6 +79,9 @@ def expression_options(options: dict[str, Any]) -> dict[str, Any]:
     """Return the constructor's arguments of the expression network that the options name."""
     if options["network"] == "expnet":
         return {name: value for name, value in options.items() if name != "network"}
+    if options["speech_features"] is not None:
+        raise ConfigError(f"model.network={options['network']} knows the mel alone: set data.features to nothing.")
+    options.pop("speech_features")
     if options["network"] == "small_convolution":
         return {name: options[name] for name in ("network", "expression_size", "width", "dropout", "face_model")}
     return options

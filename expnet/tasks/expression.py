@@ -115,7 +115,8 @@ class ExpressionTask(BaseTask):
         """Run a model on a batch."""
         frames = batch.expression.shape[1]
         inside = torch.arange(frames, device=mel.device)[None] < batch.frames[:, None]  # (B, T)
-        return model(mel, frames, batch.first_expression, batch.blink, batch.emotion, inside)
+        features = {"features": batch.features} if batch.features.numel() else {}
+        return model(mel, frames, batch.first_expression, batch.blink, batch.emotion, inside, **features)
 
     def losses(self, predicted: Tensor, batch: FaceBatch, valid: Tensor) -> tuple[dict[str, Tensor], StepOutput]:
         """Return the loss and its terms, and what callbacks need."""

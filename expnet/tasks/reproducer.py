@@ -221,7 +221,7 @@ def _inputs_that_are_not_finite(batch: FaceBatch) -> dict[str, tuple[str, ...]]:
     found = {}
     for field in fields(FaceBatch):
         value = getattr(batch, field.name)
-        if isinstance(value, Tensor) and value.is_floating_point():
+        if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
             finite = value.isfinite().flatten(1).all(dim=1).tolist()
             clips = tuple(clip for clip, good in zip(batch.clip_ids, finite, strict=True) if not good)
             if clips:

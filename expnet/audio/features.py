@@ -1,0 +1,178 @@
+"""Self-supervised speech features (wav2vec 2.0, HuBERT, WavLM) of the user's own weights, one vector a video frame.
+
+Needs the extra ``pip install 'expnet[features]'`` (transformers) and a folder with ``config.json`` and safetensors
+weights, as the publishers' repositories have them. Nothing is downloaded, and nothing but safetensors is read.
+
+The networks read 16 kHz sound and give a vector every 320 samples, each from 400 samples of it. The sound is extended
+by 40 zeros on either side, so that vector k is centred on sample ``320 k + 160``: the centre of video frame i, sample
+``640 i + 320``, lies in the middle between vectors 2 i and 2 i + 1, and linear interpolation there is their mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+
+from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
+from expnet.errors import InputError, MissingAssetError
+
+ENCODERS = ("hubert", "wavlm", "wav2vec2")
+"""Networks by what their config.json calls them (``model_type``)."""
+PIECE = 20 * FRAME_RATE
+"""Frames that are encoded at a time; attention's cost is quadratic."""
+OVERLAP = 2 * FRAME_RATE
+"""Frames of sound that a piece sees before and after its own."""
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """Where speech features come from: a network that was trained on them needs the very same.
+
+    Args:
+        encoder: One of `ENCODERS`.
+        layer: Whose output they are: 1 for the first Transformer block, 0 for what enters it.
+        size: F, values a frame.
+        sha256: Checksum of the weights.
+    """
+
+    encoder: str
+    layer: int
+    size: int
+    sha256: str
+
+    def describe(self) -> str:
+        """The source in a few words."""
+        return f"layer {self.layer} of {self.encoder} weights with the sha256 {self.sha256[:12]}..."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for files and the options of networks."""
+        return dataclasses.asdict(self)
+
+
+class SpeechEncoder:
+    """A published speech network that turns sound into features.
+
+    Args:
+        folder: With ``config.json`` and safetensors weights; ``preprocessor_config.json`` says whether the network
+            wants sound of mean 0 and variance 1, which is assumed where there is none.
+        encoder: Which of `ENCODERS` it has to be; None for whichever it is.
+        layer: Transformer block whose output is taken; None for the last.
+        device: Where to run.
+
+    Raises:
+        MissingAssetError: transformers is not installed.
+        InputError: The folder holds no such network, or there is no such layer.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, encoder: str | None = None, layer: int | None = None, device: str = "cpu"
+    ) -> None:
+        self.folder, self.device = Path(folder), torch.device(device)
+        self._network, digest = _open_network(self.folder, encoder)
+        options = self._network.config
+        if layer is not None and not 0 <= layer <= options.num_hidden_layers:
+            raise InputError(
+                f"{folder} has no layer {layer}: give one from 0, what enters the first block, to "
+                f"{options.num_hidden_layers}, the last."
+            )
+        self.source = FeatureSource(
+            encoder=options.model_type,
+            layer=options.num_hidden_layers if layer is None else layer,
+            size=options.hidden_size,
+            sha256=digest,
+        )
+        self._normalise = bool(_read_json(self.folder / "preprocessor_config.json").get("do_normalize", True))
+        self._hop = math.prod(options.conv_stride)
+        reach = 1
+        for kernel, stride in zip(reversed(options.conv_kernel), reversed(options.conv_stride), strict=True):
+            reach = (reach - 1) * stride + kernel
+        if SAMPLES_PER_FRAME % self._hop or (reach - self._hop) % 2:
+            raise InputError(
+                f"{folder} gives a vector every {self._hop} samples from {reach} of them, which do not fit the "
+                f"{SAMPLES_PER_FRAME} samples of a video frame; expected every 320 from 400."
+            )
+        self._margin = (reach - self._hop) // 2
+        self._network.to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+        """Encode a recording.
+
+        Args:
+            samples: (S,) the whole recording at 16 kHz; cut or filled with silence to ``640 frames``.
+            frames: T, video frames.
+
+        Returns:
+            (T, F)
+        """
+        sound = torch.from_numpy(fit_length(np.asarray(samples, np.float32), frames))
+        if self._normalise:
+            sound = (sound - sound.mean()) / (sound.var(unbiased=False) + 1e-7).sqrt()
+        pieces = []
+        for begin in range(0, frames, PIECE):
+            left, right = max(begin - OVERLAP, 0), min(begin + PIECE + OVERLAP, frames)
+            encoded = self._encode(sound[left * SAMPLES_PER_FRAME : right * SAMPLES_PER_FRAME])
+            pieces.append(encoded[begin - left : begin - left + PIECE])
+        return torch.cat(pieces)[:frames].cpu().numpy()
+
+    def _encode(self, sound: Tensor) -> Tensor:
+        """Features (n, F) of the sound of n video frames."""
+        padded = torch.nn.functional.pad(sound, (self._margin, self._margin)).to(self.device)
+        states = self._network(padded[None], output_hidden_states=True).hidden_states
+        return states[self.source.layer][0].unflatten(0, (-1, SAMPLES_PER_FRAME // self._hop)).mean(dim=1)
+
+
+def _open_network(folder: Path, encoder: str | None) -> tuple[Any, str]:
+    """The network of a folder, and the checksum of its weights."""
+    found = _read_json(folder / "config.json").get("model_type")
+    if found not in ENCODERS or encoder not in (None, found):
+        raise InputError(
+            f"{folder} is not the folder of a {encoder or ' or '.join(ENCODERS)} network"
+            + (f" (its config.json says {found!r})" if found else " (it has no config.json)")
+            + "; give one with config.json and model.safetensors."
+        )
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise InputError(f"{folder} holds no .safetensors file; other weight files can run code, and are not read.")
+    try:
+        from transformers import AutoModel
+    except ImportError as error:
+        raise MissingAssetError(
+            f"Speech features need the transformers library ({error}): pip install 'expnet[features]'."
+        ) from error
+    try:
+        network, loaded = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{folder} holds no network that transformers can load: {error}") from error
+    # transformers fills what a file lacks with random numbers. (The mask's vector serves pre-training alone.)
+    missing = sorted(set(loaded["missing_keys"]) - {"masked_spec_embed"})
+    if missing:
+        raise InputError(f"{folder} is not complete: its weights lack {missing[0]} and {len(missing) - 1} more.")
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return network.eval(), digest.hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Contents of a JSON file, empty where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a JSON file that can be read ({error}).") from error

@@ -1,0 +1,66 @@
+"""Networks that hear speech features beside the mel."""
+
+import pytest
+import torch
+
+from expnet.audio.alignment import mel_columns
+from expnet.audio.features import FeatureSource
+from expnet.errors import InputError
+from expnet.models.bundle import open_model, save_model
+from expnet.models.expression import ExpressionRegressor
+
+SOURCE = FeatureSource("hubert", 9, 12, "ab" * 32)
+FRAMES = 40
+
+
+@pytest.fixture
+def network() -> ExpressionRegressor:
+    torch.manual_seed(0)
+    made = ExpressionRegressor(
+        width=16, audio_channels=8, layers=1, heads=2, expression_size=5, speech_features=SOURCE.as_dict()
+    )
+    torch.nn.init.normal_(made.head.weight)
+    return made.eval()
+
+
+def run(network: ExpressionRegressor, features: torch.Tensor | None, frames: int = FRAMES) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    mel = torch.rand(2, 80, mel_columns(frames), generator=generator) * 4 - 4
+    with torch.no_grad():
+        return network(mel, frames, torch.zeros(2, 5), features=features)
+
+
+def test_features_change_the_face_where_they_change(network: ExpressionRegressor) -> None:
+    features = torch.randn(2, FRAMES, SOURCE.size, generator=torch.Generator().manual_seed(2))
+    other = features.clone()
+    other[0, 20] += torch.randn(SOURCE.size)
+    change = (run(network, features) - run(network, other)).abs().sum(dim=-1)
+    assert change[0].argmax() == 20
+    assert (change[1] == 0).all()
+
+
+def test_long_speech_goes_in_pieces(network: ExpressionRegressor) -> None:
+    frames = 130
+    features = torch.randn(2, frames, SOURCE.size, generator=torch.Generator().manual_seed(3))
+    whole = run(network, features, frames)
+    network.longest, network.overlap = 100, 40
+    torch.testing.assert_close(run(network, features, frames), whole, atol=0.3, rtol=0)
+    late = torch.roll(features, 5, dims=1)
+    wrong = (run(network, late, frames) - whole).abs().mean()
+    assert (run(network, features, frames) - whole).abs().mean() < 0.2 * wrong
+
+
+def test_missing_and_wrong_features_are_refused(network: ExpressionRegressor) -> None:
+    with pytest.raises(InputError, match="layer 9 of hubert"):
+        run(network, None)
+    with pytest.raises(InputError, match=r"\(batch, 40, 12\)"):
+        run(network, torch.zeros(2, FRAMES, 13))
+    with pytest.raises(InputError, match=r"\(batch, 40, 12\)"):
+        run(network, torch.zeros(2, FRAMES + 1, 12))
+
+
+def test_the_file_knows_what_it_needs(network: ExpressionRegressor, tmp_path) -> None:
+    features = torch.randn(2, FRAMES, SOURCE.size)
+    loaded, header = open_model(save_model(tmp_path / "model.safetensors", network), "expression")
+    assert FeatureSource(**header["options"]["speech_features"]) == SOURCE
+    torch.testing.assert_close(run(loaded, features), run(network, features))
