@@ -33,7 +33,7 @@ def listener(robustness: ModuleType) -> Any:
 
 @pytest.fixture(scope="module")
 def speech(robustness: ModuleType) -> dict[str, Any]:
-    """Median reactions of the packaged network: to clean speech, and to the same in noise."""
+    """Clean built-in voices: two languages of the training data, and one that is not in it."""
     voices = robustness.voices(None)
     return {name: voices[name] for name in ("made en", "made ru", "made ja")}
 
@@ -69,6 +69,7 @@ def test_a_late_mouth_is_seen_late(robustness: ModuleType, listener: Any, speech
     assert on_time.agreement == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_packaged_weights_hold_in_silence_and_noise(
     robustness: ModuleType, listener: Any, speech: dict[str, Any]
 ) -> None:
@@ -83,6 +84,8 @@ def test_packaged_weights_hold_in_silence_and_noise(
         assert reaction.opening < 0.6 * wide, sound.group
         assert reaction.motion < 1.2 * lively, sound.group
     for sound in robustness.spoken_sounds(speech):
+        if not sound.group.endswith((" around", " 10 dB", " 0 dB")):
+            continue
         reaction = listener.react(sound)
         if sound.group == "3 s of silence around":
             assert abs(reaction.pause_opening) < 0.35 * wide, sound.name
