@@ -2,7 +2,7 @@
 
 Each takes float32 samples (S,) at 16 kHz in [-1, 1] and returns as many. All randomness comes from the generator, so
 that whoever seeds it by (seed, epoch, window) gets the same training sound with any number of processes. Each is made
-for windows of a few seconds, and costs a few milliseconds for one of them (`benchmarks/sound_augmentation.py`).
+for windows of a few seconds, and costs milliseconds for one of them (`benchmarks/sound_augmentation.py --cost`).
 """
 
 import math
