@@ -27,6 +27,7 @@ from expnet.evaluation.pictures import REAL, Pictures, render_clip
 from expnet.evaluation.scoring import Scorer, Scores, model_fingerprint
 from expnet.evaluation.summary import LAG, summarise, warnings_about
 from expnet.evaluation.systems import Prediction, System, build_systems
+from expnet.extractors import open_sync_expert
 from expnet.face.morphable import load_face_model
 from expnet.report import Extras, write_report
 from expnet.report.charts import Series
@@ -67,7 +68,8 @@ def evaluate(config: EvaluateConfig) -> Path:
     torch.set_num_threads(config.threads)
     output = prepare_output(config.output)
     model = load_face_model(config.face_model)
-    scorer = Scorer(model, config.protocol)
+    expert = open_sync_expert(config.sync_expert) if config.sync_expert else None
+    scorer = Scorer(model, config.protocol, expert)
     selection = select_clips(config)
     notes: list[str] = []
     systems = build_systems(config, selection, scorer.expression_metric, notes)

@@ -117,6 +117,8 @@ class EvaluateConfig:
     """Head-pose network, likewise."""
     per_frame: str = "train"
     """SadTalker's per-frame head: a run of configs/per_frame.yaml, 'train' to train it here, or 'none'."""
+    sync_expert: str | None = None
+    """Sync expert that judges the lips: a run of configs/landmark_sync.yaml; null leaves its columns out."""
     output: str = "results"
     """Folder for results.json, results.csv, table.md, table.tex, index.html and videos."""
     title: str = ""

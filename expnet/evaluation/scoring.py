@@ -21,8 +21,12 @@ from expnet.face.camera import project
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import (
     ClipMetric,
+    Extractor,
     JitterRatio,
     LandmarkDistance,
+    LandmarkSyncConfidence,
+    LandmarkSyncDistance,
+    LandmarkSyncOffset,
     MouthOpeningCorrelation,
     MouthOpeningLag,
     PeakSignalToNoiseRatio,
@@ -43,6 +47,9 @@ GROUPS = {
     "mouth_opening_lag": "Lips",
     "landmark_distance_mouth": "Lips",
     "silent_lip_motion": "Lips",
+    "landmark_sync_distance": "Lips",
+    "landmark_sync_confidence": "Lips",
+    "landmark_sync_offset": "Lips",
     "landmark_distance": "Face",
     "within_clip_r2": "Face",
     "jitter_ratio": "Face",
@@ -111,9 +118,12 @@ class Scorer:
     Args:
         model: face model of the coefficients.
         protocol: of the evaluation.
+        sync_expert: that judges the lips, from `expnet.extractors.open_sync_expert`; None leaves its columns out.
     """
 
-    def __init__(self, model: MorphableModel, protocol: ProtocolConfig) -> None:
+    def __init__(
+        self, model: MorphableModel, protocol: ProtocolConfig, sync_expert: Extractor | None = None
+    ) -> None:
         self.model = model
         self.expression_metric = model.expression_metric.detach()
         self.correlation = MouthOpeningCorrelation()
@@ -123,6 +133,8 @@ class Scorer:
         self.face = LandmarkDistance(region="face", normalisation=protocol.landmarks)
         self.silence = SilentLipMotion()
         self.r2 = WithinClipR2(metric=self.expression_metric, metric_name=f"{model.name} basis")
+        kinds = (LandmarkSyncDistance, LandmarkSyncConfidence, LandmarkSyncOffset) if sync_expert else ()
+        self.sync = tuple(kind(sync_expert) for kind in kinds)
         self.jitter = JitterRatio()
         self.diversity = PoseDiversity()
         self.pose_diversity = PoseRatio(measure="diversity")
@@ -134,7 +146,7 @@ class Scorer:
     @property
     def metrics(self) -> tuple[ClipMetric, ...]:
         """Every metric, in the order of the table's columns."""
-        lips = (self.correlation, self.correlation_best, self.lag, self.mouth, self.silence)
+        lips = (self.correlation, self.correlation_best, self.lag, self.mouth, self.silence, *self.sync)
         face = (self.face, self.r2, self.jitter)
         head = (self.diversity, self.pose_diversity, self.pose_speed, self.samples)
         return tuple(metric for metric in (*lips, *face, *head, self.psnr, self.ssim) if metric is not None)
@@ -194,6 +206,10 @@ class Scorer:
             scores.add(self.correlation_best, predicted, target, valid)
             scores.add_lag(self.lag, predicted, target, valid)
         scores.add(self.silence, predicted, clip.silent, valid)
+        if self.sync:
+            curve = self.sync[0].measure(predicted[None], clip.mel[None], valid[None])
+            for metric in self.sync:
+                scores.put(metric.name, float(metric.read(curve)))
         scores.add(self.jitter, predicted, target, valid)
         scores.add(self.r2, prediction.expression, clip.expression, valid)
         drawn, tracked = self.landmarks(clip, prediction.expression), self.tracked_landmarks(clip)
