@@ -45,10 +45,15 @@ def export_model(checkpoint: str | Path, output: str | Path, *, task: str | None
         The folder.
 
     Raises:
-        InputError: the checkpoint cannot be read, or the folder not be written.
+        InputError: the checkpoint cannot be read or is no network of an animation, or the folder not be written.
         MissingAssetError: ONNX was asked for and its packages are not installed.
     """
     model, header = open_model(checkpoint, task)
+    if header["task"] == "landmark_sync":
+        raise InputError(
+            f"{checkpoint} holds a sync expert, which animates nothing: give it as it is to loss.sync_expert, "
+            "sync_expert or open_sync_expert."
+        )
     folder = Path(output)
     if (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} is the folder of a run: give another one for the export.")

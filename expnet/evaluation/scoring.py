@@ -121,9 +121,7 @@ class Scorer:
         sync_expert: that judges the lips, from `expnet.extractors.open_sync_expert`; None leaves its columns out.
     """
 
-    def __init__(
-        self, model: MorphableModel, protocol: ProtocolConfig, sync_expert: Extractor | None = None
-    ) -> None:
+    def __init__(self, model: MorphableModel, protocol: ProtocolConfig, sync_expert: Extractor | None = None) -> None:
         self.model = model
         self.expression_metric = model.expression_metric.detach()
         self.correlation = MouthOpeningCorrelation()

@@ -5,6 +5,7 @@ import torch
 
 from expnet.audio.alignment import mel_columns
 from expnet.errors import InputError
+from expnet.export import export_model
 from expnet.models.bundle import load_model, save_model
 from expnet.models.landmark_sync import MAX_LAG, POINTS, LandmarkSync, lag_similarities, local_mean
 
@@ -87,3 +88,5 @@ def test_its_file(expert: LandmarkSync, tmp_path) -> None:
     loaded = load_model(save_model(tmp_path / "expert.safetensors", expert), "landmark_sync")
     landmarks, mel = 0.02 * draw(1, 40, 68, 3), draw(1, 80, mel_columns(40))
     assert torch.equal(loaded(landmarks, mel), expert(landmarks, mel))
+    with pytest.raises(InputError, match="animates nothing"):
+        export_model(tmp_path / "expert.safetensors", tmp_path / "exported")
