@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,12 @@ class SpeechEncoder:
     """
 
     def __init__(
-        self, folder: str | Path, *, encoder: str | None = None, layer: int | None = None, device: str = "cpu"
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        encoder: str | None = None,
+        layer: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self.folder, self.device = Path(folder), torch.device(device)
         self._network, digest = _open_network(self.folder, encoder)
