@@ -40,6 +40,7 @@ def _animate(arguments: argparse.Namespace) -> None:
         arguments.output,
         seed=arguments.seed,
         expression_scale=arguments.expression_scale,
+        pose_style=int(arguments.pose_style) if arguments.pose_style.isdecimal() else arguments.pose_style,
     )
     print(arguments.output)
 
@@ -245,6 +246,12 @@ def _add_animate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")
     parser.add_argument(
         "--speech-encoder", metavar="DIR", help="the speech network that the expression weights were trained on, if any"
+    )
+    parser.add_argument(
+        "--pose-style",
+        default="0",
+        metavar="NUMBER|CLIP",
+        help="whose way of moving the head: a training speaker's number or a video to take it from (default: 0, average)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of head motion and blinks (default: 0)")
     parser.add_argument(

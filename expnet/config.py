@@ -162,10 +162,6 @@ class PoseModelConfig:
     """Channels of the audio encoder's convolutions."""
     previous: int = 8
     """Frames before a window that it continues."""
-    style_size: int = 16
-    """Size of a speaking style's embedding; each training speaker is a style."""
-    style_dropout: float = 0.3
-    """Share of windows shown without their style, so that style 0 is the average speaker."""
     dropout: float = 0.1
     """Dropout of features."""
     tied_variance: bool = True
@@ -173,11 +169,9 @@ class PoseModelConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("latent", "width", "layers", "audio_features", "audio_channels", "previous", "style_size"):
+        for name in ("latent", "width", "layers", "audio_features", "audio_channels", "previous"):
             require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
-        for name in ("style_dropout", "dropout"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"model.{name} must be at least 0 and below 1, not {value}.")
+        require(0 <= self.dropout < 1, f"model.dropout must be at least 0 and below 1, not {self.dropout}.")
 
 
 @dataclass
@@ -254,12 +248,14 @@ class PoseLossConfig:
 
     velocity_weight: float = 0.1
     """Error of the change from frame to frame, against 1 for the poses themselves; much more drowns the poses."""
-    kl_weight: float = 2e-3
-    """Weight of a nat of divergence of a window's latent from the prior."""
+    kl_weight: float = 5e-4
+    """Weight of a nat of divergence of a window's latent from the prior; four times as much loses the nods."""
     kl_anneal_steps: int = 200
     """Steps over which that weight rises from 0, so that the latent is in use before it costs."""
     free_nats: float = 0.02
     """Divergence a latent dimension may carry at no cost."""
+    liveliness_weight: float = 0.1
+    """Weight of the difference between how far drawn and real heads travel, within one frame to sixteen."""
     adversarial_weight: float = 0.0
     """Weight of a discriminator that judges patches of head motion; SadTalker's is 0.7."""
 

@@ -31,7 +31,8 @@ from expnet.audio.alignment import FRAME_RATE, frames_of_columns, mel_columns
 from expnet.audio.mel import MEL_BANDS
 from expnet.errors import ExpnetError, InputError, MissingAssetError
 from expnet.models.expression import ExpressionRegressor
-from expnet.models.pose_cvae import POSE, PoseCVAE
+from expnet.models.pose_cvae import PoseCVAE
+from expnet.models.pose_motion import POSE, within_reach
 
 TOLERANCE = 1e-4
 """Largest difference of a coefficient (in radians and face units for poses) between the graph and the module."""
@@ -98,17 +99,16 @@ class PoseWindowGraph(nn.Module):
         super().__init__()
         self.model = model
         # ONNX has no Cholesky decomposition, and the covariance is a constant by now.
-        factor = torch.linalg.cholesky(model.latent_covariance.double()).float()
-        self.register_buffer("latent_factor", factor)
+        self.register_buffer("latent_factor", model.prior.factor())
 
     def forward(
         self, audio: Tensor, past: Tensor, seen: Tensor, first_pose: Tensor, style: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the window (B, W, 6) as the next one needs it for its past, and as it is to be shown."""
-        z = self.model.latent_mean + noise @ self.latent_factor.T
+        z = self.model.prior.mean + noise @ self.latent_factor.T
         drawn = self.model.next_window(z, audio, past / self.model.pose_std, seen, first_pose, style)
         motion = drawn * self.model.pose_std
-        return motion, self.model.within_reach(motion, first_pose)
+        return motion, within_reach(motion, first_pose, self.model.pose_std)
 
     def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
         """Made-up inputs of a given batch size; the number of frames is the window's."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, mel_for_frames
 from expnet.audio.features import FeatureSource, SpeechEncoder
@@ -24,12 +25,15 @@ from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.wave import MINIMUM_SECONDS, is_silent, load_audio
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
 from expnet.errors import InputError, MissingAssetError
+from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
+from expnet.face.tracker import open_tracker
 from expnet.models.bundle import WEIGHTS, load_model
+from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.blink import BLINKS_PER_MINUTE, blink_track
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait, open_portrait
-from expnet.render.video import check_output, write_video
+from expnet.render.video import check_output, read_video, write_video
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ _FADE_SECONDS = 0.24
 
 ImageInput = str | os.PathLike[str] | NDArray[np.uint8]
 AudioInput = str | os.PathLike[str] | NDArray[np.floating]
+HeadStyle = int | str | os.PathLike[str]
 
 
 class Animator:
@@ -88,6 +93,7 @@ class Animator:
         seed: int = 0,
         expression_scale: float = EXPRESSION_SCALE,
         head_scale: float = 1.0,
+        pose_style: HeadStyle = 0,
         blinks_per_minute: float = BLINKS_PER_MINUTE,
     ) -> Path:
         """Write the video of a portrait speaking a recording.
@@ -99,6 +105,8 @@ class Animator:
             seed: of head motion and blinks; the same seed gives the same frames.
             expression_scale: how strong the mouth and face move about their average, 1 as the network has it.
             head_scale: how strong the head moves; 0 keeps it still.
+            pose_style: whose way of moving the head: the number of a training speaker, 0 for the average one, or a
+                video of anybody of a second or more, in which it is measured.
             blinks_per_minute: on average; 0 for none.
 
         Returns:
@@ -116,6 +124,7 @@ class Animator:
             seed=seed,
             expression_scale=expression_scale,
             head_scale=head_scale,
+            style=self.head_style(pose_style),
             blinks_per_minute=blinks_per_minute,
         )
         frames = self._draw(portrait, coefficients, blink)
@@ -136,6 +145,26 @@ class Animator:
     def portrait(self, image: ImageInput) -> Portrait:
         """Load, track and fit a portrait; the result can be given to :meth:`render`."""
         return open_portrait(image, self.face_model, max_side=self._max_side)
+
+    def head_style(self, style: HeadStyle) -> Tensor:
+        """Return a head-motion style for the head-pose network: a number (1,), or one measured in a video (1, 12).
+
+        Raises:
+            InputError: there is no such style, the video shows no face for long enough, or the network (SadTalker's)
+                takes numbers only.
+        """
+        if isinstance(style, int):
+            count = self._pose.options["styles"]
+            if not 0 <= style < count:
+                raise InputError(f"pose_style {style} does not exist: the network knows 0 to {count - 1}, or a video.")
+            return torch.tensor([style])
+        if not isinstance(self._pose, PoseCVAE):
+            raise InputError(f"pose_style {style}: this head-pose network takes a number, not a video.")
+        track = open_tracker().track(read_video(style, max_side=LARGEST_SIDE))
+        if not track.found.any():
+            raise InputError(f"{style}: no face was found in it, which a head-motion style is measured on.")
+        motion = fit_clip(self.face_model, track.points, track.found)
+        return self._pose.style_of(torch.from_numpy(motion.pose), torch.from_numpy(track.found))
 
     def render(
         self, portrait: Portrait, coefficients: FaceCoefficients, *, blink: NDArray | None = None
@@ -158,6 +187,7 @@ class Animator:
         seed: int,
         expression_scale: float = EXPRESSION_SCALE,
         head_scale: float = 1.0,
+        style: Tensor | None = None,
         blinks_per_minute: float = BLINKS_PER_MINUTE,
     ) -> tuple[FaceCoefficients, NDArray[np.float32]]:
         """Coefficients (T frames) and blink track (T,) for a recording."""
@@ -171,7 +201,8 @@ class Animator:
             heard["features"] = torch.from_numpy(self._speech_encoder(samples, frames))[None]  # (1, T, F)
         spoken = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **heard)[0]  # (T, 64)
         generator = torch.Generator().manual_seed(seed)
-        turned = self._pose.sample(mel, frames, torch.from_numpy(fit.pose[:1]), generator=generator)[0]  # (T, 6)
+        portrayed = torch.from_numpy(fit.pose[:1])
+        turned = self._pose.sample(mel, frames, portrayed, style, generator)[0]  # (T, 6)
         fade = _fade_in(frames)[:, None]
         change = spoken.numpy() - fit.expression  # (T, 64)
         average = change.mean(axis=0)

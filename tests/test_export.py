@@ -276,8 +276,8 @@ def test_onnx_head_motion_by_the_loop_of_the_documentation(tmp_path: Path, monke
     model = lively(PoseCVAE(width=16, latent=4, audio_features=8, audio_channels=8))
     with torch.no_grad():
         factor = 0.5 * torch.randn(4, 4)
-        model.latent_covariance.copy_(factor @ factor.T + torch.eye(4))
-        model.latent_mean.normal_()
+        model.prior.covariance.copy_(factor @ factor.T + torch.eye(4))
+        model.prior.mean.normal_()
         model.pose_std.copy_(torch.tensor([0.1, 0.12, 0.05, 0.06, 0.05, 0.03]))
     folder = export_model(write_random(tmp_path, model), tmp_path / "product", onnx=True)
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), flags=re.DOTALL)

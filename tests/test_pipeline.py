@@ -224,3 +224,20 @@ def test_heavy_packages_stay_out() -> None:
     code = "import sys, expnet.pipeline; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pytorch_lightning", "lightning", "librosa", "wandb", "torchmetrics"} & set(done.stdout.split())
+
+
+def test_a_head_style_by_number_or_from_a_clip(
+    animator: Animator, picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="pose_style 7 does not exist: the network knows 0 to 0"):
+        animator.head_style(7)
+    with pytest.raises(InputError, match=r"missing\.mp4"):
+        animator.head_style(tmp_path / "missing.mp4")
+    turn = 8 * np.sin(np.arange(40) / 3)  # pixels to the side: the face sways in the picture
+    frames = [np.roll(picture, round(float(shift)), axis=1) for shift in turn]
+    monkeypatch.setattr("expnet.pipeline.read_video", lambda path, max_side: iter(frames))
+    swaying = animator.head_style("sway.mp4")
+    monkeypatch.setattr("expnet.pipeline.read_video", lambda path, max_side: iter([picture] * 40))
+    resting = animator.head_style("rest.mp4")
+    assert swaying.shape == resting.shape == (1, 12)
+    assert float(swaying[0, 9]) > 3 * float(resting[0, 9])  # sideways within 16 frames

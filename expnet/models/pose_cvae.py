@@ -1,8 +1,9 @@
 """Speech to head pose: a conditional VAE over windows of 32 frames that grow out of the frames before them.
 
 SadTalker draws each window by itself and hides the seams under a filter. Here a window knows the poses before it and is
-built on their continuation, ``pose = continuation(previous) + ramp * decoder(z, audio, previous, first pose, style)``,
-where the ramp starts at zero: position and velocity pass through a join unbroken whatever the decoder says.
+built on their continuation, ``pose = continuation(past) + ramp * reach * decoder(z, audio, past, first pose, style)``,
+where the ramp starts at zero: position and velocity pass through a join unbroken whatever the decoder says. ``reach``
+is how far this person's head goes within 0.64 s (`expnet.models.pose_style`).
 """
 
 from __future__ import annotations
@@ -16,23 +17,17 @@ from torch import Tensor, nn
 from expnet.audio.alignment import mel_columns
 from expnet.errors import InputError
 from expnet.models.audio_encoder import SequenceEncoder
+from expnet.models.latent_prior import LatentPrior
+from expnet.models.pose_motion import POSE, continuation, within_reach
+from expnet.models.pose_style import STYLE, PoseStyles, distances
 from expnet.models.temporal import Convolution
 
-POSE = 6
 SILENCE = -4.0
 """Log-mel of digital silence."""
-ROTATION_LIMIT = 0.4
-"""Radians from frontal up to which a portrait can be rendered from one image."""
-MOMENTUM = 0.8
-"""Share of its velocity that the continuation of a head keeps from frame to frame."""
-RECALL = 0.97
-"""Share of its excess over `FAR` that the continuation keeps from frame to frame: a pull back within about a second."""
-FAR = 2.5
-"""Standard deviations beyond which the continuation is pulled back."""
 RAMP = 8
 """Frames over which the decoder takes over from the continuation."""
-MEMORY = 0.02
-"""Share of a training batch in the running moments of the latents."""
+MOST = 6.0
+"""Inputs are cut here, in units of a head's own reach: a lost track must not blind the network."""
 
 
 @dataclass
@@ -45,6 +40,7 @@ class PoseWindows:
         valid: (N, W) bool.
         mean: (N, Z) of the posterior.
         log_variance: (N, Z) of the posterior.
+        reach: (N, 1, 6) how far each window's head usually goes: the unit in which errors are alike for all people.
         from_prior: (N, W, 6) decoded from a latent drawn without seeing the motion; None unless asked for.
     """
 
@@ -53,15 +49,17 @@ class PoseWindows:
     valid: Tensor
     mean: Tensor
     log_variance: Tensor
+    reach: Tensor
     from_prior: Tensor | None = None
 
 
 @dataclass
 class _Condition:
-    """What a window is conditioned on: features (N, W, D), the continuation (N, W, 6) in standard deviations."""
+    """What a window is conditioned on: features (N, W, D), continuation (N, W, 6) and reach (N, 1, 6), both scaled."""
 
     features: Tensor
     continuation: Tensor
+    reach: Tensor
 
 
 class PoseCVAE(nn.Module):
@@ -75,16 +73,12 @@ class PoseCVAE(nn.Module):
         audio_channels: of the audio encoder's convolutions.
         window: W, frames drawn at once.
         previous: P, frames before a window that it sees.
-        styles: number of styles (training speakers); 0 is "unknown".
-        style_size: size of a style's embedding.
-        style_dropout: share of training windows shown as "unknown", so that 0 comes to mean the average speaker.
+        styles: number of styles (training speakers); 0 is "unknown", the average speaker.
         dropout: of features.
     """
 
     task = "pose"
     pose_std: Tensor
-    latent_mean: Tensor
-    latent_covariance: Tensor
 
     def __init__(
         self,
@@ -97,20 +91,16 @@ class PoseCVAE(nn.Module):
         window: int = 32,
         previous: int = 8,
         styles: int = 1,
-        style_size: int = 16,
-        style_dropout: float = 0.3,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.window, self.previous, self.latent, self.style_dropout = window, previous, latent, style_dropout
+        self.window, self.previous, self.latent = window, previous, latent
         self.register_buffer("pose_std", torch.ones(POSE))
-        self.register_buffer("latent_mean", torch.zeros(latent))
-        self.register_buffer("latent_covariance", torch.eye(latent))
+        self.prior = LatentPrior(latent)
+        self.styles = PoseStyles(styles)
         self.audio_encoder = SequenceEncoder(audio_features, channels=audio_channels, dropout=dropout)
-        self.embed_style = nn.Embedding(styles, style_size)
-        nn.init.normal_(self.embed_style.weight, std=0.1)
-        self.embed_condition = nn.Linear(previous * (POSE + 1) + POSE + style_size, width)
+        self.embed_condition = nn.Linear(previous * (POSE + 1) + 2 * POSE + STYLE, width)
         self.embed_audio = nn.Linear(audio_features, width)
         self.position = nn.Parameter(torch.randn(window, width) * 0.1)
 
@@ -153,7 +143,8 @@ class PoseCVAE(nn.Module):
             mel: (B, 80, 2 x 16 + ceil(3.2 T)).
             pose: (B, T, 6) relative to frame 0; as many windows as fit into frames 1 ... T - 1 are used.
             first_pose: (B, 6) absolute pose of frame 0.
-            style: (B,) style indices; 0 (unknown) when absent.
+            style: (B,) indices of the speakers, 0 where unknown. The style itself is measured in the stretch, and in
+                training remembered under its speaker; a stretch too short for that has the speaker's.
             valid: (B, T) bool; false frames count neither as target nor as past.
             from_prior: decode a draw from the prior too.
         """
@@ -165,34 +156,34 @@ class PoseCVAE(nn.Module):
             )
         if valid is None:
             valid = torch.ones(pose.shape[:2], dtype=torch.bool, device=pose.device)
-        span = windows * self.window
-        audio = self.audio_encoder(mel, span + 1)[:, 1:].unflatten(1, (windows, self.window)).flatten(0, 1)  # (N, W, A)
-        scaled = pose / self.pose_std
-        target = scaled[:, 1 : span + 1].unflatten(1, (windows, self.window)).flatten(0, 1)  # (N, W, 6)
-        target_valid = valid[:, 1 : span + 1].unflatten(1, (windows, self.window)).flatten(0, 1)
-        past, seen = self._past(scaled, valid, windows)
-        repeat = {"repeats": windows, "dim": 0}
         style = torch.zeros(len(pose), dtype=torch.long, device=pose.device) if style is None else style
-        condition = self._condition(
-            audio, past, seen, first_pose.repeat_interleave(**repeat), style.repeat_interleave(**repeat)
-        )
-        mean, log_variance = self.encode(target - condition.continuation, condition.features)
+        scaled = pose / self.pose_std
+        target, target_valid = self._windows(scaled, windows), self._windows(valid, windows)
+        audio = self._windows(self.audio_encoder(mel, windows * self.window + 1), windows)  # (N, W, A)
+        past, seen = self._past(scaled, valid, windows)
+        moved = self._measured(scaled, valid, style)
+        first_pose, moved = (x.repeat_interleave(windows, dim=0) for x in (first_pose, moved))
+        condition = self._condition(audio, past, seen, first_pose, moved)
+        mean, log_variance = self.encode(target - condition.continuation, condition)
         z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp() if self.training else mean
         if self.training:
-            self._remember(mean.detach(), log_variance.detach())
-        drawn = self.decode(self.draw(torch.randn_like(mean)), condition) * self.pose_std if from_prior else None
+            self.prior.remember(mean.detach(), log_variance.detach())
+        drawn = self.decode(self.prior(torch.randn_like(mean)), condition) * self.pose_std if from_prior else None
         return PoseWindows(
             predicted=self.decode(z, condition) * self.pose_std,
             target=target * self.pose_std,
             valid=target_valid,
             mean=mean,
             log_variance=log_variance,
+            reach=condition.reach * self.pose_std,
             from_prior=drawn,
         )
 
-    def encode(self, change: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, change: Tensor, condition: _Condition) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (N, Z) of the posterior, given the departure from the continuation (N, W, 6)."""
-        x = self.encoder(self.encode_pose(change) + features, features.mean(dim=1))  # (N, W, D)
+        change = (change / condition.reach).clamp(-MOST, MOST)
+        x = self.encode_pose(change) + condition.features
+        x = self.encoder(x, condition.features.mean(dim=1))  # (N, W, D)
         x = self.gather(self.squeeze(x).flatten(1))  # (N, D)
         return self.mean_head(x), self.log_variance_head(x).clamp(-8.0, 4.0)
 
@@ -202,28 +193,18 @@ class PoseCVAE(nn.Module):
         x = self.decoder(self.embed_latent(unfolded) + condition.features, condition.features.mean(dim=1))
         time = torch.arange(1, self.window + 1, device=z.device, dtype=z.dtype)
         ramp = (time / RAMP).clamp(max=1.0).square()[:, None]  # (W, 1)
-        return condition.continuation + ramp * self.head(x)
+        return condition.continuation + ramp * condition.reach * self.head(x)
 
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, log_variance: Tensor) -> None:
-        """Follow mean and covariance of the latents of real motion, over windows and posterior noise."""
-        mean, log_variance = mean.to(self.latent_mean), log_variance.to(self.latent_mean)
-        with torch.autocast(mean.device.type, enabled=False):
-            centre = mean.mean(dim=0)
-            spread = (mean - centre).T @ (mean - centre) / len(mean) + torch.diag(log_variance.exp().mean(dim=0))
-            self.latent_mean.lerp_(centre, MEMORY)
-            # around the remembered mean, so that batches which differ in their means spread the covariance
-            away = centre - self.latent_mean
-            self.latent_covariance.lerp_(spread + torch.outer(away, away), MEMORY)
+    def _windows(self, x: Tensor, windows: int) -> Tensor:
+        """Cut (B, T, ...) into the windows after its first frame: (N, W, ...) with N = B x windows."""
+        return x[:, 1 : windows * self.window + 1].unflatten(1, (windows, self.window)).flatten(0, 1)
 
-    def draw(self, noise: Tensor) -> Tensor:
-        """Turn standard normal noise (N, Z) into latents that are spread like those of real motion.
-
-        The divergence keeps the posteriors near N(0, I) but their sum never gets there; drawn from N(0, I), heads move
-        too little. A Gaussian fitted to the sum of posteriors mends that (Ghosh et al., arXiv 1903.12436).
-        """
-        factor = torch.linalg.cholesky(self.latent_covariance.double()).to(noise.dtype)
-        return self.latent_mean + noise @ factor.T
+    def _measured(self, scaled: Tensor, valid: Tensor, style: Tensor) -> Tensor:
+        """Return the style (B, 12) of each stretch: its own where it is long enough, or else its speaker's."""
+        measured, enough = distances(scaled, valid)
+        if self.training:
+            self.styles.remember(style[enough], measured[enough])
+        return torch.where(enough[:, None], measured, self.styles(style))
 
     def _past(self, scaled: Tensor, valid: Tensor, windows: int) -> tuple[Tensor, Tensor]:
         """Return the P poses before each window (N, P, 6), and which of them exist (N, P); frame 0 is always known."""
@@ -236,31 +217,22 @@ class PoseCVAE(nn.Module):
         return past, seen
 
     def _condition(self, audio: Tensor, past: Tensor, seen: Tensor, first_pose: Tensor, style: Tensor) -> _Condition:
-        """Gather what a window is conditioned on; past (N, P, 6) in standard deviations."""
-        if self.training and self.style_dropout:
-            style = style.masked_fill(torch.rand(style.shape, device=style.device) < self.style_dropout, 0)
-        shown = past.clamp(-4.0, 4.0) * seen[..., None]
+        """Gather what a window is conditioned on; past (N, P, 6) in standard deviations, style (N, 12)."""
+        reach = style[:, -POSE:]  # (N, 6)
+        last = past[:, -1]
+        recent = (past - last[:, None]) / reach[:, None] * seen[..., None]
         flat = torch.cat(
             [
-                shown.flatten(1),
+                recent.clamp(-MOST, MOST).flatten(1),
                 seen.to(past.dtype),
-                (first_pose / self.pose_std).clamp(-4.0, 4.0),
-                self.embed_style(style),
+                (last / reach).clamp(-MOST, MOST),
+                (first_pose / self.pose_std).clamp(-MOST, MOST),
+                style.log(),
             ],
             dim=1,
         )
         features = self.embed_audio(audio) + self.embed_condition(flat)[:, None] + self.position  # (N, W, D)
-        return _Condition(self.dropout(features), self._continuation(past, seen))
-
-    def _continuation(self, past: Tensor, seen: Tensor) -> Tensor:
-        """Continue a motion (N, P, 6) with fading velocity for W frames, pulled back where it is far out: (N, W, 6)."""
-        last = past[:, -1]
-        known = (seen[:, -1] & seen[:, -3])[:, None] if self.previous >= 3 else seen.new_zeros(len(seen), 1)
-        velocity = (last - past[:, max(-3, -self.previous)]) / 2 * known
-        time = torch.arange(1, self.window + 1, device=past.device, dtype=past.dtype)[:, None]
-        travelled = MOMENTUM * (1 - MOMENTUM**time) / (1 - MOMENTUM)  # (W, 1): the sum of MOMENTUM^k, k = 1 ... t
-        excess = last - last.clamp(-FAR, FAR)
-        return last[:, None] + velocity[:, None] * travelled - excess[:, None] * (1 - RECALL**time)
+        return _Condition(self.dropout(features), continuation(past, seen, reach, self.window), reach[:, None])
 
     @torch.no_grad()
     def sample(
@@ -279,13 +251,12 @@ class PoseCVAE(nn.Module):
             mel: (B, 80, 2 x 16 + ceil(3.2 T)).
             frames: T.
             first_pose: (B, 6) absolute pose of frame 0, the portrait's.
-            style: (B,) style indices; 0 (unknown) when absent.
+            style: (B,) indices of training speakers, 0 for the average one, or styles (B, 12) of `style_of`.
             generator: on CPU; the same seed gives the same motion on every device.
             temperature: scale of the latents: 0 gives the mean motion, 1 the model's own spread.
 
         Returns:
-            (B, T, 6) poses relative to frame 0, whose own is exactly 0. Absolute rotations stay within `ROTATION_LIMIT`
-            (or the first pose's own, if larger, and a tenth).
+            (B, T, 6) poses relative to frame 0, whose own is exactly 0, within the range that can be rendered.
         """
         batch, windows = len(mel), -(-(frames - 1) // self.window)
         span = windows * self.window + 1
@@ -299,11 +270,11 @@ class PoseCVAE(nn.Module):
         seen[:, -1] = True
         drawn = [mel.new_zeros(batch, 1, POSE)]
         for start in range(0, span - 1, self.window):
-            z = self.draw(torch.randn(batch, self.latent, generator=generator).to(mel) * temperature)
+            z = self.prior(torch.randn(batch, self.latent, generator=generator).to(mel) * temperature)
             drawn.append(self.next_window(z, audio[:, start : start + self.window], past, seen, first_pose, style))
             past = torch.cat([past, drawn[-1]], dim=1)[:, -self.previous :]
             seen = torch.ones_like(seen)
-        return self.within_reach(torch.cat(drawn, dim=1)[:, :frames] * self.pose_std, first_pose)
+        return within_reach(torch.cat(drawn, dim=1)[:, :frames] * self.pose_std, first_pose, self.pose_std)
 
     def next_window(
         self, z: Tensor, audio: Tensor, past: Tensor, seen: Tensor, first_pose: Tensor, style: Tensor
@@ -311,51 +282,23 @@ class PoseCVAE(nn.Module):
         """Draw one window.
 
         Args:
-            z: (B, Z), see `draw`.
+            z: (B, Z), see `expnet.models.latent_prior.LatentPrior`.
             audio: (B, W, A) features of its frames.
             past: (B, P, 6) poses before it, in standard deviations.
             seen: (B, P) bool, which of them exist.
             first_pose: (B, 6) absolute pose of frame 0.
-            style: (B,) style indices.
+            style: (B,) style indices, or (B, 12) styles.
 
         Returns:
             (B, W, 6) in standard deviations, not yet brought within reach.
         """
-        return self.decode(z, self._condition(audio, past, seen, first_pose, style))
+        return self.decode(z, self._condition(audio, past, seen, first_pose, self.styles(style)))
 
-    def within_reach(self, pose: Tensor, first_pose: Tensor) -> Tensor:
-        """Bend poses (B, T, 6) smoothly back into the range that can be rendered; small ones are left as they are."""
-        first = first_pose[:, None]  # (B, 1, 6)
-        knee = torch.cat(
-            [first[..., :3].abs().clamp_min(0.75 * ROTATION_LIMIT), 2 * self.pose_std[3:].expand_as(first[..., 3:])], -1
-        )
-        room = torch.cat([torch.full_like(first[..., :3], 0.25 * ROTATION_LIMIT), knee[..., 3:] / 2], -1)
-        base = torch.cat([first[..., :3], torch.zeros_like(first[..., 3:])], -1)
-        absolute = base + pose
-        beyond = (absolute.abs() - knee).clamp_min(0)
-        bent = absolute.sign() * (torch.minimum(absolute.abs(), knee) + room * torch.tanh(beyond / room))
-        return bent - base
+    def style_of(self, pose: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Measure how a clip's head moves, for `sample`: pose (T, 6) in radians and face units to (1, 12).
 
-
-class PoseDiscriminator(nn.Module):
-    """Judge patches of head motion, as SadTalker's PatchGAN: convolutions over poses and velocities, one score a patch.
-
-    Args:
-        width: of the first layer.
-    """
-
-    def __init__(self, width: int = 64) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv1d(2 * POSE, width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv1d(width, 2 * width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv1d(2 * width, 1, 3, padding=1),
-        )
-
-    def forward(self, scaled: Tensor) -> Tensor:
-        """Score poses (N, W, 6) in standard deviations: (N, patches), higher is more real."""
-        velocity = torch.diff(scaled, dim=1, prepend=scaled[:, :1])
-        # velocities are about a tenth of poses
-        return self.layers(torch.cat([scaled, 10 * velocity], dim=-1).transpose(1, 2)).squeeze(1)
+        Raises:
+            InputError: the clip has less than a second in which the face is seen.
+        """
+        valid = torch.ones(len(pose), dtype=torch.bool, device=pose.device) if valid is None else valid
+        return self.styles.measure(pose, valid, self.pose_std)

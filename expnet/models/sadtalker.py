@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from expnet.errors import InputError
 from expnet.models.audio_encoder import WindowEncoder
-from expnet.models.pose_cvae import POSE, PoseWindows
+from expnet.models.pose_cvae import PoseWindows
+from expnet.models.pose_motion import POSE
 
 SADTALKER_EXPRESSION: dict[str, Any] = {
     "expression_size": 64,
@@ -248,6 +249,7 @@ class SadTalkerPose(nn.Module):
             valid=counted,
             mean=mean,
             log_variance=log_variance,
+            reach=self.pose_std.expand(len(mean), 1, POSE),
             from_prior=self.decoder(torch.randn_like(mean), audio, first_pose, style) if from_prior else None,
         )
 

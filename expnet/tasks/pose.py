@@ -15,7 +15,8 @@ from expnet.audio.alignment import mel_columns
 from expnet.config import PoseLossConfig
 from expnet.losses import annealed, both_valid, kl_loss, masked_mean
 from expnet.models.bundle import build_model
-from expnet.models.pose_cvae import SILENCE, PoseCVAE, PoseDiscriminator, PoseWindows
+from expnet.models.pose_cvae import SILENCE, PoseCVAE, PoseWindows
+from expnet.models.pose_discriminator import PoseDiscriminator
 from expnet.models.sadtalker import SadTalkerPose
 from expnet.tasks.augment import augment_mel
 from expnet.tasks.base import BaseTask, StepOutput, Total, widened
@@ -28,7 +29,9 @@ VELOCITY_SCALE = 0.1
 """Size of a frame's change over that of the pose itself, in real clips (0.0096 / 0.097 radians of pitch)."""
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is in use when its posterior mean varies more than this (Burda et al., arXiv 1509.00519)."""
-LOSSES = ("loss", "reconstruction", "reconstruction_from_prior", "velocity_loss", "kl")
+LIVELY_LAGS = (1, 2, 4, 8, 16)
+"""Frames over which the distances of drawn and real heads are compared."""
+LOSSES = ("loss", "reconstruction", "reconstruction_from_prior", "velocity_loss", "liveliness_loss", "kl")
 
 _log = logging.getLogger(__name__)
 
@@ -102,9 +105,8 @@ class PoseTask(BaseTask):
         self.windows = Total()
 
     def losses(self, windows: PoseWindows) -> dict[str, Tensor]:
-        """Return the terms of the loss but the adversarial one; 1 is the error of a head that does not move."""
-        std = self.model.pose_std
-        error = (windows.predicted - windows.target) / std  # (N, W, 6)
+        """Return the terms of the loss but the adversarial one, in units of how far each head usually goes."""
+        error = (windows.predicted - windows.target) / windows.reach  # (N, W, 6)
         velocity = error.diff(dim=1) / VELOCITY_SCALE
         terms = {
             "reconstruction": masked_mean(error.square().mean(dim=-1), windows.valid),
@@ -112,19 +114,23 @@ class PoseTask(BaseTask):
             "kl": kl_loss(windows.mean, windows.log_variance),
         }
         if windows.from_prior is not None:
-            blind = ((windows.from_prior - windows.target) / std).square().mean(dim=-1)
+            blind = ((windows.from_prior - windows.target) / windows.reach).square().mean(dim=-1)
             terms["reconstruction_from_prior"] = masked_mean(blind, windows.valid)
+            terms["liveliness_loss"] = liveliness_loss(windows)
         return terms
 
     def total(self, terms: dict[str, Tensor], windows: PoseWindows, *, step: int) -> Tensor:
         """Weigh the terms; the divergence counts in full once it has been annealed."""
         share = annealed(step, steps=self.weights.kl_anneal_steps)
         divergence = kl_loss(windows.mean, windows.log_variance, free_nats=self.weights.free_nats)
-        return (
+        loss = (
             terms["reconstruction"]
             + self.weights.velocity_weight * terms["velocity_loss"]
             + self.weights.kl_weight * share * divergence
         )
+        if "liveliness_loss" in terms:
+            loss = loss + self.weights.liveliness_weight * terms["liveliness_loss"]
+        return loss
 
     def adversarial_loss(self, windows: PoseWindows) -> tuple[Tensor, Tensor]:
         """Return what the generator and what the discriminator pays (least squares GAN), for one backward pass.
@@ -134,7 +140,7 @@ class PoseTask(BaseTask):
         """
         judge = self.discriminator
         assert judge is not None
-        real, fake = windows.target / self.model.pose_std, windows.predicted / self.model.pose_std
+        real, fake = windows.target / windows.reach, windows.predicted / windows.reach
         frozen = {name: value.detach() for name, value in judge.named_parameters()}
         generator = (torch.func.functional_call(judge, frozen, fake) - 1).square().mean()
         discriminator = 0.5 * ((judge(real) - 1).square().mean() + judge(fake.detach()).square().mean())
@@ -143,7 +149,8 @@ class PoseTask(BaseTask):
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch of stretches of motion."""
         mel = augment_mel(batch.mel, self.augment)
-        windows = self.model(mel, batch.relative_pose, batch.first_pose, batch.style, batch.valid)
+        lively = self.weights.liveliness_weight > 0
+        windows = self.model(mel, batch.relative_pose, batch.first_pose, batch.style, batch.valid, from_prior=lively)
         with self.full_precision():
             windows = _widened_windows(windows)
             terms = self.losses(windows)
@@ -187,6 +194,29 @@ class PoseTask(BaseTask):
                 "loss.free_nats.",
                 self.global_step,
             )
+
+
+def liveliness_loss(windows: PoseWindows) -> Tensor:
+    """Compare how far drawn and real heads travel: 0 where they are alike at every pace, else positive.
+
+    ``mean over lags k and the six numbers of log(E_drawn / E_real)^2`` with ``E = mean (p_{t+k} - p_t)^2`` over all
+    windows, in units of each head's reach. A squared error alone gives the average of what could be, which is calmer
+    than any of it; this asks of the draws what a spectrum would show, and says nothing about where they should go.
+    Poses are averaged over three frames first, as the frame-to-frame trembling of a tracker is not to be learned.
+    """
+    assert windows.from_prior is not None
+    counted = both_valid(both_valid(windows.valid))
+    assert counted is not None
+    smooth = [
+        (0.25 * x[:, :-2] + 0.5 * x[:, 1:-1] + 0.25 * x[:, 2:]) / windows.reach  # (N, W - 2, 6)
+        for x in (windows.from_prior, windows.target)
+    ]
+    ratios = []
+    for lag in LIVELY_LAGS:
+        both = (counted[:, lag:] & counted[:, :-lag]).to(smooth[0].dtype)[..., None]
+        drawn, real = (((x[:, lag:] - x[:, :-lag]).square() * both).sum(dim=(0, 1)) for x in smooth)  # (6,) each
+        ratios.append(((drawn + 1e-4) / (real + 1e-4)).log())
+    return torch.stack(ratios).square().mean()
 
 
 def _widened_windows(windows: PoseWindows) -> PoseWindows:
