@@ -251,7 +251,7 @@ def _add_animate_options(parser: argparse.ArgumentParser) -> None:
         "--pose-style",
         default="0",
         metavar="NUMBER|CLIP",
-        help="whose way of moving the head: a training speaker's number or a video to take it from (default: 0, average)",
+        help="way of moving the head: a training speaker's number, or a video to take it from (default: 0, average)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of head motion and blinks (default: 0)")
     parser.add_argument(
