@@ -8,6 +8,7 @@ for windows of a few seconds, and costs milliseconds for one of them (`benchmark
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -165,7 +166,7 @@ def shift_pitch(samples: Samples, semitones: float) -> Samples:
 def stretch_time(samples: Samples, factor: float) -> Samples:
     """Make a sound ``factor`` times as long at the same pitch, with a phase vocoder (Flanagan & Golden 1966)."""
     window = torch.hann_window(_VOCODER_WINDOW)
-    sizes = {"n_fft": _VOCODER_WINDOW, "hop_length": _VOCODER_HOP, "window": window}
+    sizes: dict[str, Any] = {"n_fft": _VOCODER_WINDOW, "hop_length": _VOCODER_HOP, "window": window}
     spectrum = torch.stft(torch.from_numpy(samples), **sizes, pad_mode="constant", return_complex=True)  # (257, K)
     columns = spectrum.shape[1]
     place = (torch.arange(round(columns * factor)) / factor).clamp(max=columns - 1.001)
