@@ -101,7 +101,8 @@ class AutoregressiveRegressor(ExpressionRegressor):
         self.options = {**given, "decoder_layers": decoder_layers, "network": network}
         head = self.head
         # The regressor then ends with the features that its last layer would have seen.
-        self.head, self.bottleneck = nn.Identity(), nn.Identity()
+        nothing: Any = nn.Identity()
+        self.head, self.bottleneck = nothing, nothing
         self.read = nn.Linear(head.in_features, given["width"])
         self.embed_past = nn.Linear(given["expression_size"], given["width"])
         self.bias = PositionBias("alibi_periodic", given["heads"], period=given["period"])

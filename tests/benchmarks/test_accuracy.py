@@ -1,0 +1,147 @@
+"""``benchmarks/accuracy.py``: folds that leak nothing, runs that go on where they stopped, and tables that add up."""
+
+import dataclasses
+import importlib
+import json
+import math
+import re
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from expnet.data.manifest import read_manifest, write_manifest
+from expnet.data.store import TrackStore, TrackStoreWriter
+from expnet.errors import InputError
+from expnet.evaluation.scoring import Scores
+from tests.training.small import make_track
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SMALL = ["model.width=16", "model.audio_channels=8"]
+
+
+@pytest.fixture
+def accuracy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("accuracy")
+
+
+def write_store(path: Path, speakers: list[str]) -> Path:
+    with TrackStoreWriter(path) as writer:
+        for seed, speaker in enumerate(speakers):
+            track = make_track(seed, 60 + 5 * seed, "")
+            writer.add(dataclasses.replace(track, clip_id=f"{path.name}{seed}", speaker=speaker))
+        writer.finish()
+    return path
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> tuple[Path, Path]:
+    """Five people to score, and a store with one of them under another clip, one stranger, and one to leave out."""
+    scored = write_store(tmp_path / "scored", ["anna", "bert", "cleo", "dora", "emil"])
+    return scored, write_store(tmp_path / "also", ["anna", "fred", "gina"])
+
+
+def test_folds_hold_each_person_once(accuracy: ModuleType) -> None:
+    people = {f"person{number}" for number in range(11)}
+    folds = accuracy.divide(people, 4)
+    assert set.union(*folds) == people
+    assert sorted(map(len, folds)) == [2, 3, 3, 3]  # and 11 in all: nobody is in two
+    assert folds == accuracy.divide({f"person{number}" for number in reversed(range(11))}, 4)
+    with pytest.raises(InputError, match="give 2 to 11"):
+        accuracy.divide(people, 12)
+
+
+def test_nobody_is_on_two_sides(accuracy: ModuleType, stores: tuple[Path, Path], tmp_path: Path) -> None:
+    for number, people in enumerate(accuracy.divide({"anna", "bert", "cleo", "dora", "emil"}, 2)):
+        views = [
+            accuracy.fold_view(store, tmp_path / f"{number}{place}", people, ["gina"])
+            for place, store in enumerate(stores)
+        ]
+        rows = [row for view in views for row in TrackStore(view).rows]
+        assert {row.speaker for row in rows if row.split == "test"} == people
+        assert not people & {row.speaker for row in rows if row.split != "test"}
+        assert "gina" not in {row.speaker for row in rows}
+        assert len(rows) == 7
+
+
+def test_a_video_under_two_names_is_refused(accuracy: ModuleType, stores: tuple[Path, Path]) -> None:
+    accuracy.check_names(stores)
+    for store, clip in zip(stores, ("scored1", "also1"), strict=True):
+        rows, shards = read_manifest(store)
+        write_manifest(store, [dataclasses.replace(r, sha256="5e" * (r.clip_id == clip)) for r in rows], shards)
+    with pytest.raises(InputError, match=r"also1 .* is the video of a clip of bert, but its speaker is fred"):
+        accuracy.check_names(stores)
+
+
+def test_all_rows_resume_and_scores(
+    accuracy: ModuleType, stores: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    systems = [*accuracy.FITTED, "small_convolution", "ours"]  # the others' configurations have a test of their own
+    command = [
+        *("--scored", str(stores[0]), "--also", str(stores[1]), "--folds", "2", "--seeds", "2", "--steps", "2"),
+        *("trainer.accelerator=cpu", "data.batch_size=2", "data.window=16", "--output", str(output)),
+        *("--systems", ",".join(systems), "--small-convolution", "model.width=16", "--ours", "init=null", *SMALL),
+    ]
+    accuracy.main(command)
+    results = json.loads((output / "accuracy.json").read_text())
+    assert list(results) == [*systems, "ours_ensemble", "real"]
+    assert (output / "table.md").read_text().count("\n| ours ") == 2
+    for name, row in results.items():
+        assert [clip["speaker"] for clip in row["clips"]] == ["anna", "bert", "cleo", "dora", "emil"]
+        assert {len(clip["seeds"]) for clip in row["clips"]} == {2 if name in accuracy.TRAINED else 1}
+        assert row["metrics"]["mouth_opening_correlation"]["people"] == 5
+    assert results["real"]["metrics"]["within_clip_r2"]["mean"] == 1
+    assert results["hold_first_frame"]["metrics"]["within_clip_r2"]["mean"] == 0
+    # The made-up faces follow their sound by rule: ridge finds it in people that it has not learned from.
+    assert results["ridge"]["metrics"]["within_clip_r2"]["low"] > 0.3
+    difference = results["ridge"]["difference"]["within_clip_r2"]["mean"]
+    two = (results[name]["metrics"]["within_clip_r2"]["mean"] for name in ("ridge", "ours"))
+    assert difference == pytest.approx(next(two) - next(two))
+
+    trained: list[str] = []
+    real_train = accuracy.train
+    monkeypatch.setattr(accuracy, "train", lambda config: trained.append(config.output) or real_train(config))
+    (output / "predictions" / "seed1" / "fold0" / "ours.safetensors").unlink()
+    accuracy.main(command)
+    assert len(trained) == 1  # what was lost, and nothing else
+    assert json.loads((output / "accuracy.json").read_text()) == results
+    with pytest.raises(InputError, match="was made with other stores, people or options"):
+        accuracy.main([*command, "optim.lr=0.01"])
+
+
+@pytest.mark.parametrize("wrong", [["--systems", "ours,yours"], ["--fold", "x"], ["stray"], ["--seeds", "0"]])
+def test_mistakes_on_the_command_line(accuracy: ModuleType, wrong: list[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        accuracy.parse(["--scored", "store", *wrong])
+    assert error.value.code == 2
+
+
+def test_a_table_by_hand(accuracy: ModuleType) -> None:
+    """Two people, two seeds: the mean over seeds comes before the people, and weights count."""
+    table = importlib.import_module("accuracy_table")
+
+    def row(*scores: tuple[float, float]) -> object:
+        one = [[_scores(table, value) for value in seeds] for seeds in scores]
+        return table.Row(["a", "b"], ["anna", "bert"], one)
+
+    ours, other = row((0.2, 0.4), (0.6, math.nan)), row((0.1, 0.1), (0.5, 0.5))
+    correlation = ours.interval("mouth_opening_correlation")
+    assert correlation.mean == pytest.approx((0.3 + 0.6) / 2)
+    assert (correlation.low, correlation.high) == (pytest.approx(0.3), pytest.approx(0.6))
+    assert other.difference(ours, "mouth_opening_correlation").mean == pytest.approx((-0.2 - 0.1) / 2)
+    assert ours.spread("mouth_opening_correlation") == pytest.approx(np.std([0.4, 0.4], ddof=1))
+    assert ours.interval("mouth_opening_lag").mean == 1
+    text = table.tables({"other": other, "ours": ours})
+    assert re.search(r"\| other \| \*\*-0\.150\*\* \[-0\.200, -0\.100\]", text)
+    ours.clips = ["a", "c"]
+    with pytest.raises(ValueError, match="same clips"):
+        other.difference(ours, "mouth_opening_correlation")
+
+
+def _scores(table: ModuleType, value: float) -> Scores:
+    """Scores that are all one value, and a correlation that peaks at a lag of one frame."""
+    values = {column.key: value for column in table.COLUMNS}
+    return Scores(values=values, curves={table.LAG: np.array([0.1, 0.2, 0.3, 0.9, 0.1])})
