@@ -69,7 +69,7 @@ def voices_of(clips: Sequence["ClipEntry"]) -> Voice:
     """Draw speech of any of the clips, from any frame on; short clips are repeated."""
 
     def voice(samples: int, generator: np.random.Generator) -> Samples:
-        entry = clips[generator.integers(len(clips))]
+        entry = clips[int(generator.integers(len(clips)))]
         first = int(generator.integers(entry.row.frames))
         frames = -(-samples // SAMPLES_PER_FRAME)
         return np.resize(entry.store.read_audio(entry.row, first, frames), samples)
