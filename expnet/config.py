@@ -90,8 +90,8 @@ class ExpressionModelConfig:
     """The expression network, `expnet.models.expression.ExpressionRegressor`."""
 
     network: Literal["expnet", "small_convolution", "autoregressive"] = "expnet"
-    """small_convolution: two convolutions, which know width and dropout only. autoregressive: FaceFormer's form, a frame
-    after the other, each from the sound and the frames before it. Both are baselines."""
+    """Baselines beside it: small_convolution, two convolutions, which know width and dropout only; autoregressive,
+    FaceFormer's form, a frame after the other, each from the sound and the frames before it."""
     width: int = 96
     """Size of the features."""
     layers: int = 2
