@@ -1,0 +1,180 @@
+"""ARKit's 52 blendshapes from expression coefficients: a linear measure of each, and how far it goes.
+
+A blendshape is measured as Apple's documentation words it ("downward movement of the outer corner of the left side of
+the mouth"): a weighted sum of landmark coordinates, in units of the mean face's outer-eye-corner distance. Landmarks
+are linear in the expression beta, so with the landmark basis B (68, 3, E), the table's weights F and spans s
+
+    weight_k(beta) = clip((F_k : B beta - rest_k) / s_k, 0, 1)
+
+which needs no data beyond the face model, and works for every face model with the 68 landmarks. ``rest`` is what the
+face shows when it does nothing: people differ in it more than they move, so it is read from the clip itself, as the
+low tenth of what a shape is measured as over the clip (the median, for shapes that come in opposite pairs), unless the
+face model's mean face is asked for. The spans are the distances that the landmarks of a full shape travel.
+
+What the coefficients cannot tell stays 0: the direction of the eyes (EyeLook...), cheeks and tongue (``UNSEEN``).
+``benchmarks/blendshapes.py`` compares with the scores of MediaPipe's Face Landmarker; docs/export.md has the table.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.face.measures import OUTER_EYE_CORNERS
+from expnet.face.morphable import MorphableModel
+
+Array = NDArray[np.float64]
+Rest = Literal["clip", "mean face"]
+
+_X, _Y, _Z = 0, 1, 2
+_Term = tuple[tuple[int, ...], int, float]
+
+# Landmarks of the subject's left half and, in the same order, of the right one.
+_LEFT_OF = dict(
+    zip(
+        (22, 23, 24, 25, 26, 42, 43, 44, 45, 46, 47, 35, 54, 53, 52, 55, 56, 64, 63, 65, 14, 13, 12, 9),
+        (21, 20, 19, 18, 17, 39, 38, 37, 36, 41, 40, 31, 48, 49, 50, 59, 58, 60, 61, 67, 2, 3, 4, 7),
+        strict=True,
+    )
+)
+
+_CHIN = (7, 8, 9)
+_OUTER_LIPS = tuple(range(48, 60))
+_LIDS: tuple[_Term, ...] = (((43, 44), _Y, 0.5), ((46, 47), _Y, -0.5))  # the gap between the left lids
+_JAW_DOWN: tuple[_Term, ...] = ((_CHIN, _Y, -1 / 3),)
+_GAP: tuple[_Term, ...] = (((61, 62, 63), _Y, 1 / 3), ((65, 66, 67), _Y, -1 / 3))
+_NARROW: tuple[_Term, ...] = (((48,), _X, 1.0), ((54,), _X, -1.0))
+_FORWARD: tuple[_Term, ...] = (((50, 51, 52, 56, 57, 58), _Z, 1 / 6),)
+_UPPER_RED: tuple[_Term, ...] = (((50, 51, 52), _Y, 1 / 3), ((61, 62, 63), _Y, -1 / 3))
+_LOWER_RED: tuple[_Term, ...] = (((65, 66, 67), _Y, 1 / 3), ((56, 57, 58), _Y, -1 / 3))
+
+
+def _times(factor: float, terms: tuple[_Term, ...]) -> tuple[_Term, ...]:
+    return tuple((points, axis, factor * weight) for points, axis, weight in terms)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How one blendshape is measured.
+
+    Attributes:
+        terms: landmarks (iBUG), axis, weight of each; x to the image's right, y up, z toward the viewer.
+        span: what it grows by from rest to the full shape, in outer-eye-corner distances.
+        paired: it has an opposite (left and right, up and down), so that rest lies in the middle of a clip.
+    """
+
+    terms: tuple[_Term, ...]
+    span: float
+    paired: bool = False
+
+
+# The subject's left; the right side is mirrored from it.
+_SIDED: dict[str, Measure] = {
+    "EyeBlink": Measure(_times(-1.0, _LIDS), 0.095),
+    "EyeSquint": Measure((((46, 47), _Y, 0.5),), 0.03),
+    "EyeWide": Measure(_LIDS, 0.04, paired=True),
+    "MouthSmile": Measure((((54,), _Y, 0.7), ((54,), _X, 0.7), *_times(0.2, _JAW_DOWN)), 0.15),
+    "MouthFrown": Measure((((54,), _Y, -1.0), ((51, 57), _Y, 0.5)), 0.08, paired=True),
+    "MouthDimple": Measure((((54,), _X, 1.0), ((54,), _Z, -0.5)), 0.1),
+    "MouthStretch": Measure((((54,), _X, 0.7), ((54,), _Y, -0.7)), 0.12),
+    "MouthPress": Measure((((52,), _Y, -1.0), ((63,), _Y, 1.0), ((65,), _Y, -1.0), ((56,), _Y, 1.0)), 0.1, paired=True),
+    "MouthLowerDown": Measure((((55, 56, 65), _Y, -1 / 3), (_CHIN, _Y, 0.25)), 0.12),
+    "MouthUpperUp": Measure((((52, 53, 63), _Y, 1 / 3),), 0.08),
+    "BrowDown": Measure((((22, 23, 24), _Y, -1 / 3),), 0.08, paired=True),
+    "BrowOuterUp": Measure((((24, 25, 26), _Y, 1 / 3),), 0.12, paired=True),
+    "NoseSneer": Measure((((35,), _Y, 1.0),), 0.06),
+}
+_WHOLE: dict[str, Measure] = {
+    "JawForward": Measure(((_CHIN, _Z, 1 / 3),), 0.1, paired=True),
+    "JawRight": Measure(((_CHIN, _X, -1 / 3),), 0.1, paired=True),
+    "JawLeft": Measure(((_CHIN, _X, 1 / 3),), 0.1, paired=True),
+    "JawOpen": Measure(_JAW_DOWN, 0.4),
+    "MouthClose": Measure((*_JAW_DOWN, *_times(-1.0, _GAP)), 0.3),
+    "MouthFunnel": Measure((*_times(0.5, _NARROW), *_times(0.7, _GAP), *_FORWARD), 0.3),
+    "MouthPucker": Measure((*_NARROW, *_times(-0.3, _GAP), *_FORWARD), 0.3),
+    "MouthRight": Measure(((_OUTER_LIPS, _X, -1 / 12),), 0.12, paired=True),
+    "MouthLeft": Measure(((_OUTER_LIPS, _X, 1 / 12),), 0.12, paired=True),
+    "MouthRollLower": Measure(_times(-1.0, _LOWER_RED), 0.1, paired=True),
+    "MouthRollUpper": Measure(_times(-1.0, _UPPER_RED), 0.08, paired=True),
+    "MouthShrugLower": Measure((((56, 57, 58), _Y, 1 / 3), *_times(-0.5, _JAW_DOWN)), 0.12, paired=True),
+    "MouthShrugUpper": Measure((((50, 51, 52), _Y, 1 / 3), *_times(-0.5, _GAP)), 0.06, paired=True),
+    "BrowInnerUp": Measure((((21, 22), _Y, 0.5),), 0.12, paired=True),
+}
+
+# Epic's Live Link Face, the columns of its csv; order of ARKit's enumeration there.
+_EYE = ("Blink", "LookDown", "LookIn", "LookOut", "LookUp", "Squint", "Wide")
+BLENDSHAPES: tuple[str, ...] = (
+    *(f"Eye{part}{side}" for side in ("Left", "Right") for part in _EYE),
+    *("JawForward", "JawRight", "JawLeft", "JawOpen"),
+    *("MouthClose", "MouthFunnel", "MouthPucker", "MouthRight", "MouthLeft"),
+    *(f"Mouth{part}{side}" for part in ("Smile", "Frown", "Dimple", "Stretch") for side in ("Left", "Right")),
+    *("MouthRollLower", "MouthRollUpper", "MouthShrugLower", "MouthShrugUpper"),
+    *(f"Mouth{part}{side}" for part in ("Press", "LowerDown", "UpperUp") for side in ("Left", "Right")),
+    *("BrowDownLeft", "BrowDownRight", "BrowInnerUp", "BrowOuterUpLeft", "BrowOuterUpRight"),
+    *("CheekPuff", "CheekSquintLeft", "CheekSquintRight", "NoseSneerLeft", "NoseSneerRight", "TongueOut"),
+)
+"""The 52 names in the order of Live Link Face."""
+
+
+def _mirrored(measure: Measure) -> Measure:
+    terms = []
+    for points, axis, weight in measure.terms:
+        other = tuple(_LEFT_OF.get(point, point) for point in points)
+        terms.append((other, axis, -weight if axis == _X else weight))
+    return Measure(tuple(terms), measure.span, measure.paired)
+
+
+MEASURES: dict[str, Measure] = {
+    **_WHOLE,
+    **{f"{name}Left": measure for name, measure in _SIDED.items()},
+    **{f"{name}Right": _mirrored(measure) for name, measure in _SIDED.items()},
+}
+"""Name of a blendshape -> how it is measured."""
+
+UNSEEN: tuple[str, ...] = tuple(name for name in BLENDSHAPES if name not in MEASURES)
+"""The blendshapes that the coefficients say nothing about; their weight is 0."""
+
+
+@lru_cache(maxsize=4)
+def landmark_weights(model: MorphableModel) -> Array:
+    """The table as numbers for one face model: (52, 68, 3), a weight for each landmark coordinate over the span."""
+    landmarks = model.mean.numpy()[model.landmark_indices.numpy()].astype(np.float64)  # (68, 3)
+    right, left = OUTER_EYE_CORNERS
+    unit = float(np.linalg.norm(landmarks[left] - landmarks[right]))
+    weights = np.zeros((len(BLENDSHAPES), *landmarks.shape))
+    for name, measure in MEASURES.items():
+        for points, axis, weight in measure.terms:
+            weights[BLENDSHAPES.index(name), list(points), axis] += weight / (unit * measure.span)
+    return weights
+
+
+def blendshape_weights(
+    model: MorphableModel, expression: NDArray[np.floating], *, rest: Rest = "clip", blink: NDArray | None = None
+) -> NDArray[np.float32]:
+    """Weights of the 52 blendshapes.
+
+    Args:
+        model: the face model of the coefficients.
+        expression: (T, E).
+        rest: what counts as a face that does nothing: read from the clip, or the model's mean face. A clip of less
+            than a second says little about it.
+        blink: (T,) closure of the lids on top of the expression, 0 none to 1 shut.
+
+    Returns:
+        (T, 52) in [0, 1], in the order of :data:`BLENDSHAPES`.
+    """
+    basis = model.expression_basis.numpy()[model.landmark_indices.numpy()].astype(np.float64)  # (68, 3, E)
+    response = np.einsum("klc,lce->ke", landmark_weights(model), basis)  # (52, E)
+    amounts = np.asarray(expression, np.float64) @ response.T  # (T, 52)
+    if rest == "clip":
+        paired = np.array([name in MEASURES and MEASURES[name].paired for name in BLENDSHAPES])
+        amounts = amounts - np.where(paired, np.median(amounts, axis=0), np.quantile(amounts, 0.1, axis=0))
+    weights = np.clip(amounts, 0.0, 1.0)
+    if blink is not None:
+        # The lids close over what the expression leaves open.
+        for name in ("EyeBlinkLeft", "EyeBlinkRight"):
+            column = BLENDSHAPES.index(name)
+            weights[:, column] += (1.0 - weights[:, column]) * np.clip(blink, 0.0, 1.0)
+    return weights.astype(np.float32)
