@@ -209,7 +209,7 @@ class ExpressionLossConfig:
     """Error of the change from frame to frame, weighed alike."""
     landmark_weight: float = 1.0
     """Error of the 68 landmarks of the face model, the mouth weighted up."""
-    offset_weight: float = 0.2
+    offset_weight: float = 0.05
     """Weight of an error that a window has in all its frames alike, against 1 for the motion."""
     balance: float = 0.7
     """How far lively and calm windows count alike: 0 by their motion, near 1 all the same."""

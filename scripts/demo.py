@@ -9,35 +9,16 @@ already there is not run again; a training that was stopped goes on.
 from __future__ import annotations
 
 import argparse
-import shlex
-import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from skimage import data, io
+from stages import EXPNET, Stage, resume, run_stages, script
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-EXPNET = str(Path(sys.executable).with_name("expnet"))
 TEXT = (
     "Hello! I am a single picture, and I learned to speak from many faces. "
     "My lips follow the sound, and my head moves along."
 )
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One command of the demo, and the file that shows that it is done."""
-
-    title: str
-    command: list[str]
-    result: Path
-
-
-def script(name: str, config: str, *overrides: str) -> list[str]:
-    """The command of train.py or evaluate.py with a configuration and overrides."""
-    return [sys.executable, str(REPOSITORY / name), str(REPOSITORY / "configs" / config), *overrides]
 
 
 def train(task: str, tracks: Path, run: Path, *, quick: bool, real: bool) -> list[str]:
@@ -46,8 +27,7 @@ def train(task: str, tracks: Path, run: Path, *, quick: bool, real: bool) -> lis
     if real and task == "expression":
         # A few minutes of video say little; what made speech has taught is a better start than chance.
         overrides.append("init=synthetic")
-    if (run / "checkpoints" / "last.ckpt").is_file():
-        overrides.append("ckpt=last")
+    overrides += resume(run)
     if quick:
         overrides += ["trainer.max_steps=4", "trainer.validate_every=2", "data.limit_validation_clips=2"]
     return script("train.py", f"demo_{task}.yaml", *overrides)
@@ -96,21 +76,9 @@ def main() -> int:
     output.mkdir(parents=True, exist_ok=True)
     io.imsave(output / "portrait.png", data.astronaut(), check_contrast=False)
 
-    todo = stages(output, arguments.clips, quick=arguments.quick)
-    started = time.monotonic()
-    for number, stage in enumerate(todo, 1):
-        print(f"\n[{number}/{len(todo)}] {stage.title}", flush=True)
-        if stage.result.exists():
-            print(f"    already there: {stage.result}", flush=True)
-            continue
-        print(f"    $ {shlex.join(stage.command)}", flush=True)
-        before = time.monotonic()
-        code = subprocess.run(stage.command, check=False).returncode  # noqa: S603
-        if code:
-            print(f"The demo stopped: '{stage.title}' ended with exit code {code}.", file=sys.stderr)
-            return code
-        print(f"    {time.monotonic() - before:.0f} s", flush=True)
-    print(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.")
+    code = run_stages(stages(output, arguments.clips, quick=arguments.quick))
+    if code:
+        return code
     print(f"  video  {output / 'talking.mp4'}\n  page   {output / 'results' / 'index.html'}")
     return 0
 

@@ -14,6 +14,19 @@ from pathlib import Path
 from expnet.models.bundle import WEIGHTS, load_model, save_model
 
 
+def pack(run: Path, name: str, notes: str) -> None:
+    """Write a run's weights to the file of that name in the package.
+
+    Args:
+        run: run folder.
+        name: expression, pose, or expression-synthetic.
+        notes: what it was trained on.
+    """
+    model = load_model(run, name.split("-")[0])
+    path = save_model(WEIGHTS / f"{name}.safetensors", model, {"trained_on": notes})
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
 def main() -> None:
     """Load a run's model and save it under the package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -21,9 +34,7 @@ def main() -> None:
     parser.add_argument("name", choices=["expression", "pose", "expression-synthetic"])
     parser.add_argument("--notes", default="", help="data, speakers, minutes")
     arguments = parser.parse_args()
-    model = load_model(arguments.run, arguments.name.split("-")[0])
-    path = save_model(WEIGHTS / f"{arguments.name}.safetensors", model, {"trained_on": arguments.notes})
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    pack(arguments.run, arguments.name, arguments.notes)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""The networks in the package, made anew: built-in corpus, pre-training, real clips, both networks, packed.
+
+Usage: python scripts/make_weights.py --clips DIR [DIR ...] [--share 1 1 0.1] --output DIR [--speakers FILE ...]
+
+A DIR is a folder of videos or a track store. --share says how often each one's clips are drawn. The runs stay in
+--output; a command that was stopped goes on. expnet/models/weights/README.md has to be brought up to date by hand:
+benchmarks/accuracy.py and benchmarks/pose.py print its tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pack_weights import pack
+from stages import EXPNET, Stage, resume, run_stages, script
+
+from expnet.audio.alignment import FRAME_RATE
+from expnet.data.store import TrackStore
+
+MADE = ["--clips", "1200", "--seed", "1"]
+STEPS = {"synthetic": 1100, "expression": 700, "pose": 400}
+
+
+def track_store(folder: Path, output: Path) -> Path:
+    """Where the tracks of a folder are or will be: itself if it is a store."""
+    return folder if (folder / "manifest.parquet").is_file() else output / "tracks" / folder.name
+
+
+def preprocess(folder: Path, output: Path, speakers: Path | None) -> Stage:
+    """The stage that tracks a folder of videos."""
+    store = track_store(folder, output)
+    command = [EXPNET, "preprocess", str(folder), "--output", str(store), "--offset", "correct", "--workers", "2"]
+    command += ["--speakers", str(speakers)] if speakers else []
+    return Stage(f"Tracks of {folder.name}", command, store / "manifest.parquet")
+
+
+def train(name: str, config: str, stores: list[Path], output: Path, *overrides: str) -> Stage:
+    """The stage that trains a network on all speakers of some stores, but for those it is validated on."""
+    run = output / name
+    data = [f"data.store=[{','.join(map(str, stores))}]", "data.test_fraction=0"]
+    steps = [f"trainer.max_steps={STEPS[name]}", f"output={run}"]
+    return Stage(
+        name.capitalize(),
+        script("train.py", config, *data, *steps, *overrides, *resume(run)),
+        run / "model.safetensors",
+    )
+
+
+def contents(stores: list[Path]) -> str:
+    """What the stores hold, in a sentence for the weights' notes."""
+    rows = [row for store in stores for row in TrackStore(store).rows]
+    minutes = sum(row.frames for row in rows) / FRAME_RATE / 60
+    return f"{len(rows)} tracked clips, {len({row.speaker for row in rows})} speakers, {minutes:.0f} minutes"
+
+
+def main() -> int:
+    """Run the stages and pack what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, metavar="DIR", help="videos, or track stores")
+    parser.add_argument(
+        "--share", type=float, nargs="+", help="how often the clips of each are drawn; 1 for as they are"
+    )
+    parser.add_argument("--speakers", type=Path, nargs="+", help="CSV of each folder's speakers, see expnet preprocess")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for tracks and runs")
+    arguments = parser.parse_args()
+    folders, output = arguments.clips, arguments.output.resolve()
+    share = arguments.share or [1.0] * len(folders)
+    speakers = arguments.speakers or [None] * len(folders)
+    if not len(share) == len(speakers) == len(folders):
+        parser.error("--share and --speakers take as many values as --clips")
+    stores, made = [track_store(folder, output) for folder in folders], output / "tracks" / "synthetic"
+    shares = f"data.store_weights=[{','.join(map(str, share))}]"
+    code = run_stages(
+        [
+            Stage("Built-in corpus", [EXPNET, "synthesize", "--output", str(made), *MADE], made / "manifest.parquet"),
+            *(preprocess(folder, output, named) for folder, named in zip(folders, speakers, strict=True)),
+            train("synthetic", "expression.yaml", [made], output),
+            train("expression", "expression.yaml", stores, output, shares, f"init={output / 'synthetic'}"),
+            train("pose", "pose.yaml", stores, output, shares),
+        ]
+    )
+    if not code:
+        heard = contents([made])
+        pack(output / "synthetic", "expression-synthetic", f"{heard} of the built-in corpus")
+        pack(output / "expression", "expression", f"{contents(stores)}; before that, the built-in corpus")
+        pack(output / "pose", "pose", contents(stores))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
