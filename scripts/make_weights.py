@@ -1,10 +1,11 @@
-"""The networks in the package, made anew: built-in corpus, pre-training, real clips, both networks, packed.
+"""The networks in the package, made anew from video and packed.
 
-Usage: python scripts/make_weights.py --clips DIR [DIR ...] [--share 1 1 0.1] --output DIR [--speakers FILE ...]
+Usage: python scripts/make_weights.py --clips DIR [DIR ...] --output DIR [--speakers FILE ...] [--pretrain]
 
-A DIR is a folder of videos or a track store. --share says how often each one's clips are drawn. The runs stay in
---output; a command that was stopped goes on. expnet/models/weights/README.md has to be brought up to date by hand:
-benchmarks/accuracy.py and benchmarks/pose.py print its tables.
+A DIR is a folder of videos or a track store. The runs stay in --output; a command that was stopped goes on. --pretrain
+also makes anew the network that has heard made speech only, which the others start from and which estimates offsets:
+its calibration (expnet.data.sync_offset) has to be repeated then. expnet/models/weights/README.md is brought up to date
+by hand: benchmarks/accuracy.py and benchmarks/pose.py print its tables.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from expnet.audio.alignment import FRAME_RATE
 from expnet.data.store import TrackStore
 
 MADE = ["--clips", "1200", "--seed", "1"]
-STEPS = {"synthetic": 1100, "expression": 700, "pose": 400}
+STEPS = {"synthetic": 1100, "expression": 500, "pose": 400}
+HIDE = ["augment.time_masks=2", "augment.band_masks=2"]
+"""Parts of made speech are hidden: it is cleaner than any recording, and there is plenty of it."""
 
 
 def track_store(folder: Path, output: Path) -> Path:
@@ -59,31 +62,29 @@ def main() -> int:
     """Run the stages and pack what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, nargs="+", required=True, metavar="DIR", help="videos, or track stores")
-    parser.add_argument(
-        "--share", type=float, nargs="+", help="how often the clips of each are drawn; 1 for as they are"
-    )
     parser.add_argument("--speakers", type=Path, nargs="+", help="CSV of each folder's speakers, see expnet preprocess")
+    parser.add_argument("--pretrain", action="store_true", help="make the network anew that has heard made speech only")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for tracks and runs")
     arguments = parser.parse_args()
     folders, output = arguments.clips, arguments.output.resolve()
-    share = arguments.share or [1.0] * len(folders)
     speakers = arguments.speakers or [None] * len(folders)
-    if not len(share) == len(speakers) == len(folders):
-        parser.error("--share and --speakers take as many values as --clips")
+    if len(speakers) != len(folders):
+        parser.error("--speakers takes as many files as --clips takes folders")
     stores, made = [track_store(folder, output) for folder in folders], output / "tracks" / "synthetic"
-    shares = f"data.store_weights=[{','.join(map(str, share))}]"
-    code = run_stages(
-        [
-            Stage("Built-in corpus", [EXPNET, "synthesize", "--output", str(made), *MADE], made / "manifest.parquet"),
-            *(preprocess(folder, output, named) for folder, named in zip(folders, speakers, strict=True)),
-            train("synthetic", "expression.yaml", [made], output),
-            train("expression", "expression.yaml", stores, output, shares, f"init={output / 'synthetic'}"),
-            train("pose", "pose.yaml", stores, output, shares),
-        ]
-    )
+    todo = [preprocess(folder, output, named) for folder, named in zip(folders, speakers, strict=True)]
+    start = "synthetic"
+    if arguments.pretrain:
+        start = str(output / "synthetic")
+        todo.append(
+            Stage("Built-in corpus", [EXPNET, "synthesize", "--output", str(made), *MADE], made / "manifest.parquet")
+        )
+        todo.append(train("synthetic", "expression.yaml", [made], output, *HIDE))
+    todo.append(train("expression", "expression.yaml", stores, output, f"init={start}"))
+    todo.append(train("pose", "pose.yaml", stores, output))
+    code = run_stages(todo)
     if not code:
-        heard = contents([made])
-        pack(output / "synthetic", "expression-synthetic", f"{heard} of the built-in corpus")
+        if arguments.pretrain:
+            pack(output / "synthetic", "expression-synthetic", f"the built-in corpus: {contents([made])}")
         pack(output / "expression", "expression", f"{contents(stores)}; before that, the built-in corpus")
         pack(output / "pose", "pose", contents(stores))
     return code
