@@ -31,14 +31,10 @@ Rest = Literal["clip", "mean face"]
 _X, _Y, _Z = 0, 1, 2
 _Term = tuple[tuple[int, ...], int, float]
 
-# Landmarks of the subject's left half and, in the same order, of the right one.
-_LEFT_OF = dict(
-    zip(
-        (22, 23, 24, 25, 26, 42, 43, 44, 45, 46, 47, 35, 54, 53, 52, 55, 56, 64, 63, 65, 14, 13, 12, 9),
-        (21, 20, 19, 18, 17, 39, 38, 37, 36, 41, 40, 31, 48, 49, 50, 59, 58, 60, 61, 67, 2, 3, 4, 7),
-        strict=True,
-    )
-)
+# A landmark of the left half and its mirror image, both ways.
+_LEFT = (22, 23, 24, 25, 26, 42, 43, 44, 45, 46, 47, 35, 54, 53, 52, 55, 56, 64, 63, 65, 9)
+_RIGHT = (21, 20, 19, 18, 17, 39, 38, 37, 36, 41, 40, 31, 48, 49, 50, 59, 58, 60, 61, 67, 7)
+_MIRROR = dict(zip(_LEFT + _RIGHT, _RIGHT + _LEFT, strict=True))
 
 _CHIN = (7, 8, 9)
 _OUTER_LIPS = tuple(range(48, 60))
@@ -73,14 +69,14 @@ class Measure:
 # The subject's left; the right side is mirrored from it.
 _SIDED: dict[str, Measure] = {
     "EyeBlink": Measure(_times(-1.0, _LIDS), 0.095),
-    "EyeSquint": Measure((((46, 47), _Y, 0.5),), 0.03),
+    "EyeSquint": Measure((((46, 47), _Y, 0.5), *_times(-0.5, _LIDS)), 0.06),
     "EyeWide": Measure(_LIDS, 0.04, paired=True),
     "MouthSmile": Measure((((54,), _Y, 0.7), ((54,), _X, 0.7), *_times(0.2, _JAW_DOWN)), 0.15),
     "MouthFrown": Measure((((54,), _Y, -1.0), ((51, 57), _Y, 0.5)), 0.08, paired=True),
-    "MouthDimple": Measure((((54,), _X, 1.0), ((54,), _Z, -0.5)), 0.1),
+    "MouthDimple": Measure((((54,), _X, 0.3), ((54,), _Z, -1.0)), 0.08, paired=True),
     "MouthStretch": Measure((((54,), _X, 0.7), ((54,), _Y, -0.7)), 0.12),
     "MouthPress": Measure((((52,), _Y, -1.0), ((63,), _Y, 1.0), ((65,), _Y, -1.0), ((56,), _Y, 1.0)), 0.1, paired=True),
-    "MouthLowerDown": Measure((((55, 56, 65), _Y, -1 / 3), (_CHIN, _Y, 0.25)), 0.12),
+    "MouthLowerDown": Measure((((55, 56, 65), _Y, -1 / 3), (_CHIN, _Y, 1 / 6)), 0.12),
     "MouthUpperUp": Measure((((52, 53, 63), _Y, 1 / 3),), 0.08),
     "BrowDown": Measure((((22, 23, 24), _Y, -1 / 3),), 0.08, paired=True),
     "BrowOuterUp": Measure((((24, 25, 26), _Y, 1 / 3),), 0.12, paired=True),
@@ -90,7 +86,7 @@ _WHOLE: dict[str, Measure] = {
     "JawForward": Measure(((_CHIN, _Z, 1 / 3),), 0.1, paired=True),
     "JawRight": Measure(((_CHIN, _X, -1 / 3),), 0.1, paired=True),
     "JawLeft": Measure(((_CHIN, _X, 1 / 3),), 0.1, paired=True),
-    "JawOpen": Measure(_JAW_DOWN, 0.4),
+    "JawOpen": Measure((*_times(0.5, _JAW_DOWN), ((65, 66, 67), _Y, -1 / 6)), 0.3),
     "MouthClose": Measure((*_JAW_DOWN, *_times(-1.0, _GAP)), 0.3),
     "MouthFunnel": Measure((*_times(0.5, _NARROW), *_times(0.7, _GAP), *_FORWARD), 0.3),
     "MouthPucker": Measure((*_NARROW, *_times(-0.3, _GAP), *_FORWARD), 0.3),
@@ -121,7 +117,7 @@ BLENDSHAPES: tuple[str, ...] = (
 def _mirrored(measure: Measure) -> Measure:
     terms = []
     for points, axis, weight in measure.terms:
-        other = tuple(_LEFT_OF.get(point, point) for point in points)
+        other = tuple(_MIRROR.get(point, point) for point in points)
         terms.append((other, axis, -weight if axis == _X else weight))
     return Measure(tuple(terms), measure.span, measure.paired)
 
