@@ -8,47 +8,19 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from expnet import __version__
+from expnet.cli_animate import add_animate_options, add_styles_options, run_animate, run_styles
 from expnet.errors import ExpnetError, InputError, MissingAssetError
 
 # As in expnet.data.corpora, which is not imported for --help.
 _CORPORA = ("folder", "mat", "hdtf", "lrs3", "mead")
 # As in expnet.audio.features, likewise.
 _ENCODERS = ("hubert", "wavlm", "wav2vec2")
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-def _animate(arguments: argparse.Namespace) -> None:
-    from expnet.pipeline import Animator
-
-    if (arguments.audio is None) == (arguments.text is None):
-        raise InputError("expnet animate needs either --audio FILE or --text 'words to say', one of them.")
-    animator = Animator(expression=arguments.expression, pose=arguments.pose, speech_encoder=arguments.speech_encoder)
-    animator.animate(
-        arguments.image,
-        arguments.audio if arguments.text is None else _speak(arguments.text, arguments.language),
-        arguments.output,
-        seed=arguments.seed,
-        expression_scale=arguments.expression_scale,
-        pose_style=int(arguments.pose_style) if arguments.pose_style.isdecimal() else arguments.pose_style,
-    )
-    print(arguments.output)
-
-
-def _speak(text: str, language: str) -> NDArray[np.float32]:
-    from expnet.audio.speech import synthesize_speech
-
-    return synthesize_speech(text, language=language).samples
 
 
 def _preprocess(arguments: argparse.Namespace) -> None:
@@ -186,13 +158,6 @@ def _positive(text: str) -> int:
     return value
 
 
-def _scale(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"must be a number of 0 or more, not {text}")
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="expnet",
@@ -209,7 +174,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    _add_animate_options(command("animate", _animate, "make a portrait speak: image + audio -> mp4"))
+    add_animate_options(command("animate", run_animate, "make a portrait speak: image + audio -> mp4"))
+    add_styles_options(command("styles", run_styles, "draw a sheet of the head-motion styles"))
     _add_preprocess_options(command("preprocess", _preprocess, "turn videos into a track store"))
     _add_synthesize_options(
         command("synthesize", _synthesize, "make the built-in corpus: speech, faces and head motion by rule")
@@ -234,29 +200,6 @@ def _parser() -> argparse.ArgumentParser:
         # Parsed by the command itself (files and key=value), listed here for --help.
         commands.add_parser(name, help=text, add_help=False)
     return parser
-
-
-def _add_animate_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--image", required=True, metavar="FILE", help="the portrait: one face, any image file")
-    parser.add_argument("--audio", metavar="FILE", help="the speech: any audio or video file with sound")
-    parser.add_argument("--text", help="say these words with the built-in voice, instead of --audio")
-    parser.add_argument("--language", default="en", help="language of --text (default: en)")
-    parser.add_argument("--output", required=True, metavar="FILE", help="the mp4 to write")
-    parser.add_argument("--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors")
-    parser.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")
-    parser.add_argument(
-        "--speech-encoder", metavar="DIR", help="the speech network that the expression weights were trained on, if any"
-    )
-    parser.add_argument(
-        "--pose-style",
-        default="0",
-        metavar="NUMBER|CLIP",
-        help="way of moving the head: a training speaker's number, or a video to take it from (default: 0, average)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of head motion and blinks (default: 0)")
-    parser.add_argument(
-        "--expression-scale", type=_scale, default=1.5, help="how strong the face moves (default: 1.5; 1 as regressed)"
-    )
 
 
 def _add_preprocess_options(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ grow with the number of frames.
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,27 @@ from expnet.audio.features import FeatureSource, SpeechEncoder
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.wave import MINIMUM_SECONDS, is_silent, load_audio
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
+from expnet.control.background import change_background, check_background
+from expnet.control.controls import Controls, HeadStyle
+from expnet.control.framing import frame_portrait
+from expnet.control.gaze import redirect_gaze
+from expnet.control.idle import LONGEST_SECONDS, idle_expression, idle_head
+from expnet.control.motion import Motion, blinking, direct
+from expnet.control.reference import ReferenceMotion, measure_reference, track_video
+from expnet.control.scales import scale_expression
 from expnet.errors import InputError, MissingAssetError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
-from expnet.face.tracker import open_tracker
 from expnet.models.bundle import WEIGHTS, load_model
 from expnet.models.pose_cvae import PoseCVAE
-from expnet.render.blink import BLINKS_PER_MINUTE, blink_track
 from expnet.render.mesh import MeshRenderer
-from expnet.render.portrait import LARGEST_SIDE, Portrait, open_portrait
-from expnet.render.video import check_output, read_video, write_video
+from expnet.render.portrait import LARGEST_SIDE, Portrait
+from expnet.render.video import check_output, write_video
 
 logger = logging.getLogger(__name__)
 
-EXPRESSION_SCALE = 1.5
-"""A regression gives the average of what could be, which moves less than a face does: this brings the deviation of the
-mouth's opening to what tracked clips have (benchmarks/portraits.py prints it)."""
-# Seconds over which speech takes over from the portrait's own expression and pose.
-_FADE_SECONDS = 0.24
-
 ImageInput = str | os.PathLike[str] | NDArray[np.uint8]
 AudioInput = str | os.PathLike[str] | NDArray[np.floating]
-HeadStyle = int | str | os.PathLike[str]
 
 
 class Animator:
@@ -89,12 +89,8 @@ class Animator:
         image: ImageInput,
         audio: AudioInput,
         output: str | os.PathLike[str],
-        *,
-        seed: int = 0,
-        expression_scale: float = EXPRESSION_SCALE,
-        head_scale: float = 1.0,
-        pose_style: HeadStyle = 0,
-        blinks_per_minute: float = BLINKS_PER_MINUTE,
+        controls: Controls | None = None,
+        **changes: Any,
     ) -> Path:
         """Write the video of a portrait speaking a recording.
 
@@ -102,12 +98,8 @@ class Animator:
             image: the portrait, a file or (H, W, 3) uint8 RGB.
             audio: the speech, any file with sound, or samples (S,) at 16 kHz in [-1, 1].
             output: the mp4 to write.
-            seed: of head motion and blinks; the same seed gives the same frames.
-            expression_scale: how strong the mouth and face move about their average, 1 as the network has it.
-            head_scale: how strong the head moves; 0 keeps it still.
-            pose_style: whose way of moving the head: the number of a training speaker, 0 for the average one, or a
-                video of anybody of a second or more, in which it is measured.
-            blinks_per_minute: on average; 0 for none.
+            controls: how it moves and looks; None for the defaults.
+            changes: single controls by name, in place of those: ``seed=1, head_scale=0.5``.
 
         Returns:
             The path written.
@@ -115,36 +107,100 @@ class Animator:
         Raises:
             InputError: an input cannot be used or the output cannot be written; the latter before any work is done.
         """
+        chosen = _chosen(controls, changes)
         path = check_output(output)
-        samples = _samples(audio)
-        portrait = self.portrait(image)
-        coefficients, blink = self._motion(
-            portrait,
-            samples,
-            seed=seed,
-            expression_scale=expression_scale,
-            head_scale=head_scale,
-            style=self.head_style(pose_style),
-            blinks_per_minute=blinks_per_minute,
-        )
-        frames = self._draw(portrait, coefficients, blink)
-        count = write_video(path, frames, fps=FRAME_RATE, audio=samples, sample_rate=SAMPLE_RATE)
-        logger.info("wrote %d frames to %s", count, path)
-        return path
+        samples = load_speech(audio)
+        return self._write(path, self.portrait(image, chosen), samples, _frames_of(samples), chosen)
 
-    def frames(self, image: ImageInput, audio: AudioInput, *, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
-        """Yield the frames, (H, W, 3) uint8 RGB at 25 a second, without writing a file."""
-        samples = _samples(audio)
-        portrait = self.portrait(image)
-        yield from self._draw(portrait, *self._motion(portrait, samples, seed=seed))
+    def idle(
+        self,
+        image: ImageInput,
+        seconds: float,
+        output: str | os.PathLike[str],
+        controls: Controls | None = None,
+        **changes: Any,
+    ) -> Path:
+        """Write a silent video of a portrait that waits: it breathes, blinks and moves a little, its lips shut.
 
-    def coefficients(self, image: ImageInput, audio: AudioInput, *, seed: int = 0) -> FaceCoefficients:
-        """Regress the coefficients only: expression, and pose in the portrait's own camera."""
-        return self._motion(self.portrait(image), _samples(audio), seed=seed)[0]
+        Args:
+            image: the portrait.
+            seconds: length, up to an hour.
+            output: the mp4 to write.
+            controls: as for :meth:`animate`; head motion is drawn without a pose style.
+            changes: likewise.
 
-    def portrait(self, image: ImageInput) -> Portrait:
-        """Load, track and fit a portrait; the result can be given to :meth:`render`."""
-        return open_portrait(image, self.face_model, max_side=self._max_side)
+        Raises:
+            InputError: as for :meth:`animate`.
+        """
+        chosen = _chosen(controls, changes)
+        path = check_output(output)
+        if not 1 / FRAME_RATE <= seconds <= LONGEST_SECONDS:
+            raise InputError(f"idle {seconds:g} s: expected a length from a frame (0.04 s) to an hour (3600 s).")
+        return self._write(path, self.portrait(image, chosen), None, round(seconds * FRAME_RATE), chosen)
+
+    def frames(
+        self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames, (H, W, 3) uint8 RGB at ``fps`` a second, without writing a file."""
+        chosen = _chosen(controls, changes)
+        samples = load_speech(audio)
+        portrait = self.portrait(image, chosen)
+        motion = self.motion(portrait, samples, controls=chosen)
+        yield from self.render(portrait, motion.coefficients, blink=motion.blink)
+
+    def coefficients(
+        self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any
+    ) -> FaceCoefficients:
+        """Return the coefficients only: expression, and pose in the portrait's own camera, at ``fps`` a second."""
+        chosen = _chosen(controls, changes)
+        samples = load_speech(audio)
+        return self.motion(self.portrait(image, chosen), samples, controls=chosen).coefficients
+
+    def portrait(self, image: ImageInput, controls: Controls | None = None) -> Portrait:
+        """Load, track and fit a portrait, framed, looking and before the background that the controls say.
+
+        The result can be given to :meth:`motion` and :meth:`render`.
+        """
+        chosen = controls or Controls()
+        check_background(chosen.background)
+        portrait = frame_portrait(image, self.face_model, view=chosen.view, size=chosen.size, max_side=self._max_side)
+        if chosen.gaze is not None:
+            portrait = redirect_gaze(portrait, *chosen.gaze)
+        return change_background(portrait, chosen.background)
+
+    @torch.inference_mode()
+    def motion(
+        self,
+        portrait: Portrait,
+        samples: NDArray[np.float32] | None,
+        frames: int | None = None,
+        *,
+        controls: Controls | None = None,
+    ) -> Motion:
+        """How a portrait moves.
+
+        Args:
+            portrait: of :meth:`portrait`.
+            samples: (S,) speech at 16 kHz, or None for somebody who waits.
+            frames: length at 25 a second, by default the sound's.
+            controls: None for the defaults.
+
+        Returns:
+            Coefficients and blinks at the controls' frame rate; the first frame is the portrait.
+        """
+        chosen = controls or Controls()
+        if frames is None:
+            if samples is None:
+                raise ValueError("without sound, the number of frames has to be given")
+            frames = _frames_of(samples)
+        reference = self._reference(chosen, frames)
+        blink = blinking(frames, chosen, reference)
+        if samples is None:
+            expression = idle_expression(self.face_model, portrait.fit, frames, seed=chosen.seed)
+            turned = idle_head(frames, seed=chosen.seed)
+        else:
+            expression, turned = self._spoken(portrait, samples, frames, blink, chosen)
+        return direct(self.face_model, portrait.fit, expression, turned, blink, chosen, reference)
 
     def head_style(self, style: HeadStyle) -> Tensor:
         """Return a head-motion style for the head-pose network: a number (1,), or one measured in a video (1, 12).
@@ -154,69 +210,86 @@ class Animator:
                 takes numbers only.
         """
         if isinstance(style, int):
-            count = self._pose.options["styles"]
-            if not 0 <= style < count:
-                raise InputError(f"pose_style {style} does not exist: the network knows 0 to {count - 1}, or a video.")
+            if not 0 <= style < self.styles:
+                raise InputError(
+                    f"pose_style {style} does not exist: the network knows 0 to {self.styles - 1}, or a video."
+                )
             return torch.tensor([style])
         if not isinstance(self._pose, PoseCVAE):
             raise InputError(f"pose_style {style}: this head-pose network takes a number, not a video.")
-        track = open_tracker().track(read_video(style, max_side=LARGEST_SIDE))
-        if not track.found.any():
-            raise InputError(f"{style}: no face was found in it, which a head-motion style is measured on.")
+        track = track_video(style, "a head-motion style is to be measured on")
         motion = fit_clip(self.face_model, track.points, track.found)
         return self._pose.style_of(torch.from_numpy(motion.pose), torch.from_numpy(track.found))
+
+    @property
+    def styles(self) -> int:
+        """Number of head-motion styles that the head-pose network knows by number, the average one included."""
+        return int(self._pose.options["styles"])
+
+    def head_motion(
+        self, mel: Tensor, frames: int, first_pose: NDArray[np.float32], *, style: HeadStyle = 0, seed: int = 0
+    ) -> NDArray[np.float32]:
+        """Draw a head motion for speech.
+
+        Args:
+            mel: (1, 80, ...) of `expnet.audio.alignment.mel_for_frames`.
+            frames: T.
+            first_pose: (1, 6) the portrait's.
+            style: as in `expnet.control.controls.Controls`.
+            seed: same seed, same motion.
+
+        Returns:
+            (T, 6) relative to the first pose.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        drawn = self._pose.sample(mel, frames, torch.from_numpy(first_pose), self.head_style(style), generator)
+        return drawn[0].numpy()
 
     def render(
         self, portrait: Portrait, coefficients: FaceCoefficients, *, blink: NDArray | None = None
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames of a portrait driven by given coefficients, in the portrait's own camera."""
-        return self._draw(portrait, coefficients, blink)
-
-    def _draw(
-        self, portrait: Portrait, coefficients: FaceCoefficients, blink: NDArray | None
-    ) -> Iterator[NDArray[np.uint8]]:
         renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte)
         return renderer.render(coefficients, blink=blink)
 
-    @torch.inference_mode()
-    def _motion(
+    def _write(
+        self,
+        path: Path,
+        portrait: Portrait,
+        samples: NDArray[np.float32] | None,
+        frames: int,
+        controls: Controls,
+    ) -> Path:
+        motion = self.motion(portrait, samples, frames, controls=controls)
+        drawn = self.render(portrait, motion.coefficients, blink=motion.blink)
+        count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
+        logger.info("wrote %d frames to %s", count, path)
+        return path
+
+    def _reference(self, controls: Controls, frames: int) -> ReferenceMotion | None:
+        """The clip whose motion is taken over, for as many frames."""
+        if controls.reference_video is None:
+            return None
+        return measure_reference(controls.reference_video, self.face_model).lasting(frames)
+
+    def _spoken(
         self,
         portrait: Portrait,
         samples: NDArray[np.float32],
-        *,
-        seed: int,
-        expression_scale: float = EXPRESSION_SCALE,
-        head_scale: float = 1.0,
-        style: Tensor | None = None,
-        blinks_per_minute: float = BLINKS_PER_MINUTE,
-    ) -> tuple[FaceCoefficients, NDArray[np.float32]]:
-        """Coefficients (T frames) and blink track (T,) for a recording."""
-        frames = max(-(-len(samples) // SAMPLES_PER_FRAME), 1)
-        fit = portrait.fit
+        frames: int,
+        blink: NDArray[np.float32],
+        controls: Controls,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the networks say: expression (T, 64) at its scale, and head pose (T, 6) relative to the portrait's."""
         mel = mel_for_frames(samples, 0, frames)[None]
-        blink = blink_track(frames, seed=seed, rate=blinks_per_minute)
-        first = torch.from_numpy(fit.expression[:1])
         heard = {}
         if self._speech_encoder is not None:
             heard["features"] = torch.from_numpy(self._speech_encoder(samples, frames))[None]  # (1, T, F)
+        first = torch.from_numpy(portrait.fit.expression[:1])
         spoken = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **heard)[0]  # (T, 64)
-        generator = torch.Generator().manual_seed(seed)
-        portrayed = torch.from_numpy(fit.pose[:1])
-        turned = self._pose.sample(mel, frames, portrayed, style, generator)[0]  # (T, 6)
-        fade = _fade_in(frames)[:, None]
-        change = spoken.numpy() - fit.expression  # (T, 64)
-        average = change.mean(axis=0)
-        expression = fit.expression + fade * (average + expression_scale * (change - average))
-        coefficients = FaceCoefficients(
-            expression=expression,
-            rotation=np.repeat(fit.rotation, frames, axis=0),
-            translation=np.repeat(fit.translation, frames, axis=0),
-            identity=fit.identity,
-            crop=fit.crop,
-            fps=FRAME_RATE,
-            face_model=fit.face_model,
-        )
-        return coefficients.with_relative_pose(fade * head_scale * turned.numpy()), blink
+        turned = self.head_motion(mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed)
+        rest = portrait.fit.expression[0]
+        return scale_expression(spoken.numpy(), rest, controls.expression_scale), turned
 
 
 def _weights(path: str | os.PathLike[str] | None, task: str) -> Path:
@@ -254,8 +327,12 @@ def _open_encoder(expression: Any, folder: str | os.PathLike[str] | None) -> Spe
     return encoder
 
 
-def _samples(audio: AudioInput) -> NDArray[np.float32]:
-    """Load and check the speech: (S,) at 16 kHz."""
+def load_speech(audio: AudioInput) -> NDArray[np.float32]:
+    """Load and check speech: (S,) at 16 kHz.
+
+    Raises:
+        InputError: it cannot be read, is too short, or there is only silence in it.
+    """
     name = "the audio" if isinstance(audio, np.ndarray) else str(audio)
     samples = np.asarray(audio, np.float32) if isinstance(audio, np.ndarray) else load_audio(audio)
     if samples.ndim != 1 or not np.isfinite(samples).all():
@@ -267,7 +344,11 @@ def _samples(audio: AudioInput) -> NDArray[np.float32]:
     return samples
 
 
-def _fade_in(frames: int) -> NDArray[np.float32]:
-    """Smooth rise from 0, at the portrait itself, to 1."""
-    rise = np.clip(np.arange(frames) / (_FADE_SECONDS * FRAME_RATE), 0.0, 1.0)
-    return (rise * rise * (3.0 - 2.0 * rise)).astype(np.float32)
+def _frames_of(samples: NDArray[np.float32]) -> int:
+    """Frames at 25 a second that cover the samples."""
+    return max(-(-len(samples) // SAMPLES_PER_FRAME), 1)
+
+
+def _chosen(controls: Controls | None, changes: dict[str, Any]) -> Controls:
+    """The controls with single ones changed."""
+    return replace(controls or Controls(), **changes)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
+from expnet.control.controls import Controls
 from expnet.errors import InputError, MissingAssetError
 from expnet.models.bundle import save_model
 from expnet.models.expression import ExpressionRegressor
@@ -97,17 +98,19 @@ def test_motion_starts_at_the_portrait(animator: Animator, picture: np.ndarray) 
 def test_scales_multiply_the_motion_about_its_average(animator: Animator, picture: np.ndarray) -> None:
     portrait, samples = animator.portrait(picture), speech(1.0)
     still, half, full, twice = (
-        animator._motion(portrait, samples, seed=0, expression_scale=scale, blinks_per_minute=0.0)[0].expression
+        animator.motion(
+            portrait, samples, controls=Controls(expression_scale=scale, blink="none")
+        ).coefficients.expression
         for scale in (0.0, 0.5, 1.0, 2.0)
     )
     assert np.ptp(still[10:], axis=0).max() < 1e-5  # once speech has taken over, the average is held
     assert np.ptp(full[10:], axis=0).max() > 1e-2
     assert np.allclose(half - still, 0.5 * (full - still), atol=1e-5)
     assert np.allclose(twice - still, 2.0 * (full - still), atol=1e-5)
-    motion, blink = animator._motion(portrait, samples, seed=0, head_scale=0.0, blinks_per_minute=0.0)
-    assert np.ptp(motion.pose, axis=0).max() == 0.0
-    assert blink.max() == 0.0
-    assert motion.frames == 25
+    motion = animator.motion(portrait, samples, controls=Controls(head_scale=0.0, blink="none"))
+    assert np.ptp(motion.coefficients.pose, axis=0).max() == 0.0
+    assert motion.blink.max() == 0.0
+    assert motion.coefficients.frames == 25
 
 
 def test_frames_are_drawn_one_at_a_time(
@@ -235,9 +238,9 @@ def test_a_head_style_by_number_or_from_a_clip(
         animator.head_style(tmp_path / "missing.mp4")
     turn = 8 * np.sin(np.arange(40) / 3)  # pixels to the side: the face sways in the picture
     frames = [np.roll(picture, round(float(shift)), axis=1) for shift in turn]
-    monkeypatch.setattr("expnet.pipeline.read_video", lambda path, max_side: iter(frames))
+    monkeypatch.setattr("expnet.control.reference.read_video", lambda path, max_side: iter(frames))
     swaying = animator.head_style("sway.mp4")
-    monkeypatch.setattr("expnet.pipeline.read_video", lambda path, max_side: iter([picture] * 40))
+    monkeypatch.setattr("expnet.control.reference.read_video", lambda path, max_side: iter([picture] * 40))
     resting = animator.head_style("rest.mp4")
     assert swaying.shape == resting.shape == (1, 12)
     assert float(swaying[0, 9]) > 3 * float(resting[0, 9])  # sideways within 16 frames

@@ -22,7 +22,7 @@ _TEXTURE = 2.5
 _BELIEVED = 0.97
 
 
-def person_matte(image: NDArray[np.uint8], points: NDArray) -> Float | None:
+def person_matte(image: NDArray[np.uint8], points: NDArray, *, reach: float = _REACH) -> Float | None:
     """Find the person whose face is given.
 
     Uses the selfie segmenter inside the mediapipe wheel that also brings the face tracker.
@@ -30,15 +30,18 @@ def person_matte(image: NDArray[np.uint8], points: NDArray) -> Float | None:
     Args:
         image: (H, W, 3) uint8.
         points: (478, 3) tracked points in pixels.
+        reach: half the side of the square around the face that is looked at, as a multiple of the face's larger side;
+            infinite for the whole picture. Outside, all counts as the person.
 
     Returns:
         (H, W) opacity 0..1, or None where there is no segmenter or it does not see a person: the whole picture then
         moves as one sheet.
     """
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-    centre, reach = (low + high) / 2, float((high - low).max()) * _REACH
-    x0, y0 = np.maximum(np.floor(centre - reach).astype(int), 0)
-    x1, y1 = np.minimum(np.ceil(centre + reach).astype(int), image.shape[1::-1])
+    size = image.shape[1::-1]
+    centre, half = (low + high) / 2, min(float((high - low).max()) * reach, float(sum(size)))
+    x0, y0 = np.maximum(np.floor(centre - half).astype(int), 0)
+    x1, y1 = np.minimum(np.ceil(centre + half).astype(int), size)
     mask = _segment(np.ascontiguousarray(image[y0:y1, x0:x1]))
     if mask is None:
         return None

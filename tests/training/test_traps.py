@@ -15,6 +15,7 @@ from small import ROOT, arguments, checkpoint_of, rows_of, same
 
 from expnet.cli import main as command
 from expnet.config import load_config
+from expnet.control.controls import Controls
 from expnet.models.bundle import save_model
 from expnet.models.expression import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
@@ -145,12 +146,12 @@ def test_a_still_head_blinks(tmp_path: Path) -> None:
     animator = Animator(expression=tmp_path / "expression.safetensors", pose=tmp_path / "pose.safetensors")
     portrait = animator.portrait(np.ascontiguousarray(astronaut()[:256, 90:346]))
     sound = np.random.default_rng(0).normal(size=20 * 16000).astype(np.float32) * 0.1
-    motion, blink = animator._motion(portrait, sound, seed=0, head_scale=0.0, expression_scale=0.0)
-    assert np.ptp(motion.pose, axis=0).max() == 0.0
-    assert blink.max() > 0.9
-    moving, same_blink = animator._motion(portrait, sound, seed=0)
-    assert np.ptp(moving.pose, axis=0).max() > 0.0
-    assert np.array_equal(blink, same_blink)
+    still = animator.motion(portrait, sound, controls=Controls(still=True, expression_scale=0.0))
+    assert np.ptp(still.coefficients.pose, axis=0).max() == 0.0
+    assert still.blink.max() > 0.9
+    moving = animator.motion(portrait, sound)
+    assert np.ptp(moving.coefficients.pose, axis=0).max() > 0.0
+    assert np.array_equal(still.blink, moving.blink)
 
 
 def test_packages_are_wanted_in_ranges() -> None:

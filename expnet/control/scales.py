@@ -1,0 +1,61 @@
+"""Stronger or weaker motion of the face and of the lips."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.data.facial_features import FEATURES, FeatureSpace
+from expnet.render.lips import CLOSED_GAP
+
+Array = NDArray[np.float64]
+
+LIP_FEATURES = (
+    "lip_gap",
+    "mouth_width",
+    "upper_lip",
+    "lower_lip",
+    "upper_lip_forward",
+    "lower_lip_forward",
+    "chin",
+)
+"""The features of `expnet.data.facial_features` that articulate; corners, brows and lids are expression."""
+
+
+def scale_expression(expression: Array, rest: Array, scale: float) -> Array:
+    """Scale the motion of a face about its average: (T, E), rest (E,) -> (T, E)."""
+    change = expression - rest
+    average = change.mean(axis=0)
+    return rest + average + scale * (change - average)
+
+
+def scale_lips(space: FeatureSpace, identity: Array, expression: Array, scale: float) -> Array:
+    """Scale the articulation of the lips, and nothing else of the face.
+
+    The gap of the lips is scaled from *closed*, so that lips that meet still meet, whatever the scale; the lips and
+    the chin go along with it as in the faces that the model was built from. What the other features of the lips do
+    beyond that is scaled about its average.
+
+    Args:
+        space: features of the face model.
+        identity: (K,).
+        expression: (T, E).
+        scale: 1 leaves the lips as they are, 0 shuts them.
+
+    Returns:
+        (T, E).
+    """
+    if scale == 1.0:
+        return expression
+    values = space.measured(identity, expression)
+    open_by = np.maximum(values["lip_gap"] - CLOSED_GAP / space.face_unit, 0.0)  # (T,)
+    opened = (scale - 1.0) * open_by
+    change = {"lip_gap": opened}
+    for name in LIP_FEATURES[1:]:
+        own = values[name] - space.with_gap[name] * values["lip_gap"]
+        change[name] = space.with_gap[name] * opened + (scale - 1.0) * (own - own.mean())
+    return expression + change_of(space, change)
+
+
+def change_of(space: FeatureSpace, features: dict[str, Array]) -> Array:
+    """Most probable change of the expression (T, E) that changes these features by (T,), and no others."""
+    columns = [FEATURES.index(name) for name in features]
+    return np.stack(list(features.values()), axis=-1) @ space.inverse[:, columns].T
