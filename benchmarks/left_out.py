@@ -15,12 +15,13 @@ from expnet.models.expression import ExpressionRegressor
 from expnet.training import train
 
 
-def trained(
-    name: str, stores: Sequence[Path], people: set[str], output: Path, overrides: Sequence[str]
-) -> ExpressionRegressor:
-    """Train a variant of the expression network without some people, or load it where that was done before.
+def train_once(
+    config: str, name: str, stores: Sequence[Path], people: set[str], output: Path, overrides: Sequence[str]
+) -> Path:
+    """Train a variant of a network without some people, unless that was done before; return its run folder.
 
     Args:
+        config: name of a file in ``configs``.
         name: of the variant, and of its run folder.
         stores: to learn from.
         people: to leave out.
@@ -39,10 +40,17 @@ def trained(
             shutil.rmtree(leftover, ignore_errors=True)
         folders = [fold_view(store, views / f"{place}-{store.name}", people) for place, store in enumerate(stores)]
         given = [f"data.store=[{','.join(map(str, folders))}]", "trainer.validate_every=1000000", f"output={run}"]
-        train(load_config([str(CONFIGS / "expression.yaml"), *given, *overrides]))
+        train(load_config([str(CONFIGS / config), *given, *overrides]))
         done.write_text(recipe)
     if done.read_text() != recipe:
         raise InputError(f"{run} was trained with other stores, people or overrides; give another --output.")
-    network = load_model(run, "expression")
+    return run
+
+
+def trained(
+    name: str, stores: Sequence[Path], people: set[str], output: Path, overrides: Sequence[str]
+) -> ExpressionRegressor:
+    """Train a variant of the expression network without some people, or load it; arguments of `train_once`."""
+    network = load_model(train_once("expression.yaml", name, stores, people, output, overrides), "expression")
     assert isinstance(network, ExpressionRegressor)
     return network

@@ -1,0 +1,111 @@
+"""From scores of heads to tables, with intervals over people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from expnet.metrics.functional.statistics import bootstrap_interval
+
+REAL = "real clips"
+NONE = float("nan")
+
+Row = dict[str, float]
+Results = dict[str, dict[str, Row]]
+"""Scores by system and clip; a score that a clip has not got is absent."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        key: of the scores.
+        title: above the column.
+        over: what the sum over clips is divided by: ``real`` for the real clips' own score, a key for another score of
+            the same row, nothing for a mean.
+        largest: the largest of the clips' scores instead of their mean.
+    """
+
+    key: str
+    title: str
+    over: str = ""
+    largest: bool = False
+
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "How far and how fast (drawn over real; real: degrees, degrees a frame, energies)": (
+        Column("diversity", "diversity", "real"),
+        Column("speed", "speed", "real"),
+        Column("smooth_speed", "speed without trembling", "real"),
+        Column("slow_energy", "sways, .2 to 1.5 Hz", "real"),
+        Column("nod_energy", "nods, 1.5 to 5 Hz", "real"),
+        Column("out_of_range", "frames out of range"),
+    ),
+    "When": (
+        Column("beat_alignment", "beat alignment"),
+        Column("beat_alignment", "over real", "real"),
+        Column("beat_alignment_other", "with another sound's beats"),
+        Column("follows_sound", "pace with the sound's energy, r"),
+        Column("follows_other", "with another sound's, r"),
+        Column("pace_other_sound", "pace with that for another sound, same latents, r"),
+        Column("pace_other_latent", "with that of other latents, same sound, r"),
+    ),
+    "What it depends on": (
+        Column("between_draws", "between draws, over from draw to real", "draw_to_real"),
+        Column("swap_latent", "swap latents, degrees"),
+        Column("swap_sound", "swap sound, degrees"),
+        Column("kl", "KL, nats a window"),
+        Column("reconstruction", "error from its own latent, over variance", "motion"),
+        Column("blind_reconstruction", "from any latent", "motion"),
+    ),
+    "Three minutes": (
+        Column("join_velocity", "velocity at joins, over inside"),
+        Column("join_acceleration", "acceleration"),
+        Column("drift_of_mean", "shift of the mean, third minute from first, in spreads"),
+        Column("spread_third_to_first", "spread, third over first"),
+        Column("spread_third_to_second", "third over second"),
+        Column("long_largest_angle", "largest angle, radians", largest=True),
+    ),
+}
+
+
+def tables(results: Results, people: dict[str, str]) -> str:
+    """All tables as Markdown.
+
+    Args:
+        results: scores by system and clip.
+        people: who speaks in each clip.
+    """
+    blocks = []
+    for title, columns in TABLES.items():
+        lines = [f"{title}:", "", f"| | {' | '.join(column.title for column in columns)} |"]
+        lines.append("| --- " * (1 + len(columns)) + "|")
+        for name, rows in results.items():
+            cells = [cell(column, name, results, people) for column in columns]
+            if any(cells):
+                lines.append(f"| {name} ({len({people[clip] for clip in rows})}) | {' | '.join(cells)} |")
+        blocks.append("\n".join(lines))
+    clips = results[REAL]
+    counted = f"{len(clips)} stretches of {len({people[clip] for clip in clips})} people; in brackets: people of a row."
+    return "\n\n".join([counted, *blocks])
+
+
+def cell(column: Column, name: str, results: Results, people: dict[str, str]) -> str:
+    """One cell; empty where no clip has the score."""
+    rows = results[name]
+    values = [row.get(column.key, NONE) for row in rows.values()]
+    if all(value != value for value in values):
+        return ""
+    if column.largest:
+        return f"{max(value for value in values if value == value):.2f}"
+    weights = None
+    if column.over == "real" and name != REAL:
+        weights = [results[REAL][clip].get(column.key, NONE) for clip in rows]
+    elif column.over and column.over != "real":
+        weights = [row.get(column.over, NONE) for row in rows.values()]
+    if weights is not None:
+        values = [value / weight if weight else NONE for value, weight in zip(values, weights, strict=True)]
+    interval = bootstrap_interval(values, weights=weights, groups=[people[clip] for clip in rows])
+    if interval.low is None:
+        return f"{interval.mean:.3g}"
+    return f"{interval.mean:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
