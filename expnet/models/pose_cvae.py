@@ -18,7 +18,7 @@ from expnet.audio.alignment import mel_columns
 from expnet.errors import InputError
 from expnet.models.audio_encoder import SequenceEncoder
 from expnet.models.latent_prior import LatentPrior
-from expnet.models.pose_motion import POSE, continuation, within_reach
+from expnet.models.pose_motion import FAR, FAR_WHEN_DRAWN, POSE, continuation, within_reach
 from expnet.models.pose_style import STYLE, PoseStyles, distances
 from expnet.models.temporal import Convolution
 
@@ -216,7 +216,9 @@ class PoseCVAE(nn.Module):
         seen = torch.stack([exists[:, start : start + self.previous] for start in starts], dim=1).flatten(0, 1)
         return past, seen
 
-    def _condition(self, audio: Tensor, past: Tensor, seen: Tensor, first_pose: Tensor, style: Tensor) -> _Condition:
+    def _condition(
+        self, audio: Tensor, past: Tensor, seen: Tensor, first_pose: Tensor, style: Tensor, *, far: float = FAR
+    ) -> _Condition:
         """Gather what a window is conditioned on; past (N, P, 6) in standard deviations, style (N, 12)."""
         reach = style[:, -POSE:]  # (N, 6)
         last = past[:, -1]
@@ -232,7 +234,8 @@ class PoseCVAE(nn.Module):
             dim=1,
         )
         features = self.embed_audio(audio) + self.embed_condition(flat)[:, None] + self.position  # (N, W, D)
-        return _Condition(self.dropout(features), continuation(past, seen, reach, self.window), reach[:, None])
+        continued = continuation(past, seen, reach, self.window, far=far)
+        return _Condition(self.dropout(features), continued, reach[:, None])
 
     @torch.no_grad()
     def sample(
@@ -292,7 +295,8 @@ class PoseCVAE(nn.Module):
         Returns:
             (B, W, 6) in standard deviations, not yet brought within reach.
         """
-        return self.decode(z, self._condition(audio, past, seen, first_pose, self.styles(style)))
+        styles = self.styles(style)
+        return self.decode(z, self._condition(audio, past, seen, first_pose, styles, far=FAR_WHEN_DRAWN))
 
     def style_of(self, pose: Tensor, valid: Tensor | None = None) -> Tensor:
         """Measure how a clip's head moves, for `sample`: pose (T, 6) in radians and face units to (1, 12).

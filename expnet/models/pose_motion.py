@@ -15,9 +15,12 @@ RECALL = 0.97
 """Share of its excess over `FAR` that the continuation keeps from frame to frame: a pull back within about a second."""
 FAR = 2.5
 """Times its usual distance beyond which a head is pulled back."""
+FAR_WHEN_DRAWN = 1.0
+"""The same while heads are drawn: training stretches last five seconds and hardly show a head that is far out, so that
+the decoder lets it go further in the course of minutes; real heads stay around once their usual distance."""
 
 
-def continuation(past: Tensor, seen: Tensor, reach: Tensor, frames: int) -> Tensor:
+def continuation(past: Tensor, seen: Tensor, reach: Tensor, frames: int, *, far: float = FAR) -> Tensor:
     """Continue a motion with fading velocity, pulled back where it is far out.
 
     Args:
@@ -25,6 +28,7 @@ def continuation(past: Tensor, seen: Tensor, reach: Tensor, frames: int) -> Tens
         seen: (N, P) bool, which of these poses exist; without the last three there is no velocity.
         reach: (N, 6) usual distance from the first frame, in the unit of ``past``.
         frames: W.
+        far: times ``reach`` beyond which the head is pulled back.
 
     Returns:
         (N, W, 6).
@@ -35,7 +39,7 @@ def continuation(past: Tensor, seen: Tensor, reach: Tensor, frames: int) -> Tens
     velocity = (last - past[:, max(-3, -length)]) / 2 * known
     time = torch.arange(1, frames + 1, device=past.device, dtype=past.dtype)[:, None]
     travelled = MOMENTUM * (1 - MOMENTUM**time) / (1 - MOMENTUM)  # (W, 1): the sum of MOMENTUM^k, k = 1 ... t
-    limit = FAR * reach
+    limit = far * reach
     excess = last - torch.maximum(torch.minimum(last, limit), -limit)
     return last[:, None] + velocity[:, None] * travelled - excess[:, None] * (1 - RECALL**time)
 
