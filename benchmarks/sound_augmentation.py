@@ -53,6 +53,7 @@ VARIANTS: dict[str, list[str]] = {
     "default": [],
     "none": [*QUIET_MEL, *QUIET_SOUND],
     "spectrogram": QUIET_SOUND,
+    "hidden": ["augment.time_masks=2", "augment.band_masks=2"],
     "sound": QUIET_MEL,
     "rooms": ["data.reverberation=0.3"],
     "babble": ["data.babble=0.3"],
