@@ -11,8 +11,12 @@ Array = NDArray[np.float64]
 # (central 8.5, lateral 6.7, canine 7.8, premolars 7 mm along an arch of 30 mm radius).
 _TOOTH_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
 _TOOTH_HEIGHT = 0.095
+# Where the arch has curved back so far that its teeth are lost in the dark of the cheeks, face units from the middle.
+_ARCH_DARKENS, _ARCH_ENDS = 0.17, 0.28
 # Depth lost with the square of the distance from the middle: the arch curves back.
 _ARCH = 2.2
+# Portraits whose lips stand less far apart show only the dark of the seam, no teeth (face units).
+_SEAM_ONLY, _SHOWS_TEETH = 0.015, 0.04
 
 
 @compiled_fast
@@ -86,10 +90,31 @@ def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
     gap = min(x - left, right - x)
     if index == 0:
         gap = min(x, right - x)
-    line = 1.0 - 0.12 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
-    round_off = 1.0 - 0.10 * rim * rim
-    back = 1.0 - 0.65 * smoothstep(0.09, 0.28, x)
-    return cover, line * round_off * back
+    line = 1.0 - 0.08 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
+    round_off = 1.0 - 0.06 * rim * rim
+    back = 1.0 - 0.5 * smoothstep(0.07, 0.24, x)
+    return cover * (1.0 - smoothstep(_ARCH_DARKENS, _ARCH_ENDS, x)), line * round_off * back
+
+
+@compiled_fast
+def depth_tones(side: float, share_down: float, above_lip: float, opening: float) -> tuple[float, float, float]:
+    """Light behind the teeth: the cavity, and the tongue that lies in it as a mound.
+
+    Args:
+        side: distance from the middle, face units.
+        share_down: 0 at the upper lip to 1 at the lower one.
+        above_lip: distance from the lower lip, face units.
+        opening: of the mouth, face units.
+
+    Returns:
+        Brightness of the cavity, coverage of the tongue, brightness of the tongue.
+    """
+    across = min(side * side / 0.04, 1.0)
+    cavity = (0.35 + 0.65 * share_down) * (1.0 - 0.5 * smoothstep(0.08, 0.26, abs(side)))
+    top = 0.45 + 0.4 * across
+    cover = smoothstep(top - 0.12, top + 0.2, share_down) * smoothstep(0.06, 0.15, opening) * (1.0 - across)
+    light = (0.45 + 0.4 * smoothstep(top, top + 0.4, share_down)) * (1.0 - 0.35 * across)
+    return cavity, cover, light * (0.6 + 0.4 * smoothstep(0.0, 0.05, above_lip))
 
 
 @compiled_fast
@@ -126,6 +151,8 @@ def paint_pixels(
     scale, source_scale = camera[11], source_camera[11]
     growth = max(opening - source_opening, 0.0) * source_scale  # pixels
     erosion = -2.0 + 3.0 * min(growth, 1.0)
+    # the seam of lips that were all but closed is no tooth: it goes as they open
+    kept = max(smoothstep(_SEAM_ONLY, _SHOWS_TEETH, source_opening), 1.0 - min(0.5 * growth, 1.0))
     inverse = 1.0 / (camera[0] * camera[4] - camera[1] * camera[3])
     softness = max(0.8 / scale, 0.005)
     x_first = max(int(min(upper[:, 0].min(), lower[:, 0].min())) - 1, 0)
@@ -153,17 +180,12 @@ def paint_pixels(
                 y = (camera[0] * up - camera[3] * right) * inverse
             side = x - middle
             below_lip, above_lip = to_upper / scale, to_lower / scale
-            # the cavity: darkest behind the upper teeth and in the corners, lit from the front below
             share_down = below_lip / (above_lip + below_lip + 1e-9)
-            glow = (0.45 + 0.75 * share_down) * (1.0 - 0.45 * smoothstep(0.1, 0.26, abs(side)))
-            red, green, blue = tint[1, 0] * glow, tint[1, 1] * glow, tint[1, 2] * glow
-            tongue = smoothstep(0.4, 0.95, share_down + 0.12 * (1.0 - (side / 0.16) ** 2)) * smoothstep(
-                0.06, 0.15, opening
-            )
-            tongue *= 0.8 * max(1.0 - (side / 0.21) ** 2, 0.0) * (0.55 + 0.45 * smoothstep(0.0, 0.05, above_lip))
-            red += tongue * (0.72 * tint[2, 0] - red)
-            green += tongue * (0.72 * tint[2, 1] - green)
-            blue += tongue * (0.72 * tint[2, 2] - blue)
+            glow, tongue, light = depth_tones(side, share_down, above_lip, opening)
+            dark_red, dark_green, dark_blue = tint[1, 0] * glow, tint[1, 1] * glow, tint[1, 2] * glow
+            red = dark_red + tongue * (light * tint[2, 0] - dark_red)
+            green = dark_green + tongue * (light * tint[2, 1] - dark_green)
+            blue = dark_blue + tongue * (light * tint[2, 2] - dark_blue)
             for jaw_row in (1, 0):
                 # heights above the biting edge: the lower row stands upside down, and goes with the jaw
                 if jaw_row == 1:
@@ -176,9 +198,11 @@ def paint_pixels(
                 teeth, tone = tooth_tone(side, above, softness)
                 gum = smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
                 tone *= shade
-                red += teeth * (tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) - red)
-                green += teeth * (tone * (tint[0, 1] + gum * (tint[3, 1] - tint[0, 1])) - green)
-                blue += teeth * (tone * (tint[0, 2] + gum * (tint[3, 2] - tint[0, 2])) - blue)
+                # the shade on teeth is the red of the mouth around them, not grey
+                shadow = 1.0 - tone
+                red += teeth * (tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) + shadow * tint[1, 0] - red)
+                green += teeth * (tone * (tint[0, 1] + gum * (tint[3, 1] - tint[0, 1])) + shadow * tint[1, 1] - green)
+                blue += teeth * (tone * (tint[0, 2] + gum * (tint[3, 2] - tint[0, 2])) + shadow * tint[1, 2] - blue)
             # the portrait's own mouth over it, first what goes with the jaw, then what goes with the skull
             for part in range(2):
                 yy = y - jaw_moved if part == 0 else y
@@ -193,7 +217,7 @@ def paint_pixels(
                 inside = min(from_upper, from_lower)
                 if (crossings(source_upper, sx, sy) + crossings(source_lower, sx, sy)) % 2 == 0:
                     inside = -inside
-                own = smoothstep(erosion - 1.0, erosion + 1.0, inside)
+                own = kept * smoothstep(erosion - 1.0, erosion + 1.0, inside)
                 share = from_upper / (from_upper + from_lower + 1e-9)
                 if part == 0:
                     own *= smoothstep(split - 0.08, split, share)

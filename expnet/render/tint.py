@@ -15,6 +15,8 @@ _CAVITY = np.array([56.0, 22.0, 22.0])
 _TONGUE = np.array([150.0, 74.0, 74.0])
 _GUM = np.array([172.0, 98.0, 94.0])
 
+# Skins differ by about this much in one and the same light, as a share of their brightness; only more is a cast.
+_SKINS_DIFFER = 0.1
 # Skin with this part of ordinary skin's colour already counts as fully coloured.
 _CHROMA_GAIN = 2.5
 # Fewer pixels between the lips say nothing about teeth.
@@ -65,10 +67,11 @@ def measure_tint(portrait: NDArray[np.uint8], points: Array, opening: Array) -> 
     # pale skin has little colour too: only what is nearly grey is taken for a picture without colours
     chroma = np.clip(_CHROMA_GAIN * np.ptp(skin) / max(skin.mean(), 1.0) / (np.ptp(_SKIN) / _SKIN.mean()), 0.0, 1.0)
     cast = skin / max(skin.mean(), 1.0) - _SKIN / _SKIN.mean()
+    cast = np.sign(cast) * np.maximum(np.abs(cast) - _SKINS_DIFFER, 0.0)
 
     def lit(colour: Array) -> Array:
         grey = colour.mean()
-        tinted = grey + chroma * (colour - grey) + 0.35 * chroma * grey * cast
+        tinted = grey + chroma * (colour - grey) + 0.5 * chroma * grey * cast
         return np.clip(tinted * light, 0.0, 250.0)
 
     own = _own_teeth(opening, bright)

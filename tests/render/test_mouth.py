@@ -1,0 +1,74 @@
+"""What shows between open lips: teeth that end, a dark that is red, and nothing of a seam that was closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from expnet.render.mesh import MeshRenderer
+from expnet.render.mouth_paint import depth_tones, tooth_tone
+from expnet.render.tint import measure_tint
+
+
+def test_the_arch_of_teeth_ends_in_the_dark() -> None:
+    middle, cheek = tooth_tone(0.03, 0.05, 0.005), tooth_tone(0.29, 0.05, 0.005)
+    assert middle[0] == pytest.approx(1.0)
+    assert cheek[0] == 0.0
+    tones = [tooth_tone(x, 0.05, 0.005)[1] for x in (0.042, 0.115, 0.177, 0.23)]  # the middles of four teeth
+    assert tones == sorted(tones, reverse=True)
+
+
+def test_the_cavity_is_darkest_above_and_at_the_sides_and_the_tongue_lies_below() -> None:
+    top, middle, side = (depth_tones(*place, 0.1, 0.3) for place in ((0.0, 0.1), (0.0, 0.8), (0.2, 0.8)))
+    assert top[0] < middle[0]
+    assert side[0] < middle[0]
+    assert top[1] == 0.0
+    assert middle[1] > 0.8
+    assert side[1] == pytest.approx(0.0)
+    assert depth_tones(0.0, 0.8, 0.1, 0.05)[1] == 0.0  # a small opening shows no tongue
+
+
+@pytest.mark.parametrize("skin", [(244, 214, 196), (205, 160, 138), (150, 105, 80), (90, 62, 50)])
+def test_teeth_are_never_cold_in_ordinary_light(portrait: Any, skin: tuple[int, int, int]) -> None:
+    """A pale skin has less red than the average one; that is no green light."""
+    picture = np.full_like(portrait.image, 0) + np.array(skin, np.uint8)
+    red, green, blue = measure_tint(picture, portrait.points[:468, :2].astype(float), np.zeros((0, 3))).teeth
+    assert red >= green >= blue
+    assert red - blue < 0.35 * red
+
+
+def test_coloured_light_colours_the_teeth(portrait: Any) -> None:
+    picture = np.full_like(portrait.image, 0) + np.array((90, 110, 200), np.uint8)
+    red, _, blue = measure_tint(picture, portrait.points[:468, :2].astype(float), np.zeros((0, 3))).teeth
+    assert blue > red
+
+
+def test_the_line_between_closed_lips_does_not_stay_on_the_teeth(portrait: Any) -> None:
+    """A green line drawn between nearly closed lips is shown at rest and gone from the open mouth."""
+    image, points = portrait.image.copy(), portrait.points.copy()
+    points[[191, 80, 81, 82, 13, 312, 311, 310, 415], 1] = points[[95, 88, 178, 87, 14, 317, 402, 318, 324], 1] - 1.0
+    rows = slice(int(points[13, 1]) - 1, int(points[14, 1]) + 2)
+    columns = slice(int(points[82, 0]), int(points[312, 0]))
+    image[rows, columns] = (0, 255, 0)
+    renderer = MeshRenderer(image, portrait.fit, points, portrait.model)
+    opened = portrait.driven(
+        2, expression=[0 * portrait.expression_for(13, 14, 0.2), portrait.expression_for(13, 14, 0.2)]
+    )
+    rest, wide = (frame.astype(int) for frame in renderer.render(opened))
+    assert np.array_equal(rest[rows, columns], image[rows, columns])
+    placed = renderer_opening(renderer, opened)
+    inside = wide[placed]
+    assert (inside[..., 1] - inside[..., [0, 2]].max(axis=-1) < 40).all()
+
+
+def renderer_opening(renderer: MeshRenderer, coefficients: Any) -> tuple[slice, slice]:
+    """The middle of the mouth's opening in the last frame, away from the lips."""
+    motion = renderer._motion
+    moved, _ = motion.displacements(coefficients.expression)
+    pixels = motion.camera.project(motion.vertices + moved[-1])
+    return (
+        slice(int(pixels[13, 1]) + 3, int(pixels[14, 1]) - 2),
+        slice(int(pixels[82, 0]) + 1, int(pixels[312, 0])),
+    )
