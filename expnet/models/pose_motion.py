@@ -9,6 +9,8 @@ POSE = 6
 """Pitch, yaw and roll in radians, then the translation in face units."""
 ROTATION_LIMIT = 0.4
 """Radians from frontal up to which a portrait can be rendered from one image."""
+LEAST_ROOM = 0.03
+"""Radians that a portrait which is turned almost that far, or further, may turn on: within them heads slow down."""
 MOMENTUM = 0.8
 """Share of its velocity that the continuation of a head keeps from frame to frame."""
 RECALL = 0.97
@@ -53,13 +55,13 @@ def within_reach(pose: Tensor, first_pose: Tensor, pose_std: Tensor) -> Tensor:
         pose_std: (6,) deviation of real poses from their first; translations stay within three of them.
 
     Returns:
-        (B, T, 6). Absolute rotations stay within `ROTATION_LIMIT`, or the first pose's own, if larger, and a tenth.
+        (B, T, 6). Absolute rotations stay within `ROTATION_LIMIT`, or the first pose's own and `LEAST_ROOM`, if larger.
     """
     first = first_pose[:, None]  # (B, 1, 6)
     knee = torch.cat(
         [first[..., :3].abs().clamp_min(0.75 * ROTATION_LIMIT), 2 * pose_std[3:].expand_as(first[..., 3:])], -1
     )
-    room = torch.cat([torch.full_like(first[..., :3], 0.25 * ROTATION_LIMIT), knee[..., 3:] / 2], -1)
+    room = torch.cat([(ROTATION_LIMIT - knee[..., :3]).clamp_min(LEAST_ROOM), knee[..., 3:] / 2], -1)
     base = torch.cat([first[..., :3], torch.zeros_like(first[..., 3:])], -1)
     absolute = base + pose
     beyond = (absolute.abs() - knee).clamp_min(0)

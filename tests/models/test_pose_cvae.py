@@ -10,7 +10,7 @@ from expnet.losses import kl_loss
 from expnet.models.latent_prior import LatentPrior
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.pose_discriminator import PoseDiscriminator
-from expnet.models.pose_motion import ROTATION_LIMIT, within_reach
+from expnet.models.pose_motion import FAR_WHEN_DRAWN, LEAST_ROOM, ROTATION_LIMIT, continuation, within_reach
 
 SMALL = {"latent": 8, "width": 32, "layers": 2, "audio_channels": 8, "audio_features": 8, "styles": 3, "dropout": 0.0}
 STD = torch.tensor([0.08, 0.1, 0.05, 0.02, 0.02, 0.2])
@@ -157,6 +157,22 @@ def test_small_poses_are_left_as_they_are() -> None:
     far = torch.full((1, 1, 6), 9.0)
     bent = within_reach(far, torch.zeros(1, 6), STD)[0, 0]
     torch.testing.assert_close(bent, torch.cat([torch.full((3,), ROTATION_LIMIT), 3 * STD[3:]]), atol=1e-3, rtol=1e-3)
+
+
+def test_a_portrait_that_is_turned_far_is_hardly_turned_further() -> None:
+    first = torch.tensor([[0.35, 0.55, 0.0, 0.0, 0.0, 0.0]])
+    bent = within_reach(torch.full((1, 3, 6), 2.0), first, STD) + first[:, None]
+    limits = torch.tensor([ROTATION_LIMIT, 0.55 + LEAST_ROOM, ROTATION_LIMIT])
+    torch.testing.assert_close(bent[0, 0, :3], limits, atol=1e-3, rtol=0)
+
+
+def test_a_drawn_head_is_pulled_back_sooner_than_one_in_training() -> None:
+    past = torch.full((1, 8, 6), 2.0)
+    seen, reach = torch.ones(1, 8, dtype=torch.bool), torch.ones(1, 6)
+    torch.testing.assert_close(continuation(past, seen, reach, 32), torch.full((1, 32, 6), 2.0))
+    drawn = continuation(past, seen, reach, 32, far=FAR_WHEN_DRAWN)
+    assert bool((drawn.diff(dim=1) < 0).all())
+    assert bool((drawn > FAR_WHEN_DRAWN).all())
 
 
 def test_invalid_past_is_not_seen() -> None:
