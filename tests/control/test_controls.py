@@ -107,9 +107,9 @@ def test_sources_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_control_has_an_option_and_a_section() -> None:
-    from expnet.cli_animate import add_animate_options
-
     import argparse
+
+    from expnet.cli_animate import add_animate_options
 
     parser = argparse.ArgumentParser()
     add_animate_options(parser)

@@ -191,9 +191,7 @@ def test_a_reference_gives_what_is_asked_of_it(
     assert np.abs(head.coefficients.rotation[:, 0]).max() < 1e-6
     assert np.array_equal(blink.blink, clip.closure)
     assert not np.array_equal(head.blink, clip.closure)
-    own, with_face = (
-        space.measured(identity, one.coefficients.expression.astype(float)) for one in (plain, face)
-    )
+    own, with_face = (space.measured(identity, one.coefficients.expression.astype(float)) for one in (plain, face))
     for name in (*LIP_FEATURES, *LID_FEATURES):
         assert np.allclose(own[name], with_face[name], atol=1e-4), name  # lips and lids keep to the speech
     assert (with_face["inner_brows"][10:] < own["inner_brows"][10:] - 0.02).all()
