@@ -11,16 +11,20 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from expnet import __version__
 from expnet.cli_animate import add_animate_options, add_styles_options, run_animate, run_styles
+from expnet.cli_ui import add_ui_options, run_ui
 from expnet.errors import ExpnetError, InputError, MissingAssetError
 
 # As in expnet.data.corpora, which is not imported for --help.
 _CORPORA = ("folder", "mat", "hdtf", "lrs3", "mead")
 # As in expnet.audio.features, likewise.
 _ENCODERS = ("hubert", "wavlm", "wav2vec2")
+# As in expnet.formats.export, likewise.
+_EXPORT_FORMATS = ("npz", "arkit", "gltf", "bvh", "json", "sadtalker", "sadtalker-first", "pirender")
 
 
 def _preprocess(arguments: argparse.Namespace) -> None:
@@ -78,6 +82,23 @@ def _export(arguments: argparse.Namespace) -> None:
     from expnet.export import export_model
 
     print(export_model(arguments.checkpoint, arguments.output, task=arguments.task, onnx=arguments.onnx))
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from expnet.face.morphable import load_face_model
+    from expnet.formats.export import ExportSettings, check_export, export, read_performance
+    from expnet.render.portrait import open_portrait
+
+    check_export(arguments.output, arguments.to)
+    performance = read_performance(arguments.coefficients, fps=arguments.fps)
+    model = None if arguments.face_model is None else load_face_model(arguments.face_model)
+    settings = ExportSettings(face_model=model, rest=arguments.rest)
+    if arguments.image is not None:
+        if arguments.to != "gltf":
+            raise InputError("--image is the picture that a glTF mesh wears; leave it out, or convert --to gltf.")
+        portrait = open_portrait(arguments.image, settings.model_of(performance.coefficients))
+        settings = replace(settings, portrait=portrait.image, fit=portrait.fit)
+    print(export(performance, arguments.output, arguments.to, settings))
 
 
 def _replay(arguments: argparse.Namespace) -> None:
@@ -176,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_animate_options(command("animate", run_animate, "make a portrait speak: image + audio -> mp4"))
     add_styles_options(command("styles", run_styles, "draw a sheet of the head-motion styles"))
+    add_ui_options(command("ui", run_ui, "open a page on this machine to make videos with"))
     _add_preprocess_options(command("preprocess", _preprocess, "turn videos into a track store"))
     _add_synthesize_options(
         command("synthesize", _synthesize, "make the built-in corpus: speech, faces and head motion by rule")
@@ -188,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export_options(
         command("export", _export, "turn a checkpoint into a folder to share: weights, configuration, model card")
     )
+    _add_convert_options(command("convert", _convert, "turn coefficients into files for other programs"))
     _add_replay_options(
         command("replay", _replay, "run the training step again on which a run stopped, and say where it begins")
     )
@@ -267,6 +290,25 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write")
     parser.add_argument("--task", choices=["expression", "pose"], help="which network, of a file that holds both")
     parser.add_argument("--onnx", action="store_true", help="write ONNX graphs too, and compare them with the network")
+
+
+def _add_convert_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "coefficients", metavar="FILE", help=".npz of expnet animate --export, or .mat of SadTalker, PIRender, Deep3D"
+    )
+    parser.add_argument("--to", required=True, choices=_EXPORT_FORMATS, help="the format; docs/export.md has them all")
+    parser.add_argument("--output", required=True, metavar="FILE", help="the file to write")
+    parser.add_argument(
+        "--face-model", metavar="FILE", help="your BFM_model_front.mat, where either side speaks the Basel face model"
+    )
+    parser.add_argument("--fps", type=float, default=25.0, help="frames a second of a .mat file (default: 25)")
+    parser.add_argument(
+        "--rest",
+        default="clip",
+        choices=["clip", "mean face"],
+        help="what ARKit weights count from: the clip's own resting face, or the face model's (default: clip)",
+    )
+    parser.add_argument("--image", metavar="FILE", help="with --to gltf: the portrait for the mesh to wear")
 
 
 def _add_replay_options(parser: argparse.ArgumentParser) -> None:
