@@ -203,7 +203,7 @@ def _seconds(text: str) -> float:
 
 def _checksum(job: Job, controls: Controls) -> str:
     """Tell jobs apart by all that was asked for, and by when the portrait and the recording were last changed."""
-    asked = {"row": job.row, "controls": asdict(controls), "output": str(job.output)}
+    asked: dict[str, object] = {"row": job.row, "controls": asdict(controls), "output": str(job.output)}
     for name in ("image", "audio"):
         path = job.folder / job.row.get(name, "")
         if name in job.row and path.is_file():

@@ -196,8 +196,8 @@ class Animator:
         reference = self._reference(chosen, frames)
         blink = blinking(frames, chosen, reference)
         if samples is None:
-            expression = idle_expression(self.face_model, portrait.fit, frames, seed=chosen.seed)
-            turned = idle_head(frames, seed=chosen.seed)
+            expression: NDArray = idle_expression(self.face_model, portrait.fit, frames, seed=chosen.seed)
+            turned: NDArray = idle_head(frames, seed=chosen.seed)
         else:
             expression, turned = self._spoken(portrait, samples, frames, blink, chosen)
         return direct(self.face_model, portrait.fit, expression, turned, blink, chosen, reference)
@@ -279,7 +279,7 @@ class Animator:
         frames: int,
         blink: NDArray[np.float32],
         controls: Controls,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """What the networks say: expression (T, 64) at its scale, and head pose (T, 6) relative to the portrait's."""
         mel = mel_for_frames(samples, 0, frames)[None]
         heard = {}

@@ -10,7 +10,7 @@ from expnet.coefficients import DEFAULT_FPS, FaceCoefficients
 from expnet.control.controls import Controls
 from expnet.control.emotion import add_emotion, rise
 from expnet.control.reference import ReferenceMotion, take_expression
-from expnet.control.scales import scale_lips
+from expnet.control.scales import identity_of, scale_lips
 from expnet.data.emotions import EMOTION_TABLE, Emotion
 from expnet.data.facial_features import FeatureSpace, feature_space
 from expnet.face.morphable import MorphableModel
@@ -107,7 +107,7 @@ def _face(
     reference: ReferenceMotion | None,
 ) -> Array:
     """The expression (T, 64), before it is faded in."""
-    identity = np.atleast_2d(fit.identity)[0].astype(np.float64)
+    identity = identity_of(fit)
     if reference is not None and controls.takes("expression"):
         spoken = take_expression(space, identity, spoken, reference.coefficients)
     face = scale_lips(space, identity, spoken, controls.lip_scale)

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from expnet.coefficients import FaceCoefficients
 from expnet.data.facial_features import FEATURES, FeatureSpace
 from expnet.render.lips import CLOSED_GAP
 
@@ -53,6 +54,13 @@ def scale_lips(space: FeatureSpace, identity: Array, expression: Array, scale: f
         own = values[name] - space.with_gap[name] * values["lip_gap"]
         change[name] = space.with_gap[name] * opened + (scale - 1.0) * (own - own.mean())
     return expression + change_of(space, change)
+
+
+def identity_of(fit: FaceCoefficients) -> Array:
+    """The identity (K,) of a fitted portrait."""
+    if fit.identity is None:
+        raise ValueError("the portrait's coefficients lack the identity; make them with fit_clip")
+    return np.atleast_2d(fit.identity)[0].astype(np.float64)
 
 
 def change_of(space: FeatureSpace, features: dict[str, Array]) -> Array:
