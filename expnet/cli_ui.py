@@ -12,17 +12,19 @@ def run_ui(arguments: argparse.Namespace) -> None:
     """Serve the page until it is interrupted."""
     if util.find_spec("aiohttp") is None:
         raise MissingAssetError("expnet ui needs aiohttp: pip install 'expnet[ui]'.")
-    from expnet.pipeline import Animator
-    from expnet.ui.server import serve
-    from expnet.ui.uploads import Limits
-
     if not 0 <= arguments.port <= 65535:
         raise InputError(f"--port {arguments.port}: expected a number from 0 (a free one) to 65535.")
     if not 1 <= arguments.max_seconds <= 3600:
         raise InputError(f"--max-seconds {arguments.max_seconds:g}: expected a number from 1 to 3600.")
-    animator = Animator(expression=arguments.expression, pose=arguments.pose, speech_encoder=arguments.speech_encoder)
-    limits = Limits(seconds=arguments.max_seconds)
-    serve(animator, host=arguments.host, port=arguments.port, limits=limits, announce=_announce)
+    from expnet.pipeline import Animator
+    from expnet.ui.server import listen, serve
+    from expnet.ui.uploads import Limits
+
+    with listen(arguments.host, arguments.port) as listening:
+        animator = Animator(
+            expression=arguments.expression, pose=arguments.pose, speech_encoder=arguments.speech_encoder
+        )
+        serve(animator, listening, limits=Limits(seconds=arguments.max_seconds), announce=_announce)
 
 
 def _announce(address: str) -> None:

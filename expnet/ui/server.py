@@ -41,21 +41,34 @@ _DOWNLOADS = {VIDEO: "video/mp4", COEFFICIENTS: "application/octet-stream"}
 _SWEEP_SECONDS = 60.0
 
 
-def serve(animator: Animator, *, host: str, port: int, limits: Limits, announce: Callable[[str], object]) -> None:
-    """Serve the page until it is interrupted, then remove every file it kept.
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address, before any work is done.
 
     Args:
-        animator: whose networks make the videos.
-        host: address to listen on.
+        host: name or number of one of this machine's addresses.
         port: likewise; 0 for a free one.
-        limits: what is accepted.
-        announce: told the page's address once it can be opened.
 
     Raises:
         InputError: the address cannot be used.
     """
-    listening = _listen(host, port)
-    address = f"http://{_bracketed(host)}:{listening.getsockname()[1]}"
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise InputError(
+            f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port, or leave --host out."
+        ) from error
+
+
+def serve(animator: Animator, listening: socket.socket, *, limits: Limits, announce: Callable[[str], object]) -> None:
+    """Serve the page until it is interrupted, then remove every file it kept.
+
+    Args:
+        animator: whose networks make the videos.
+        listening: of :func:`listen`.
+        limits: what is accepted.
+        announce: told the page's address once it can be opened.
+    """
+    host, port = listening.getsockname()[:2]
     if not is_loopback(host):
         logger.warning(
             "%s is not this machine alone: everybody who reaches it can use the page, and nothing asks for a password.",
@@ -63,7 +76,7 @@ def serve(animator: Animator, *, host: str, port: int, limits: Limits, announce:
         )
     with tempfile.TemporaryDirectory(prefix="expnet-ui-") as folder:
         application = build(Workshop(animator, Path(folder), limits), any_name=not is_loopback(host))
-        announce(address)
+        announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         web.run_app(application, sock=listening, print=None, access_log=None)
 
 
@@ -99,19 +112,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{host}:{port} cannot be listened on ({reason}); choose another --port.") from error
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _protected(any_name: bool) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:

@@ -1,0 +1,209 @@
+"""The page's addresses: a video comes out, limits hold, nobody else gets in, nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from aiohttp import FormData
+from aiohttp.test_utils import TestClient, TestServer
+
+from expnet.audio.wave import write_wav
+from expnet.cli import main
+from expnet.errors import InputError
+from expnet.pipeline import Animator
+from expnet.ui.jobs import Workshop
+from expnet.ui.server import build, is_loopback
+from expnet.ui.uploads import Limits, check_length
+
+Scenario = Callable[[TestClient], Awaitable[None]]
+
+
+class BusyAnimator:
+    """Opens portraits only when it is told to, and then says that it could not."""
+
+    styles = 2
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.go_on = threading.Event()
+
+    def portrait(self, image: Path, _: object) -> None:
+        assert image.is_file()
+        self.opened.set()
+        assert self.go_on.wait(30)
+        raise InputError(f"{image}: no face was found in it.")
+
+
+@asynccontextmanager
+async def client(workshop: Workshop) -> AsyncIterator[TestClient]:
+    async with TestClient(TestServer(build(workshop), host="127.0.0.1")) as opened:
+        yield opened
+
+
+def run(animator: Any, folder: Path, scenario: Scenario, **limits: Any) -> None:
+    async def play() -> None:
+        async with client(Workshop(animator, folder, Limits(**limits))) as opened:
+            await scenario(opened)
+
+    asyncio.run(play())
+
+
+def form(files: dict[str, Path], **texts: str) -> FormData:
+    data = FormData()
+    for name, text in texts.items():
+        data.add_field(name, text)
+    for name, path in files.items():
+        data.add_field(name, path.read_bytes(), filename=path.name)
+    return data
+
+
+async def finished(opened: TestClient, answer: Any) -> dict[str, Any]:
+    status = await answer.json()
+    assert answer.status == 202, status
+    while status["state"] == "working":
+        await asyncio.sleep(0.05)
+        status = await (await opened.get(f"/jobs/{status['id']}")).json()
+    return status
+
+
+def stored(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_portrait_and_speech_become_a_video_and_then_nothing(
+    weights: dict[str, Path], portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+
+    async def scenario(opened: TestClient) -> None:
+        data = form({"portrait": portrait, "speech": speech}, controls=json.dumps({"head_scale": "0.5", "size": "128"}))
+        status = await finished(opened, await opened.post("/jobs", data=data))
+        assert status["state"] == "done", status["error"]
+        assert status["drawn"] == status["frames"] == len(status["curves"]["mouth"])
+        assert np.ptp(status["curves"]["mouth"]) > 0.02
+        assert np.ptp(status["curves"]["yaw"]) > 0
+        assert status["curves"]["yaw"][0] == 0
+        assert {path.name for path in stored(tmp_path)} == {"video.mp4", "coefficients.npz"}, "uploads are gone"
+
+        address = f"/jobs/{status['id']}"
+        video = tmp_path / "seen.mp4"
+        video.write_bytes(await (await opened.get(f"{address}/video.mp4")).read())
+        with av.open(str(video)) as container:
+            assert max(container.streams.video[0].width, container.streams.video[0].height) == 128
+            assert sum(1 for _ in container.decode(video=0)) == status["frames"]
+            assert container.streams.audio
+        video.unlink()
+        assert (await opened.get(f"{address}/video.mp4", headers={"Range": "bytes=0-9"})).status == 206, "can seek"
+        assert (await opened.delete(address)).status == 204
+        assert (await opened.get(address)).status == 404
+        assert stored(tmp_path) == []
+
+    run(Animator(**weights), tmp_path, scenario)
+
+
+def test_one_job_at_a_time_and_errors_in_the_users_words(portrait: Path, speech: Path, tmp_path: Path) -> None:
+    animator = BusyAnimator()
+
+    async def scenario(opened: TestClient) -> None:
+        files = {"portrait": portrait, "speech": speech}
+        first = await opened.post("/jobs", data=form(files))
+        assert await asyncio.to_thread(animator.opened.wait, 30)
+        second = await opened.post("/jobs", data=form(files))
+        assert second.status == 400
+        assert (await second.json())["error"].startswith("Another video is being made")
+        animator.go_on.set()
+        status = await finished(opened, first)
+        assert (status["state"], status["error"]) == ("failed", "astronaut.png: no face was found in it.")
+        assert stored(tmp_path) == []
+
+    run(animator, tmp_path, scenario)
+
+
+def test_a_cancelled_job_leaves_nothing_and_lets_the_next_one_in(portrait: Path, speech: Path, tmp_path: Path) -> None:
+    animator = BusyAnimator()
+
+    async def scenario(opened: TestClient) -> None:
+        files = {"portrait": portrait, "speech": speech}
+        first = await (await opened.post("/jobs", data=form(files))).json()
+        assert await asyncio.to_thread(animator.opened.wait, 30)
+        assert (await opened.delete(f"/jobs/{first['id']}")).status == 204
+        second = await opened.post("/jobs", data=form(files))
+        assert second.status == 202
+        animator.go_on.set()
+        await finished(opened, second)
+        assert (await opened.get(f"/jobs/{first['id']}")).status == 404
+        assert stored(tmp_path) == []
+
+    run(animator, tmp_path, scenario)
+
+
+def test_what_the_page_refuses_is_one_sentence(portrait: Path, speech: Path, tmp_path: Path) -> None:
+    async def refused(opened: TestClient, data: FormData) -> str:
+        answer = await opened.post("/jobs", data=data)
+        content = await answer.json()
+        assert answer.status == 400
+        assert stored(tmp_path) == []
+        return content["error"]
+
+    async def scenario(opened: TestClient) -> None:
+        assert "astronaut.png: larger than" in await refused(opened, form({"portrait": portrait}))
+        assert "the page has no such file" in await refused(opened, form({"shoe": speech}))
+        assert "controls could not be read" in await refused(opened, form({}, controls="{"))
+        assert "controls could not be read" in await refused(opened, form({}, controls='{"seed": 3}'))
+        assert "form could not be read" in (await (await opened.post("/jobs", data={"a": "b"})).json())["error"]
+        status = await finished(opened, await opened.post("/jobs", data=form({"speech": speech})))
+        assert status["error"] == "There is no portrait; choose a picture of one face."
+
+    run(BusyAnimator(), tmp_path, scenario, image_bytes=1000)
+
+
+def test_only_this_machines_page_may_ask(tmp_path: Path) -> None:
+    async def scenario(opened: TestClient) -> None:
+        assert (await opened.get("/", headers={"Host": "attacker.example"})).status == 403
+        assert (await opened.post("/jobs", headers={"Origin": "http://attacker.example"})).status == 403
+        page = await opened.get("/", headers={"Host": "localhost:7861"})
+        text = await page.text()
+        assert page.status == 200
+        assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+        script = await (await opened.get("/page.js")).text()
+        style = await (await opened.get("/page.css")).text()
+        for content in (text, script.replace("http://www.w3.org/2000/svg", ""), style):
+            assert "://" not in content, "the page asks nobody else for anything"
+
+    run(BusyAnimator(), tmp_path, scenario)
+
+
+def test_long_sound_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    write_wav(path, np.zeros(16000 * 3, np.float32))
+    check_length(path, 3.1, "the recording")
+    with pytest.raises(InputError, match=r"the recording is longer than 2\.5 s"):
+        check_length(path, 2.5, "the recording")
+    path.write_text("no sound at all")
+    with pytest.raises(InputError, match="not an audio or video file"):
+        check_length(path, 2.5, "the recording")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("box.lan", False)],
+)
+def test_which_addresses_are_this_machine(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "70000"), ("--max-seconds", "0"), ("--host", "no.such.host.invalid")]
+)
+def test_bad_options_are_one_sentence(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ui", option, value]) == 2
+    assert capsys.readouterr().err.startswith("expnet: ")
