@@ -31,16 +31,18 @@ def run_animate(arguments: argparse.Namespace) -> None:
         )
     controls = Controls(**_given_controls(arguments))
     if arguments.batch is not None:
+        if arguments.export:
+            raise InputError("--export and --batch exclude each other: a row has one output.")
         _run_batch(arguments, controls)
         return
     if arguments.image is None:
         raise InputError("expnet animate needs --image FILE, the portrait.")
     animator = _animator(arguments)
     if arguments.idle is not None:
-        print(animator.idle(arguments.image, arguments.idle, arguments.output, controls))
+        print(animator.idle(arguments.image, arguments.idle, arguments.output, controls, exports=arguments.export))
         return
     speech = arguments.audio if arguments.text is None else speak(arguments.text, arguments.language)
-    print(animator.animate(arguments.image, speech, arguments.output, controls))
+    print(animator.animate(arguments.image, speech, arguments.output, controls, exports=arguments.export))
 
 
 def run_styles(arguments: argparse.Namespace) -> None:
@@ -108,7 +110,18 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
         help="a csv with the columns image, audio (or text, or idle), output if wanted, and any control by name",
     )
     parser.add_argument(
-        "--output", required=True, metavar="FILE", help="the mp4 to write; with --batch a folder, for results.csv too"
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="the mp4 to write, or without a background a .webm or a folder of pictures; with --batch a folder, for "
+        "results.csv too",
+    )
+    parser.add_argument(
+        "--export",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="write the motion too: .npz, .csv (ARKit), .glb, .bvh, .json; see expnet convert for more formats",
     )
     parser.add_argument("--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors")
     parser.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")

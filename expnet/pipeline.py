@@ -10,7 +10,7 @@ grow with the number of frames.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.wave import MINIMUM_SECONDS, is_silent, load_audio
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
 from expnet.control.background import change_background, check_background
-from expnet.control.controls import Controls, HeadStyle
+from expnet.control.controls import Controls, HeadStyle, PathInput
 from expnet.control.framing import frame_portrait
 from expnet.control.gaze import redirect_gaze
 from expnet.control.idle import LONGEST_SECONDS, idle_expression, idle_head
@@ -36,10 +36,14 @@ from expnet.control.scales import scale_expression
 from expnet.errors import InputError, MissingAssetError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
+from expnet.formats.export import ExportSettings, check_export, export
+from expnet.formats.performance import Performance
 from expnet.models.bundle import WEIGHTS, load_model
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait
+from expnet.render.transparent import SUFFIXES as TRANSPARENT
+from expnet.render.transparent import check_transparent_output, cut_out, write_transparent
 from expnet.render.video import check_output, write_video
 
 logger = logging.getLogger(__name__)
@@ -90,6 +94,8 @@ class Animator:
         audio: AudioInput,
         output: str | os.PathLike[str],
         controls: Controls | None = None,
+        *,
+        exports: Iterable[PathInput] = (),
         **changes: Any,
     ) -> Path:
         """Write the video of a portrait speaking a recording.
@@ -97,8 +103,9 @@ class Animator:
         Args:
             image: the portrait, a file or (H, W, 3) uint8 RGB.
             audio: the speech, any file with sound, or samples (S,) at 16 kHz in [-1, 1].
-            output: the mp4 to write.
+            output: the mp4 to write; a .webm or a folder (no suffix) of pictures for the person without a background.
             controls: how it moves and looks; None for the defaults.
+            exports: files for the motion, in the formats of their suffixes (`expnet.formats.export.FORMATS`).
             changes: single controls by name, in place of those: ``seed=1, head_scale=0.5``.
 
         Returns:
@@ -108,9 +115,9 @@ class Animator:
             InputError: an input cannot be used or the output cannot be written; the latter before any work is done.
         """
         chosen = _chosen(controls, changes)
-        path = check_output(output)
+        path, targets = _check_outputs(output, exports)
         samples = load_speech(audio)
-        return self._write(path, self.portrait(image, chosen), samples, _frames_of(samples), chosen)
+        return self._write(path, self.portrait(image, chosen), samples, _frames_of(samples), chosen, targets)
 
     def idle(
         self,
@@ -118,6 +125,8 @@ class Animator:
         seconds: float,
         output: str | os.PathLike[str],
         controls: Controls | None = None,
+        *,
+        exports: Iterable[PathInput] = (),
         **changes: Any,
     ) -> Path:
         """Write a silent video of a portrait that waits: it breathes, blinks and moves a little, its lips shut.
@@ -125,18 +134,19 @@ class Animator:
         Args:
             image: the portrait.
             seconds: length, up to an hour.
-            output: the mp4 to write.
+            output: as for :meth:`animate`.
             controls: as for :meth:`animate`; head motion is drawn without a pose style.
+            exports: likewise.
             changes: likewise.
 
         Raises:
             InputError: as for :meth:`animate`.
         """
         chosen = _chosen(controls, changes)
-        path = check_output(output)
+        path, targets = _check_outputs(output, exports)
         if not 1 / FRAME_RATE <= seconds <= LONGEST_SECONDS:
             raise InputError(f"idle {seconds:g} s: expected a length from a frame (0.04 s) to an hour (3600 s).")
-        return self._write(path, self.portrait(image, chosen), None, round(seconds * FRAME_RATE), chosen)
+        return self._write(path, self.portrait(image, chosen), None, round(seconds * FRAME_RATE), chosen, targets)
 
     def frames(
         self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any
@@ -259,10 +269,24 @@ class Animator:
         samples: NDArray[np.float32] | None,
         frames: int,
         controls: Controls,
+        exports: Iterable[Path],
     ) -> Path:
         motion = self.motion(portrait, samples, frames, controls=controls)
-        drawn = self.render(portrait, motion.coefficients, blink=motion.blink)
-        count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
+        performed = Performance(motion.coefficients, motion.blink, portrait.image.shape[:2])
+        settings = ExportSettings(face_model=self.face_model, portrait=portrait.image, fit=portrait.fit)
+        for target in exports:
+            export(performed, target, settings=settings)
+        if path.suffix.lower() in TRANSPARENT:
+            # The same frames before two backgrounds tell how opaque each pixel is.
+            black, white = (
+                self.render(change_background(portrait, colour), motion.coefficients, blink=motion.blink)
+                for colour in ("black", "white")
+            )
+            drawn = cut_out(black, white)
+            count = write_transparent(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
+        else:
+            drawn = self.render(portrait, motion.coefficients, blink=motion.blink)
+            count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
         logger.info("wrote %d frames to %s", count, path)
         return path
 
@@ -290,6 +314,14 @@ class Animator:
         turned = self.head_motion(mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed)
         rest = portrait.fit.expression[0]
         return scale_expression(spoken.numpy(), rest, controls.expression_scale), turned
+
+
+def _check_outputs(output: PathInput, exports: Iterable[PathInput]) -> tuple[Path, list[Path]]:
+    """Make sure that the video and the exports can be written before any work is done."""
+    targets = [check_export(target)[0] for target in exports]
+    if Path(output).suffix.lower() in TRANSPARENT:
+        return check_transparent_output(output), targets
+    return check_output(output), targets
 
 
 def _weights(path: str | os.PathLike[str] | None, task: str) -> Path:

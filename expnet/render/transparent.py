@@ -55,13 +55,8 @@ def check_transparent_output(path: str | os.PathLike[str]) -> Path:
     """Make sure that a WebM file or a new folder of pictures can be written, before any work is spent on it.
 
     Raises:
-        InputError: see :func:`expnet.render.video_writer.check_output`; or the folder is there and has files in it.
+        InputError: see :func:`expnet.render.video_writer.check_output`; or the folder is there already.
     """
-    path = Path(path)
-    if path.suffix == SEQUENCE and path.is_dir():
-        if any(path.iterdir()):
-            raise InputError(f"{path}: the folder is not empty; give the name of a new one for the pictures.")
-        return path
     return check_output(path, suffixes=SUFFIXES)
 
 
