@@ -12,7 +12,6 @@ low tenth of what a shape is measured as over the clip (the median, for shapes t
 face model's mean face is asked for. The spans are the distances that the landmarks of a full shape travel.
 
 What the coefficients cannot tell stays 0: the direction of the eyes (EyeLook...), cheeks and tongue (``UNSEEN``).
-``benchmarks/blendshapes.py`` compares with the scores of MediaPipe's Face Landmarker; docs/export.md has the table.
 """
 
 from dataclasses import dataclass
