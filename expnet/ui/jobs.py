@@ -154,28 +154,28 @@ class Workshop:
             self.discard(job)
         self._worker.shutdown(wait=True)
 
-    def fail(self, job: Job, message: str) -> None:
-        """Say why a job cannot go on."""
-        job.error, job.state = message, "failed"
-
     def _run(self, job: Job, upload: Upload) -> None:
+        state, error = self._attempt(job, upload)
+        for path in upload.files.values():
+            path.unlink(missing_ok=True)
+        # Last, so that who sees a video done sees no upload any more.
+        job.error, job.state = error, state
+        if job.cancelled.is_set():
+            self.discard(job)
+
+    def _attempt(self, job: Job, upload: Upload) -> tuple[State, str]:
+        """Make the video, or say why not."""
         try:
             self._make(job, upload)
         except _CancelledError:
-            job.state = "cancelled"
+            return "cancelled", ""
         except ExpnetError as error:
-            self.fail(job, _in_their_words(str(error), upload))
+            return "failed", _in_their_words(str(error), upload)
         except Exception as error:
             # The thread ends here: without this the page would wait for ever and nobody would see what happened.
             logger.exception("a job of the page failed")
-            self.fail(job, f"Something went wrong inside expnet ({error}); the terminal says where.")
-        else:
-            job.state = "done"
-        finally:
-            for path in upload.files.values():
-                path.unlink(missing_ok=True)
-            if job.cancelled.is_set():
-                self.discard(job)
+            return "failed", f"Something went wrong inside expnet ({error}); the terminal says where."
+        return "done", ""
 
     def _make(self, job: Job, upload: Upload) -> None:
         controls = self._checked_controls(upload)

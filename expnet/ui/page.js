@@ -129,6 +129,8 @@ function showDependent() {
   show("background-colour", find("background").value === "colour");
   show("background-file", find("background").value === "picture");
   show("reference-parts", find("reference-video").files.length > 0);
+  const [emotion, level] = ["emotion", "level"].map((name) => document.querySelector(`[data-control=${name}]`));
+  level.closest("label").hidden = emotion.selectedIndex === 0;
   document.querySelectorAll("input[type=range]").forEach(showValue);
 }
 
@@ -322,7 +324,7 @@ function drawChart(chart, lines, filled) {
   const y = (value) => height - BOTTOM - ((value - low) / (high - low)) * (height - TOP - BOTTOM);
   chart.replaceChildren();
   chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const step = roundStep(high - low, 3);
+  const step = roundStep(high - low, 4);
   for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) {
     chart.append(drawn("line", { class: "rule", x1: LEFT, x2: width - RIGHT, y1: y(tick), y2: y(tick) }));
     chart.append(drawn("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, String(Number(tick.toPrecision(2)))));

@@ -147,6 +147,7 @@ def _pages(workshop: Workshop) -> dict[str, tuple[str, str]]:
     page = environment.from_string((folder / "page.html").read_text(encoding="utf-8")).render(
         fields=form(workshop.animator.styles),
         limits=workshop.limits,
+        length=_length(workshop.limits.seconds),
         speech=util.find_spec("espeakng_loader") is not None,
         languages=LANGUAGES,
         version=__version__,
@@ -156,6 +157,10 @@ def _pages(workshop: Workshop) -> dict[str, tuple[str, str]]:
         "page.css": ((folder / "page.css").read_text(encoding="utf-8"), "text/css"),
         "page.js": ((folder / "page.js").read_text(encoding="utf-8"), "text/javascript"),
     }
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds / 60:g} minutes" if seconds >= 120 and seconds % 60 == 0 else f"{seconds:g} seconds"
 
 
 async def _static(request: web.Request) -> web.Response:

@@ -58,7 +58,7 @@ def run(animator: Any, folder: Path, scenario: Scenario, **limits: Any) -> None:
 
 
 def form(files: dict[str, Path], **texts: str) -> FormData:
-    data = FormData()
+    data = FormData(default_to_multipart=True)
     for name, text in texts.items():
         data.add_field(name, text)
     for name, path in files.items():
