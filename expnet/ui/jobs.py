@@ -83,8 +83,9 @@ class Job:
 
     def status(self) -> dict[str, Any]:
         """What the page is told."""
-        told = ("state", "stage", "drawn", "frames", "error", "curves")
-        return {"id": self.identifier, **{name: getattr(self, name) for name in told}}
+        told = ("state", "stage", "drawn", "frames", "error")
+        curves = self.curves if self.state == "done" else None  # asked four times a second: once is enough
+        return {"id": self.identifier, "curves": curves, **{name: getattr(self, name) for name in told}}
 
 
 class Workshop:

@@ -60,6 +60,9 @@ function acceptDrops(area, choose) {
   });
 }
 
+for (const kind of ["dragover", "drop"]) {
+  window.addEventListener(kind, (event) => event.preventDefault());  // beside an area: do not leave the page for the file
+}
 acceptDrops(find("portrait-drop"), choosePortrait);
 acceptDrops(find("speech-drop"), chooseSpeech);
 find("portrait").addEventListener("change", (event) => choosePortrait(event.target.files[0]));
@@ -237,14 +240,16 @@ function showProgress(status) {
   }
 }
 
+// Wait until a video is done; null when the user has had enough.
 async function follow(identifier) {
-  for (;;) {
+  while (!cancelled) {
     const status = await ask(`jobs/${identifier}`);
     if (status.state === "failed") throw new Error(status.error);
-    if (status.state !== "working") return status;
+    if (status.state === "done") return status;
     showProgress(status);
     await new Promise((wake) => setTimeout(wake, POLL_MILLISECONDS));
   }
+  return null;
 }
 
 function clearStage() {
@@ -284,8 +289,9 @@ find("form").addEventListener("submit", async (event) => {
   try {
     await forget();
     job = (await ask("jobs", { method: "POST", body: form })).id;
+    if (cancelled) await forget();  // while it was being sent
     const status = await follow(job);
-    if (status.state === "done") showResult(status);
+    if (status !== null) showResult(status);
   } catch (error) {
     if (!cancelled) say(error.message);
   }

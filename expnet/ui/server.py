@@ -122,7 +122,7 @@ def _protected(any_name: bool) -> Callable[[web.Request, Handler], Awaitable[web
         origin = request.headers.get("Origin")
         if not (any_name or is_loopback(name)):
             response: web.StreamResponse = _sentence(f"{name} is no name of this machine.", 403)
-        elif origin is not None and origin != f"http://{request.host}":
+        elif origin is not None and origin.partition("://")[2] != request.host:
             response = _sentence("Another web site may not use this page.", 403)
         else:
             try:

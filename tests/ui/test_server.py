@@ -146,6 +146,21 @@ def test_a_cancelled_job_leaves_nothing_and_lets_the_next_one_in(portrait: Path,
     run(animator, tmp_path, scenario)
 
 
+def test_what_nobody_asks_for_is_removed(portrait: Path, speech: Path, tmp_path: Path) -> None:
+    animator: Any = BusyAnimator()
+    animator.go_on.set()
+    workshop = Workshop(animator, tmp_path, Limits(), keep_seconds=0.0)
+
+    async def play() -> None:
+        async with client(workshop) as opened:
+            await finished(opened, await opened.post("/jobs", data=form({"portrait": portrait, "speech": speech})))
+            assert len(list(tmp_path.iterdir())) == 1
+            workshop.sweep()
+            assert list(tmp_path.iterdir()) == []
+
+    asyncio.run(play())
+
+
 def test_what_the_page_refuses_is_one_sentence(portrait: Path, speech: Path, tmp_path: Path) -> None:
     async def refused(opened: TestClient, data: FormData) -> str:
         answer = await opened.post("/jobs", data=data)
@@ -180,6 +195,18 @@ def test_only_this_machines_page_may_ask(tmp_path: Path) -> None:
             assert "://" not in content, "the page asks nobody else for anything"
 
     run(BusyAnimator(), tmp_path, scenario)
+
+
+def test_a_page_for_others_answers_to_any_name(tmp_path: Path) -> None:
+    animator: Any = BusyAnimator()
+
+    async def play() -> None:
+        served = TestServer(build(Workshop(animator, tmp_path, Limits()), any_name=True), host="127.0.0.1")
+        async with TestClient(served) as opened:
+            assert (await opened.get("/", headers={"Host": "box.lan"})).status == 200
+            assert (await opened.post("/jobs", headers={"Origin": "http://attacker.example"})).status == 403
+
+    asyncio.run(play())
 
 
 def test_long_sound_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
