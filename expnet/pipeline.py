@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, mel_for_frames
+from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
 from expnet.audio.features import FeatureSource, SpeechEncoder
 from expnet.audio.mel import SAMPLE_RATE
-from expnet.audio.wave import MINIMUM_SECONDS, is_silent, load_audio
+from expnet.audio.stored import Samples, hold
+from expnet.audio.wave import MINIMUM_SECONDS, check_length, is_silent, read_blocks
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
 from expnet.control.background import change_background, check_background
 from expnet.control.controls import Controls, HeadStyle, PathInput
@@ -32,19 +33,22 @@ from expnet.control.gaze import redirect_gaze
 from expnet.control.idle import LONGEST_SECONDS, idle_expression, idle_head
 from expnet.control.motion import Motion, blinking, direct
 from expnet.control.reference import ReferenceMotion, measure_reference, track_video
-from expnet.control.scales import scale_expression
+from expnet.control.scales import RunningAverage, scale_expression
 from expnet.errors import InputError, MissingAssetError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
 from expnet.formats.export import ExportSettings, check_export, export
 from expnet.formats.performance import Performance
 from expnet.models.bundle import WEIGHTS, load_model
+from expnet.models.expression import LONGEST, ExpressionRegressor
+from expnet.models.long_speech import Sound, sound_of
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait
 from expnet.render.transparent import SUFFIXES as TRANSPARENT
 from expnet.render.transparent import check_transparent_output, cut_out, write_transparent
 from expnet.render.video import check_output, write_video
+from expnet.streaming import StreamedHead, StreamedMotion, check_controls, head_delay
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +162,46 @@ class Animator:
         motion = self.motion(portrait, samples, controls=chosen)
         yield from self.render(portrait, motion.coefficients, blink=motion.blink)
 
+    def stream(
+        self,
+        image: ImageInput,
+        audio_chunks: Iterable[NDArray[np.floating]],
+        controls: Controls | None = None,
+        **changes: Any,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield frames while the sound is still arriving, each as soon as it is determined (docs/streaming.md).
+
+        The frames are those of :meth:`frames` with the same network, however the sound is cut.
+
+        Args:
+            image: the portrait.
+            audio_chunks: samples (S,) at 16 kHz in [-1, 1], any number at a time; for a microphone, for example
+                ``iter(queue.get, None)``.
+            controls: how it moves and looks, but for those that need the whole recording.
+            changes: as for :meth:`animate`.
+
+        Returns:
+            (H, W, 3) uint8 RGB, 25 a second of sound.
+
+        Raises:
+            InputError: the expression network was not made for streams, or a control needs the whole recording.
+        """
+        chosen = _chosen(controls, changes)
+        check_controls(chosen)
+        if not (type(self._expression) is ExpressionRegressor and self._expression.streaming):
+            raise InputError(
+                "The expression network needs the whole recording: give one that was trained for streams "
+                "(expnet train configs/streaming.yaml) as expression."
+            )
+        if not isinstance(self._pose, PoseCVAE):
+            raise InputError("This head-pose network needs the whole recording: leave pose out for the built-in one.")
+        portrait = self.portrait(image, chosen)
+        pose = torch.from_numpy(portrait.fit.pose[:1])
+        head = StreamedHead(self._pose, pose, self.head_style(chosen.pose_style), seed=chosen.seed)
+        motion = StreamedMotion(self._expression, head, self.face_model, portrait.fit, chosen)
+        renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte)
+        return _streamed(motion, renderer, audio_chunks)
+
     def coefficients(
         self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any
     ) -> FaceCoefficients:
@@ -182,7 +226,7 @@ class Animator:
     def motion(
         self,
         portrait: Portrait,
-        samples: NDArray[np.float32] | None,
+        samples: Samples | None,
         frames: int | None = None,
         *,
         controls: Controls | None = None,
@@ -237,12 +281,12 @@ class Animator:
         return int(self._pose.options["styles"])
 
     def head_motion(
-        self, mel: Tensor, frames: int, first_pose: NDArray[np.float32], *, style: HeadStyle = 0, seed: int = 0
+        self, mel: Tensor | Sound, frames: int, first_pose: NDArray[np.float32], *, style: HeadStyle = 0, seed: int = 0
     ) -> NDArray[np.float32]:
         """Draw a head motion for speech.
 
         Args:
-            mel: (1, 80, ...) of `expnet.audio.alignment.mel_for_frames`.
+            mel: (1, 80, ...) of `expnet.audio.alignment.mel_for_frames`, or a function that gives it piece by piece.
             frames: T.
             first_pose: (1, 6) the portrait's.
             style: as in `expnet.control.controls.Controls`.
@@ -266,7 +310,7 @@ class Animator:
         self,
         path: Path,
         portrait: Portrait,
-        samples: NDArray[np.float32] | None,
+        samples: Samples | None,
         frames: int,
         controls: Controls,
         exports: Iterable[Path],
@@ -283,7 +327,8 @@ class Animator:
                 for colour in ("black", "white")
             )
             drawn = cut_out(black, white)
-            count = write_transparent(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
+            sound = None if samples is None else np.asarray(samples)
+            count = write_transparent(path, drawn, fps=controls.fps, audio=sound, sample_rate=SAMPLE_RATE)
         else:
             drawn = self.render(portrait, motion.coefficients, blink=motion.blink)
             count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
@@ -299,21 +344,51 @@ class Animator:
     def _spoken(
         self,
         portrait: Portrait,
-        samples: NDArray[np.float32],
+        samples: Samples,
         frames: int,
         blink: NDArray[np.float32],
         controls: Controls,
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """What the networks say: expression (T, 64) at its scale, and head pose (T, 6) relative to the portrait's."""
-        mel = mel_for_frames(samples, 0, frames)[None]
+        streaming = getattr(self._expression, "streaming", False)
+        mel = _mel_of(samples, frames, in_pieces=isinstance(self._expression, ExpressionRegressor))
         heard = {}
         if self._speech_encoder is not None:
-            heard["features"] = torch.from_numpy(self._speech_encoder(samples, frames))[None]  # (1, T, F)
+            heard["features"] = torch.from_numpy(self._speech_encoder(np.asarray(samples), frames))[None]  # (1, T, F)
         first = torch.from_numpy(portrait.fit.expression[:1])
         spoken = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **heard)[0]  # (T, 64)
+        in_pieces = isinstance(self._pose, PoseCVAE)
+        # A head that could be streamed hears the sound of a while ago.
+        delay = head_delay(self._pose.window) if streaming and in_pieces else 0
+        mel = _mel_of(samples, frames, in_pieces=in_pieces, delay=delay)
         turned = self.head_motion(mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed)
         rest = portrait.fit.expression[0]
-        return scale_expression(spoken.numpy(), rest, controls.expression_scale), turned
+        average = RunningAverage()(spoken.numpy() - rest) if streaming else None
+        return scale_expression(spoken.numpy(), rest, controls.expression_scale, average), turned
+
+
+def _mel_of(samples: Samples, frames: int, *, in_pieces: bool, delay: int = 0) -> Tensor | Sound:
+    """The mel of a speech for a network; of a long one, or one that comes late, in pieces where the network takes them.
+
+    Args:
+        samples: (S,).
+        frames: T.
+        in_pieces: whether it does.
+        delay: frames that the sound is late, a multiple of five.
+    """
+    sound = sound_of(samples, delay=delay)
+    return sound if in_pieces and (delay or frames > LONGEST) else sound(0, frames)
+
+
+def _streamed(
+    motion: StreamedMotion, renderer: MeshRenderer, chunks: Iterable[NDArray[np.floating]]
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw what each chunk determines, then what is left."""
+    for chunk in chunks:
+        for part in motion.push(np.asarray(chunk, np.float32)):
+            yield from renderer.render(part.coefficients, blink=part.blink)
+    for part in motion.finish():
+        yield from renderer.render(part.coefficients, blink=part.blink)
 
 
 def _check_outputs(output: PathInput, exports: Iterable[PathInput]) -> tuple[Path, list[Path]]:
@@ -359,16 +434,21 @@ def _open_encoder(expression: Any, folder: str | os.PathLike[str] | None) -> Spe
     return encoder
 
 
-def load_speech(audio: AudioInput) -> NDArray[np.float32]:
-    """Load and check speech: (S,) at 16 kHz.
+def load_speech(audio: AudioInput) -> Samples:
+    """Load and check speech: (S,) at 16 kHz, held in a file where it is long.
 
     Raises:
         InputError: it cannot be read, is too short, or there is only silence in it.
     """
     name = "the audio" if isinstance(audio, np.ndarray) else str(audio)
-    samples = np.asarray(audio, np.float32) if isinstance(audio, np.ndarray) else load_audio(audio)
-    if samples.ndim != 1 or not np.isfinite(samples).all():
-        raise InputError(f"{name}: expected finite mono samples (S,), got shape {samples.shape}.")
+    samples: Samples
+    if isinstance(audio, np.ndarray):
+        samples = np.asarray(audio, np.float32)
+        if samples.ndim != 1 or not np.isfinite(samples).all():
+            raise InputError(f"{name}: expected finite mono samples (S,), got shape {samples.shape}.")
+    else:
+        samples = hold(read_blocks(audio))
+        check_length(audio, len(samples))
     if len(samples) < MINIMUM_SECONDS * SAMPLE_RATE:
         raise InputError(f"{name}: {len(samples) / SAMPLE_RATE:.2f} s of sound; expected at least {MINIMUM_SECONDS} s.")
     if is_silent(samples):
@@ -376,7 +456,7 @@ def load_speech(audio: AudioInput) -> NDArray[np.float32]:
     return samples
 
 
-def _frames_of(samples: NDArray[np.float32]) -> int:
+def _frames_of(samples: Samples) -> int:
     """Frames at 25 a second that cover the samples."""
     return max(-(-len(samples) // SAMPLES_PER_FRAME), 1)
 

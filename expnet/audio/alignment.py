@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from expnet.audio.mel import HOP, MEL_BANDS, MEL_RATE, SAMPLE_RATE, WINDOW, log_mel, mel_of_emphasised, pre_emphasis
+from expnet.audio.stored import Samples
 
 FRAME_RATE = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
@@ -33,7 +34,7 @@ def frames_of_columns(columns: int) -> int:
     return (columns - 2 * MEL_CONTEXT) * FRAME_RATE // MEL_RATE
 
 
-def mel_for_frames(samples: Tensor | np.ndarray, first_frame: int, frames: int) -> Tensor:
+def mel_for_frames(samples: Tensor | Samples, first_frame: int, frames: int) -> Tensor:
     """Log-mel spectrogram under a run of video frames, with context, computed from the needed samples only.
 
     Column ``MEL_CONTEXT + k`` is centred on sample ``640 first_frame + 200 k`` of the clip, exactly, for every

@@ -17,6 +17,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from expnet.audio.stored import Samples
 from expnet.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ MINIMUM_SECONDS = 0.2
 SILENCE_PEAK = 1e-3
 """A recording whose peak stays under this share of full scale (-60 dB) counts as silent."""
 
+_BLOCK = 60 * SAMPLE_RATE
 _GAP_SECONDS = 0.05  # timestamps closer than this to where they are due are rounding, not a gap
 _LONGEST_GAP_SECONDS = 600.0  # a jump beyond this is a broken timestamp, not a pause
 
@@ -47,6 +49,17 @@ def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) 
         InputError: no such file, not a media file, no audio stream, nothing decodable, a file that was cut short,
             samples that are not numbers, or less than 0.2 s of sound.
     """
+    samples = np.concatenate([np.zeros(0, np.float32), *read_blocks(path, sample_rate=sample_rate)])
+    check_length(path, len(samples), sample_rate)
+    return samples
+
+
+def read_blocks(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """Yield what `load_audio` returns in blocks of about a second, (S,) each, so that its length does not matter.
+
+    Raises:
+        InputError: as `load_audio`, but for the length, which the caller knows in the end.
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such file; give the path of an audio or video file.")
@@ -57,7 +70,11 @@ def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) 
         with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
             if not container.streams.audio:
                 raise InputError(f"{path} has no audio stream; give a file with sound.")
-            pieces = list(_resampled(container, container.streams.audio[0], sample_rate))
+            heard = broken = 0
+            for block in _resampled(container, container.streams.audio[0], sample_rate):
+                heard += len(block)
+                broken += int((~np.isfinite(block)).sum())
+                yield np.clip(block, -1.0, 1.0).astype(np.float32, copy=False)  # lossy codecs overshoot
             declared = _declared_seconds(container, container.streams.audio[0])
     except PermissionError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
@@ -65,19 +82,35 @@ def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) 
         raise InputError(
             f"{path} cannot be decoded as audio ({_reason(error)}); give a complete media file such as wav, mp3 or mp4."
         ) from error
-    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    heard = len(samples) / sample_rate
-    if heard < 0.95 * declared - 0.5:
+    if heard / sample_rate < 0.95 * declared - 0.5:
         raise InputError(
-            f"{path} is cut short: it should hold {declared:.1f} s of sound and holds {heard:.1f} s; "
+            f"{path} is cut short: it should hold {declared:.1f} s of sound and holds {heard / sample_rate:.1f} s; "
             "copy or download it again."
         )
-    return _checked(path, samples, sample_rate)
+    if broken:
+        raise InputError(
+            f"{path} holds samples that are not numbers (NaN or infinite, {broken / heard:.2%} of them); export the "
+            "audio again."
+        )
 
 
-def is_silent(samples: np.ndarray) -> bool:
+def check_length(path: str | os.PathLike[str], samples: int, sample_rate: int = SAMPLE_RATE) -> None:
+    """Refuse a file with less than 0.2 s of sound.
+
+    Raises:
+        InputError: it is shorter.
+    """
+    if samples < MINIMUM_SECONDS * sample_rate:
+        raise InputError(
+            f"{path} holds {samples / sample_rate:.2f} s of sound, and at least {MINIMUM_SECONDS} s is needed; "
+            "give a longer recording."
+        )
+
+
+def is_silent(samples: Samples) -> bool:
     """Say whether a recording never rises above -60 dB of full scale (an empty one is silent)."""
-    return samples.size == 0 or float(np.abs(samples).max()) < SILENCE_PEAK
+    starts = range(0, len(samples), _BLOCK)
+    return all(float(np.abs(samples[start : start + _BLOCK]).max()) < SILENCE_PEAK for start in starts)
 
 
 def write_wav(path: str | os.PathLike[str], samples: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> None:
@@ -218,22 +251,6 @@ def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.Audi
         raise failure
     if damaged:
         _log.warning("%s: %d damaged audio packets were replaced by silence.", container.name, damaged)
-
-
-def _checked(path: Path, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Refuse samples that are no numbers or too few; bring overshoots of lossy codecs back into [-1, 1]."""
-    if not np.isfinite(samples).all():
-        share = 1.0 - np.isfinite(samples).mean()
-        raise InputError(
-            f"{path} holds samples that are not numbers (NaN or infinite, {share:.2%} of them); export the audio again."
-        )
-    seconds = len(samples) / sample_rate
-    if seconds < MINIMUM_SECONDS:
-        raise InputError(
-            f"{path} holds {seconds:.2f} s of sound, and at least {MINIMUM_SECONDS} s is needed; "
-            "give a longer recording."
-        )
-    return np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)
 
 
 def _reason(error: Exception) -> str:

@@ -39,6 +39,8 @@ class ExpressionModelConfig:
     """How attention knows time: ALiBi (symmetric, causal, FaceFormer's periodic, learned slopes), positions, or not."""
     period: int = 25
     """Frames of a period of alibi_periodic."""
+    streaming: bool = False
+    """For sound that arrives as it is spoken (with alibi_causal): level by the sound so far, look ten seconds back."""
     first_frame_conditioning: bool = True
     """Show the first frame's expression to the network."""
     first_frame_dropout: float = 0.5

@@ -14,9 +14,9 @@ ONSET_SECONDS = 0.6
 """Faces take about this long to change from neutral to a full expression."""
 
 
-def rise(frames: int, seconds: float) -> Array:
-    """Smooth rise from exactly 0 at the first frame to 1: (T,)."""
-    share = np.clip(np.arange(frames) / (seconds * FRAME_RATE), 0.0, 1.0)
+def rise(frames: int, seconds: float, first: int = 0) -> Array:
+    """Smooth rise from exactly 0 at frame 0 to 1: (T,), from frame ``first`` on."""
+    share = np.clip((first + np.arange(frames)) / (seconds * FRAME_RATE), 0.0, 1.0)
     return share * share * (3.0 - 2.0 * share)
 
 

@@ -64,6 +64,8 @@ def direct(
     blink: NDArray[np.float32],
     controls: Controls,
     reference: ReferenceMotion | None = None,
+    *,
+    first: int = 0,
 ) -> Motion:
     """Apply the controls to a motion at 25 frames/s.
 
@@ -75,12 +77,13 @@ def direct(
         blink: (T,) of :func:`blinking`.
         controls: what is wanted.
         reference: of the same T frames, where there is one.
+        first: number of the first of these frames, in a motion that comes piece by piece.
 
     Returns:
         The motion at the controls' frame rate, its first frame the portrait.
     """
     frames = len(expression)
-    fade = rise(frames, FADE_SECONDS)[:, None]
+    fade = rise(frames, FADE_SECONDS, first)[:, None]
     face = _face(feature_space(model), fit, np.asarray(expression, np.float64), controls, reference)
     pose = _head(fit, np.asarray(turned, np.float64), controls, reference)
     coefficients = FaceCoefficients(

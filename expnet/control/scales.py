@@ -9,6 +9,8 @@ from expnet.render.lips import CLOSED_GAP
 
 Array = NDArray[np.float64]
 
+SETTLED = 50
+"""Frames of rest that an average so far starts with: two seconds."""
 LIP_FEATURES = (
     "lip_gap",
     "mouth_width",
@@ -21,10 +23,29 @@ LIP_FEATURES = (
 """The features of `expnet.data.facial_features` that articulate; corners, brows and lids are expression."""
 
 
-def scale_expression(expression: Array, rest: Array, scale: float) -> Array:
-    """Scale the motion of a face about its average: (T, E), rest (E,) -> (T, E)."""
+class RunningAverage:
+    """Average of a motion so far, frame by frame, for one that is scaled while it goes on.
+
+    It starts at no motion at all, which counts as much as `SETTLED` frames.
+    """
+
+    def __init__(self) -> None:
+        self._sum: Array | float = 0.0
+        self._count = SETTLED
+
+    def __call__(self, change: NDArray) -> Array:
+        """Return the average (T, E) after each of the next frames (T, E)."""
+        total = np.cumsum(np.concatenate([[self._sum + np.zeros(change.shape[1])], change]), axis=0)[1:]
+        count = self._count + np.arange(1, len(change) + 1)
+        self._sum, self._count = total[-1], count[-1]
+        return np.asarray(total / count[:, None])
+
+
+def scale_expression(expression: Array, rest: Array, scale: float, average: Array | None = None) -> Array:
+    """Scale the motion of a face about its average: (T, E), rest (E,) -> (T, E); the average may be given, (T, E)."""
     change = expression - rest
-    average = change.mean(axis=0)
+    if average is None:
+        average = change.mean(axis=0)
     return rest + average + scale * (change - average)
 
 

@@ -71,17 +71,19 @@ class PositionBias(nn.Module):
         kind: see `ATTENTION_BIASES`.
         heads: number of attention heads.
         period: of the periodic form, in frames (FaceFormer: 25 at 25 frames/s).
+        memory: frames that ``alibi_causal`` sees, a frame itself included; 0 for all.
     """
 
     slopes: Tensor
 
-    def __init__(self, kind: str, heads: int, *, period: int = 25) -> None:
+    def __init__(self, kind: str, heads: int, *, period: int = 25, memory: int = 0) -> None:
         super().__init__()
         if kind not in ATTENTION_BIASES:
             raise ConfigError(f"attention_bias is one of {', '.join(ATTENTION_BIASES)}, not {kind!r}.")
         self.kind = kind
         self.heads = heads
         self.period = period
+        self.memory = memory
         slopes = alibi_slopes(heads)
         if kind == "alibi_learned":
             # The logarithm keeps a slope positive: attention may get flat, but never prefers the far over the near.
@@ -89,28 +91,36 @@ class PositionBias(nn.Module):
         else:
             self.register_buffer("slopes", slopes, persistent=False)
 
-    def forward(self, frames: int, *, device: torch.device, dtype: torch.dtype) -> Tensor | None:
+    def forward(self, frames: int, *, device: torch.device, dtype: torch.dtype, before: int = 0) -> Tensor | None:
         """Return the bias for a sequence of ``frames``.
 
         Computed in float32 and cast once: bfloat16 has no unit steps beyond 256.
 
+        Args:
+            frames: T.
+            device: of the result.
+            dtype: of the result.
+            before: P, frames that were seen earlier and are looked at again.
+
         Returns:
-            (1, heads, T, T) of ``dtype`` with -inf where row i may not see column j; None where there is no bias.
+            (1, heads, T, P + T) of ``dtype`` with -inf where row i may not see column j; None where there is no bias.
         """
         if self.kind in ("sinusoidal", "none"):
             return None
-        position = torch.arange(frames, device=device, dtype=torch.float32)
-        behind = position[:, None] - position[None, :]  # (T, T), positive where the key lies in the past
+        position = torch.arange(before + frames, device=device, dtype=torch.float32)
+        behind = position[before:, None] - position[None, :]  # (T, P + T), positive where the key lies in the past
         if self.kind == "alibi_periodic":
             distance = torch.div(behind, self.period, rounding_mode="floor")
         else:
             distance = behind.abs()
         slopes = self.log_slopes.exp() if self.kind == "alibi_learned" else self.slopes
-        bias = -slopes[:, None, None] * distance  # (H, T, T)
+        bias = -slopes[:, None, None] * distance  # (H, T, P + T)
         if self.kind in ("alibi_causal", "alibi_periodic"):
             bias = bias.masked_fill(behind < 0, -math.inf)
+        if self.memory:
+            bias = bias.masked_fill(behind >= self.memory, -math.inf)
         # Four dimensions on purpose: a (H, T, T) mask falls off the fast path of scaled_dot_product_attention.
-        return bias[None].to(dtype)  # (1, H, T, T)
+        return bias[None].to(dtype)  # (1, H, T, P + T)
 
     def add_positions(self, x: Tensor) -> Tensor:
         """Add absolute or periodic positions to x (B, T, D) where the kind has them."""
@@ -151,6 +161,31 @@ def merge_padding(
     return torch.where(blind, bias, merged).expand(batch, heads, -1, -1)
 
 
+class KeyValueCache:
+    """Keys and values of the frames that a causal attention has seen, so that each frame is computed once.
+
+    Args:
+        memory: frames that a frame sees, itself included; older ones are forgotten.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self.memory = memory
+        self._kept: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that are kept."""
+        return 0 if self._kept is None else self._kept[0].shape[2]
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Put new keys and values (B, H, T, D / H) behind the kept ones, and return them all."""
+        if self._kept is not None:
+            key, value = (torch.cat(pair, dim=2) for pair in zip(self._kept, (key, value), strict=True))
+        oldest = max(key.shape[2] - (self.memory - 1), 0)
+        self._kept = key[:, :, oldest:], value[:, :, oldest:]
+        return key, value
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention over scaled_dot_product_attention with an additive bias.
 
@@ -169,18 +204,22 @@ class SelfAttention(nn.Module):
         self.project_in = nn.Linear(width, 3 * width)
         self.project_out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
         """Attend.
 
         Args:
             x: (B, T, D).
-            mask: (B, H, T, T) float, added to the scores; see `merge_padding`.
+            mask: (B, H, T, T) float, added to the scores; see `merge_padding`; with a cache of P
+                frames (B, H, T, P + T).
+            cache: of the frames before; it takes up these.
 
         Returns:
             (B, T, D).
         """
         batch, frames, width = x.shape
         query, key, value = self.project_in(x).view(batch, frames, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            key, value = cache.extend(key, value)
         attended = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
         )  # (B, H, T, D / H)

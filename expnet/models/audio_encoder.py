@@ -9,6 +9,7 @@ Both take the mel of a window with `MEL_CONTEXT` columns of sound on either side
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -23,6 +24,19 @@ AUDIO_ENCODERS = ("sequence", "window")
 WINDOW_COLUMNS = 16
 TAPS = (-32, -16, 0, 16, 32)
 """Fifths of a mel column from a frame's centre at which its features are taken: the frame, and two on either side."""
+REACH = 6
+"""Columns on either side that the convolutions look at."""
+
+
+def frame_centres(frames: Tensor) -> Tensor:
+    """Fifths of a column from the first column of a mel to the centres of frames (T,): ``16 + 3.2 (i + 1/2)``."""
+    return 5 * MEL_CONTEXT + 16 * frames + 8
+
+
+def heard_columns(frame: int) -> tuple[int, int]:
+    """First column that a `SequenceEncoder` reads for a frame, and the one after the last."""
+    centre = 5 * MEL_CONTEXT + 16 * frame + 8
+    return (centre + TAPS[0]) // 5 - REACH, (centre + TAPS[-1]) // 5 + 2 + REACH
 
 
 def check_mel(mel: Tensor, frames: int) -> None:
@@ -39,6 +53,8 @@ LOUDNESS_WEIGHT = 2.0
 """A column that is one unit of mel (12.5 dB) louder counts e^2 times as much in the average that levelling takes."""
 QUIETEST = -1.5
 """Speech that is softer than this on average is raised only in part, or silence would be raised to speech."""
+START_LEVEL, START_WEIGHT = -0.8, 3.2
+"""Average level of tracked clips (deviation between them: .4), and what half a second of theirs weighs."""
 
 
 def level_mel(mel: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -60,8 +76,43 @@ def level_mel(mel: Tensor, valid: Tensor | None = None) -> Tensor:
         outside = torch.arange(mel.shape[-1], device=mel.device) >= ends[:, None]  # (B, N)
         loudness = loudness.masked_fill(outside[:, None], -torch.inf)
     weight = torch.softmax(LOUDNESS_WEIGHT * loudness, dim=-1)
-    mean = (mel * weight).sum(dim=-1, keepdim=True)  # (B, 80, 1)
+    return subtract_level(mel, (mel * weight).sum(dim=-1, keepdim=True))
+
+
+def subtract_level(mel: Tensor, mean: Tensor) -> Tensor:
+    """Subtract the average (B, 80, 1 or N) of speech from mel (B, 80, N); one below `QUIETEST` in part only."""
     return mel - mean - (QUIETEST - mean.mean(dim=1, keepdim=True)).clamp_min(0)
+
+
+def level_of(pieces: Iterable[Tensor]) -> Tensor:
+    """Return the average (B, 80, 1) that `level_mel` subtracts, of a mel that comes in pieces (B, 80, N)."""
+    total = weights = torch.zeros(1, 1, 1, dtype=torch.float64)
+    for mel in pieces:
+        weight = (LOUDNESS_WEIGHT * mel.double().mean(dim=1, keepdim=True)).exp()  # (B, 1, N)
+        total = total + (mel * weight).sum(dim=-1, keepdim=True)
+        weights = weights + weight.sum(dim=-1, keepdim=True)
+    return (total / weights).float()
+
+
+class RunningLevel:
+    """`level_mel` for sound that arrives as it is spoken: the average is taken over the columns so far.
+
+    The average starts as that of speech in general, which counts as much as half a second of speech. Sums are kept in
+    float64, so that the result is the same to a rounding in whatever pieces the columns come.
+    """
+
+    def __init__(self) -> None:
+        self._sum = torch.full((1, MEL_BANDS, 1), START_WEIGHT * START_LEVEL, dtype=torch.float64)  # (1 or B, 80, 1)
+        self._weight = torch.full((1, 1, 1), START_WEIGHT, dtype=torch.float64)  # (1 or B, 1, 1)
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Level the next columns (B, 80, N)."""
+        exact = mel.double()
+        weight = (LOUDNESS_WEIGHT * exact.mean(dim=1, keepdim=True)).exp()  # (B, 1, N)
+        total = self._sum.to(mel.device) + (weight * exact).cumsum(dim=-1)  # (B, 80, N)
+        weights = self._weight.to(mel.device) + weight.cumsum(dim=-1)  # (B, 1, N)
+        self._sum, self._weight = total[..., -1:], weights[..., -1:]
+        return subtract_level(exact, total / weights).to(mel.dtype)
 
 
 def sample_columns(x: Tensor, fifths: Tensor) -> Tensor:
@@ -123,16 +174,19 @@ class SequenceEncoder(nn.Module):
     def forward(self, mel: Tensor, frames: int) -> Tensor:
         """Encode mel (B, 80, N) to (B, T, D) for T = ``frames``."""
         check_mel(mel, frames)
+        return self.at(mel, frame_centres(torch.arange(frames, device=mel.device)))
+
+    def at(self, mel: Tensor, centres: Tensor) -> Tensor:
+        """Encode mel (B, 80, N) to (B, T, D) at centres (T,), fifths of a column from its first."""
         x = (mel - self.mel_mean) / self.mel_std
         x = nn.functional.gelu(self.norm_enter(self.enter(x)))  # (B, C, N - 4), column k is mel column k + 2
         x = self.dropout(x)
         y = nn.functional.gelu(self.norm_deepen(self.deepen(x)))  # (B, C, N - 12), column k is mel column k + 6
         x = self.dropout(x[..., 4:-4] + y)
-        # Frame i is centred on column 16 + 3.2 (i + 1/2), whose feature is in column 6 fewer.
-        centres = 5 * (MEL_CONTEXT - 6) + 16 * torch.arange(frames, device=mel.device) + 8  # (T,)
-        fifths = (centres[:, None] + torch.tensor(TAPS, device=mel.device)).flatten()  # (T x taps)
+        # The feature of a column is in one 6 (30 fifths) fewer.
+        fifths = (centres[:, None] - 5 * REACH + torch.tensor(TAPS, device=mel.device)).flatten()  # (T x taps)
         x = sample_columns(x, fifths)  # (B, C, T x taps)
-        x = x.transpose(1, 2).reshape(mel.shape[0], frames, -1)  # (B, T, taps x C)
+        x = x.transpose(1, 2).reshape(mel.shape[0], len(centres), -1)  # (B, T, taps x C)
         return self.project(x)  # (B, T, D)
 
 

@@ -115,9 +115,9 @@ class AutoregressiveRegressor(ExpressionRegressor):
         nn.init.zeros_(self.write.weight)
         nn.init.zeros_(self.write.bias)
 
-    def _change(self, mel: Tensor, frames: int, *conditions: Tensor | None) -> Tensor:
+    def _change(self, mel: Tensor, frames: int, *conditions: Any) -> Tensor:
         """Change from the first frame, (B, T, E), in standard deviations."""
-        return self.decode(super()._change(mel, frames, *conditions))  # type: ignore[arg-type]
+        return self.decode(super()._change(mel, frames, *conditions))
 
     def decode(self, sound: Tensor) -> Tensor:
         """Make the frames one after the other from features of the sound (B, T, D): (B, T, E)."""

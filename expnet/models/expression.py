@@ -7,11 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from expnet.audio.alignment import mel_columns
 from expnet.coefficients import DEFAULT_FACE_MODEL
-from expnet.errors import InputError
-from expnet.models.audio_encoder import FeatureEncoder, build_audio_encoder, level_mel
-from expnet.models.temporal import build_temporal
+from expnet.errors import ConfigError, InputError
+from expnet.models.attention import KeyValueCache
+from expnet.models.audio_encoder import (
+    FeatureEncoder,
+    RunningLevel,
+    SequenceEncoder,
+    build_audio_encoder,
+    frame_centres,
+    heard_columns,
+    level_mel,
+)
+from expnet.models.long_speech import Sound, levelled, slices
+from expnet.models.temporal import Transformer, build_temporal
 
 LONGEST = 2000
 """Frames that are regressed in one pass; attention's cost is quadratic, so longer speech goes in overlapping pieces."""
@@ -19,6 +28,8 @@ FIRST_FRAME_BLUR = 0.5
 """Noise on the first expression in training, in its standard deviations: about what separates frames of one person."""
 OVERLAP = 200
 """Frames that a piece sees before and after its own: at a distance of 200 only the two flattest heads of four look."""
+MEMORY = 250
+"""Frames that a network for streams looks back, ten seconds: what a frame costs does not grow with the speech."""
 
 
 class ExpressionRegressor(nn.Module):
@@ -43,6 +54,8 @@ class ExpressionRegressor(nn.Module):
         temporal_module: see `expnet.models.temporal.TEMPORAL_MODULES`.
         attention_bias: see `expnet.models.attention.ATTENTION_BIASES`.
         period: of ``alibi_periodic``, frames.
+        streaming: for sound that arrives as it is spoken: loudness is taken against its average so far, and attention,
+            which has to be ``alibi_causal``, looks `MEMORY` frames back; see `expnet.models.expression_stream`.
         first_frame_conditioning: show the first frame's expression to the network.
         first_frame_dropout: share of training examples that are not shown it; the others see it blurred. It tells the
             training speakers apart, so a network that always sees it learns them by heart.
@@ -76,6 +89,7 @@ class ExpressionRegressor(nn.Module):
         temporal_module: str = "transformer",
         attention_bias: str = "alibi",
         period: int = 25,
+        streaming: bool = False,
         first_frame_conditioning: bool = True,
         first_frame_dropout: float = 0.5,
         residual: bool = True,
@@ -91,6 +105,9 @@ class ExpressionRegressor(nn.Module):
         self.first_frame_dropout = first_frame_dropout
         self.residual = residual
         self.level = level
+        self.streaming = streaming
+        if streaming:
+            _check_streaming(temporal_module, attention_bias, audio_encoder, blink, speech_features)
         self.face_model = face_model
         self.longest, self.overlap = LONGEST, OVERLAP
         self.register_buffer("expression_mean", torch.zeros(expression_size))
@@ -112,6 +129,7 @@ class ExpressionRegressor(nn.Module):
             stochastic_depth=stochastic_depth,
             attention_bias=attention_bias,
             period=period,
+            memory=MEMORY if streaming else 0,
         )
         self.embed_emotion = nn.Embedding(emotions, width if self.temporal else features) if emotions else None
         if self.temporal is None:
@@ -159,7 +177,7 @@ class ExpressionRegressor(nn.Module):
 
     def forward(
         self,
-        mel: Tensor,
+        mel: Tensor | Sound,
         frames: int,
         first_expression: Tensor,
         blink: Tensor | None = None,
@@ -170,7 +188,8 @@ class ExpressionRegressor(nn.Module):
         """Regress the expression of every frame.
 
         Args:
-            mel: (B, 80, 2 x 16 + ceil(3.2 T)), see `expnet.audio.alignment.mel_for_frames`.
+            mel: (B, 80, 2 x 16 + ceil(3.2 T)), see `expnet.audio.alignment.mel_for_frames`; or a function that gives
+                it piece by piece, for speech that is too long to hold, see `expnet.models.long_speech`.
             frames: T.
             first_expression: (B, E) coefficients of the first frame.
             blink: (B, T) closure of the eyes in [0, 1]; taken as 0 when absent.
@@ -181,19 +200,50 @@ class ExpressionRegressor(nn.Module):
         Returns:
             (B, T, E) coefficients.
         """
-        if first_expression.shape != (mel.shape[0], len(self.expression_mean)):
+        batch = mel.shape[0] if isinstance(mel, Tensor) else len(first_expression)
+        if first_expression.shape != (batch, len(self.expression_mean)):
             raise InputError(
-                f"first_expression has shape (batch, {len(self.expression_mean)}) for a batch of {mel.shape[0]}, "
+                f"first_expression has shape (batch, {len(self.expression_mean)}) for a batch of {batch}, "
                 f"not {tuple(first_expression.shape)}."
             )
+        if not isinstance(mel, Tensor):
+            sound = levelled(mel, frames, running=self.streaming) if self.level else mel
+            change = self._change_in_pieces(sound, frames, first_expression, blink, emotion, valid, features)
+            return self._placed(change, first_expression)
         if self.level:
-            mel = level_mel(mel, valid)
+            mel = RunningLevel()(mel) if self.streaming else level_mel(mel, valid)
         if frames > self.longest and not self.training:
-            change = self._change_in_pieces(mel, frames, first_expression, blink, emotion, valid, features)
+            change = self._change_in_pieces(slices(mel), frames, first_expression, blink, emotion, valid, features)
         else:
             change = self._change(mel, frames, first_expression, blink, emotion, valid, features)
+        return self._placed(change, first_expression)
+
+    def next_frame(self, mel: Tensor, frame: int, first_expression: Tensor, caches: list[KeyValueCache]) -> Tensor:
+        """Regress one more frame, as `forward` regresses the last of all frames so far.
+
+        Args:
+            mel: (B, 80, N) levelled, the columns `expnet.models.audio_encoder.heard_columns` of the frame.
+            frame: its number.
+            first_expression: (B, E).
+            caches: of the frames before, empty ones at first; they take up this one.
+
+        Returns:
+            (B, 1, E) coefficients.
+        """
+        assert isinstance(self.audio_encoder, SequenceEncoder)
+        centre = frame_centres(torch.tensor([frame], device=mel.device)) - 5 * heard_columns(frame)[0]
+        heard = self.audio_encoder.at(mel, centre)  # (B, 1, D)
+        return self._placed(self._said(heard, first_expression, None, None, None, caches), first_expression)
+
+    def caches(self) -> list[KeyValueCache]:
+        """Return empty caches for `next_frame`, one a layer; only for a network for streams."""
+        assert isinstance(self.temporal, Transformer)
+        return self.temporal.caches()
+
+    def _placed(self, change: Tensor, first_expression: Tensor) -> Tensor:
+        """Coefficients (B, T, E) of what the network says."""
         base = first_expression if self.residual else self.expression_mean.expand_as(first_expression)
-        return base[:, None] + self.expression_std * change  # (B, T, E)
+        return base[:, None] + self.expression_std * change
 
     def _change(
         self,
@@ -204,10 +254,23 @@ class ExpressionRegressor(nn.Module):
         emotion: Tensor | None,
         valid: Tensor | None,
         features: Tensor | None,
+        caches: list[KeyValueCache] | None = None,
     ) -> Tensor:
         x = self.audio_encoder(mel, frames)  # (B, T, D)
         if self.embed_features is not None:
             x = x + self.embed_features(features, frames)
+        return self._said(x, first_expression, blink, emotion, valid, caches)
+
+    def _said(
+        self,
+        x: Tensor,
+        first_expression: Tensor,
+        blink: Tensor | None,
+        emotion: Tensor | None,
+        valid: Tensor | None,
+        caches: list[KeyValueCache] | None = None,
+    ) -> Tensor:
+        """What is said (B, T, E) in sound whose features are x (B, T, D)."""
         first = self._shown(first_expression)  # (B, E)
         if blink is None:
             blink = x.new_zeros(x.shape[:2])
@@ -224,7 +287,12 @@ class ExpressionRegressor(nn.Module):
             x = x + self.enter(condition)[:, None]
             if self.embed_blink is not None:
                 x = x + self.embed_blink(blink[..., None].to(x.dtype))
-            x = self.temporal(self.dropout(x), condition, valid)
+            x = self.dropout(x)
+            if caches is None:
+                x = self.temporal(x, condition, valid)
+            else:
+                assert isinstance(self.temporal, Transformer)
+                x = self.temporal.resume(x, condition, caches)
         return self.head(self.bottleneck(self.dropout(x)))  # (B, T, E)
 
     def _shown(self, first_expression: Tensor) -> Tensor:
@@ -248,7 +316,7 @@ class ExpressionRegressor(nn.Module):
 
     def _change_in_pieces(
         self,
-        mel: Tensor,
+        sound: Sound,
         frames: int,
         first_expression: Tensor,
         blink: Tensor | None,
@@ -256,22 +324,40 @@ class ExpressionRegressor(nn.Module):
         valid: Tensor | None,
         features: Tensor | None,
     ) -> Tensor:
-        """Work through long speech in linear time and memory; pieces see `overlap` frames of each other."""
-        step = (self.longest - 2 * self.overlap) // 5 * 5
+        """Work through long speech in linear time; pieces see `overlap` frames of each other, or remember the past."""
+        overlap = 0 if self.streaming else self.overlap
+        caches = self.caches() if self.streaming else None
+        step = (self.longest - 2 * overlap) // 5 * 5
         pieces = []
         for begin in range(0, frames, step):
             end = min(begin + step, frames)
             # Five frames are sixteen mel columns, so pieces that start at multiples of five lie on whole columns.
-            left, right = max(0, begin - self.overlap // 5 * 5), min(frames, end + self.overlap)
-            column = left // 5 * 16
+            left, right = max(0, begin - overlap // 5 * 5), min(frames, end + overlap)
             piece = self._change(
-                mel[..., column : column + mel_columns(right - left)],
+                sound(left, right - left),
                 right - left,
                 first_expression,
                 None if blink is None else blink[:, left:right],
                 emotion,
                 None if valid is None else valid[:, left:right],
                 None if features is None else features[:, left:right],
+                caches,
             )
             pieces.append(piece[:, begin - left : end - left])
         return torch.cat(pieces, dim=1)
+
+
+def _check_streaming(
+    temporal_module: str, attention_bias: str, audio_encoder: str, blink: bool, speech_features: dict[str, Any] | None
+) -> None:
+    """Raise ConfigError for a network that would have to hear the end before it can say the beginning."""
+    if temporal_module != "transformer" or attention_bias != "alibi_causal":
+        raise ConfigError(
+            "A network for streams (model.streaming=true) has temporal_module=transformer and "
+            f"attention_bias=alibi_causal, not {temporal_module} and {attention_bias}."
+        )
+    if audio_encoder != "sequence" or blink or speech_features:
+        raise ConfigError(
+            "A network for streams (model.streaming=true) hears the mel alone, through audio_encoder=sequence, and "
+            "takes no blinks."
+        )

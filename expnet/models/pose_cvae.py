@@ -18,12 +18,15 @@ from expnet.audio.alignment import mel_columns
 from expnet.errors import InputError
 from expnet.models.audio_encoder import SequenceEncoder
 from expnet.models.latent_prior import LatentPrior
+from expnet.models.long_speech import Sound, slices
 from expnet.models.pose_motion import FAR, FAR_WHEN_DRAWN, POSE, continuation, within_reach
 from expnet.models.pose_style import STYLE, PoseStyles, distances
 from expnet.models.temporal import Convolution
 
 SILENCE = -4.0
 """Log-mel of digital silence."""
+HELD = 50
+"""Windows whose sound is encoded at once: whole fives of frames, see `expnet.models.long_speech.Sound`."""
 RAMP = 8
 """Frames over which the decoder takes over from the continuation."""
 MOST = 6.0
@@ -240,7 +243,7 @@ class PoseCVAE(nn.Module):
     @torch.no_grad()
     def sample(
         self,
-        mel: Tensor,
+        mel: Tensor | Sound,
         frames: int,
         first_pose: Tensor,
         style: Tensor | None = None,
@@ -251,7 +254,8 @@ class PoseCVAE(nn.Module):
         """Draw a head motion of any length.
 
         Args:
-            mel: (B, 80, 2 x 16 + ceil(3.2 T)).
+            mel: (B, 80, 2 x 16 + ceil(3.2 T)), or a function that gives it piece by piece, for speech that is too long
+                to hold, see `expnet.models.long_speech`.
             frames: T.
             first_pose: (B, 6) absolute pose of frame 0, the portrait's.
             style: (B,) indices of training speakers, 0 for the average one, or styles (B, 12) of `style_of`.
@@ -261,20 +265,25 @@ class PoseCVAE(nn.Module):
         Returns:
             (B, T, 6) poses relative to frame 0, whose own is exactly 0, within the range that can be rendered.
         """
-        batch, windows = len(mel), -(-(frames - 1) // self.window)
-        span = windows * self.window + 1
-        missing = mel_columns(span) - mel.shape[-1]
-        if missing > 0:
-            mel = nn.functional.pad(mel, (0, missing), value=SILENCE)
-        audio = self.audio_encoder(mel, span)[:, 1:]  # (B, span - 1, A)
-        style = torch.zeros(batch, dtype=torch.long, device=mel.device) if style is None else style
-        past = mel.new_zeros(batch, self.previous, POSE)
-        seen = torch.zeros(batch, self.previous, dtype=torch.bool, device=mel.device)
+        batch, windows = len(first_pose), -(-(frames - 1) // self.window)
+        span, held = windows * self.window + 1, HELD * self.window
+        if isinstance(mel, Tensor):
+            missing = max(mel_columns(span) - mel.shape[-1], 0)
+            sound = slices(nn.functional.pad(mel, (0, missing), value=SILENCE))
+        else:
+            sound = mel
+        style = torch.zeros(batch, dtype=torch.long, device=first_pose.device) if style is None else style
+        past = first_pose.new_zeros(batch, self.previous, POSE)
+        seen = torch.zeros(batch, self.previous, dtype=torch.bool, device=first_pose.device)
         seen[:, -1] = True
-        drawn = [mel.new_zeros(batch, 1, POSE)]
+        drawn = [first_pose.new_zeros(batch, 1, POSE)]
         for start in range(0, span - 1, self.window):
-            z = self.prior(torch.randn(batch, self.latent, generator=generator).to(mel) * temperature)
-            drawn.append(self.next_window(z, audio[:, start : start + self.window], past, seen, first_pose, style))
+            here = start % held
+            if here == 0:
+                count = min(held, span - 1 - start)
+                audio = self.audio_encoder(sound(start, count + 1), count + 1)[:, 1:]  # (B, count, A)
+            z = self.prior(torch.randn(batch, self.latent, generator=generator).to(first_pose) * temperature)
+            drawn.append(self.next_window(z, audio[:, here : here + self.window], past, seen, first_pose, style))
             past = torch.cat([past, drawn[-1]], dim=1)[:, -self.previous :]
             seen = torch.ones_like(seen)
         return within_reach(torch.cat(drawn, dim=1)[:, :frames] * self.pose_std, first_pose, self.pose_std)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from expnet.errors import ConfigError
-from expnet.models.attention import PositionBias, SelfAttention, merge_padding
+from expnet.models.attention import KeyValueCache, PositionBias, SelfAttention, merge_padding
 
 TEMPORAL_MODULES = ("transformer", "conv", "gru", "none")
 
@@ -65,9 +65,9 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.drop_path = StochasticDepth(stochastic_depth)
 
-    def forward(self, x: Tensor, condition: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, mask: Tensor | None, cache: KeyValueCache | None = None) -> Tensor:
         """Map x (B, T, D) to (B, T, D)."""
-        attended = self.attention(self.film(self.norm_attention(x), condition), mask)
+        attended = self.attention(self.film(self.norm_attention(x), condition), mask, cache)
         x = x + self.drop_path(self.dropout(attended))
         return x + self.drop_path(self.dropout(self.feedforward(self.norm_feedforward(x))))
 
@@ -87,10 +87,11 @@ class Transformer(nn.Module):
         stochastic_depth: float = 0.0,
         attention_bias: str = "alibi",
         period: int = 25,
+        memory: int = 0,
     ) -> None:
         super().__init__()
         self.heads = heads
-        self.bias = PositionBias(attention_bias, heads, period=period)
+        self.bias = PositionBias(attention_bias, heads, period=period, memory=memory)
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 width,
@@ -112,6 +113,17 @@ class Transformer(nn.Module):
         mask = merge_padding(bias, valid, batch=x.shape[0], heads=self.heads, dtype=x.dtype)
         for block in self.blocks:
             x = block(x, condition, mask)
+        return self.norm(x)
+
+    def caches(self) -> list[KeyValueCache]:
+        """Return empty caches, one a block, for `resume`; only for ``alibi_causal`` with a memory."""
+        return [KeyValueCache(self.bias.memory) for _ in self.blocks]
+
+    def resume(self, x: Tensor, condition: Tensor, caches: list[KeyValueCache]) -> Tensor:
+        """Map the next frames x (B, T, D) as `forward` maps them at the end of all frames so far."""
+        bias = self.bias(x.shape[1], device=x.device, dtype=x.dtype, before=caches[0].frames)
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x = block(x, condition, bias, cache)
         return self.norm(x)
 
 
@@ -198,6 +210,7 @@ def build_temporal(
     stochastic_depth: float = 0.0,
     attention_bias: str = "alibi",
     period: int = 25,
+    memory: int = 0,
 ) -> nn.Module | None:
     """Return the module for one of `TEMPORAL_MODULES`; None for ``none``.
 
@@ -212,6 +225,7 @@ def build_temporal(
         stochastic_depth: probability of dropping the deepest residual branch (transformer, conv).
         attention_bias: see `expnet.models.attention.ATTENTION_BIASES` (transformer).
         period: of ``alibi_periodic``, frames.
+        memory: frames that ``alibi_causal`` sees, 0 for all (transformer).
     """
     if kind == "transformer":
         return Transformer(
@@ -224,6 +238,7 @@ def build_temporal(
             stochastic_depth=stochastic_depth,
             attention_bias=attention_bias,
             period=period,
+            memory=memory,
         )
     if kind == "conv":
         return Convolution(width, layers, condition, dropout=dropout, stochastic_depth=stochastic_depth)

@@ -46,4 +46,6 @@ def blink_track(
         length = float(random.uniform(0.85, 1.25))
         if time > frames / fps:
             return track
-        track = np.maximum(track, np.interp((seconds - time) / length, _TIMES, _CLOSURE).astype(np.float32))
+        near = slice(int(time * fps), int((time + _TIMES[-1] * length) * fps) + 1)  # the lids are open elsewhere
+        closure = np.interp((seconds[near] - time) / length, _TIMES, _CLOSURE)
+        track[near] = np.maximum(track[near], closure.astype(np.float32))

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from expnet.audio.stored import Samples
 from expnet.errors import InputError
 
 FRAME_RATE = 25.0
@@ -51,7 +52,7 @@ def write_video(
     frames: Iterable[np.ndarray],
     *,
     fps: float = FRAME_RATE,
-    audio: np.ndarray | None = None,
+    audio: Samples | None = None,
     sample_rate: int = 16000,
     crf: int = 17,
     preset: str = "fast",
@@ -98,7 +99,7 @@ def _encode(
     path: Path,
     frames: Iterable[np.ndarray],
     fps: float,
-    audio: np.ndarray | None,
+    audio: Samples | None,
     sample_rate: int,
     options: dict[str, str],
     comment: str,
@@ -155,7 +156,7 @@ def _to_frame(image: np.ndarray, index: int, rate: Fraction) -> av.VideoFrame:
 class _SoundTrack:
     """An AAC stream fed in step with the pictures, so that the muxer never has to hold either back."""
 
-    def __init__(self, container: av.container.OutputContainer, samples: np.ndarray, sample_rate: int) -> None:
+    def __init__(self, container: av.container.OutputContainer, samples: Samples, sample_rate: int) -> None:
         if samples.ndim != 1:
             raise InputError(f"audio has shape {samples.shape}; expected mono samples (S,).")
         self.container = container

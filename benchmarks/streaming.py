@@ -1,0 +1,123 @@
+"""What long speech costs in memory, and how soon frames come while sound is arriving: the figures of docs/streaming.md.
+
+    python benchmarks/streaming.py [--minutes 1 10 60] [--size PIXELS] [--expression RUN] [--chunk SECONDS]
+
+Memory: the highest resident set of a process of its own that makes a whole video of the built-in voice, said over and
+over, with the recording read from a file. Latency: seconds of processor time of one thread, to which comes the sound
+that a frame has to wait for. Without --expression, latency is that of a network that was never trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage.data import astronaut
+
+from expnet.audio.alignment import SAMPLES_PER_FRAME
+from expnet.audio.mel import SAMPLE_RATE
+from expnet.audio.speech import synthesize_speech
+from expnet.audio.wave import write_wav
+from expnet.models.bundle import save_model
+from expnet.models.expression import ExpressionRegressor
+from expnet.pipeline import Animator
+from expnet.streaming import samples_needed
+
+TEXT = "The quick brown fox jumps over the lazy dog, and nobody who sees it can say where it will go from there."
+
+
+def speech(seconds: float) -> np.ndarray:
+    """The built-in voice, over and over: (S,) at 16 kHz."""
+    said = synthesize_speech(TEXT).samples
+    return np.resize(said, round(seconds * SAMPLE_RATE)).astype(np.float32)
+
+
+def portrait(size: int) -> np.ndarray:
+    """A square around the head of the astronaut of scikit-image, at this many pixels or more."""
+    return np.ascontiguousarray(astronaut()[:256, 90:346]) if size <= 256 else astronaut()
+
+
+def highest_resident() -> float:
+    """Megabytes that this process has had in memory at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+
+def animate(recording: Path, size: int, output: Path) -> tuple[float, float, float]:
+    """Make a video; return megabytes before and at most, and seconds. For a process that has done nothing else."""
+    torch.set_num_threads(1)
+    animator = Animator()
+    animator.animate(portrait(size), speech(1.0), output, size=size)
+    before, start = highest_resident(), time.perf_counter()
+    animator.animate(portrait(size), recording, output, size=size)
+    return before, highest_resident(), time.perf_counter() - start
+
+
+def memory(minutes: list[float], size: int) -> None:
+    """Print a row for each length."""
+    print("minutes  a second of video, MB  this video, MB  wall seconds", flush=True)
+    for length in minutes:
+        with tempfile.TemporaryDirectory() as folder:
+            recording = Path(folder, "speech.wav")
+            write_wav(recording, speech(60 * length))
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+                row = fresh.submit(animate, recording, size, Path(folder, "out.mp4")).result()
+        print("{:7g}  {:21.0f}  {:14.0f}  {:12.0f}".format(length, *row), flush=True)
+
+
+def latency(expression: Path | None, size: int, chunk: float) -> None:
+    """Print what a frame waits for, and what it costs."""
+    with tempfile.TemporaryDirectory() as folder:
+        if expression is None:
+            untrained = ExpressionRegressor(attention_bias="alibi_causal", streaming=True)
+            expression = save_model(Path(folder, "untrained.safetensors"), untrained)
+        animator = Animator(expression=expression)
+    samples, length = speech(20.0), round(chunk * SAMPLE_RATE)
+    spent: list[float] = []
+    given = 0
+
+    def chunks() -> Iterator[np.ndarray]:
+        nonlocal given
+        for begin in range(0, len(samples), length):
+            given = begin + length
+            yield samples[begin:given]
+
+    frames = animator.stream(portrait(size), chunks(), size=size)
+    next(frames)
+    first = given
+    mark = time.process_time()
+    for _ in frames:
+        spent.append(time.process_time() - mark)
+        mark = time.process_time()
+    ahead = [samples_needed(frame) - frame * SAMPLES_PER_FRAME for frame in range(5)]
+    cost = 1000 * np.array(spent)
+    print(f"sound that a frame needs from its begin on: {min(ahead) / 16:.1f} to {max(ahead) / 16:.1f} ms")
+    print(f"sound given when the first frame came, chunks of {1000 * chunk:g} ms: {first / 16:.0f} ms")
+    print(
+        f"processor time a frame at {size} px: median {np.median(cost):.1f} ms, 99 % {np.percentile(cost, 99):.1f} ms"
+    )
+    print(f"of the first hundred {np.median(cost[:100]):.1f} ms, of the last hundred {np.median(cost[-100:]):.1f} ms")
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, nargs="*", default=[1, 10, 60], help="lengths of videos to make")
+    parser.add_argument("--size", type=int, default=256, help="pixels of the video's longer side")
+    parser.add_argument("--expression", type=Path, help="weights for streams")
+    parser.add_argument("--chunk", type=float, default=0.02, help="seconds of sound that arrive at once")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    latency(arguments.expression, arguments.size, arguments.chunk)
+    memory(arguments.minutes, arguments.size)
+
+
+if __name__ == "__main__":
+    main()
