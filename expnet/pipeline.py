@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
-from expnet.audio.features import FeatureSource, SpeechEncoder
 from expnet.audio.mel import SAMPLE_RATE
-from expnet.audio.stored import Samples, hold
-from expnet.audio.wave import MINIMUM_SECONDS, check_length, is_silent, read_blocks
+from expnet.audio.stored import Samples
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
 from expnet.control.background import change_background, check_background
 from expnet.control.controls import Controls, HeadStyle, PathInput
@@ -34,12 +32,13 @@ from expnet.control.idle import LONGEST_SECONDS, idle_expression, idle_head
 from expnet.control.motion import Motion, blinking, direct
 from expnet.control.reference import ReferenceMotion, measure_reference, track_video
 from expnet.control.scales import RunningAverage, scale_expression
-from expnet.errors import InputError, MissingAssetError
+from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
 from expnet.formats.export import ExportSettings, check_export, export
 from expnet.formats.performance import Performance
-from expnet.models.bundle import WEIGHTS, load_model
+from expnet.inputs import AudioInput, ImageInput, built_in_or, load_speech, open_encoder
+from expnet.models.bundle import load_model
 from expnet.models.expression import LONGEST, ExpressionRegressor
 from expnet.models.long_speech import Sound, sound_of
 from expnet.models.pose_cvae import PoseCVAE
@@ -52,15 +51,13 @@ from expnet.streaming import StreamedHead, StreamedMotion, check_controls, head_
 
 logger = logging.getLogger(__name__)
 
-ImageInput = str | os.PathLike[str] | NDArray[np.uint8]
-AudioInput = str | os.PathLike[str] | NDArray[np.floating]
-
 
 class Animator:
     """Makes portraits speak.
 
     Args:
-        expression: weights of the expression network (run folder, .ckpt or .safetensors); None for the built-in ones.
+        expression: weights of the expression network (run folder, .ckpt or .safetensors); None for the built-in ones,
+            "streaming" for the built-in ones that :meth:`stream` takes.
         pose: weights of the head-pose network, likewise.
         speech_encoder: folder of the speech network (`expnet.audio.features`) whose features the expression network was
             trained on; None for one that hears the mel alone, as the built-in one does.
@@ -81,15 +78,15 @@ class Animator:
         max_side: int = LARGEST_SIDE,
     ) -> None:
         self.face_model = load_face_model(face_model)
-        self._expression: Any = load_model(_weights(expression, "expression"), "expression")
+        self._expression: Any = load_model(built_in_or(expression, "expression"), "expression")
         needed = self._expression.face_model
         if needed != self.face_model.name:
             raise InputError(
                 f"The expression network gives coefficients of the face model '{needed}', but face_model is "
                 f"'{self.face_model.name}': give the one that the network was trained with."
             )
-        self._speech_encoder = _open_encoder(self._expression, speech_encoder)
-        self._pose: Any = load_model(_weights(pose, "pose"), "pose")
+        self._speech_encoder = open_encoder(self._expression, speech_encoder)
+        self._pose: Any = load_model(built_in_or(pose, "pose"), "pose")
         self._max_side = max_side
 
     def animate(
@@ -190,8 +187,8 @@ class Animator:
         check_controls(chosen)
         if not (type(self._expression) is ExpressionRegressor and self._expression.streaming):
             raise InputError(
-                "The expression network needs the whole recording: give one that was trained for streams "
-                "(expnet train configs/streaming.yaml) as expression."
+                "The expression network needs the whole recording: give expression='streaming', or one of your own "
+                "from configs/streaming.yaml."
             )
         if not isinstance(self._pose, PoseCVAE):
             raise InputError("This head-pose network needs the whole recording: leave pose out for the built-in one.")
@@ -397,63 +394,6 @@ def _check_outputs(output: PathInput, exports: Iterable[PathInput]) -> tuple[Pat
     if Path(output).suffix.lower() in TRANSPARENT:
         return check_transparent_output(output), targets
     return check_output(output), targets
-
-
-def _weights(path: str | os.PathLike[str] | None, task: str) -> Path:
-    """The given weights, or the built-in ones."""
-    if path is not None:
-        return Path(path)
-    shipped = WEIGHTS / f"{task}.safetensors"
-    if not shipped.is_file():
-        raise MissingAssetError(
-            f"{shipped}: the built-in {task} weights are missing from this install; install expnet again, or train "
-            f"your own with 'expnet train configs/{task}.yaml' and give them with --{task}."
-        )
-    return shipped
-
-
-def _open_encoder(expression: Any, folder: str | os.PathLike[str] | None) -> SpeechEncoder | None:
-    """The speech network that an expression network was trained on, None for one that needs none."""
-    needed = expression.options.get("speech_features")
-    if needed is None:
-        if folder is not None:
-            raise InputError("The expression network hears the mel alone: leave the speech encoder out.")
-        return None
-    source = FeatureSource(**needed)
-    if folder is None:
-        raise InputError(
-            f"The expression network was trained on {source.describe()}: give the folder of those weights with "
-            "--speech-encoder."
-        )
-    encoder = SpeechEncoder(folder, encoder=source.encoder, layer=source.layer)
-    if encoder.source != source:
-        raise InputError(
-            f"The expression network was trained on {source.describe()}, but {folder} has "
-            f"{encoder.source.describe()}: give the same weights."
-        )
-    return encoder
-
-
-def load_speech(audio: AudioInput) -> Samples:
-    """Load and check speech: (S,) at 16 kHz, held in a file where it is long.
-
-    Raises:
-        InputError: it cannot be read, is too short, or there is only silence in it.
-    """
-    name = "the audio" if isinstance(audio, np.ndarray) else str(audio)
-    samples: Samples
-    if isinstance(audio, np.ndarray):
-        samples = np.asarray(audio, np.float32)
-        if samples.ndim != 1 or not np.isfinite(samples).all():
-            raise InputError(f"{name}: expected finite mono samples (S,), got shape {samples.shape}.")
-    else:
-        samples = hold(read_blocks(audio))
-        check_length(audio, len(samples))
-    if len(samples) < MINIMUM_SECONDS * SAMPLE_RATE:
-        raise InputError(f"{name}: {len(samples) / SAMPLE_RATE:.2f} s of sound; expected at least {MINIMUM_SECONDS} s.")
-    if is_silent(samples):
-        raise InputError(f"{name}: there is only silence in it; expected speech, check the recording.")
-    return samples
 
 
 def _frames_of(samples: Samples) -> int:

@@ -15,7 +15,8 @@ from expnet.coefficients import concatenate
 from expnet.control.controls import Controls
 from expnet.face.camera import project
 from expnet.face.morphable import MorphableModel
-from expnet.pipeline import Animator, AudioInput, ImageInput, load_speech
+from expnet.inputs import AudioInput, ImageInput, load_speech
+from expnet.pipeline import Animator
 from expnet.render.portrait import Portrait
 from expnet.render.video import check_output
 

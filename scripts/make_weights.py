@@ -21,7 +21,7 @@ from expnet.audio.alignment import FRAME_RATE
 from expnet.data.store import TrackStore
 
 MADE = ["--clips", "1200", "--seed", "1"]
-STEPS = {"synthetic": 1100, "expression": 500, "pose": 400}
+STEPS = {"synthetic": 1100, "expression": 500, "streaming": 400, "pose": 400}
 HIDE = ["augment.time_masks=2", "augment.band_masks=2"]
 """Parts of made speech are hidden: it is cleaner than any recording, and there is plenty of it."""
 
@@ -80,12 +80,14 @@ def main() -> int:
         )
         todo.append(train("synthetic", "expression.yaml", [made], output, *HIDE))
     todo.append(train("expression", "expression.yaml", stores, output, f"init={start}"))
+    todo.append(train("streaming", "streaming.yaml", stores, output, f"init={start}"))
     todo.append(train("pose", "pose.yaml", stores, output))
     code = run_stages(todo)
     if not code:
         if arguments.pretrain:
             pack(output / "synthetic", "expression-synthetic", f"the built-in corpus: {contents([made])}")
         pack(output / "expression", "expression", f"{contents(stores)}; before that, the built-in corpus")
+        pack(output / "streaming", "expression-streaming", f"{contents(stores)}; before that, the built-in corpus")
         pack(output / "pose", "pose", contents(stores))
     return code
 

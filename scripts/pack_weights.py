@@ -2,8 +2,8 @@
 
 Usage: python scripts/pack_weights.py RUN NAME [--notes "what it was trained on"]
 
-NAME is the file under expnet/models/weights: expression, pose, or expression-synthetic. Only the weights, the model's
-options and the notes are kept; paths and names of the training machine are not.
+NAME is the file under expnet/models/weights: expression, pose, expression-synthetic or expression-streaming. Only the
+weights, the model's options and the notes are kept; paths and names of the training machine are not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def pack(run: Path, name: str, notes: str) -> None:
 
     Args:
         run: run folder.
-        name: expression, pose, or expression-synthetic.
+        name: of the file, beginning with the task.
         notes: what it was trained on.
     """
     model = load_model(run, name.split("-")[0])
@@ -31,7 +31,7 @@ def main() -> None:
     """Load a run's model and save it under the package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("name", choices=["expression", "pose", "expression-synthetic"])
+    parser.add_argument("name", choices=["expression", "pose", "expression-synthetic", "expression-streaming"])
     parser.add_argument("--notes", default="", help="data, speakers, minutes")
     arguments = parser.parse_args()
     pack(arguments.run, arguments.name, arguments.notes)

@@ -129,7 +129,7 @@ def test_frames_are_drawn_one_at_a_time(
 def test_bad_outputs_are_refused_before_any_work(
     animator: Animator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("expnet.pipeline.load_audio", lambda path: pytest.fail("work was done"))
+    monkeypatch.setattr("expnet.pipeline.load_speech", lambda path: pytest.fail("work was done"))
     for output in (tmp_path / "missing" / "out.mp4", Path("/proc/out.mp4"), tmp_path / "out.doc"):
         with pytest.raises(InputError, match="out"):
             animator.animate("face.png", "speech.wav", output)
@@ -173,7 +173,7 @@ def test_weights_of_the_wrong_task_are_refused(weights: dict[str, Path]) -> None
 
 
 def test_missing_built_in_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("expnet.pipeline.WEIGHTS", tmp_path)
+    monkeypatch.setattr("expnet.inputs.WEIGHTS", tmp_path)
     with pytest.raises(MissingAssetError, match="expnet train"):
         Animator()
 

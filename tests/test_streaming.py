@@ -208,8 +208,9 @@ def test_streamed_frames_are_those_of_the_whole_recording(heads: PoseCVAE, tmp_p
     # Sums of other lengths round otherwise; a pixel may fall on the other side of a half.
     assert different.mean() < 1e-3
     assert np.abs(found.astype(int) - expected).max() <= 1
-    with pytest.raises(InputError, match="needs the whole recording: give one that was trained for streams"):
+    with pytest.raises(InputError, match="needs the whole recording: give expression='streaming'"):
         Animator().stream(picture, [samples])
+    assert len(list(Animator(expression="streaming").stream(picture, cut(samples, 1)))) == 48  # the one in the package
     with pytest.raises(InputError, match=r"fps 50\.0: not available while the sound arrives"):
         animator.stream(picture, [samples], fps=50.0)
 

@@ -21,6 +21,7 @@ from expnet.tasks.pose import PoseTask
 PACKAGED = {
     "synthetic": "expression-synthetic.safetensors",
     "expression": "expression.safetensors",
+    "streaming": "expression-streaming.safetensors",
     "pose": "pose.safetensors",
 }
 """Weights in the package, by the name that ``init`` knows them by."""

@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from expnet.audio.alignment import FRAME_RATE
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.speech import synthesize_speech
+from expnet.audio.stored import Samples
 from expnet.coefficients import FaceCoefficients
 from expnet.control.controls import Controls
 from expnet.errors import ExpnetError, InputError
 from expnet.face.measures import mouth_opening
 from expnet.face.morphable import MorphableModel
 from expnet.formats.performance import Performance, write_npz
-from expnet.pipeline import Animator, load_speech
+from expnet.inputs import load_speech
+from expnet.pipeline import Animator
 from expnet.render.video import write_video
 from expnet.ui.form import read_form
 from expnet.ui.uploads import Limits, Upload, check_length
@@ -201,7 +203,7 @@ class Workshop:
             check_length(upload.files["reference_video"], self.limits.clip_seconds, "the clip")
         return read_form(upload.controls, upload.files)
 
-    def _sound(self, upload: Upload) -> tuple[NDArray[np.float32] | None, int | None]:
+    def _sound(self, upload: Upload) -> tuple[Samples | None, int | None]:
         """The speech (S,), or None and a number of frames to wait for."""
         if "speech" in upload.files:
             check_length(upload.files["speech"], self.limits.seconds, "the recording")
@@ -212,7 +214,7 @@ class Workshop:
             raise InputError("There is no speech; choose a recording, record one, or type what to say.")
         return None, round(self._idle_seconds(upload.texts["idle"]) * FRAME_RATE)
 
-    def _spoken(self, text: str, language: str) -> NDArray[np.float32]:
+    def _spoken(self, text: str, language: str) -> Samples:
         most = self.limits.characters
         if len(text) > most:
             raise InputError(f"The text has {len(text)} characters; {most} is the most that this page says at once.")
@@ -242,6 +244,7 @@ def motion_curves(model: MorphableModel, coefficients: FaceCoefficients) -> dict
         ``fps``, ``mouth`` (T,) the opening in eye distances, and ``pitch``, ``yaw``, ``roll`` (T,) in degrees from the
         portrait's own; lists, rounded for the way.
     """
+    assert coefficients.identity is not None  # a portrait's is known
     identity = torch.from_numpy(np.atleast_2d(coefficients.identity).astype(np.float32))
     points = model.landmarks(identity, torch.from_numpy(coefficients.expression))  # (T, 68, 3)
     turned = np.rad2deg(coefficients.relative_pose()[:, :3])  # (T, 3)

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
@@ -114,7 +115,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _protected(any_name: bool) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _protected(any_name: bool) -> Middleware:
     @web.middleware
     async def protect(request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer only to this machine's names and to our own page; say errors in one sentence."""
