@@ -83,6 +83,12 @@ class ExpressionConfig(BaseConfig):
 
     task: Literal["expression"] = "expression"
     """Which network to train: expression, pose or landmark_sync."""
+    # Recorded speech holds next to no silence, in which the lips have to close.
+    data: DataConfig = field(default_factory=lambda: DataConfig(silent_share=0.1))
+    """the clips"""
+    # Hidden sound teaches nothing about lips to a network that has heard many made voices (docs/models.md).
+    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(time_masks=0, band_masks=0))
+    """disturbing the sound"""
     model: ExpressionModelConfig = field(default_factory=ExpressionModelConfig)
     """the network"""
     loss: ExpressionLossConfig = field(default_factory=ExpressionLossConfig)
