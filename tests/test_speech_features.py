@@ -34,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     assert main(["features", str(store), "--weights", str(network)]) == 0  # nothing left to do
     options = [f"data.store={store}", f"data.features={store}-hubert", f"output={run}", "trainer.max_steps=4"]
     options += ["trainer.accelerator=cpu", "model.width=16", "model.layers=1", "model.audio_channels=8"]
-    options += ["data.window=32", "data.batch_size=4", "trainer.validate_every=2"]
+    options += ["data.window=32", "data.batch_size=4", "trainer.validate_every=2", "data.silent_share=0"]
     assert main(["train", "configs/expression.yaml", *options]) == 0
     return {"run": run, "network": network, "store": store}
 
