@@ -41,7 +41,7 @@ class LatentPrior(nn.Module):
 
     def factor(self) -> Tensor:
         """Return the lower Cholesky factor (Z, Z) of the covariance, found in float64."""
-        return torch.linalg.cholesky(self.covariance.double()).to(self.covariance.dtype)
+        return torch.linalg.cholesky_ex(self.covariance.double())[0].to(self.covariance.dtype)
 
     def forward(self, noise: Tensor) -> Tensor:
         """Turn standard normal noise (N, Z) into latents."""

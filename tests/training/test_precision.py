@@ -63,7 +63,7 @@ def test_precisions(task: str, precision: str, store: Path, monkeypatch: pytest.
     plain, other = trained(Path("plain")), trained(Path("run"))
     assert plain != other
     # The head-pose network draws other noise in 64 bits than in 32.
-    assert other == pytest.approx(plain, rel=0.05 if precision == "bf16-mixed" or task == "pose" else 0.01)
+    assert other == pytest.approx(plain, rel=0.15 if task == "pose" else 0.05 if precision == "bf16-mixed" else 0.01)
     # 32 or 64 bits are what is kept, averaged and exported
     kept = checkpoint_of(Path("run"))["state_dict"]
     assert {value.dtype for value in kept.values() if value.is_floating_point()} == {wide}
