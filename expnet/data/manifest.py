@@ -147,7 +147,8 @@ def read_manifest(store: str | os.PathLike[str] | StoreFiles) -> tuple[list[Clip
             "run the command that makes it again, and it goes on where it was stopped"
         ) from error
     try:
-        table = pq.read_table(pa.BufferReader(contents))
+        # Without Arrow's threads: one that still starts when the process ends would abort it.
+        table = pq.ParquetFile(pa.BufferReader(contents)).read(use_threads=False)
         description = json.loads((table.schema.metadata or {})[_METADATA_KEY])
         columns: list[list[Any]] = [
             _values(table.column(name))
