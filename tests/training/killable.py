@@ -217,7 +217,7 @@ def torchrun(rank: int, port: int) -> dict[str, str]:
     }
 
 
-def finish(processes: Sequence[BaseProcess], *, seconds: float = 60) -> list[int | None]:
+def finish(processes: Sequence[BaseProcess], *, seconds: float = 300) -> list[int | None]:
     """Wait for the first process, and then for the others, which die with it if it was killed; return exit codes."""
     processes[0].join(seconds)
     for process in processes:

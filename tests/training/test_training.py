@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from killable import finish, log_of, start
 from small import ROOT, make_track, rows_of
 
 from expnet.cli import guarded
@@ -195,16 +196,14 @@ def test_the_script_answers_without_the_heavy_packages(tmp_path: Path) -> None:
     assert "task: pose" in done.stdout
 
 
-def test_two_processes_score_like_one(store: Path) -> None:
+def test_two_processes_score_like_one(store: Path, tmp_path: Path) -> None:
     """Three validation clips over two processes: no clip is counted twice, none is lost."""
-    arguments = smoke("expression", store, "data.limit_validation_clips=null", "trainer.max_steps=1", "optim.lr=1e-12")
-    train(load_config([*arguments, "output=one", "trainer.validate_every=1"]))
-    train(
-        load_config(
-            [*arguments, "output=two", "trainer.validate_every=1", "trainer.devices=2", "trainer.strategy=ddp_fork"]
-        )
-    )
-    one, two = (next(row for row in rows_of(Path(run)) if row["val/loss"]) for run in ("one", "two"))
+    one_step = ("data.limit_validation_clips=null", "trainer.max_steps=1", "trainer.validate_every=1", "optim.lr=1e-12")
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        started = start(smoke("expression", store, *one_step, "output=run"), folder, processes=processes)
+        assert finish(started) == [0] * processes, log_of(folder)
+    one, two = (next(row for row in rows_of(tmp_path / name / "run") if row["val/loss"]) for name in "12")
     assert float(one["val/clips"]) == float(two["val/clips"]) == 3
     for name in ("val/loss", "val/within_clip_r2", "val/mouth_opening_correlation", "val/landmark_loss"):
         assert float(one[name]) == pytest.approx(float(two[name]), abs=1e-5), name
