@@ -12,7 +12,8 @@ one that is shown it, but starts from the training mean. Scored, with intervals 
 - real people: the clips of --people in the training stores, from the first frames of the --start clips, which are of
   those people, too;
 - open mouth: the clips of --people from their own frame with the mouth most open in the first half, and from that with
-  the mouth most shut. Whoever adds a change to an open mouth and does not see it keeps it open.
+  the mouth most shut. Whoever adds a change to an open mouth and does not see it keeps it open. The third row is the
+  open mouth as `expnet animate` shows it to the network: its lips shut (`expnet.control.scales.lips_shut`).
 
 --strip FILE draws frames of one made voice on the built-in portrait.
 """
@@ -32,6 +33,7 @@ from PIL import Image
 from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE
+from expnet.control.scales import lips_shut
 from expnet.data.facial_features import feature_space
 from expnet.data.store import TrackStore
 from expnet.data.synthetic_face import utterance_track
@@ -123,7 +125,9 @@ def real_cases(tracks: Sequence[Track], starts: Mapping[str, str]) -> Iterator[C
         if track.frames >= 2 * LATE_FRAMES:
             yield Case("real people", clip, given, moods, {})
         opening = mouth_opening(on_face(clip, clip.expression))[: track.frames // 2]
-        ends = {"shut": clip.expression[opening.argmin()], "open": clip.expression[opening.argmax()]}
+        widest = int(opening.argmax())
+        ends = {"shut": clip.expression[opening.argmin()], "open": clip.expression[widest]}
+        ends["open, lips shut first"] = torch.from_numpy(lips_shut(FACE, track.coefficients[widest : widest + 1]))[0]
         yield Case("open mouth", clip, ends, {}, dict.fromkeys(ends, clip.expression))
 
 

@@ -5,39 +5,19 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 from expnet.assets import ASSETS, locate
+from expnet.conflicts import CONFLICTS
 from expnet.errors import MissingAssetError
+from expnet.findings import Finding, import_error, version_of
 
 _PACKAGES = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "omegaconf", "librosa", "wandb", "lpips",
-    "scikit-image", "numpy", "numba", "av", "mediapipe", "safetensors", "pyarrow", "espeakng-loader",
+    "scikit-image", "numpy", "numba", "av", "mediapipe", "protobuf", "opencv-python-headless", "safetensors",
+    "pyarrow", "espeakng-loader",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report.
-
-    Attributes:
-        name: what was looked at.
-        status: what was found.
-        mend: what to do when something is missing; empty when all is well.
-        optional: a missing optional thing does not make the environment unhealthy.
-    """
-
-    name: str
-    status: str
-    mend: str = ""
-    optional: bool = False
-
-    def line(self) -> str:
-        """The finding as one line of text."""
-        mark = "ok" if not self.mend else "optional" if self.optional else "missing"
-        return f"  {mark:9s}{self.name:20s}{self.status}" + (f"  ->  {self.mend}" if self.mend else "")
 
 
 def _python() -> Finding:
@@ -49,38 +29,25 @@ def _python() -> Finding:
 
 def _torch() -> Finding:
     if util.find_spec("torch") is None:
-        return Finding("torch", "not installed", "pip install torch")
+        return Finding("compute", "torch is not installed", "pip install torch")
+    error = import_error("torch")
+    if error is not None:
+        return Finding("compute", f"torch cannot be imported ({error})", "pip install --force-reinstall torch")
     import torch
 
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return Finding("compute", device)
 
 
-def _torchvision() -> Finding:
-    if util.find_spec("torchvision") is None:
-        return Finding("torchvision", "not installed", "pip install torchvision (for lpips)", optional=True)
-    try:
-        import torchvision  # noqa: F401
-    except (
-        RuntimeError
-    ) as error:  # a CPU-only torch beside a CUDA torchvision: "operator torchvision::nms does not exist"
-        return Finding(
-            "torchvision",
-            f"does not fit this torch ({error})",
-            "install torch and torchvision from one registry build",
-        )
-    return Finding("torchvision", "fits torch")
-
-
 def _codecs() -> Finding:
     try:
         from av.codec import Codec
 
-        for name in ("libx264", "aac"):
+        for name in ("libx264", "aac", "libvpx-vp9", "libopus"):
             Codec(name, "w")
     except (ImportError, ValueError) as error:
         return Finding("video codecs", str(error), "pip install --force-reinstall av")
-    return Finding("video codecs", "H.264 and AAC")
+    return Finding("video codecs", "H.264 and AAC (mp4), VP9 and Opus (webm)")
 
 
 def _tracker() -> Finding:
@@ -90,12 +57,6 @@ def _tracker() -> Finding:
             "mediapipe is not installed",
             "pip install mediapipe==0.10.14 (Python 3.11 or 3.12)",
         )
-    if util.find_spec("mediapipe.modules") is None:
-        return Finding(
-            "face tracker",
-            "this mediapipe has no models inside",
-            "pip install mediapipe==0.10.14, or pass --tracker FILE.task",
-        )
     try:
         import cv2  # noqa: F401
     except ImportError as error:  # the build with windows needs libGL
@@ -104,21 +65,25 @@ def _tracker() -> Finding:
             str(error),
             "pip install --force-reinstall --no-deps opencv-python-headless==5.0.0.93",
         )
-    return Finding("face tracker", f"mediapipe {metadata.version('mediapipe')}, models inside")
+    return Finding("face tracker", f"mediapipe {version_of('mediapipe')}")
 
 
 def _speech() -> Finding:
     if util.find_spec("espeakng_loader") is None:
         return Finding("built-in speech", "not installed", "pip install 'expnet[speech]'", optional=True)
-    return Finding("built-in speech", f"eSpeak NG by espeakng-loader {metadata.version('espeakng-loader')}")
+    return Finding("built-in speech", f"eSpeak NG by espeakng-loader {version_of('espeakng-loader')}")
 
 
 def _weights() -> Finding:
     folder = Path(__file__).parent / "models" / "weights"
-    lacking = [name for name in ("expression", "pose") if not (folder / f"{name}.safetensors").is_file()]
+    lacking = [
+        name
+        for name in ("expression", "expression-streaming", "pose")
+        if not (folder / f"{name}.safetensors").is_file()
+    ]
     if lacking:
         return Finding("built-in weights", f"no {' and no '.join(lacking)}", "pip install --force-reinstall expnet")
-    return Finding("built-in weights", "expression and head pose")
+    return Finding("built-in weights", "expression, live expression and head pose")
 
 
 def _assets() -> Finding:
@@ -139,7 +104,6 @@ def _assets() -> Finding:
 _CHECKS: tuple[Callable[[], Finding], ...] = (
     _python,
     _torch,
-    _torchvision,
     _codecs,
     _tracker,
     _speech,
@@ -149,13 +113,14 @@ _CHECKS: tuple[Callable[[], Finding], ...] = (
 
 
 def _versions() -> str:
-    found = []
-    for package in _PACKAGES:
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
+    found = [f"{package} {version}" for package in _PACKAGES if (version := version_of(package))]
     return "  versions: " + ", ".join(found)
+
+
+def _conflicts() -> list[Finding]:
+    """The bad combinations that are here, or the one line that there is none."""
+    found = [finding for conflict in CONFLICTS if (finding := conflict()) is not None]
+    return found or [Finding("packages", f"go together ({len(CONFLICTS)} combinations known to fail)")]
 
 
 def examine() -> tuple[str, bool]:
@@ -164,6 +129,6 @@ def examine() -> tuple[str, bool]:
     Returns:
         The report as text, and whether everything required is there.
     """
-    findings = [check() for check in _CHECKS]
+    findings = [*(check() for check in _CHECKS), *_conflicts()]
     healthy = not any(finding.mend and not finding.optional for finding in findings)
     return "\n".join([finding.line() for finding in findings] + [_versions()]), healthy

@@ -31,7 +31,7 @@ from expnet.control.gaze import redirect_gaze
 from expnet.control.idle import LONGEST_SECONDS, idle_expression, idle_head
 from expnet.control.motion import Motion, blinking, direct
 from expnet.control.reference import ReferenceMotion, measure_reference, track_video
-from expnet.control.scales import RunningAverage, scale_expression
+from expnet.control.scales import RunningAverage, lips_shut, scale_expression
 from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
@@ -352,14 +352,14 @@ class Animator:
         heard = {}
         if self._speech_encoder is not None:
             heard["features"] = torch.from_numpy(self._speech_encoder(np.asarray(samples), frames))[None]  # (1, T, F)
-        first = torch.from_numpy(portrait.fit.expression[:1])
+        first = torch.from_numpy(lips_shut(self.face_model, portrait.fit))
         spoken = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **heard)[0]  # (T, 64)
         in_pieces = isinstance(self._pose, PoseCVAE)
         # A head that could be streamed hears the sound of a while ago.
         delay = head_delay(self._pose.window) if streaming and in_pieces else 0
         mel = _mel_of(samples, frames, in_pieces=in_pieces, delay=delay)
         turned = self.head_motion(mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed)
-        rest = portrait.fit.expression[0]
+        rest = first[0].numpy()
         average = RunningAverage()(spoken.numpy() - rest) if streaming else None
         return scale_expression(spoken.numpy(), rest, controls.expression_scale, average), turned
 

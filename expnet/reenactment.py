@@ -141,8 +141,8 @@ def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -
     if crop is None or crop.ndim != 1 or identity is None:
         raise DataError(f"clip {track.clip_id} has no crop and identity of its own, so its pictures cannot be compared")
     # The clip's own first coefficients, not a fit of this one picture: they share the clip's identity and camera.
-    points = open_portrait(reference[0], model).points
-    renderer = MeshRenderer(reference[0], track.coefficients[:1], points, model)
+    portrait = open_portrait(reference[0], model, max_side=None)
+    renderer = MeshRenderer(portrait.image, track.coefficients[:1], portrait.points, model, matte=portrait.matte)
     return Stage(renderer, reference, np.asarray(crop), identity, _coefficients, REAL)
 
 
@@ -150,7 +150,7 @@ def _portrait_stage(track: Track, model: MorphableModel, frames: int) -> Stage:
     """The built-in portrait, moved by the clip's changes."""
     portrait = builtin_portrait(model)
     fit = portrait.fit
-    renderer = MeshRenderer(portrait.image, fit, portrait.points, model)
+    renderer = MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte)
     base_expression, base_pose = torch.from_numpy(fit.expression), torch.from_numpy(fit.pose)
     of_clip = track.coefficients
     true_expression, true_pose = (

@@ -21,7 +21,7 @@ from expnet.audio.mel import HOP, MEL_BANDS, SILENCE, WINDOW, mel_of_emphasised,
 from expnet.coefficients import FaceCoefficients
 from expnet.control.controls import Controls
 from expnet.control.motion import Motion, blinking, direct
-from expnet.control.scales import RunningAverage, scale_expression
+from expnet.control.scales import RunningAverage, lips_shut, scale_expression
 from expnet.errors import InputError
 from expnet.face.morphable import MorphableModel
 from expnet.models.audio_encoder import RunningLevel, frame_centres, heard_columns
@@ -157,7 +157,7 @@ class StreamedMotion:
     ) -> None:
         self._expression, self._head, self._face_model = expression, head, face_model
         self._fit, self._controls = fit, controls
-        self._first = torch.from_numpy(fit.expression[:1])
+        self._first = torch.from_numpy(lips_shut(face_model, fit))
         self._caches = expression.caches()
         self._level, self._average = RunningLevel(), RunningAverage()
         self._stream, self._mel, self._levelled = MelStream(), Columns(), Columns()
@@ -198,7 +198,7 @@ class StreamedMotion:
         if frame == len(self._blink):
             # A longer track begins like a shorter one.
             self._blink = blinking(2 * frame, self._controls, None)
-        rest = self._fit.expression[0]
+        rest = self._first[0].numpy()
         scaled = scale_expression(spoken, rest, self._controls.expression_scale, self._average(spoken - rest))
         blink = self._blink[frame : frame + 1]
         self._frame += 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from expnet.audio.alignment import FRAME_RATE, mel_for_frames
 from expnet.audio.mel import SAMPLE_RATE
@@ -24,13 +24,19 @@ PREVIEW_TEXT = "This is how the head moves while I am speaking to you about some
 SECONDS = 6.0
 """Of the speech that are shown."""
 COLUMNS = 4
-VIEW = 84
+VIEW = 96
 """Pixels of a picture's side."""
-_CURVES = (180, 84)
-_LABEL = 16
-_GAP = 10
-_CURVE_RANGE = 0.3
-_COLOURS = {"pitch": (200, 70, 40), "yaw": (40, 90, 200), "roll": (60, 150, 60)}
+_CURVES = (200, 96)
+_LABEL = 22
+_HEADER = 44
+_GAP = 14
+# Radians from the middle of the curves to their edge: heads turn no further than 0.4.
+_CURVE_RANGE = 0.42
+_MARK_DEGREES = 20
+_COLOURS = {"nods": (196, 62, 32), "turns": (36, 84, 196), "leans": (34, 132, 60)}
+_QUIET = (205, 205, 205)
+# Outlines are drawn this much larger and scaled down, which smooths them.
+_FINER = 3
 # The 68 landmarks as lines: jaw, brows, nose, eyes (closed), lips (closed).
 _LINES = (range(17), range(17, 22), range(22, 27), range(27, 31), range(31, 36))
 _LOOPS = (range(36, 42), range(42, 48), range(48, 60))
@@ -46,7 +52,7 @@ def style_sheet(
     image: ImageInput | None = None,
     seed: int = 0,
 ) -> Path:
-    """Draw a cell for each style: the head furthest to both sides and furthest down, and curves of its rotation.
+    """Draw a cell for each style, the calmest first: the head furthest left, right and down, and its rotation.
 
     Args:
         animator: whose head-pose network it is.
@@ -70,10 +76,9 @@ def style_sheet(
     else:
         portrait = animator.portrait(image, Controls(view="crop", size=4 * VIEW))
         first, show = portrait.fit.pose[:1], _portraits(animator, portrait)
-    cells = []
-    for style in range(animator.styles):
-        motion = animator.head_motion(mel, frames, first, style=style, seed=seed)  # (T, 6)
-        cells.append(_cell(style, motion, show))
+    motions = [animator.head_motion(mel, frames, first, style=style, seed=seed) for style in range(animator.styles)]
+    calm_first = sorted(range(len(motions)), key=lambda style: float(motions[style][:, :3].std(axis=0).max()))
+    cells = [_cell(style, motions[style], show) for style in calm_first]
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         _grid(cells).save(partial, format="png")
@@ -86,36 +91,61 @@ def style_sheet(
 def _cell(style: int, motion: NDArray[np.float32], show: Callable[[NDArray[np.float32]], list[Picture]]) -> Image.Image:
     extremes = [int(motion[:, 1].argmin()), int(motion[:, 1].argmax()), int(motion[:, 0].argmax())]
     pictures = show(motion[extremes])
-    cell = Image.new("RGB", (len(pictures) * VIEW + _CURVES[0] + _GAP, VIEW + _LABEL), "white")
-    pitch, yaw, roll = np.degrees(motion[:, :3].std(axis=0))
+    cell = Image.new("RGB", (len(pictures) * VIEW + 6 + _CURVES[0], VIEW + _LABEL), "white")
     name = "average" if style == 0 else f"style {style}"
-    text = f"{name}:  nods {pitch:.1f}, turns {yaw:.1f}, leans {roll:.1f} degrees"
     draw = ImageDraw.Draw(cell)
-    draw.text((2, 2), text, fill="black")
+    draw.text((2, 1), name, fill="black", font=_font(15))
+    left = 92.0
+    for (word, colour), degrees in zip(_COLOURS.items(), np.degrees(motion[:, :3].std(axis=0)), strict=True):
+        text = f"{word} {degrees:.1f}\N{DEGREE SIGN}"
+        draw.text((left, 3), text, fill=colour, font=_font(13))
+        left += draw.textlength(text, font=_font(13)) + 14
     for index, picture in enumerate(pictures):
         cell.paste(Image.fromarray(picture), (index * VIEW, _LABEL))
-    left = len(pictures) * VIEW + 4
-    middle, (width, height) = _LABEL + _CURVES[1] / 2, _CURVES
-    draw.line([(left, middle), (left + width, middle)], fill=(190, 190, 190))
-    across = left + np.linspace(0, width, len(motion))
-    for curve, colour in zip(motion[:, :3].T, _COLOURS.values(), strict=True):
-        down = middle - np.clip(curve / _CURVE_RANGE, -1.0, 1.0) * height / 2
-        draw.line([(float(x), float(y)) for x, y in zip(across, down, strict=True)], fill=colour, width=1)
+    cell.paste(_curves(motion[:, :3]), (len(pictures) * VIEW + 6, _LABEL))
     return cell
+
+
+def _curves(rotation: NDArray[np.float32]) -> Image.Image:
+    """Rotation (T, 3) over time, with a line at zero and at 20 degrees to either side."""
+    width, height = (_FINER * size for size in _CURVES)
+    picture = Image.new("RGB", (width, height), (250, 250, 250))
+    draw = ImageDraw.Draw(picture)
+
+    def down(radians: NDArray[np.floating]) -> NDArray[np.floating]:
+        return height / 2 - np.clip(radians / _CURVE_RANGE, -1.0, 1.0) * (height / 2 - _FINER)
+
+    for mark in np.radians([-_MARK_DEGREES, 0, _MARK_DEGREES]):
+        draw.line([(0, float(down(mark))), (width, float(down(mark)))], fill=_QUIET, width=_FINER if mark == 0 else 1)
+    across = np.linspace(0, width, len(rotation))
+    for curve, colour in zip(rotation.T, _COLOURS.values(), strict=True):
+        points = np.stack([across, down(curve)], axis=-1)
+        draw.line([tuple(point) for point in points.tolist()], fill=colour, width=4, joint="curve")
+    return picture.resize(_CURVES, Image.Resampling.LANCZOS)
 
 
 def _grid(cells: list[Image.Image]) -> Image.Image:
     width, height = cells[0].width + _GAP, cells[0].height + _GAP
     columns = min(COLUMNS, len(cells))
     rows = -(-len(cells) // columns)
-    sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _LABEL + 2 * _GAP), "white")
+    sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _HEADER + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, 4), "furthest left, furthest right, furthest down; rotation over time:", fill="black")
-    for index, (name, colour) in enumerate(_COLOURS.items()):
-        draw.text((_GAP + 400 + 50 * index, 4), name, fill=colour)
+    first = (
+        "The same speech in every head-motion style, the calmest first, with the standard deviation of each rotation."
+    )
+    second = (
+        f"Pictures: furthest left, right and down. Curves: {SECONDS:g} s; higher is a nod down, a turn to the right, a "
+        f"lean to the left; thin lines at {_MARK_DEGREES} degrees."
+    )
+    for line, text in enumerate((first, second)):
+        draw.text((_GAP, 6 + 18 * line), text, fill="black", font=_font(14))
     for index, cell in enumerate(cells):
-        sheet.paste(cell, (_GAP + index % columns * width, _LABEL + _GAP + index // columns * height))
+        sheet.paste(cell, (_GAP + index % columns * width, _HEADER + _GAP + index // columns * height))
     return sheet
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 def _portraits(animator: Animator, portrait: Portrait) -> Callable[[NDArray[np.float32]], list[Picture]]:
@@ -133,7 +163,7 @@ def _portraits(animator: Animator, portrait: Portrait) -> Callable[[NDArray[np.f
 def _outlines(model: MorphableModel) -> Callable[[NDArray[np.float32]], list[Picture]]:
     """Show poses on the lines of the mean face."""
     points = model.landmarks(torch.zeros(1, model.identity_size), torch.zeros(1, model.expression_size))  # (1, 68, 3)
-    crop = torch.tensor([VIEW / 2, VIEW / 2 - 6, 0.85 * VIEW], dtype=points.dtype)
+    crop = _FINER * torch.tensor([VIEW / 2, VIEW / 2 - 6, 0.85 * VIEW], dtype=points.dtype)
 
     def show(poses: NDArray[np.float32]) -> list[Picture]:
         pose = torch.from_numpy(poses)
@@ -144,10 +174,9 @@ def _outlines(model: MorphableModel) -> Callable[[NDArray[np.float32]], list[Pic
 
 
 def _lines(points: NDArray[np.float32]) -> Picture:
-    picture = Image.new("RGB", (VIEW, VIEW), (245, 245, 245))
+    picture = Image.new("RGB", (_FINER * VIEW, _FINER * VIEW), (240, 240, 240))
     draw = ImageDraw.Draw(picture)
-    for indices in _LINES:
-        draw.line([tuple(points[index].tolist()) for index in indices], fill=(60, 60, 60))
-    for indices in _LOOPS:
-        draw.line([tuple(points[index].tolist()) for index in (*indices, indices[0])], fill=(60, 60, 60))
-    return np.asarray(picture)
+    lines = [*_LINES, *((*indices, indices[0]) for indices in _LOOPS)]
+    for indices in lines:
+        draw.line([tuple(points[index].tolist()) for index in indices], fill=(60, 60, 60), width=4, joint="curve")
+    return np.asarray(picture.resize((VIEW, VIEW), Image.Resampling.LANCZOS))

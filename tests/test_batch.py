@@ -12,6 +12,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from expnet import cli
+from expnet import style_sheet as style_sheets
 from expnet.audio.wave import write_wav
 from expnet.batch import RESULTS, animate_batch, read_manifest
 from expnet.control.controls import Controls
@@ -119,3 +120,14 @@ def test_a_sheet_shows_every_style(animator: Animator, inputs: Path, tmp_path: P
     assert np.asarray(Image.open(on_face)).std() > sheet.std()
     with pytest.raises(InputError, match=r"sheet\.jpg"):
         style_sheet(animator, tmp_path / "sheet.jpg", inputs / "speech.wav")
+
+
+def test_the_calmest_style_comes_first_and_keeps_its_number(
+    animator: Animator, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, heads = [], np.random.default_rng(0).normal(0, 0.1, (15, 6)).astype(np.float32)
+    draw = style_sheets._cell
+    monkeypatch.setattr(style_sheets, "_cell", lambda style, *rest: order.append(style) or draw(style, *rest))
+    monkeypatch.setattr(animator, "head_motion", lambda *_, style, **__: heads * abs(style - 2.2))
+    style_sheet(animator, tmp_path / "sheet.png", inputs / "speech.wav")
+    assert order == [2, 3, 1, 4, 0]

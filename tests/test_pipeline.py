@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -15,6 +16,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 from expnet.control.controls import Controls
+from expnet.control.scales import lips_shut
+from expnet.data.facial_features import feature_space
 from expnet.errors import InputError, MissingAssetError
 from expnet.models.bundle import save_model
 from expnet.models.expression import ExpressionRegressor
@@ -93,6 +96,24 @@ def test_motion_starts_at_the_portrait(animator: Animator, picture: np.ndarray) 
     assert np.array_equal(coefficients.expression[0], fit.expression[0])
     assert np.allclose(coefficients.pose[0], fit.pose[0])
     assert np.array_equal(next(animator.frames(picture, speech(1.0))), picture)
+
+
+def test_lips_that_the_portrait_has_apart_do_not_stay_apart(animator: Animator, picture: np.ndarray) -> None:
+    """This portrait laughs: once speech has taken over, it moves as if its lips had been shut, smiling."""
+    laughing, samples = animator.portrait(picture), speech(1.0)
+    shut = replace(laughing, fit=laughing.fit.with_(expression=lips_shut(animator.face_model, laughing.fit)))
+    gap, corners = (
+        feature_space(animator.face_model).measured(
+            laughing.fit.identity, np.concatenate([laughing.fit.expression, shut.fit.expression])
+        )[name]
+        for name in ("lip_gap", "corners_up")
+    )
+    assert gap[0] > 0.03
+    assert gap[1] < 0.01
+    assert np.ptp(corners) < 1e-6
+    own, other = (animator.motion(face, samples).coefficients.expression for face in (laughing, shut))
+    assert not np.allclose(own[0], other[0], atol=0.1)
+    assert np.allclose(own[6:], other[6:], atol=1e-4)
 
 
 def test_scales_multiply_the_motion_about_its_average(animator: Animator, picture: np.ndarray) -> None:

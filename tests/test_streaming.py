@@ -14,6 +14,7 @@ from expnet.audio.mel import SILENCE
 from expnet.coefficients import FaceCoefficients
 from expnet.control.controls import Controls
 from expnet.control.motion import Motion
+from expnet.control.scales import lips_shut
 from expnet.errors import ConfigError, InputError
 from expnet.face.morphable import builtin_face_model
 from expnet.models.audio_encoder import RunningLevel, heard_columns
@@ -103,6 +104,14 @@ def test_chunks_change_nothing_bit_for_bit(heads: PoseCVAE, fit: FaceCoefficient
         assert np.array_equal(values(streamed(motion(model, heads, fit, Controls()), cut(samples, seed))), whole)
     grains = [samples[i : i + 160] for i in range(0, len(samples), 160)]
     assert np.array_equal(values(streamed(motion(model, heads, fit, Controls()), grains)), whole)
+
+
+def test_lips_that_the_portrait_has_apart_do_not_stay_apart(heads: PoseCVAE, fit: FaceCoefficients) -> None:
+    samples, model = speech(1.0), network()
+    shut = fit.with_(expression=lips_shut(builtin_face_model(), fit))
+    own, other = (values(streamed(motion(model, heads, face, Controls()), [samples])) for face in (fit, shut))
+    assert not np.allclose(own[0], other[0], atol=0.1)
+    assert np.allclose(own[6:], other[6:], atol=1e-4)
 
 
 @pytest.mark.parametrize("level", [True, False])

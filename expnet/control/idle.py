@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from expnet.audio.alignment import FRAME_RATE
 from expnet.coefficients import FaceCoefficients
 from expnet.control.emotion import rise
-from expnet.control.scales import change_of, identity_of, scale_lips
+from expnet.control.scales import change_of, lips_shut
 from expnet.data.facial_features import feature_space
 from expnet.data.head_motion import wander
 from expnet.face.morphable import MorphableModel
@@ -42,8 +42,7 @@ def idle_expression(model: MorphableModel, fit: FaceCoefficients, frames: int, *
     """
     random = np.random.default_rng([seed, 0x1D7E])
     space, rest = feature_space(model), fit.expression[0].astype(np.float64)
-    identity = identity_of(fit)
-    shut = scale_lips(space, identity, rest[None], 0.0) - rest  # (1, E)
+    shut = lips_shut(model, fit) - rest  # (1, E)
     noise = wander(random, frames, _FACE_SECONDS, len(_FACE))  # (T, 4)
     change = change_of(space, {name: size * noise[:, i] for i, (name, size) in enumerate(_FACE.items())})
     return rest + rise(frames, _CLOSING_SECONDS)[:, None] * (shut + change)

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.coefficients import FaceCoefficients
-from expnet.data.facial_features import FEATURES, FeatureSpace
+from expnet.data.facial_features import FEATURES, FeatureSpace, feature_space
+from expnet.face.morphable import MorphableModel
 from expnet.render.lips import CLOSED_GAP
 
 Array = NDArray[np.float64]
@@ -75,6 +76,16 @@ def scale_lips(space: FeatureSpace, identity: Array, expression: Array, scale: f
         own = values[name] - space.with_gap[name] * values["lip_gap"]
         change[name] = space.with_gap[name] * opened + (scale - 1.0) * (own - own.mean())
     return expression + change_of(space, change)
+
+
+def lips_shut(model: MorphableModel, fit: FaceCoefficients) -> NDArray[np.float32]:
+    """The expression of a portrait with its lips shut, (1, E): what speech starts from.
+
+    An open mouth in a portrait is a moment of it, not a trait as a smile is. A network that is shown one keeps about
+    half of it for good (docs/models.md, "Open mouth"), and its lips would not meet again.
+    """
+    shut = scale_lips(feature_space(model), identity_of(fit), fit.expression[:1].astype(np.float64), 0.0)
+    return shut.astype(np.float32)
 
 
 def identity_of(fit: FaceCoefficients) -> Array:

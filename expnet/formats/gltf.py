@@ -26,7 +26,7 @@ from scipy.spatial.transform import Rotation
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.camera import project
-from expnet.face.landmarks import LEFT_EYE_LOOP, MESH_POINTS, RIGHT_EYE_LOOP
+from expnet.face.landmarks import INNER_LIP_LOOP, LEFT_EYE_LOOP, MESH_POINTS, RIGHT_EYE_LOOP
 from expnet.face.morphable import MorphableModel
 from expnet.formats.geometry import closed_lids, neutral_face
 from expnet.formats.head_motion import METRES_PER_FACE_UNIT
@@ -38,6 +38,11 @@ _FLOAT, _UNSIGNED = 5126, 5125
 _VERTICES, _INDICES = 34962, 34963
 _TYPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4"}
 _MAGIC, _VERSION, _JSON, _BINARY = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
+
+_UNLIT: dict[str, Any] = {"doubleSided": True, "extensions": {"KHR_materials_unlit": {}}}
+# The dark of an open mouth, linear RGB; and its edge, from one corner along the upper lip and back.
+_CAVITY = [0.035, 0.008, 0.008, 1.0]
+_LIPS = INNER_LIP_LOOP[5::-1] + INNER_LIP_LOOP[:5:-1]
 
 BLINK = "blink"
 
@@ -121,7 +126,7 @@ def write_glb(
         attributes["TEXCOORD_0"] = buffer.array(_texture_places(model, fit, portrait), target=_VERTICES)
         document |= _texture(buffer, portrait)
         material["pbrMetallicRoughness"] = {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0}
-        material["extensions"] = {"KHR_materials_unlit": {}}  # the photograph has its light in it
+        material |= _UNLIT  # the photograph has its light in it
     primitive = {
         "attributes": attributes,
         "indices": buffer.array(triangles.ravel(), target=_INDICES),
@@ -131,6 +136,13 @@ def write_glb(
             for target in targets
         ],
     }
+    primitives, materials = [primitive], [material]
+    if len(model.mean) == MESH_POINTS:
+        # An open mouth shows the dark, not what is behind the head. The lips' own vertices carry it along.
+        primitives.append(
+            {**primitive, "indices": buffer.array(_across(_LIPS).ravel(), target=_INDICES), "material": 1}
+        )
+        materials.append({**_UNLIT, "pbrMetallicRoughness": {"baseColorFactor": _CAVITY, "metallicFactor": 0.0}})
     document |= {
         "asset": {"version": "2.0", "generator": "expnet", "extras": {"comment": "synthetic motion"}},
         "scene": 0,
@@ -139,12 +151,13 @@ def write_glb(
         "meshes": [
             {
                 "name": model.name,
-                "primitives": [primitive],
+                "primitives": primitives,
                 "weights": weights[0].astype(float).tolist(),
                 "extras": {"targetNames": names},
             }
         ],
-        "materials": [material],
+        "materials": materials,
+        "extensionsUsed": list(_UNLIT["extensions"]),
         "animations": [_animation(buffer, coefficients, weights)],
     }
     write_beside(path, lambda stream: stream.write(_container(document, buffer)))
@@ -174,17 +187,18 @@ def _with_eyes(model: MorphableModel) -> NDArray[np.int64]:
     triangles = model.triangles.numpy()
     if len(model.mean) != MESH_POINTS:
         return triangles
-    filled = [triangles]
-    for loop, outward in ((RIGHT_EYE_LOOP, 1), (LEFT_EYE_LOOP, -1)):
-        # The loops run along the upper lid and back along the lower: a strip between the two.
-        upper, lower = loop[: len(loop) // 2 + 1], (loop[0], *loop[: len(loop) // 2 - 1 : -1])
-        for one in range(len(upper) - 1):
-            quad = (upper[one], lower[one], lower[one + 1], upper[one + 1])
-            halves = np.array([[quad[0], quad[1], quad[2]], [quad[0], quad[2], quad[3]]])
-            filled.append(halves[:, ::outward])
-    merged = np.concatenate(filled)
-    distinct = (merged[:, 0] != merged[:, 1]) & (merged[:, 1] != merged[:, 2]) & (merged[:, 0] != merged[:, 2])
-    return merged[distinct]
+    left = _across(LEFT_EYE_LOOP)[:, ::-1]  # that loop begins at the other side of its eye
+    return np.concatenate([triangles, _across(RIGHT_EYE_LOOP), left])
+
+
+def _across(loop: tuple[int, ...]) -> NDArray[np.int64]:
+    """Triangles (F, 3) that fill a loop which runs along an upper edge and back along a lower one, corner first."""
+    upper, lower = loop[: len(loop) // 2 + 1], (loop[0], *loop[: len(loop) // 2 - 1 : -1])
+    filled = []
+    for one in range(len(upper) - 1):
+        quad = (upper[one], lower[one], lower[one + 1], upper[one + 1])
+        filled += [(quad[0], quad[1], quad[2]), (quad[0], quad[2], quad[3])]
+    return np.array([triangle for triangle in filled if len(set(triangle)) == 3])
 
 
 def _normals(shape: Float, triangles: NDArray[np.int64]) -> Float:
@@ -217,7 +231,6 @@ def _texture(buffer: _Buffer, portrait: NDArray[np.uint8]) -> dict[str, Any]:
         "images": [{"bufferView": buffer.view(encoded.getvalue()), "mimeType": "image/jpeg"}],
         "samplers": [{"wrapS": 33071, "wrapT": 33071}],  # no repetition at the edges
         "textures": [{"source": 0, "sampler": 0}],
-        "extensionsUsed": ["KHR_materials_unlit"],
     }
 
 

@@ -106,10 +106,14 @@ def test_the_true_motion_gives_the_target_and_another_does_not(part: str, store:
 def test_a_filmed_clip_is_compared_with_its_film(
     tmp_path: Path, make_track: Callable[..., Track], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(reenactment, "open_portrait", lambda image, model: SimpleNamespace(points=np.zeros((478, 3))))
-    monkeypatch.setattr(
-        reenactment, "MeshRenderer", lambda image, *_: SimpleNamespace(render=lambda given: [image] * len(given))
-    )
+    def opened(image: NDArray[np.uint8], *_: Any, **__: Any) -> SimpleNamespace:
+        return SimpleNamespace(image=image, points=np.zeros((478, 3)), matte=None)
+
+    def renderer(image: NDArray[np.uint8], *_: Any, **__: Any) -> SimpleNamespace:
+        return SimpleNamespace(render=lambda given: [image] * len(given))
+
+    monkeypatch.setattr(reenactment, "open_portrait", opened)
+    monkeypatch.setattr(reenactment, "MeshRenderer", renderer)
     film, wrong = tmp_path / "film.mp4", tmp_path / "wrong.mp4"
     levels = np.linspace(40, 200, 30)
     write_video(film, (np.full((SIZE, SIZE, 3), level, np.uint8) for level in levels))

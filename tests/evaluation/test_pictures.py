@@ -30,7 +30,7 @@ SIZE = 240
 class PaintingRenderer:
     """Frames whose grey level is the first expression coefficient."""
 
-    def __init__(self, portrait: NDArray[np.uint8], fit: FaceCoefficients, points: Any, model: Any) -> None:
+    def __init__(self, portrait: NDArray[np.uint8], *_: Any, **__: Any) -> None:
         self.shape = portrait.shape
 
     def render(self, coefficients: FaceCoefficients) -> Iterator[NDArray[np.uint8]]:
@@ -43,9 +43,11 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reenactment, "MeshRenderer", PaintingRenderer)
     still = (np.zeros((1, 64)), np.zeros((1, 3)), np.zeros((1, 3)))
     fit = FaceCoefficients(*still, identity=np.zeros(builtin_face_model().identity_size), crop=(120, 120, 200))
-    portrait = SimpleNamespace(image=np.zeros((SIZE, SIZE, 3), np.uint8), fit=fit, points=np.zeros((478, 3)))
+    portrait = SimpleNamespace(
+        image=np.zeros((SIZE, SIZE, 3), np.uint8), fit=fit, points=np.zeros((478, 3)), matte=None
+    )
     monkeypatch.setattr(reenactment, "builtin_portrait", lambda model: portrait)
-    monkeypatch.setattr(reenactment, "open_portrait", lambda image, model: portrait)
+    monkeypatch.setattr(reenactment, "open_portrait", lambda image, model, max_side: portrait)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from expnet.coefficient_files import read_coefficient_file
 from expnet.errors import DataError, InputError
-from expnet.face.landmarks import LEFT_EYE_LOOP
+from expnet.face.landmarks import INNER_LIP_LOOP, LEFT_EYE_LOOP
 from expnet.face.model_files import load_bfm
 from expnet.face.rotation import euler_to_matrix
 from expnet.formats.export import FORMATS, ExportSettings, export, read_performance
@@ -120,6 +120,25 @@ def test_gltf_closes_the_lids_in_a_blink(tmp_path, make_clip):
     assert gap(shut) < 0.35 * gap(shut - 5)
     without = Viewer(export(make_clip(blink=False), tmp_path / "without.glb"))
     assert len(without.primitive.targets) == 64
+
+
+def test_gltf_closes_the_mouth_with_the_dark_between_the_lips(tmp_path, make_clip, model):
+    """Seen from the front, the area between the inner lips is filled exactly, and the lips carry it along."""
+    viewer = Viewer(export(make_clip(), tmp_path / "clip.glb"))
+    face, cavity = viewer.mesh.primitives
+    assert cavity.targets == face.targets
+    triangles = viewer.accessor(cavity.indices).reshape(-1, 3)
+    assert set(triangles.ravel().tolist()) == set(INNER_LIP_LOOP)
+    points = viewer.vertices(17)[:, :2]
+    corners = points[triangles]
+    a, b = (corners[:, i] - corners[:, 0] for i in (1, 2))
+    filled = 0.5 * (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    x, y = points[list(INNER_LIP_LOOP)].T
+    opening = 0.5 * abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())
+    assert opening > 1e-5  # square metres
+    assert filled.sum() == pytest.approx(opening, rel=1e-4)
+    colours = [material.pbrMetallicRoughness.baseColorFactor[:3] for material in viewer.file.materials]
+    assert max(colours[cavity.material]) < 0.05 < min(colours[face.material])
 
 
 def test_gltf_wears_the_portrait(tmp_path, make_clip, model):
