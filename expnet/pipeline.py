@@ -44,6 +44,7 @@ from expnet.models.long_speech import Sound, sound_of
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait
+from expnet.render.refine import NetworkRefiner, PairedRefiner, RegionModel
 from expnet.render.transparent import SUFFIXES as TRANSPARENT
 from expnet.render.transparent import check_transparent_output, cut_out, write_transparent
 from expnet.render.video import check_output, write_video
@@ -61,6 +62,7 @@ class Animator:
         pose: weights of the head-pose network, likewise.
         speech_encoder: folder of the speech network (`expnet.audio.features`) whose features the expression network was
             trained on; None for one that hears the mel alone, as the built-in one does.
+        refiner: weights of the renderer's refiner, likewise; what it does is switched by the control ``refine``.
         face_model: face model of the coefficients.
         max_side: larger portraits are scaled down to this many pixels.
 
@@ -74,6 +76,7 @@ class Animator:
         expression: str | os.PathLike[str] | None = None,
         pose: str | os.PathLike[str] | None = None,
         speech_encoder: str | os.PathLike[str] | None = None,
+        refiner: str | os.PathLike[str] | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
         max_side: int = LARGEST_SIDE,
     ) -> None:
@@ -87,6 +90,8 @@ class Animator:
             )
         self._speech_encoder = open_encoder(self._expression, speech_encoder)
         self._pose: Any = load_model(built_in_or(pose, "pose"), "pose")
+        network: Any = load_model(built_in_or(refiner, "refiner"), "refiner")
+        self._refiner = NetworkRefiner(network)
         self._max_side = max_side
 
     def animate(
@@ -157,7 +162,7 @@ class Animator:
         samples = load_speech(audio)
         portrait = self.portrait(image, chosen)
         motion = self.motion(portrait, samples, controls=chosen)
-        yield from self.render(portrait, motion.coefficients, blink=motion.blink)
+        yield from self.render(portrait, motion.coefficients, blink=motion.blink, refine=chosen.refine)
 
     def stream(
         self,
@@ -196,7 +201,7 @@ class Animator:
         pose = torch.from_numpy(portrait.fit.pose[:1])
         head = StreamedHead(self._pose, pose, self.head_style(chosen.pose_style), seed=chosen.seed)
         motion = StreamedMotion(self._expression, head, self.face_model, portrait.fit, chosen)
-        renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte)
+        renderer = self._renderer(portrait, self._refiner if chosen.refine else None)
         return _streamed(motion, renderer, audio_chunks)
 
     def coefficients(
@@ -297,11 +302,21 @@ class Animator:
         return drawn[0].numpy()
 
     def render(
-        self, portrait: Portrait, coefficients: FaceCoefficients, *, blink: NDArray | None = None
+        self,
+        portrait: Portrait,
+        coefficients: FaceCoefficients,
+        *,
+        blink: NDArray | None = None,
+        refine: bool = Controls.refine,
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames of a portrait driven by given coefficients, in the portrait's own camera."""
-        renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte)
+        renderer = self._renderer(portrait, self._refiner if refine else None)
         return renderer.render(coefficients, blink=blink)
+
+    def _renderer(self, portrait: Portrait, refiner: RegionModel | None) -> MeshRenderer:
+        return MeshRenderer(
+            portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte, refiner=refiner
+        )
 
     def _write(
         self,
@@ -319,15 +334,18 @@ class Animator:
             export(performed, target, settings=settings)
         if path.suffix.lower() in TRANSPARENT:
             # The same frames before two backgrounds tell how opaque each pixel is.
+            refiner = PairedRefiner(self._refiner) if controls.refine else None
             black, white = (
-                self.render(change_background(portrait, colour), motion.coefficients, blink=motion.blink)
+                self._renderer(change_background(portrait, colour), refiner).render(
+                    motion.coefficients, blink=motion.blink
+                )
                 for colour in ("black", "white")
             )
             drawn = cut_out(black, white)
             sound = None if samples is None else np.asarray(samples)
             count = write_transparent(path, drawn, fps=controls.fps, audio=sound, sample_rate=SAMPLE_RATE)
         else:
-            drawn = self.render(portrait, motion.coefficients, blink=motion.blink)
+            drawn = self.render(portrait, motion.coefficients, blink=motion.blink, refine=controls.refine)
             count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
         logger.info("wrote %d frames to %s", count, path)
         return path
