@@ -1,6 +1,6 @@
 """Is the refined renderer better on people whom the refiner has never seen? Folds by person, paired with the plain one.
 
-Usage: python benchmarks/refiner.py --scored STORE [--also STORE ...] --output DIR [--folds 3] [--same A=B ...] [KEY=VALUE ...]
+Usage: python benchmarks/refiner.py --scored STORE [--also STORE ...] --output DIR [--folds 3] [KEY=VALUE ...]
 
 The people of --scored are divided into folds. For each a refiner (configs/refiner.yaml, KEY=VALUE changes it) is trained on
 everybody else and on the clips of --also; the fold's people are then scored as benchmarks/render_quality.py does it, and

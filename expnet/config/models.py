@@ -132,7 +132,7 @@ class RefinerModelConfig:
     """Pieces of the face that are refined, each by a network of its own: mouth, eye, face."""
     size: int = 96
     """Pixels of a piece's side, a multiple of 2 ^ levels; 256 or 512 for the face, on a GPU."""
-    width: int = 24
+    width: int = 16
     """Channels at half that resolution; each level down has as many more."""
     levels: int = 3
     """Halvings of the resolution, 2 or more."""

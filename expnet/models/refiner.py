@@ -21,6 +21,8 @@ FLIPPED_SHIFT = 6
 """The channel whose sign changes in a mirror: the shift to the side."""
 OPENING_CHANNEL = 8
 """The channel of what lies inside of an opening in the frame."""
+_TINT = 0.2
+"""How far the gains of single colours may go apart (natural logarithm): light changes more than its colour."""
 _FADE = 0.12
 """Share of a side over which the residual fades to 0 at the border."""
 
@@ -43,7 +45,7 @@ class Refiner(nn.Module):
         *,
         kinds: Sequence[str] = ("mouth",),
         size: int = 96,
-        width: int = 24,
+        width: int = 16,
         levels: int = 3,
         residual: bool = False,
     ) -> None:
@@ -62,10 +64,10 @@ class Refiner(nn.Module):
             kind: of the regions.
 
         Returns:
-            (B, 6, S, S) in (-1, 1), exactly 0 at the border: the logarithm of a gain of each colour, and what is added
-            then, colours being in [0, 1].
+            (B, 6, S, S), exactly 0 at the border: the logarithm of a gain of each colour, within 1.2, and what is added
+            then, within 1, colours being in [0, 1].
         """
-        return torch.tanh(self.networks[kind](inputs.float() / 127.5 - 1.0)) * self.window
+        return self.networks[kind](inputs.float() / 127.5 - 1.0) * self.window
 
 
 def change(colours: Tensor, changes: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ class RegionNetwork(nn.Module):
         self.down = nn.ModuleList(Block(a, b, stride=2) for a, b in pairwise(widths))
         self.middle = Block(widths[-1], widths[-1])
         self.up = nn.ModuleList(Block(b + a, a) for a, b in pairwise(widths[1:]))
-        self.gain = silent(nn.Conv2d(widths[1], 3, 3, padding=1))
+        self.gain = silent(nn.Conv2d(widths[1], 1 + 3, 3, padding=1))
         self.last = Block(widths[1] + width, width) if residual else None
         self.residual = silent(nn.Conv2d(width, 4 * 3, 3, padding=1)) if residual else None
 
@@ -107,11 +109,12 @@ class RegionNetwork(nn.Module):
         x = self.middle(kept.pop())
         for block in reversed(self.up):  # type: ignore[call-overload]
             x = block(torch.cat([enlarged(x), kept.pop()], dim=1))  # up to (B, 2W, S/4, S/4)
-        gain = nn.functional.interpolate(self.gain(x), size=size, mode="bilinear", align_corners=False)
+        light, tint = torch.tanh(self.gain(x)).split((1, 3), dim=1)
+        gain = nn.functional.interpolate(light + _TINT * tint, size=size, mode="bilinear", align_corners=False)
         if self.last is None or self.residual is None:
             return torch.cat([gain, torch.zeros_like(gain)], dim=1)
         x = self.last(torch.cat([enlarged(x), kept.pop()], dim=1))  # (B, W, S/2, S/2)
-        return torch.cat([gain, nn.functional.pixel_shuffle(self.residual(x), 2)], dim=1)
+        return torch.cat([gain, nn.functional.pixel_shuffle(torch.tanh(self.residual(x)), 2)], dim=1)
 
 
 def enlarged(x: Tensor) -> Tensor:
