@@ -274,7 +274,9 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
             beside.replace(file)
         rows.append(json.loads(file.read_text(encoding="utf-8")))
         if rows[-1]["settings"] != settings:
-            raise InputError(f"{file} was made with another store, --frames, --refiner or --lpips; give another --output.")
+            raise InputError(
+                f"{file} was made with another store, --frames, --refiner or --lpips; give another --output."
+            )
         print(describe(rows[-1]), flush=True)
     return rows
 

@@ -136,6 +136,8 @@ class RefinerModelConfig:
     """Channels at half that resolution; each level down has as many more."""
     levels: int = 3
     """Halvings of the resolution, 2 or more."""
+    light: float = 0.35
+    """Largest logarithm of the gain, 0.35 for 0.7 to 1.4 times; more makes of teeth the average of what might show."""
     residual: bool = False
     """Also add something at the piece's own resolution, not only change its light and tone."""
 
@@ -147,6 +149,7 @@ class RefinerModelConfig:
         for name, least in (("width", 1), ("levels", 2)):
             value = getattr(self, name)
             require(value >= least, f"model.{name} must be {least} or more, not {value}.")
+        require(0 < self.light <= 2, f"model.light must be above 0 and at most 2, not {self.light}.")
         require(
             self.size > 0 and self.size % 2**self.levels == 0 and self.size % 16 == 0,
             f"model.size must be a multiple of 16 and of 2 ^ model.levels, not {self.size}.",

@@ -21,8 +21,8 @@ FLIPPED_SHIFT = 6
 """The channel whose sign changes in a mirror: the shift to the side."""
 OPENING_CHANNEL = 8
 """The channel of what lies inside of an opening in the frame."""
-_TINT = 0.2
-"""How far the gains of single colours may go apart (natural logarithm): light changes more than its colour."""
+_TINT = 0.3
+"""How far the gains of single colours may go apart, as a share of ``light``."""
 _FADE = 0.12
 """Share of a side over which the residual fades to 0 at the border."""
 
@@ -35,6 +35,8 @@ class Refiner(nn.Module):
         size: pixels of a region's side, a multiple of ``2 ** levels``.
         width: channels at half that resolution; each level down has as many more.
         levels: halvings of the resolution, 2 or more.
+        light: largest logarithm of the gain. Without a bound the network makes of teeth and tongue the average of all
+            that might show in their place: dark teeth and bright depths.
         residual: also add something at the region's own resolution.
     """
 
@@ -47,13 +49,16 @@ class Refiner(nn.Module):
         size: int = 96,
         width: int = 16,
         levels: int = 3,
+        light: float = 0.35,
         residual: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.options["kinds"] = list(kinds)
         self.kinds, self.size = tuple(kinds), size
-        self.networks = nn.ModuleDict({kind: RegionNetwork(width, levels, residual=residual) for kind in kinds})
+        self.networks = nn.ModuleDict(
+            {kind: RegionNetwork(width, levels, light=light, residual=residual) for kind in kinds}
+        )
         self.register_buffer("window", fading_window(size), persistent=False)
 
     def forward(self, inputs: Tensor, kind: str) -> Tensor:
@@ -64,8 +69,8 @@ class Refiner(nn.Module):
             kind: of the regions.
 
         Returns:
-            (B, 6, S, S), exactly 0 at the border: the logarithm of a gain of each colour, within 1.2, and what is added
-            then, within 1, colours being in [0, 1].
+            (B, 6, S, S), exactly 0 at the border: the logarithm of a gain of each colour, within 1.3 ``light``, and what
+            is added then, within 1, colours being in [0, 1].
         """
         return self.networks[kind](inputs.float() / 127.5 - 1.0) * self.window
 
@@ -85,11 +90,13 @@ class RegionNetwork(nn.Module):
     Args:
         width: channels at half the resolution.
         levels: halvings of the resolution.
+        light: largest logarithm of the gain.
         residual: see `Refiner`; else the last three channels are 0.
     """
 
-    def __init__(self, width: int, levels: int, *, residual: bool) -> None:
+    def __init__(self, width: int, levels: int, *, light: float, residual: bool) -> None:
         super().__init__()
+        self.light = light
         widths = [width * level for level in range(1, levels + 1)]
         self.enter = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * CHANNELS, width, 3, padding=1))
         self.down = nn.ModuleList(Block(a, b, stride=2) for a, b in pairwise(widths))
@@ -110,7 +117,9 @@ class RegionNetwork(nn.Module):
         for block in reversed(self.up):  # type: ignore[call-overload]
             x = block(torch.cat([enlarged(x), kept.pop()], dim=1))  # up to (B, 2W, S/4, S/4)
         light, tint = torch.tanh(self.gain(x)).split((1, 3), dim=1)
-        gain = nn.functional.interpolate(light + _TINT * tint, size=size, mode="bilinear", align_corners=False)
+        gain = self.light * nn.functional.interpolate(
+            light + _TINT * tint, size=size, mode="bilinear", align_corners=False
+        )
         if self.last is None or self.residual is None:
             return torch.cat([gain, torch.zeros_like(gain)], dim=1)
         x = self.last(torch.cat([enlarged(x), kept.pop()], dim=1))  # (B, W, S/2, S/2)
