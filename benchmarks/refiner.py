@@ -2,10 +2,11 @@
 
 Usage: python benchmarks/refiner.py --scored STORE [--also STORE ...] --output DIR [--folds 3] [KEY=VALUE ...]
 
-The people of --scored are divided into folds. For each a refiner (configs/refiner.yaml, KEY=VALUE changes it) is trained on
-everybody else and on the clips of --also; the fold's people are then scored as benchmarks/render_quality.py does it, and
-written to DIR/table.md with its columns. --same names people who are in the stores under two names. The crops are made
-once for all folds, in DIR/crops. A command that was stopped goes on with the fold, and the clip, where it was.
+The people of --scored are divided into folds. For each a refiner (configs/refiner.yaml; KEY=VALUE changes it) is
+trained on everybody else and on the clips of --also; the fold's people are then scored as benchmarks/render_quality.py
+does it, and written to DIR/table.md with its columns. --same names people who are in the stores under two names. The
+crops are made once for all folds, in DIR/crops. A command that was stopped goes on with the fold, and the clip, where
+it was.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """How good the renderer's pictures are: each clip is driven from its own first frame by its own coefficients.
 
-Usage: python benchmarks/render_quality.py STORE --output DIR [--frames 40] [--clips ID ...] [--refiner RUN] [--lpips FILE]
+Usage: python benchmarks/render_quality.py STORE --output DIR [--frames 40] [--clips ID ...] [--refiner RUN]
+    [--lpips FILE]
 
-The store's clips need their source videos (expnet preprocess). With a refiner ours is a row without it and one with it;
-the refiner must not have seen the people (benchmarks/refiner.py leaves them out). Rows beside ours: the first frame held still, and that
-frame bent by a piecewise-affine warp of the 68 landmarks tracked in the real frames, which are the answer itself: the
-baseline is told where every point goes, ours only the coefficients. Pictures are compared in the clip's crop at
-256 px, and tracked there again, the real frames too; so a score holds no error of the first tracking.
+The store's clips need their source videos (expnet preprocess). With --refiner there is a row without it and one with
+it; it must not have seen the people (benchmarks/refiner.py leaves them out). Rows beside ours: the first frame held
+still, and that frame bent by a piecewise-affine warp of the 68 landmarks tracked in the real frames, which are the
+answer itself: the baseline is told where every point goes, ours only the coefficients. Pictures are compared in the
+clip's crop at 256 px, and tracked there again, the real frames too; so a score holds no error of the first tracking.
 
 --frames are spread evenly over each clip. A clip's scores are kept in DIR/clips, its widest opened mouth in
 DIR/pictures: the command goes on where it was stopped. A clip that could not be scored is a row with its reason. LPIPS
@@ -39,14 +40,12 @@ from expnet.metrics.functional.image import psnr, ssim
 from expnet.metrics.functional.landmarks import MOUTH, landmark_distance
 from expnet.metrics.functional.mouth import mouth_opening, pearson
 from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval
-from expnet.models.bundle import load_model
 from expnet.models.perceptual import load_lpips
-from expnet.models.refiner import Refiner
 from expnet.reenactment import CROP_PIXELS, cut, labelled, to_tensor
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import open_portrait
 from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample
-from expnet.render.refine import NetworkRefiner, RegionModel
+from expnet.render.refine import RegionModel, open_refiner
 
 Frames = list[NDArray[np.uint8]]
 Scores = dict[str, float]
@@ -234,13 +233,6 @@ def open_perceptual(given: Path | None) -> Callable[..., torch.Tensor] | None:
         print(f"LPIPS is left out. {error}")
         return None
     return LearnedPerceptualDistance(load_lpips("alex", weights)).image_score
-
-
-def open_refiner(path: Path) -> NetworkRefiner:
-    """A trained refiner: a run folder, .ckpt or .safetensors."""
-    network = load_model(path, "refiner")
-    assert isinstance(network, Refiner)
-    return NetworkRefiner(network)
 
 
 def examine_all(arguments: argparse.Namespace) -> list[dict]:

@@ -129,7 +129,7 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speech-encoder", metavar="DIR", help="the speech network that the expression weights were trained on, if any"
     )
-    parser.add_argument("--refiner", metavar="RUN", help="weights of the renderer's refiner, likewise")
+    parser.add_argument("--refiner", metavar="RUN", help="weights of a refiner of the mouth, likewise (default: none)")
     _add_motion_options(parser.add_argument_group("motion", "docs/controls.md has a section on each"))
     _add_picture_options(parser.add_argument_group("picture"))
 
@@ -173,11 +173,6 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--background", metavar="WHAT", help="keep, blur, a colour such as #20c060, or an image file (default: keep)"
     )
-    refine = group.add_mutually_exclusive_group()
-    refine.add_argument(
-        "--refine", action="store_const", const=True, help="let a small network mend the mouth (default)"
-    )
-    refine.add_argument("--no-refine", dest="refine", action="store_const", const=False, help="the bent portrait alone")
 
 
 def add_styles_options(parser: argparse.ArgumentParser) -> None:

@@ -264,5 +264,5 @@ def texture_loss(predicted: Tensor, target: Tensor, weight: Tensor, *, patch: in
     def averaged(values: Tensor) -> Tensor:
         return torch.nn.functional.avg_pool2d(values, patch, stride=patch // 2)
 
-    lengths = [averaged(gradient_length(picture)) for picture in (predicted, target)]
-    return picture_loss(*lengths, averaged(weight[..., :-1, :-1]))
+    ours, true = (averaged(gradient_length(picture)) for picture in (predicted, target))
+    return picture_loss(ours, true, averaged(weight[..., :-1, :-1]))

@@ -44,7 +44,7 @@ from expnet.models.long_speech import Sound, sound_of
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait
-from expnet.render.refine import NetworkRefiner, PairedRefiner, RegionModel
+from expnet.render.refine import PairedRefiner, RegionModel, open_refiner
 from expnet.render.transparent import SUFFIXES as TRANSPARENT
 from expnet.render.transparent import check_transparent_output, cut_out, write_transparent
 from expnet.render.video import check_output, write_video
@@ -62,7 +62,8 @@ class Animator:
         pose: weights of the head-pose network, likewise.
         speech_encoder: folder of the speech network (`expnet.audio.features`) whose features the expression network was
             trained on; None for one that hears the mel alone, as the built-in one does.
-        refiner: weights of the renderer's refiner, likewise; what it does is switched by the control ``refine``.
+        refiner: weights of a refiner of the renderer, likewise (docs/renderer.md); None for none, as there are no
+            built-in ones.
         face_model: face model of the coefficients.
         max_side: larger portraits are scaled down to this many pixels.
 
@@ -90,8 +91,7 @@ class Animator:
             )
         self._speech_encoder = open_encoder(self._expression, speech_encoder)
         self._pose: Any = load_model(built_in_or(pose, "pose"), "pose")
-        network: Any = load_model(built_in_or(refiner, "refiner"), "refiner")
-        self._refiner = NetworkRefiner(network)
+        self._refiner = None if refiner is None else open_refiner(refiner)
         self._max_side = max_side
 
     def animate(
@@ -162,7 +162,7 @@ class Animator:
         samples = load_speech(audio)
         portrait = self.portrait(image, chosen)
         motion = self.motion(portrait, samples, controls=chosen)
-        yield from self.render(portrait, motion.coefficients, blink=motion.blink, refine=chosen.refine)
+        yield from self.render(portrait, motion.coefficients, blink=motion.blink)
 
     def stream(
         self,
@@ -201,7 +201,7 @@ class Animator:
         pose = torch.from_numpy(portrait.fit.pose[:1])
         head = StreamedHead(self._pose, pose, self.head_style(chosen.pose_style), seed=chosen.seed)
         motion = StreamedMotion(self._expression, head, self.face_model, portrait.fit, chosen)
-        renderer = self._renderer(portrait, self._refiner if chosen.refine else None)
+        renderer = self._renderer(portrait, self._refiner)
         return _streamed(motion, renderer, audio_chunks)
 
     def coefficients(
@@ -302,16 +302,10 @@ class Animator:
         return drawn[0].numpy()
 
     def render(
-        self,
-        portrait: Portrait,
-        coefficients: FaceCoefficients,
-        *,
-        blink: NDArray | None = None,
-        refine: bool = Controls.refine,
+        self, portrait: Portrait, coefficients: FaceCoefficients, *, blink: NDArray | None = None
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames of a portrait driven by given coefficients, in the portrait's own camera."""
-        renderer = self._renderer(portrait, self._refiner if refine else None)
-        return renderer.render(coefficients, blink=blink)
+        return self._renderer(portrait, self._refiner).render(coefficients, blink=blink)
 
     def _renderer(self, portrait: Portrait, refiner: RegionModel | None) -> MeshRenderer:
         return MeshRenderer(
@@ -334,7 +328,7 @@ class Animator:
             export(performed, target, settings=settings)
         if path.suffix.lower() in TRANSPARENT:
             # The same frames before two backgrounds tell how opaque each pixel is.
-            refiner = PairedRefiner(self._refiner) if controls.refine else None
+            refiner = None if self._refiner is None else PairedRefiner(self._refiner)
             black, white = (
                 self._renderer(change_background(portrait, colour), refiner).render(
                     motion.coefficients, blink=motion.blink
@@ -345,7 +339,7 @@ class Animator:
             sound = None if samples is None else np.asarray(samples)
             count = write_transparent(path, drawn, fps=controls.fps, audio=sound, sample_rate=SAMPLE_RATE)
         else:
-            drawn = self.render(portrait, motion.coefficients, blink=motion.blink, refine=controls.refine)
+            drawn = self.render(portrait, motion.coefficients, blink=motion.blink)
             count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
         logger.info("wrote %d frames to %s", count, path)
         return path

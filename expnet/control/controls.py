@@ -53,7 +53,6 @@ class Controls:
         size: pixels of the video's longer side, or None for the portrait's own.
         view: ``full`` for the whole picture, ``crop`` for a square around the head.
         background: ``keep``, ``blur``, a colour (a name or #rrggbb), or an image file.
-        refine: let a small network add to the mouth what bending a portrait cannot give (docs/renderer.md).
 
     Raises:
         InputError: a value that is not allowed; the message names it and what is.
@@ -75,7 +74,6 @@ class Controls:
     size: int | None = None
     view: View = "full"
     background: PathInput = "keep"
-    refine: bool = True
 
     def __post_init__(self) -> None:
         """Check each value, and those that exclude each other."""
@@ -152,16 +150,12 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _switch(text: str) -> bool:
-    return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[text.lower()]
-
-
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "seed": int,
     "expression_scale": float,
     "lip_scale": float,
     "head_scale": float,
-    "still": _switch,
+    "still": lambda text: {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[text.lower()],
     "pose_style": _style,
     "reference_parts": _parts,
     "blink": _blink,
@@ -169,7 +163,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "gaze": _gaze,
     "fps": float,
     "size": int,
-    "refine": _switch,
 }
 _NUMBER, _WHOLE = "a number", "a whole number"
 _EXPECTED = {
@@ -183,7 +176,6 @@ _EXPECTED = {
     "gaze": "two numbers, degrees to the image's right and up",
     "fps": _NUMBER,
     "size": _WHOLE,
-    "refine": "yes or no",
 }
 
 

@@ -62,8 +62,8 @@ class RegionDataset(Dataset[RegionBatch]):
         return self._batch(clip, inputs, targets, gates)
 
     def _batch(self, clip: int, inputs: NDArray, targets: NDArray, gates: NDArray) -> RegionBatch:
-        names = (self.names[clip],) * len(gates)
-        return RegionBatch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (inputs, targets, gates)), names)
+        pairs, real, shares = (torch.from_numpy(np.ascontiguousarray(part)) for part in (inputs, targets, gates))
+        return RegionBatch(pairs, real, shares, (self.names[clip],) * len(gates))
 
 
 def mirror(inputs: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -41,6 +41,7 @@ class Refiner(nn.Module):
     """
 
     task = "refiner"
+    window: Tensor
 
     def __init__(
         self,
@@ -69,8 +70,8 @@ class Refiner(nn.Module):
             kind: of the regions.
 
         Returns:
-            (B, 6, S, S), exactly 0 at the border: the logarithm of a gain of each colour, within 1.3 ``light``, and what
-            is added then, within 1, colours being in [0, 1].
+            (B, 6, S, S), exactly 0 at the border: the logarithm of a gain of each colour, within 1.3 ``light``, and
+            what is added then, within 1, colours being in [0, 1].
         """
         return self.networks[kind](inputs.float() / 127.5 - 1.0) * self.window
 
@@ -114,7 +115,7 @@ class RegionNetwork(nn.Module):
         for block in self.down:
             kept.append(block(kept[-1]))
         x = self.middle(kept.pop())
-        for block in reversed(self.up):  # type: ignore[call-overload]
+        for block in reversed(self.up):
             x = block(torch.cat([enlarged(x), kept.pop()], dim=1))  # up to (B, 2W, S/4, S/4)
         light, tint = torch.tanh(self.gain(x)).split((1, 3), dim=1)
         gain = self.light * nn.functional.interpolate(

@@ -95,14 +95,14 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def open_portrait(
-    image: str | os.PathLike[str] | NDArray[np.uint8], model: MorphableModel, *, max_side: int = LARGEST_SIDE
+    image: str | os.PathLike[str] | NDArray[np.uint8], model: MorphableModel, *, max_side: int | None = LARGEST_SIDE
 ) -> Portrait:
     """Load a portrait, find its face and fit the face model to it.
 
     Args:
         image: a file, or (H, W, 3) uint8 RGB.
         model: the face model to fit.
-        max_side: larger pictures are scaled down to this side.
+        max_side: larger pictures are scaled down to this side; None for none.
 
     Raises:
         InputError: not an image, too small, no face or several faces in it.

@@ -9,20 +9,24 @@ sharpness that they were drawn with.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from expnet.models.bundle import load_model
 from expnet.models.refiner import Refiner
 from expnet.render.motion import PortraitMotion, Pose
 from expnet.render.region_pixels import change_region, cut_region
 from expnet.render.regions import REGIONS, Placement, Region, opening_mask, place
 
 Array = NDArray[np.float64]
+Changes = Sequence[NDArray[np.float32] | None]
 
 FLOW_RANGE = 0.25
 """Largest shift from the portrait that a network is told, as a share of the region's side."""
@@ -71,10 +75,17 @@ class RegionCrop:
 class RegionModel(Protocol):
     """What a renderer asks: a network, or somebody who takes down what a network would be asked."""
 
-    kinds: Sequence[str]
-    size: int
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the regions that it is asked about."""
+        ...
 
-    def __call__(self, crops: list[RegionCrop]) -> list[NDArray[np.float32] | None]:
+    @property
+    def size(self) -> int:
+        """Pixels of a region's side."""
+        ...
+
+    def __call__(self, crops: list[RegionCrop]) -> Changes:
         """Return changes (S, S, 6) of each region, see `expnet.render.region_pixels.change_region`; None for none."""
         ...
 
@@ -158,11 +169,11 @@ class NetworkRefiner:
     """
 
     def __init__(self, network: Refiner) -> None:
-        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.to(memory_format=torch.channels_last)
         self.kinds, self.size = network.kinds, network.size
 
     @torch.inference_mode()
-    def __call__(self, crops: list[RegionCrop]) -> list[NDArray[np.float32] | None]:
+    def __call__(self, crops: list[RegionCrop]) -> Changes:
         """See :class:`RegionModel`. One region at a time: the bits of a batch could depend on its size."""
         return [self._changes(crop) if crop.gate > 0 else None for crop in crops]
 
@@ -170,6 +181,17 @@ class NetworkRefiner:
         inputs = torch.from_numpy(crop.inputs)[None].contiguous(memory_format=torch.channels_last)
         says = crop.gate * self._network(inputs, crop.kind)[0].permute(1, 2, 0)  # (S, S, 6)
         return torch.cat([says[..., :3].expm1(), 255.0 * says[..., 3:]], dim=-1).numpy()
+
+
+def open_refiner(path: str | os.PathLike[str]) -> NetworkRefiner:
+    """Load a trained refiner: a run folder, .ckpt or .safetensors.
+
+    Raises:
+        InputError: there is no such file, it is damaged, or it holds another network.
+    """
+    network = load_model(Path(path), "refiner")
+    assert isinstance(network, Refiner)
+    return NetworkRefiner(network)
 
 
 class PairedRefiner:
@@ -181,10 +203,10 @@ class PairedRefiner:
 
     def __init__(self, model: RegionModel) -> None:
         self._model = model
-        self._kept: list[NDArray[np.float32] | None] | None = None
+        self._kept: Changes | None = None
         self.kinds, self.size = model.kinds, model.size
 
-    def __call__(self, crops: list[RegionCrop]) -> list[NDArray[np.float32] | None]:
+    def __call__(self, crops: list[RegionCrop]) -> Changes:
         """See :class:`RegionModel`."""
         if self._kept is None:
             self._kept = self._model(crops)

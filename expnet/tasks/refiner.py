@@ -90,7 +90,7 @@ class RefinerTask(BaseTask):
         self.log_dict(logged, batch_size=len(batch))
         return loss
 
-    def validation_step(self, batch: RegionBatch, batch_idx: int) -> None:  # type: ignore[override]
+    def validation_step(self, batch: RegionBatch, batch_idx: int) -> None:
         """Refine all pairs of a clip with the averaged weights."""
         model = self.evaluated
         assert isinstance(model, Refiner)

@@ -82,7 +82,6 @@ def form(styles: int) -> list[Field]:
         Field("size", "Size", "", "choice", "Picture", options=sizes),
         Field("fps", "Frames", "", "choice", "Picture", options=rates),
         Field("background", "Background", "", "background", "Picture"),
-        Field("refine", "Refine", "a small network mends the mouth", "switch", "Picture"),
     ]
 
 

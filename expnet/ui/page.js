@@ -155,7 +155,7 @@ function chosenControls() {
   const chosen = {};
   for (const field of document.querySelectorAll("[data-control]")) {
     const [value, usual] = field.type === "checkbox"
-      ? [field.checked, field.defaultChecked].map((on) => (on ? "yes" : "no"))
+      ? [field.checked ? "yes" : "no", "no"]
       : [field.value, field.tagName === "SELECT" ? field.options[0].value : field.defaultValue];
     if (value !== usual) chosen[field.dataset.control] = value;
   }
