@@ -3,9 +3,10 @@
     python benchmarks/render.py [--clips FOLDER] [--frames N] [--refiner RUN] [--json FILE]
 
 Speed: frames/s of one thread (processor time) at 256, 512 and 1024 pixels, beside x264 encoding and a plain copy of
-the frame in the same run, and with a refiner where one is given. Fidelity, where real clips are given: each clip is driven from its own first frame by its
-own tracked coefficients, the result is tracked again, and compared with the input: correlation and slope of the mouth
-opening, slope of the head's turns, PSNR of the frames, beside the still first frame.
+the frame in the same run, and with a refiner where one is given. Fidelity, where real clips are given: each clip is
+driven from its own first frame by its own tracked coefficients, the result is tracked again, and compared with the
+input: correlation and slope of the mouth opening, slope of the head's turns, PSNR of the frames, beside the still first
+frame.
 """
 
 from __future__ import annotations
@@ -148,7 +149,8 @@ def main() -> None:
     print("size  render fps  refined fps  encode fps  copy fps  psnr at rest")
     for row in figures["speed"]:
         print(
-            f"{row['size']:4.0f}  {row['render_fps']:10.0f}  {row['refined_fps']:11.0f}  {row['encode_fps']:10.0f}  {row['copy_fps']:8.0f}",
+            f"{row['size']:4.0f}  {row['render_fps']:10.0f}  {row['refined_fps']:11.0f}  {row['encode_fps']:10.0f}",
+            f" {row['copy_fps']:8.0f}",
             end="",
         )
         print(f"  {row['psnr_at_rest']:12.1f}")

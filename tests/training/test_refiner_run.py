@@ -11,9 +11,10 @@ from small import checkpoint_of, rows_of, same
 from expnet.config import load_config
 from expnet.data import region_pairs
 from expnet.data.tracks import Track
-from expnet.errors import ConfigError
+from expnet.errors import ConfigError, ExpnetError
 from expnet.models.bundle import load_model
 from expnet.tasks.refiner import RefinerTask
+from expnet.tasks.reproducer import Reproducer, replay
 from expnet.training import train
 
 CONFIG = str(Path(__file__).resolve().parents[2] / "configs" / "refiner.yaml")
@@ -73,6 +74,21 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(store: Path, monkeypatch: py
     again = run(store, "stopped", "ckpt=last")
     assert rows_of(again) == rows_of(whole)
     assert same(checkpoint_of(again)["state_dict"], checkpoint_of(whole)["state_dict"])
+
+
+def test_a_step_that_fails_can_be_run_again(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = region_pairs.make_pairs
+
+    def broken_pairs(*given: object) -> dict[str, np.ndarray]:
+        pairs = made(*given)  # type: ignore[arg-type]
+        return {**pairs, "gates": np.full_like(pairs["gates"], np.nan)}
+
+    monkeypatch.setattr(region_pairs, "make_pairs", broken_pairs)
+    with pytest.raises(ExpnetError, match="The loss became nan"):
+        run(store, "broken", "data.crops=broken_crops")
+    found = replay(Reproducer.load("broken/failure/step_000000.safetensors"), accelerator="cpu")
+    assert np.isnan(found.loss)
+    assert set(found.inputs) == {"gates"}
 
 
 def test_rendered_metrics_are_refused() -> None:
