@@ -1,11 +1,12 @@
 """How fast and how faithful the mesh renderer is, in one command.
 
-    python benchmarks/render.py [--clips FOLDER] [--frames N] [--json FILE]
+    python benchmarks/render.py [--clips FOLDER] [--frames N] [--refiner RUN] [--json FILE]
 
 Speed: frames/s of one thread (processor time) at 256, 512 and 1024 pixels, beside x264 encoding and a plain copy of
-the frame in the same run. Fidelity, where real clips are given: each clip is driven from its own first frame by its
-own tracked coefficients, the result is tracked again, and compared with the input: correlation and slope of the mouth
-opening, slope of the head's turns, PSNR of the frames, beside the still first frame.
+the frame in the same run, and with a refiner where one is given. Fidelity, where real clips are given: each clip is
+driven from its own first frame by its own tracked coefficients, the result is tracked again, and compared with the
+input: correlation and slope of the mouth opening, slope of the head's turns, PSNR of the frames, beside the still first
+frame.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from skimage.data import astronaut
 
@@ -30,6 +32,7 @@ from expnet.face.tracker import open_tracker
 from expnet.render.matte import person_matte
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import open_portrait
+from expnet.render.refine import RegionModel, open_refiner
 from expnet.render.video import read_video, write_video
 
 
@@ -52,19 +55,25 @@ def rate(work: Callable[[], int]) -> float:
     return frames / (time.process_time() - start)
 
 
-def speed(size: int, frames: int) -> dict[str, float]:
+def speed(size: int, frames: int, refiner: RegionModel | None) -> dict[str, float]:
     """Frames/s of rendering, encoding and copying at one size."""
     picture = Image.fromarray(astronaut()[:400, 30:430]).resize((size, size), Image.Resampling.LANCZOS)
     image, model = np.asarray(picture), builtin_face_model()
     portrait = open_portrait(image, model)
-    renderer = MeshRenderer(image, portrait.fit, portrait.points, model, matte=portrait.matte)
+    renderer, refined = (
+        MeshRenderer(image, portrait.fit, portrait.points, model, matte=portrait.matte, refiner=one)
+        for one in (None, refiner)
+    )
     coefficients = swaying(portrait.fit, frames)
     drawn = list(islice(renderer.render(coefficients), 20))  # compiles, too
     with tempfile.TemporaryDirectory() as folder:
         encode_fps = rate(lambda: write_video(Path(folder) / "a.mp4", drawn * 3))
+    if refiner is not None:
+        list(islice(refined.render(coefficients), 20))  # compiles, too
     return {
         "size": size,
         "render_fps": rate(lambda: sum(1 for _ in renderer.render(coefficients))),
+        "refined_fps": rate(lambda: sum(1 for _ in refined.render(coefficients))) if refiner is not None else np.nan,
         "encode_fps": encode_fps,
         "copy_fps": rate(lambda: sum(1 for _ in range(2000) if drawn[0].copy() is not None)),
         "psnr_at_rest": psnr(next(renderer.render(portrait.fit)), image),
@@ -131,13 +140,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, help="folder of real .mp4 clips")
     parser.add_argument("--frames", type=int, default=100, help="frames a clip, and for the timing")
+    parser.add_argument("--refiner", type=Path, metavar="RUN", help="weights of a refiner, to time it too")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    figures: dict[str, list] = {"speed": [speed(size, arguments.frames) for size in (256, 512, 1024)]}
-    print("size  render fps  encode fps  copy fps  psnr at rest")
+    torch.set_num_threads(1)
+    refiner = None if arguments.refiner is None else open_refiner(arguments.refiner)
+    figures: dict[str, list] = {"speed": [speed(size, arguments.frames, refiner) for size in (256, 512, 1024)]}
+    print("size  render fps  refined fps  encode fps  copy fps  psnr at rest")
     for row in figures["speed"]:
         print(
-            f"{row['size']:4.0f}  {row['render_fps']:10.0f}  {row['encode_fps']:10.0f}  {row['copy_fps']:8.0f}", end=""
+            f"{row['size']:4.0f}  {row['render_fps']:10.0f}  {row['refined_fps']:11.0f}  {row['encode_fps']:10.0f}",
+            f" {row['copy_fps']:8.0f}",
+            end="",
         )
         print(f"  {row['psnr_at_rest']:12.1f}")
     if arguments.clips:

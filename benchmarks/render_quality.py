@@ -1,11 +1,13 @@
 """How good the renderer's pictures are: each clip is driven from its own first frame by its own coefficients.
 
-Usage: python benchmarks/render_quality.py STORE --output DIR [--frames 40] [--clips ID ...] [--lpips FILE]
+Usage: python benchmarks/render_quality.py STORE --output DIR [--frames 40] [--clips ID ...] [--refiner RUN]
+    [--lpips FILE]
 
-The store's clips need their source videos (expnet preprocess). Rows beside ours: the first frame held still, and that
-frame bent by a piecewise-affine warp of the 68 landmarks tracked in the real frames, which are the answer itself: the
-baseline is told where every point goes, ours only the coefficients. Pictures are compared in the clip's crop at
-256 px, and tracked there again, the real frames too; so a score holds no error of the first tracking.
+The store's clips need their source videos (expnet preprocess). With --refiner there is a row without it and one with
+it; it must not have seen the people (benchmarks/refiner.py leaves them out). Rows beside ours: the first frame held
+still, and that frame bent by a piecewise-affine warp of the 68 landmarks tracked in the real frames, which are the
+answer itself: the baseline is told where every point goes, ours only the coefficients. Pictures are compared in the
+clip's crop at 256 px, and tracked there again, the real frames too; so a score holds no error of the first tracking.
 
 --frames are spread evenly over each clip. A clip's scores are kept in DIR/clips, its widest opened mouth in
 DIR/pictures: the command goes on where it was stopped. A clip that could not be scored is a row with its reason. LPIPS
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from PIL import Image
 from scipy.spatial import Delaunay
 
 from expnet.assets import locate
-from expnet.audio.alignment import FRAME_RATE
+from expnet.data.region_pairs import read_frames
 from expnet.data.store import TrackStore
 from expnet.data.tracks import Track
 from expnet.errors import DataError, ExpnetError, InputError, MissingAssetError
@@ -39,11 +41,11 @@ from expnet.metrics.functional.landmarks import MOUTH, landmark_distance
 from expnet.metrics.functional.mouth import mouth_opening, pearson
 from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval
 from expnet.models.perceptual import load_lpips
-from expnet.reenactment import CROP_PIXELS, cut, labelled, source_video, to_tensor
+from expnet.reenactment import CROP_PIXELS, cut, labelled, to_tensor
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import open_portrait
 from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample
-from expnet.render.video import read_video
+from expnet.render.refine import RegionModel, open_refiner
 
 Frames = list[NDArray[np.uint8]]
 Scores = dict[str, float]
@@ -55,11 +57,12 @@ COLUMNS = {
     "landmark_distance": "landmarks, px ↓",
     "landmark_distance_mouth": "mouth landmarks, px ↓",
     "mouth_error": "mouth region, grey levels ↓",
+    "mouth_sharpness": "mouth sharpness over real (1 is best)",
     "eye_error": "eye region, grey levels ↓",
     "mouth_opening_correlation": "mouth opening, correlation ↑",
     "mouth_opening_slope": "mouth opening, slope (1 is best)",
 }
-OURS, STILL, AFFINE = "ours", "first_frame", "piecewise_affine"
+OURS, REFINED, STILL, AFFINE = "ours", "ours, refined", "first_frame", "piecewise_affine"
 AIM = 0.95
 """Correlation of the mouth's opening that every clip should reach."""
 _MARGIN = 0.25
@@ -103,30 +106,20 @@ def spread(valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
     return seen[np.unique(np.linspace(0, len(seen) - 1, min(count + 1, len(seen))).round().astype(int))]
 
 
-def read_frames(track: Track, chosen: NDArray[np.int64]) -> Frames:
-    """Some frames of a clip's video."""
-    video = source_video(track)
-    if video is None:
-        raise DataError(f"the video {track.source or '(none)'} is not here")
-    start, wanted = round(track.source_start * FRAME_RATE), set(chosen.tolist())
-    frames = []
-    for index, frame in enumerate(read_video(video, fps=float(FRAME_RATE))):
-        if index - start in wanted:
-            frames.append(frame)
-        if len(frames) == len(wanted):
-            return frames
-    raise DataError(f"{video} ends before its track does")
-
-
-def draw(track: Track, chosen: NDArray[np.int64], frames: Frames, model: MorphableModel) -> dict[str, Frames]:
+def draw(
+    track: Track, chosen: NDArray[np.int64], frames: Frames, model: MorphableModel, refiner: RegionModel | None
+) -> dict[str, Frames]:
     """The systems' pictures of a clip's chosen frames, in its crop at 256 px; the first of them is the portrait."""
     crop = track.coefficients.crop
     assert crop is not None
     portrait = open_portrait(frames[0], model, max_side=None)
     coefficients = track.coefficients
-    renderer = MeshRenderer(
-        portrait.image, coefficients[chosen[0] : chosen[0] + 1], portrait.points, model, matte=portrait.matte
-    )
+    fit = coefficients[chosen[0] : chosen[0] + 1]
+    asked = {OURS: None} if refiner is None else {OURS: None, REFINED: refiner}
+    renderers = {
+        name: MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte, refiner=one)
+        for name, one in asked.items()
+    }
     rows = coefficients.with_(
         expression=coefficients.expression[chosen],
         rotation=coefficients.rotation[chosen],
@@ -136,23 +129,34 @@ def draw(track: Track, chosen: NDArray[np.int64], frames: Frames, model: Morphab
     landmarks = (track.landmarks[chosen] - crop[:2]) * (CROP_PIXELS / crop[2]) + CROP_PIXELS / 2
     affine = PiecewiseAffine(first, landmarks[0])
     return {
-        OURS: [cut(frame, crop) for frame in renderer.render(rows)],
+        **{name: [cut(frame, crop) for frame in renderer.render(rows)] for name, renderer in renderers.items()},
         AFFINE: [affine.warp(points) for points in landmarks],
         STILL: [first] * len(chosen),
     }
 
 
-def region_error(drawn: Frames, real: Frames, landmarks: NDArray[np.floating], points: Sequence[int]) -> float:
-    """Mean absolute difference inside the box around some landmarks (T, 68, 2) of the real frames, grey levels."""
-    errors = []
-    for one, other, places in zip(drawn, real, landmarks[:, list(points)], strict=True):
+def boxes(landmarks: NDArray[np.floating], points: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """The box around some landmarks (T, 68, 2), with a margin, in each frame."""
+    for places in landmarks[:, list(points)]:
         low, high = places.min(axis=0), places.max(axis=0)
         margin = _MARGIN * (high - low).max()
         left, top = np.maximum(low - margin, 0).astype(int)
         right, bottom = np.ceil(high + margin).astype(int)
-        box = np.s_[top:bottom, left:right]
-        errors.append(np.abs(one[box].astype(float) - other[box]).mean())
-    return float(np.mean(errors))
+        yield np.s_[top:bottom, left:right]
+
+
+def region_error(drawn: Frames, real: Frames, landmarks: NDArray[np.floating], points: Sequence[int]) -> float:
+    """Mean absolute difference inside the box around some landmarks (T, 68, 2) of the real frames, grey levels."""
+    places = zip(drawn, real, boxes(landmarks, points), strict=True)
+    return float(np.mean([np.abs(one[box].astype(float) - other[box]).mean() for one, other, box in places]))
+
+
+def region_sharpness(drawn: Frames, real: Frames, landmarks: NDArray[np.floating], points: Sequence[int]) -> float:
+    """Mean length of the gradient inside of those boxes, over that of the real frames: a blur is below 1."""
+    pairs = zip(drawn, real, boxes(landmarks, points), strict=True)
+    lengths = [[np.hypot(*np.gradient(one[box].mean(axis=-1))).mean() for one in pair] for *pair, box in pairs]
+    ours, true = np.sum(lengths, axis=0)
+    return float(ours / max(true, 1e-12))
 
 
 def slope(got: NDArray[np.float64], given: NDArray[np.float64]) -> float:
@@ -187,6 +191,7 @@ def score(
         "landmark_distance": float(landmark_distance(*points, normalisation="pixels_256")),
         "landmark_distance_mouth": float(landmark_distance(*points, normalisation="pixels_256", region="mouth")),
         "mouth_error": region_error(drawn[1:], real[1:], given[1:], range(MOUTH.start, MOUTH.stop)),
+        "mouth_sharpness": region_sharpness(drawn[1:], real[1:], given[1:], range(MOUTH.start, MOUTH.stop)),
         "eye_error": region_error(drawn[1:], real[1:], given[1:], (*RIGHT_EYE, *LEFT_EYE)),
         "mouth_opening_correlation": float(pearson(*openings, still=1e-4)),
         "mouth_opening_slope": slope(openings[0].numpy(), openings[1].numpy()),
@@ -197,19 +202,24 @@ def score(
 
 
 def examine(
-    track: Track, model: MorphableModel, count: int, perceptual: Callable[..., torch.Tensor] | None, picture: Path
+    track: Track,
+    model: MorphableModel,
+    count: int,
+    perceptual: Callable[..., torch.Tensor] | None,
+    picture: Path,
+    refiner: RegionModel | None = None,
 ) -> dict[str, Scores]:
     """Score every system on one clip, and draw the frame in which the real mouth is open widest."""
     chosen = spread(track.valid, count)
-    frames = read_frames(track, chosen)
+    frames = list(read_frames(track, chosen).values())
     crop = track.coefficients.crop
     if crop is None:
         raise DataError("the clip has no crop, so its pictures cannot be compared")
     real = [cut(frame, crop) for frame in frames]
-    systems = draw(track, chosen, frames, model)
+    systems = draw(track, chosen, frames, model, refiner)
     widest = int(mouth_opening(torch.from_numpy(track.landmarks[chosen])).argmax())
     tiles = [("portrait", real[0]), ("real", real[widest])]
-    tiles += [(name, systems[name][widest]) for name in (OURS, AFFINE)]
+    tiles += [(name, frames[widest]) for name, frames in systems.items() if name != STILL]
     Image.fromarray(labelled(tiles)).save(picture)
     given = tracked(real)
     return {name: score(drawn, real, given, perceptual) for name, drawn in systems.items()}
@@ -229,7 +239,13 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
     """Score every clip that is not scored yet; a row a clip."""
     store = TrackStore(arguments.store)
     model, perceptual = load_face_model(store.face_model), open_perceptual(arguments.lpips)
-    settings = {"store": store.fingerprint(), "frames": arguments.frames, "lpips": perceptual is not None}
+    refiner = None if arguments.refiner is None else open_refiner(arguments.refiner)
+    settings = {
+        "store": store.fingerprint(),
+        "frames": arguments.frames,
+        "lpips": perceptual is not None,
+        "refiner": None if arguments.refiner is None else str(arguments.refiner),
+    }
     for folder in ("clips", "pictures"):
         (arguments.output / folder).mkdir(parents=True, exist_ok=True)
     rows = []
@@ -241,7 +257,8 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
             row: dict = {"clip": clip.clip_id, "speaker": clip.speaker, "settings": settings}
             picture = arguments.output / "pictures" / f"{clip.clip_id}.png"
             try:
-                row["systems"] = examine(store.read(clip.clip_id), model, arguments.frames, perceptual, picture)
+                track = store.read(clip.clip_id)
+                row["systems"] = examine(track, model, arguments.frames, perceptual, picture, refiner)
             except ExpnetError as error:
                 row["reason"] = str(error)
             beside = file.with_suffix(".partial")
@@ -249,7 +266,9 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
             beside.replace(file)
         rows.append(json.loads(file.read_text(encoding="utf-8")))
         if rows[-1]["settings"] != settings:
-            raise InputError(f"{file} was made with another store, --frames or --lpips; give another --output.")
+            raise InputError(
+                f"{file} was made with another store, --frames, --refiner or --lpips; give another --output."
+            )
         print(describe(rows[-1]), flush=True)
     return rows
 
@@ -258,7 +277,8 @@ def describe(row: dict) -> str:
     """One line on a clip: our scores."""
     if "reason" in row:
         return f"{row['clip'][:32]:32s} left out: {row['reason']}"
-    return f"{row['clip'][:32]:32s} " + " ".join(f"{row['systems'][OURS].get(key, np.nan):7.3f}" for key in COLUMNS)
+    ours = row["systems"].get(REFINED, row["systems"][OURS])
+    return f"{row['clip'][:32]:32s} " + " ".join(f"{ours.get(key, np.nan):7.3f}" for key in COLUMNS)
 
 
 def table(rows: list[dict]) -> str:
@@ -274,13 +294,14 @@ def table(rows: list[dict]) -> str:
 
     lines = [f"{len(scored)} clips of {len(set(people))} people; 95 % intervals over people.", ""]
     lines += ["| | " + " | ".join(COLUMNS[key] for key in keys) + " |", "|---" * (len(keys) + 1) + "|"]
-    for system in (OURS, AFFINE, STILL):
+    best = REFINED if REFINED in scored[0]["systems"] else OURS
+    for system in scored[0]["systems"]:
         cells = [text(bootstrap_interval(column(system, key), groups=people)) for key in keys]
         lines.append(f"| {system} | " + " | ".join(cells) + " |")
-    for system in (AFFINE, STILL):
-        cells = [text(bootstrap_difference(column(OURS, k), column(system, k), groups=people)) for k in keys]
-        lines.append(f"| ours - {system} | " + " | ".join(cells) + " |")
-    reached = dict(zip((row["clip"] for row in scored), column(OURS, "mouth_opening_correlation"), strict=True))
+    for system in (name for name in scored[0]["systems"] if name != best):
+        cells = [text(bootstrap_difference(column(best, k), column(system, k), groups=people)) for k in keys]
+        lines.append(f"| {best} - {system} | " + " | ".join(cells) + " |")
+    reached = dict(zip((row["clip"] for row in scored), column(best, "mouth_opening_correlation"), strict=True))
     below = [f"{clip} {value:.3f}" for clip, value in sorted(reached.items(), key=lambda item: item[1]) if value < AIM]
     lines += ["", f"Mouth opening below {AIM}: {', '.join(below) or 'no clip'}."]
     lines += [f"{row['clip']} is left out: {row['reason']}" for row in rows if "reason" in row]
@@ -300,6 +321,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for scores, pictures and table.md")
     parser.add_argument("--frames", type=int, default=40, help="frames a clip, beside its first one")
     parser.add_argument("--clips", nargs="*", metavar="ID", help="only these clips")
+    parser.add_argument("--refiner", type=Path, metavar="RUN", help="weights of a refiner that has not seen the people")
     parser.add_argument("--lpips", type=Path, help="AlexNet's weights, where they lie elsewhere")
     arguments = parser.parse_args(argv)
     if arguments.frames < 3:

@@ -39,8 +39,7 @@ def build_metric_callbacks(config: Config, validation: list[ClipEntry], folder: 
         folder: where samples go.
     """
     options = config.metrics
-    wanted = options.sync or options.fid or options.lpips or options.landmark_distance or options.samples
-    if not (wanted and validation):
+    if not (options.renders and validation):
         return []
     clips = spread_clips(validation, options.clips)
     model = load_face_model(config.face_model)

@@ -76,6 +76,7 @@ def _animator(arguments: argparse.Namespace) -> Animator:
         expression=getattr(arguments, "expression", None),
         pose=arguments.pose,
         speech_encoder=getattr(arguments, "speech_encoder", None),
+        refiner=getattr(arguments, "refiner", None),
     )
 
 
@@ -128,6 +129,7 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speech-encoder", metavar="DIR", help="the speech network that the expression weights were trained on, if any"
     )
+    parser.add_argument("--refiner", metavar="RUN", help="weights of a refiner of the mouth, likewise (default: none)")
     _add_motion_options(parser.add_argument_group("motion", "docs/controls.md has a section on each"))
     _add_picture_options(parser.add_argument_group("picture"))
 

@@ -54,6 +54,8 @@ def export_model(checkpoint: str | Path, output: str | Path, *, task: str | None
             f"{checkpoint} holds a sync expert, which animates nothing: give it as it is to loss.sync_expert, "
             "sync_expert or open_sync_expert."
         )
+    if header["task"] == "refiner":
+        raise InputError(f"{checkpoint} holds a refiner of pictures: give it as it is to expnet animate --refiner.")
     folder = Path(output)
     if (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} is the folder of a run: give another one for the export.")

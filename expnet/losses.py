@@ -197,3 +197,72 @@ def kl_loss(mean: Tensor, log_variance: Tensor, *, free_nats: float = 0.0) -> Te
 def annealed(step: int, *, steps: int) -> float:
     """Return the share of the KL weight at a training step: rises linearly from 0 to 1 over ``steps``."""
     return 1.0 if steps <= 0 else min(1.0, step / steps)
+
+
+def picture_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean absolute difference of pictures, ``sum w |p - q| / sum w``.
+
+    Args:
+        predicted: (B, C, H, W).
+        target: (B, C, H, W).
+        weight: (B, 1, H, W), 0 or more.
+    """
+    return ((predicted - target).abs() * weight).sum() / (weight.sum() * predicted.shape[1]).clamp_min(1e-6)
+
+
+def pyramid_loss(predicted: Tensor, target: Tensor, weight: Tensor, *, levels: int = 4) -> Tensor:
+    """Mean over the levels of a Laplacian pyramid of their weighted mean absolute difference.
+
+    A level is a picture less its own mean over squares of two by two pixels, the last one what is left. Edges, which a
+    difference of pixels hardly sees, count as much as areas (Bojanowski et al., arXiv 1707.05776, use it so).
+
+    Args:
+        predicted: (B, C, H, W), H and W multiples of ``2 ** levels``.
+        target: (B, C, H, W).
+        weight: (B, 1, H, W), 0 or more.
+        levels: halvings.
+    """
+    error, total = predicted - target, predicted.new_zeros(())
+    for _ in range(levels):
+        half = torch.nn.functional.avg_pool2d(error, 2)
+        detail = error - torch.nn.functional.interpolate(half, scale_factor=2.0, mode="nearest")
+        total = total + picture_loss(detail, torch.zeros_like(detail), weight)
+        error, weight = half, torch.nn.functional.avg_pool2d(weight, 2)
+    return (total + picture_loss(error, torch.zeros_like(error), weight)) / (levels + 1)
+
+
+def sharpness(picture: Tensor, weight: Tensor) -> Tensor:
+    """Weighed mean length of the gradient of each picture (B, C, H, W): (B,), per pixel.
+
+    Args:
+        picture: (B, C, H, W).
+        weight: (B, 1, H, W), 0 or more.
+    """
+    length = gradient_length(picture)
+    weight = weight[..., :-1, :-1]
+    return (length * weight).sum(dim=(1, 2, 3)) / (weight.sum(dim=(1, 2, 3)) * length.shape[1]).clamp_min(1e-6)
+
+
+def gradient_length(picture: Tensor) -> Tensor:
+    """Length of the gradient of pictures (B, C, H, W) at each pixel but the last ones: (B, C, H - 1, W - 1)."""
+    across, down = picture[..., :-1, 1:] - picture[..., :-1, :-1], picture[..., 1:, :-1] - picture[..., :-1, :-1]
+    return (across.square() + down.square() + 1e-8).sqrt()
+
+
+def texture_loss(predicted: Tensor, target: Tensor, weight: Tensor, *, patch: int = 8) -> Tensor:
+    """Difference of how sharp pictures are, patch by patch: a blurred picture pays, a shifted one hardly does.
+
+    ``mean |G(p) - G(q)|``, G the length of the gradient averaged over squares of ``patch`` pixels.
+
+    Args:
+        predicted: (B, C, H, W).
+        target: (B, C, H, W).
+        weight: (B, 1, H, W), 0 or more.
+        patch: pixels.
+    """
+
+    def averaged(values: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(values, patch, stride=patch // 2)
+
+    ours, true = (averaged(gradient_length(picture)) for picture in (predicted, target))
+    return picture_loss(ours, true, averaged(weight[..., :-1, :-1]))

@@ -44,6 +44,7 @@ from expnet.models.long_speech import Sound, sound_of
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait
+from expnet.render.refine import PairedRefiner, RegionModel, open_refiner
 from expnet.render.transparent import SUFFIXES as TRANSPARENT
 from expnet.render.transparent import check_transparent_output, cut_out, write_transparent
 from expnet.render.video import check_output, write_video
@@ -61,6 +62,8 @@ class Animator:
         pose: weights of the head-pose network, likewise.
         speech_encoder: folder of the speech network (`expnet.audio.features`) whose features the expression network was
             trained on; None for one that hears the mel alone, as the built-in one does.
+        refiner: weights of a refiner of the renderer, likewise (docs/renderer.md); None for none, as there are no
+            built-in ones.
         face_model: face model of the coefficients.
         max_side: larger portraits are scaled down to this many pixels.
 
@@ -74,6 +77,7 @@ class Animator:
         expression: str | os.PathLike[str] | None = None,
         pose: str | os.PathLike[str] | None = None,
         speech_encoder: str | os.PathLike[str] | None = None,
+        refiner: str | os.PathLike[str] | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
         max_side: int = LARGEST_SIDE,
     ) -> None:
@@ -87,6 +91,7 @@ class Animator:
             )
         self._speech_encoder = open_encoder(self._expression, speech_encoder)
         self._pose: Any = load_model(built_in_or(pose, "pose"), "pose")
+        self._refiner = None if refiner is None else open_refiner(refiner)
         self._max_side = max_side
 
     def animate(
@@ -196,7 +201,7 @@ class Animator:
         pose = torch.from_numpy(portrait.fit.pose[:1])
         head = StreamedHead(self._pose, pose, self.head_style(chosen.pose_style), seed=chosen.seed)
         motion = StreamedMotion(self._expression, head, self.face_model, portrait.fit, chosen)
-        renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte)
+        renderer = self._renderer(portrait, self._refiner)
         return _streamed(motion, renderer, audio_chunks)
 
     def coefficients(
@@ -300,8 +305,12 @@ class Animator:
         self, portrait: Portrait, coefficients: FaceCoefficients, *, blink: NDArray | None = None
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames of a portrait driven by given coefficients, in the portrait's own camera."""
-        renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte)
-        return renderer.render(coefficients, blink=blink)
+        return self._renderer(portrait, self._refiner).render(coefficients, blink=blink)
+
+    def _renderer(self, portrait: Portrait, refiner: RegionModel | None) -> MeshRenderer:
+        return MeshRenderer(
+            portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte, refiner=refiner
+        )
 
     def _write(
         self,
@@ -319,8 +328,11 @@ class Animator:
             export(performed, target, settings=settings)
         if path.suffix.lower() in TRANSPARENT:
             # The same frames before two backgrounds tell how opaque each pixel is.
+            refiner = None if self._refiner is None else PairedRefiner(self._refiner)
             black, white = (
-                self.render(change_background(portrait, colour), motion.coefficients, blink=motion.blink)
+                self._renderer(change_background(portrait, colour), refiner).render(
+                    motion.coefficients, blink=motion.blink
+                )
                 for colour in ("black", "white")
             )
             drawn = cut_out(black, white)

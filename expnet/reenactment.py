@@ -22,7 +22,7 @@ from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE
 from expnet.coefficients import FaceCoefficients
-from expnet.data.tracks import Track
+from expnet.data.tracks import Track, source_video
 from expnet.errors import DataError
 from expnet.face.morphable import MorphableModel
 from expnet.render.mesh import MeshRenderer
@@ -77,12 +77,6 @@ def set_stage(track: Track, model: MorphableModel, frames: int) -> Stage:
     """
     video = source_video(track)
     return _portrait_stage(track, model, frames) if video is None else _real_stage(track, video, model, frames)
-
-
-def source_video(track: Track) -> Path | None:
-    """The video that a clip was tracked in, where it is still there."""
-    path = Path(track.source)
-    return path if track.source and path.is_file() else None
 
 
 def cut(image: NDArray[np.uint8], crop: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expnet.config import TASKS, Config, ExpressionConfig, load_config, task_of
+from expnet.config import TASKS, Config, ExpressionConfig, RefinerConfig, load_config, task_of
 from expnet.errors import ConfigError
 from expnet.grammar import describe, parse_arguments, to_container, to_yaml
 from expnet.runs import RunDirectory, command_line, export_weights, leave_run, open_run
@@ -34,6 +34,7 @@ PROGRESS = {
     "expression": ("train/loss", "val/loss", "val/within_clip_r2", "val/mouth_opening_correlation"),
     "pose": ("train/loss", "val/loss", "val/kl", "val/active_units"),
     "landmark_sync": ("train/loss", "val/loss", "val/offset_error"),
+    "refiner": ("train/loss", "val/loss", "val/mouth_error", "val/mouth_drawn_error"),
 }
 
 _log = logging.getLogger(__name__)
@@ -131,13 +132,21 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
 def build_data(config: Config) -> TalkingFaceDataModule:
     """Open the stores and divide their clips."""
     from expnet.data.datamodule import TalkingFaceDataModule
+    from expnet.data.region_dataset import RegionDataModule
+    from expnet.data.region_pairs import PairSettings
     from expnet.data.silence import SilentRuns
     from expnet.face.morphable import load_face_model
 
     options = dataclasses.asdict(config.data)
-    share = options.pop("silent_share")
-    silent_runs = SilentRuns(load_face_model(config.face_model), share) if share else None
-    data = TalkingFaceDataModule(**options, silent_runs=silent_runs, seed=config.seed)
+    if isinstance(config, RefinerConfig):
+        model = config.model
+        taken = {name: options.pop(name) for name in ("portraits", "frames")}
+        pairs = PairSettings(kinds=tuple(model.kinds), size=model.size, **taken)
+        data: TalkingFaceDataModule = RegionDataModule(**options, pairs=pairs, seed=config.seed)
+    else:
+        share = options.pop("silent_share")
+        silent_runs = SilentRuns(load_face_model(config.face_model), share) if share else None
+        data = TalkingFaceDataModule(**options, silent_runs=silent_runs, seed=config.seed)
     data.setup("fit")
     return data
 

@@ -18,6 +18,10 @@ from expnet.losses import (
     landmark_weights,
     masked_mean,
     motion_energy,
+    picture_loss,
+    pyramid_loss,
+    sharpness,
+    texture_loss,
     velocity_loss,
 )
 
@@ -174,3 +178,54 @@ def test_balance_by_hand() -> None:
     squared = balance_windows(predicted, target, energy, share=0.5).square().flatten()
     torch.testing.assert_close(squared, torch.tensor([1 / 0.75, 1 / 1.25]))
     assert torch.equal(balance_windows(predicted, target, energy, share=0.0), predicted)
+
+
+def pictures(seed: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    first, second = torch.rand(2, 2, 3, size, size, generator=generator)
+    return first, second, torch.rand(2, 1, size, size, generator=generator)
+
+
+def test_picture_loss_against_a_loop() -> None:
+    first, second, weight = pictures(0)
+    total = sum(
+        float(weight[b, 0, y, x] * (first[b, c, y, x] - second[b, c, y, x]).abs())
+        for b in range(2)
+        for c in range(3)
+        for y in range(16)
+        for x in range(16)
+    )
+    assert float(picture_loss(first, second, weight)) == pytest.approx(total / float(3 * weight.sum()), rel=1e-5)
+    assert picture_loss(first, second, 0 * weight) == 0
+
+
+def test_pyramid_loss_is_zero_for_equal_pictures_and_sees_every_scale() -> None:
+    first, second, weight = pictures(1)
+    assert pyramid_loss(first, first, weight) == 0
+    assert pyramid_loss(first, second, weight) > 0
+    flat = torch.ones(1, 1, 16, 16)
+    board = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    for times in (1, 2, 4, 8):
+        squares = board.repeat_interleave(times, 0).repeat_interleave(times, 1)
+        squares = squares.repeat(8 // times, 8 // times)[None, None]
+        # All of it lies in the one level whose halves average to nothing.
+        loss = pyramid_loss(squares, torch.zeros_like(squares), flat, levels=4)
+        assert float(loss) == pytest.approx(1 / 5)
+    even = pyramid_loss(torch.full((1, 1, 16, 16), 0.5), torch.zeros(1, 1, 16, 16), flat, levels=4)
+    assert float(even) == pytest.approx(0.5 / 5)
+
+
+def test_texture_loss_punishes_a_blur_more_than_a_shift() -> None:
+    sharp = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    weight = torch.ones(1, 1, 64, 64)
+    blurred = torch.nn.functional.avg_pool2d(sharp, 3, stride=1, padding=1, count_include_pad=False)
+    shifted = sharp.roll(1, dims=-1)
+    assert texture_loss(sharp, sharp, weight) == 0
+    assert texture_loss(blurred, sharp, weight) > 5 * texture_loss(shifted, sharp, weight)
+    assert picture_loss(blurred, sharp, weight) < picture_loss(shifted, sharp, weight)
+    assert float(sharpness(blurred, weight) / sharpness(sharp, weight)) < 0.5
+
+
+def test_sharpness_of_a_slope() -> None:
+    slope = 0.1 * torch.arange(8.0).expand(1, 1, 8, 8)
+    assert float(sharpness(slope, torch.ones(1, 1, 8, 8))) == pytest.approx(0.1, rel=1e-3)

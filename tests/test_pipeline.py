@@ -22,6 +22,7 @@ from expnet.errors import InputError, MissingAssetError
 from expnet.models.bundle import save_model
 from expnet.models.expression import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
+from expnet.models.refiner import Refiner
 from expnet.pipeline import Animator
 from expnet.render.blink import blink_track
 from expnet.render.portrait import load_image
@@ -191,6 +192,27 @@ def test_bad_pictures_are_refused(animator: Animator, picture: np.ndarray, tmp_p
 def test_weights_of_the_wrong_task_are_refused(weights: dict[str, Path]) -> None:
     with pytest.raises(InputError, match="pose"):
         Animator(expression=weights["pose"], pose=weights["pose"])
+    with pytest.raises(InputError, match="refiner"):
+        Animator(refiner=weights["pose"])
+
+
+def test_a_refiner_changes_frames_and_leaves_the_background_out(
+    animator: Animator, weights: dict[str, Path], picture: np.ndarray, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    network = Refiner(kinds=["mouth"], size=32, width=4, light=1.0)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    refined = Animator(**weights, refiner=save_model(tmp_path / "refiner.safetensors", network))
+    sound = speech(0.4)
+    plain, changed = (list(one.frames(picture, sound)) for one in (animator, refined))
+    assert np.array_equal(plain[0], changed[0])  # the portrait itself
+    assert not np.array_equal(plain[-1], changed[-1])
+    assert all(map(np.array_equal, changed, refined.frames(picture, sound)))
+    folders = [one.animate(picture, sound, tmp_path / name) for name, one in (("a", animator), ("b", refined))]
+    opacity = [np.asarray(Image.open(folder / "frame_000009.png"))[..., 3].astype(int) for folder in folders]
+    # What is added is the same before both backgrounds, so it cannot make the person transparent.
+    assert np.abs(opacity[0] - opacity[1])[:150].max() <= 2
 
 
 def test_missing_built_in_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Literal
 from omegaconf import OmegaConf
 
 from expnet.config.checks import require
-from expnet.config.data import AugmentConfig, DataConfig
-from expnet.config.losses import ExpressionLossConfig, PoseLossConfig
-from expnet.config.models import ExpressionModelConfig, LandmarkSyncModelConfig, PoseModelConfig
+from expnet.config.data import AugmentConfig, ClipsConfig, DataConfig, RegionDataConfig
+from expnet.config.losses import ExpressionLossConfig, PoseLossConfig, RefinerLossConfig
+from expnet.config.models import ExpressionModelConfig, LandmarkSyncModelConfig, PoseModelConfig, RefinerModelConfig
 from expnet.config.run import LoggerConfig, MetricsConfig, OptimConfig, TrainerConfig, WandbConfig
 from expnet.errors import ConfigError
 from expnet.grammar import merge, read_layer
@@ -20,6 +20,7 @@ __all__ = [
     "TASKS",
     "AugmentConfig",
     "BaseConfig",
+    "ClipsConfig",
     "Config",
     "DataConfig",
     "ExpressionConfig",
@@ -33,6 +34,10 @@ __all__ = [
     "PoseConfig",
     "PoseLossConfig",
     "PoseModelConfig",
+    "RefinerConfig",
+    "RefinerLossConfig",
+    "RefinerModelConfig",
+    "RegionDataConfig",
     "TrainerConfig",
     "WandbConfig",
     "load_config",
@@ -59,7 +64,7 @@ class BaseConfig:
     """Face model that the coefficients belong to: the built-in one, or the path of a BFM .mat or FLAME file."""
     compile: bool = False
     """Compile the network for training (torch.compile); worth its minutes in long runs, most of all on GPUs."""
-    data: DataConfig = field(default_factory=DataConfig)
+    data: ClipsConfig = field(default_factory=ClipsConfig)
     """the clips"""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """disturbing the sound"""
@@ -82,7 +87,7 @@ class ExpressionConfig(BaseConfig):
     """Training of the expression network."""
 
     task: Literal["expression"] = "expression"
-    """Which network to train: expression, pose or landmark_sync."""
+    """Which network to train: expression, pose, landmark_sync or refiner."""
     # Recorded speech holds next to no silence, in which the lips have to close.
     data: DataConfig = field(default_factory=lambda: DataConfig(silent_share=0.1))
     """the clips"""
@@ -100,7 +105,7 @@ class PoseConfig(BaseConfig):
     """Training of the head-pose network."""
 
     task: Literal["pose"] = "pose"
-    """Which network to train: expression, pose or landmark_sync."""
+    """Which network to train: expression, pose, landmark_sync or refiner."""
     data: DataConfig = field(default_factory=lambda: DataConfig(window=129, batch_size=8))
     """the clips"""
     model: PoseModelConfig = field(default_factory=PoseModelConfig)
@@ -122,7 +127,7 @@ class LandmarkSyncConfig(BaseConfig):
     """Training of the sync expert on tracked lips."""
 
     task: Literal["landmark_sync"] = "landmark_sync"
-    """Which network to train: expression, pose or landmark_sync."""
+    """Which network to train: expression, pose, landmark_sync or refiner."""
     data: DataConfig = field(default_factory=lambda: DataConfig(window=80, batch_size=32))
     """the clips"""
     model: LandmarkSyncModelConfig = field(default_factory=LandmarkSyncModelConfig)
@@ -135,18 +140,40 @@ class LandmarkSyncConfig(BaseConfig):
             self.data.window > 30,
             f"data.window must be more than 30 frames for the sync expert, twice its lags, not {self.data.window}.",
         )
-        shown = self.metrics
         require(
-            not (shown.sync or shown.fid or shown.lpips or shown.landmark_distance or shown.samples),
+            not self.metrics.renders,
             "metrics has nothing to render for the sync expert, which predicts no face: leave it off.",
         )
 
 
-Config = ExpressionConfig | PoseConfig | LandmarkSyncConfig
-TASKS: dict[str, type[ExpressionConfig] | type[PoseConfig] | type[LandmarkSyncConfig]] = {
+@dataclass
+class RefinerConfig(BaseConfig):
+    """Training of the renderer's refiner."""
+
+    task: Literal["refiner"] = "refiner"
+    """Which network to train: expression, pose, landmark_sync or refiner."""
+    data: RegionDataConfig = field(default_factory=RegionDataConfig)
+    """the clips"""
+    model: RefinerModelConfig = field(default_factory=RefinerModelConfig)
+    """the network"""
+    loss: RefinerLossConfig = field(default_factory=RefinerLossConfig)
+    """the loss"""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        require(
+            not self.metrics.renders,
+            "metrics renders clips from coefficients, which the refiner does not predict: leave it off.",
+        )
+
+
+Config = ExpressionConfig | PoseConfig | LandmarkSyncConfig | RefinerConfig
+TASKS: dict[str, type[Config]] = {
     "expression": ExpressionConfig,
     "pose": PoseConfig,
     "landmark_sync": LandmarkSyncConfig,
+    "refiner": RefinerConfig,
 }
 
 
@@ -170,7 +197,8 @@ def load_config(layers: Sequence[str], overrides: Sequence[str] = ()) -> Config:
         overrides: more of them, merged last.
 
     Returns:
-        The task's configuration: an `ExpressionConfig`, a `PoseConfig` or a `LandmarkSyncConfig`.
+        The task's configuration: an `ExpressionConfig`, a `PoseConfig`, a `LandmarkSyncConfig` or a
+        `RefinerConfig`.
 
     Raises:
         ConfigError: one sentence about the first thing that is wrong.

@@ -9,13 +9,11 @@ from expnet.config.checks import not_negative, require
 
 
 @dataclass
-class DataConfig:
-    """Where the clips are and how they are cut."""
+class ClipsConfig:
+    """Where the clips are, and who trains."""
 
     store: Any = ""
     """Track store, or list of them: folders that `expnet preprocess` or `expnet synthesize` wrote."""
-    window: int = 64
-    """Frames of a training window, 25 a second. The head-pose network takes 32 n + 1."""
     batch_size: int = 16
     """Windows in a training batch, on each device."""
     workers: int = 0
@@ -31,12 +29,31 @@ class DataConfig:
     model of one person; the fractions are then shares of each speaker's frames."""
     allow_shared_speakers: bool = False
     """Accept a corpus's own splits that have speakers on two sides, such as MEAD's official test sentences."""
-    store_weights: list[float] | None = None
-    """How often clips of each store are drawn; 1, or null, for as often as their length says."""
     limit_clips: int | None = None
     """Train on so many clips only, evenly spaced."""
     limit_validation_clips: int | None = None
     """Validate on so many clips only, evenly spaced."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        stores = [self.store] if isinstance(self.store, str) else self.store
+        good = isinstance(stores, list) and all(isinstance(store, str) for store in stores)
+        require(good, f"data.store is a folder or a list of folders, not {self.store!r}.")
+        require(self.batch_size >= 1, f"data.batch_size must be 1 or more, not {self.batch_size}.")
+        require(self.workers >= 0, f"data.workers must be 0 or more, not {self.workers}.")
+        for name in ("validation_fraction", "test_fraction"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"data.{name} must be at least 0 and below 1, not {value}.")
+
+
+@dataclass
+class DataConfig(ClipsConfig):
+    """Where the clips are and how they are cut."""
+
+    window: int = 64
+    """Frames of a training window, 25 a second. The head-pose network takes 32 n + 1."""
+    store_weights: list[float] | None = None
+    """How often clips of each store are drawn; 1, or null, for as often as their length says."""
     gain_decibels: float = 6.0
     """Training sound is louder or softer by up to so much."""
     noise_snr: float | None = 10.0
@@ -58,21 +75,44 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        stores = [self.store] if isinstance(self.store, str) else self.store
-        good = isinstance(stores, list) and all(isinstance(store, str) for store in stores)
-        require(good, f"data.store is a folder or a list of folders, not {self.store!r}.")
+        super().__post_init__()
         folders = self.features if isinstance(self.features, list) else [self.features]
         good = all(isinstance(folder, str) for folder in folders)
         require(good, f"data.features is a folder or a list of folders, not {self.features!r}.")
         require(self.window >= 2, f"data.window must be 2 frames or more, not {self.window}.")
-        require(self.batch_size >= 1, f"data.batch_size must be 1 or more, not {self.batch_size}.")
-        require(self.workers >= 0, f"data.workers must be 0 or more, not {self.workers}.")
-        for name in ("validation_fraction", "test_fraction", "silent_share", "speed"):
+        for name in ("silent_share", "speed"):
             value = getattr(self, name)
             require(0 <= value < 1, f"data.{name} must be at least 0 and below 1, not {value}.")
         for name in ("babble", "reverberation", "codec", "pitch"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"data.{name} must be at least 0 and at most 1, not {value}.")
+
+
+@dataclass
+class RegionDataConfig(ClipsConfig):
+    """Clips that are driven from their own frames, cut to pieces of the face."""
+
+    crops: str = "runs/crops"
+    """Folder that the pieces are made in, once; a run of other settings makes them anew."""
+    portraits: int = 3
+    """Frames of a clip that serve as portraits."""
+    frames: int = 12
+    """Frames that each of them is driven to."""
+    clips_per_speaker: int | None = 6
+    """At most so many clips of a person are used, evenly spread; null for all."""
+    colour: float = 0.1
+    """How far the light of training pairs is changed: standard deviation of the logarithms of gain and gamma."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        require(bool(self.crops), "data.crops is empty: give the folder that the pieces of faces are made in.")
+        for name, least in (("portraits", 1), ("frames", 2)):
+            value = getattr(self, name)
+            require(value >= least, f"data.{name} must be {least} or more, not {value}.")
+        require(self.colour >= 0, f"data.colour must be 0 or more, not {self.colour}.")
+        limit = self.clips_per_speaker
+        require(limit is None or limit >= 1, f"data.clips_per_speaker must be 1 or more, or null, not {limit}.")
 
 
 @dataclass

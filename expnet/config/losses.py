@@ -70,3 +70,23 @@ class PoseLossConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         not_negative("loss", self)
+
+
+@dataclass
+class RefinerLossConfig:
+    """What the renderer's refiner is trained on."""
+
+    pixel_weight: float = 1.0
+    """Absolute difference from the real frame."""
+    pyramid_weight: float = 2.0
+    """The same of the levels of a Laplacian pyramid: edges count as much as areas."""
+    texture_weight: float = 1.0
+    """Difference of how sharp drawn and real pieces are, which keeps the other two from blurring."""
+    opening: float = 4.0
+    """Weight of a pixel inside of the lips or lids against one elsewhere."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        not_negative("loss", self)
+        weights = (self.pixel_weight, self.pyramid_weight, self.texture_weight)
+        require(any(weights), "Every weight in loss is 0: there is nothing to train on.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from expnet.config.checks import not_negative, require
@@ -122,3 +122,35 @@ class LandmarkSyncModelConfig:
             require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
         require(0 <= self.dropout < 1, f"model.dropout must be at least 0 and below 1, not {self.dropout}.")
         not_negative("model", self)
+
+
+@dataclass
+class RefinerModelConfig:
+    """The renderer's refiner, `expnet.models.refiner.Refiner`."""
+
+    kinds: list[str] = field(default_factory=lambda: ["mouth"])
+    """Pieces of the face that are refined, each by a network of its own: mouth, eye, face."""
+    size: int = 96
+    """Pixels of a piece's side, a multiple of 2 ^ levels; 256 or 512 for the face, on a GPU."""
+    width: int = 16
+    """Channels at half that resolution; each level down has as many more."""
+    levels: int = 3
+    """Halvings of the resolution, 2 or more."""
+    light: float = 0.35
+    """Largest logarithm of the gain, 0.35 for 0.7 to 1.4 times; more makes of teeth the average of what might show."""
+    residual: bool = False
+    """Also add something at the piece's own resolution, not only change its light and tone."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        known = {"mouth", "eye", "face"}
+        chosen = bool(self.kinds) and set(self.kinds) <= known
+        require(chosen, f"model.kinds are some of mouth, eye, face, not {self.kinds}.")
+        for name, least in (("width", 1), ("levels", 2)):
+            value = getattr(self, name)
+            require(value >= least, f"model.{name} must be {least} or more, not {value}.")
+        require(0 < self.light <= 2, f"model.light must be above 0 and at most 2, not {self.light}.")
+        require(
+            self.size > 0 and self.size % 2**self.levels == 0 and self.size % 16 == 0,
+            f"model.size must be a multiple of 16 and of 2 ^ model.levels, not {self.size}.",
+        )

@@ -113,6 +113,11 @@ class MetricsConfig:
             value = getattr(self, name)
             require(value >= least, f"metrics.{name} must be {least} or more, not {value}.")
 
+    @property
+    def renders(self) -> bool:
+        """Whether any of them is asked for."""
+        return self.sync or self.fid or self.lpips or self.landmark_distance or self.samples
+
 
 @dataclass
 class WandbConfig:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.distributed
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from expnet.audio.features import FeatureSource
 from expnet.data.augment import Augmentation, sound_augmentations
@@ -146,8 +146,8 @@ class TalkingFaceDataModule(LightningDataModule):
         for entry, parts in zip(entries, self._divide([entry.row for entry in entries]), strict=True):
             for split, row in parts:
                 splits[split].append(ClipEntry(entry.store, row))
-        splits[TRAIN] = _evenly(splits[TRAIN], self.limit_clips)
-        splits[VALIDATION] = _evenly(splits[VALIDATION], self.limit_validation_clips)
+        splits[TRAIN] = evenly(splits[TRAIN], self.limit_clips)
+        splits[VALIDATION] = evenly(splits[VALIDATION], self.limit_validation_clips)
         return splits
 
     def _divide(self, rows: list[ClipRow]) -> list[list[tuple[str, ClipRow]]]:
@@ -195,7 +195,7 @@ class TalkingFaceDataModule(LightningDataModule):
     @cached_property
     def statistics(self) -> CoefficientStatistics:
         """Statistics over the training split."""
-        return measure_statistics(_evenly(self.splits[TRAIN], STATISTICS_CLIPS), self.window)
+        return measure_statistics(evenly(self.splits[TRAIN], STATISTICS_CLIPS), self.window)
 
     def facts(self) -> dict[str, Any]:
         """What a model should say about its data, in plain values: stores with fingerprints, and the splits' sizes."""
@@ -232,11 +232,7 @@ class TalkingFaceDataModule(LightningDataModule):
         sampler = WindowSampler(
             self._expected_windows(entries), batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
         )
-        epoch, windows = self._resume
-        start = windows // world
-        if start >= len(sampler) // self.batch_size * self.batch_size:
-            epoch, start = epoch + 1, 0
-        sampler.resume(epoch, start)
+        self._go_on(sampler, world)
         dataset = self._dataset(
             TRAIN,
             window=self.window,
@@ -244,7 +240,7 @@ class TalkingFaceDataModule(LightningDataModule):
             speed=self.speed,
             silent_runs=self.silent_runs,
         )
-        return self._loader(dataset, sampler, batch_size=self.batch_size, drop_last=True)
+        return self._loader(dataset, sampler, collate, batch_size=self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         """Whole validation clips."""
@@ -267,6 +263,14 @@ class TalkingFaceDataModule(LightningDataModule):
         """Go on after the windows that a checkpoint's run has trained on."""
         self._resume = (state_dict["epoch"], state_dict["windows_done"])
 
+    def _go_on(self, sampler: WindowSampler, world: int) -> None:
+        """Leave out what a resumed run has trained on."""
+        epoch, windows = self._resume
+        start = windows // world
+        if start >= len(sampler) // self.batch_size * self.batch_size:
+            epoch, start = epoch + 1, 0
+        sampler.resume(epoch, start)
+
     def _expected_windows(self, entries: Sequence[ClipEntry]) -> np.ndarray:
         weight_of = {id(store): weight for store, weight in zip(self.stores, self.store_weights, strict=True)}
         natural = [self.windows_per_clip or max(entry.row.frames / self.window, 1.0) for entry in entries]
@@ -288,16 +292,16 @@ class TalkingFaceDataModule(LightningDataModule):
     def _whole_clips(self, split: str) -> DataLoader[FaceBatch]:
         rank, world = self._rank_and_world()
         dataset = self._dataset(split)
-        return self._loader(dataset, ShardSampler(len(dataset), rank=rank, world=world), batch_size=1)
+        return self._loader(dataset, ShardSampler(len(dataset), rank=rank, world=world), collate, batch_size=1)
 
-    def _loader(self, dataset: FaceDataset, sampler: Any, **options: Any) -> DataLoader[FaceBatch]:
+    def _loader(self, dataset: Dataset[Any], sampler: Any, joined: Any, **options: Any) -> DataLoader[Any]:
         return DataLoader(
             dataset,
             sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=collate,
+            collate_fn=joined,
             # Of its own: an iterator draws a number when it is made, which would make a resumed run differ.
             generator=torch.Generator().manual_seed(self.seed),
             **options,
@@ -311,7 +315,7 @@ class TalkingFaceDataModule(LightningDataModule):
         return 0, 1
 
 
-def _evenly(entries: list[ClipEntry], limit: int | None) -> list[ClipEntry]:
+def evenly(entries: list[ClipEntry], limit: int | None) -> list[ClipEntry]:
     """At most ``limit`` entries, evenly spaced."""
     if limit is None or len(entries) <= limit:
         return entries

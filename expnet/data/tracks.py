@@ -5,6 +5,7 @@ tracked in a video, synthesised, or read from another project's files.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,12 @@ class Track:
         """Copy with those of the phonemes that sound in its frames, if it starts at ``first_frame`` of their clip."""
         start, end = first_frame / FRAME_RATE, (first_frame + self.frames) / FRAME_RATE
         return replace(self, phonemes=_phonemes_between(phonemes, start, end))
+
+
+def source_video(track: Track) -> Path | None:
+    """The video that a clip was tracked in, where it is still there."""
+    path = Path(track.source)
+    return path if track.source and path.is_file() else None
 
 
 def eye_aspect_ratio(landmarks: NDArray[Any]) -> NDArray[np.float32]:

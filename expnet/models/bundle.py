@@ -18,6 +18,7 @@ from expnet.models.autoregressive import AutoregressiveRegressor
 from expnet.models.expression import ExpressionRegressor
 from expnet.models.landmark_sync import LandmarkSync
 from expnet.models.pose_cvae import PoseCVAE
+from expnet.models.refiner import Refiner
 from expnet.models.sadtalker import SadTalkerPose
 from expnet.models.sadtalker_weights import read_sadtalker, sadtalker_tasks
 from expnet.models.small_convolution import SmallConvolution
@@ -26,6 +27,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "expression": ExpressionRegressor,
     "pose": PoseCVAE,
     "landmark_sync": LandmarkSync,
+    "refiner": Refiner,
 }
 NETWORKS: dict[str, type[nn.Module]] = {
     "autoregressive": AutoregressiveRegressor,

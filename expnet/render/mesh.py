@@ -12,6 +12,7 @@ from expnet.render.matte import split_layers
 from expnet.render.motion import PortraitMotion, poses
 from expnet.render.mouth import MouthInterior
 from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample, soften_folds
+from expnet.render.refine import FrameState, PortraitRegions, RegionModel
 from expnet.render.warp_mesh import build_warp_mesh
 
 _CHUNK = 64
@@ -27,6 +28,7 @@ class MeshRenderer:
         model: the face model of the coefficients.
         matte: (H, W) opacity of the person in front of the background, see :func:`expnet.render.matte.person_matte`;
             None moves the background around the head along.
+        refiner: says what to add to the mouth and the eyes; None for nothing.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class MeshRenderer:
         model: MorphableModel,
         *,
         matte: NDArray[np.float32] | None = None,
+        refiner: RegionModel | None = None,
     ) -> None:
         self._portrait = np.ascontiguousarray(portrait)
         moving, self._plate = split_layers(self._portrait, matte)
@@ -46,6 +49,7 @@ class MeshRenderer:
         self._mesh = build_warp_mesh(self._motion, points, model.triangles.numpy(), self.size)
         self._lids = LidPainter(self._padded, PADDING, points)
         self._mouth = MouthInterior(self._portrait, points, self._motion)
+        self._regions = None if refiner is None else PortraitRegions(self._portrait, self._motion, refiner)
         self._map = self._identity.copy()
         self._depth = np.empty(self.size, np.float32)
         self._folds = np.empty(self.size, np.bool_)
@@ -73,6 +77,8 @@ class MeshRenderer:
                 vertices, sources = self._mesh.place(self._motion, displacement, camera)
                 frame = self._warp(vertices, sources)
                 self._mouth.paint(frame, self._padded, displacement, camera, vertices)
+                if self._regions is not None:
+                    self._regions.refine(frame, FrameState(self._map, displacement, closure, camera, vertices))
                 yield frame
 
     def _warp(self, vertices: NDArray, sources: NDArray) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from expnet.config import Config, ExpressionLossConfig, LandmarkSyncConfig, PoseConfig, PoseModelConfig
+from expnet.config import Config, ExpressionLossConfig, LandmarkSyncConfig, PoseConfig, PoseModelConfig, RefinerConfig
 from expnet.errors import ConfigError
 from expnet.face.morphable import load_face_model
 from expnet.grammar import to_container
@@ -17,6 +17,7 @@ from expnet.tasks.base import BaseTask
 from expnet.tasks.expression import ExpressionTask
 from expnet.tasks.landmark_sync import LandmarkSyncTask, SyncLoss
 from expnet.tasks.pose import PoseTask
+from expnet.tasks.refiner import RefinerTask
 
 PACKAGED = {
     "synthetic": "expression-synthetic.safetensors",
@@ -36,8 +37,10 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
         "optim": dataclasses.asdict(config.optim),
         "augment": dataclasses.asdict(config.augment),
         "max_steps": config.trainer.max_steps,
-        "statistics": data.statistics,
     }
+    if isinstance(config, RefinerConfig):
+        return RefinerTask(options=dataclasses.asdict(config.model), loss=dataclasses.asdict(config.loss), **shared)
+    shared["statistics"] = data.statistics
     if isinstance(config, PoseConfig):
         loss = dataclasses.asdict(config.loss)
         return PoseTask(options=pose_options(config.model, styles=len(data.speakers)), loss=loss, **shared)

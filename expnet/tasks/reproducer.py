@@ -18,11 +18,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from expnet.data.batch import FaceBatch
+from expnet.data.region_batch import RegionBatch
 from expnet.errors import InputError
 from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.tasks.base import BaseTask, gradient_norm
 from expnet.tasks.expression import ExpressionTask
 from expnet.tasks.pose import PoseTask
+from expnet.tasks.refiner import RefinerTask
 
 SCHEMA = 1
 _HEADER = "expnet_reproducer"
@@ -41,14 +43,14 @@ class Reproducer:
             ``reason``, ``loss``, ``gradient_norm`` and the run's ``notes`` (configuration, data, versions).
     """
 
-    batch: FaceBatch
+    batch: FaceBatch | RegionBatch
     weights: Mapping[str, Tensor]
     random: Mapping[str, Tensor]
     about: Mapping[str, Any]
 
     def save(self, path: Path) -> None:
         """Write it as one safetensors file; it holds coefficients and sound of its clips, but no face model."""
-        names = [field.name for field in fields(FaceBatch) if field.name != "clip_ids"]
+        names = [field.name for field in fields(self.batch) if field.name != "clip_ids"]
         tensors = {f"batch.{name}": getattr(self.batch, name) for name in names}
         tensors |= {f"weights.{name}": value for name, value in self.weights.items()}
         tensors |= {f"random.{name}": value for name, value in self.random.items()}
@@ -76,7 +78,8 @@ class Reproducer:
         def part(prefix: str) -> dict[str, Tensor]:
             return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
-        batch = FaceBatch(**part("batch."), clip_ids=tuple(about.pop("clip_ids")))
+        kind: Any = RegionBatch if about["task"] == "refiner" else FaceBatch
+        batch = kind(**part("batch."), clip_ids=tuple(about.pop("clip_ids")))
         return cls(batch, part("weights."), part("random."), about)
 
     def build_task(self) -> BaseTask:
@@ -84,13 +87,15 @@ class Reproducer:
         arguments = self.about["arguments"]
         if self.about["task"] == "pose":
             task: BaseTask = PoseTask(**arguments)
+        elif self.about["task"] == "refiner":
+            task = RefinerTask(**arguments)
         else:
             task = ExpressionTask(**arguments, face_model=load_face_model(self.about["face_model"]))
         task.load_state_dict(self.weights)
         return task
 
 
-def record(task: BaseTask, batch: FaceBatch, random: Mapping[str, Tensor], **about: Any) -> Reproducer:
+def record(task: BaseTask, batch: FaceBatch | RegionBatch, random: Mapping[str, Tensor], **about: Any) -> Reproducer:
     """Take down a step that has not moved the weights yet.
 
     Args:
@@ -217,9 +222,9 @@ class _Probe(pl.Callback):
         self.gradient_norm = float(gradient_norm(pl_module))
 
 
-def _inputs_that_are_not_finite(batch: FaceBatch) -> dict[str, tuple[str, ...]]:
+def _inputs_that_are_not_finite(batch: FaceBatch | RegionBatch) -> dict[str, tuple[str, ...]]:
     found = {}
-    for field in fields(FaceBatch):
+    for field in fields(batch):
         value = getattr(batch, field.name)
         if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
             finite = value.isfinite().flatten(1).all(dim=1).tolist()

@@ -1,0 +1,71 @@
+"""Is the refined renderer better on people whom the refiner has never seen? Folds by person, paired with the plain one.
+
+Usage: python benchmarks/refiner.py --scored STORE [--also STORE ...] --output DIR [--folds 3] [KEY=VALUE ...]
+
+The people of --scored are divided into folds. For each a refiner (configs/refiner.yaml; KEY=VALUE changes it) is
+trained on everybody else and on the clips of --also; the fold's people are then scored as benchmarks/render_quality.py
+does it, and written to DIR/table.md with its columns. --same names people who are in the stores under two names. The
+crops are made once for all folds, in DIR/crops. A command that was stopped goes on with the fold, and the clip, where
+it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from accuracy import check_names, divide
+from left_out import train_once
+from render_quality import examine_all, table
+
+from expnet.data.store import TrackStore
+
+
+def other_names(people: set[str], same: Sequence[str]) -> set[str]:
+    """The people under all of their names, given as ``A=B``."""
+    pairs = [pair.split("=") for pair in same]
+    return people | {b for a, b in pairs if a in people} | {a for a, b in pairs if b in people}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train a refiner for each fold, score its people, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scored", type=Path, required=True, help="store whose people are scored, each once")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="more stores to train on")
+    parser.add_argument("--output", type=Path, required=True, help="folder for runs, scores, pictures and table.md")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--only", type=int, nargs="*", metavar="FOLD", help="only these folds, 0 the first")
+    parser.add_argument("--same", nargs="*", default=[], metavar="A=B", help="two names of one person")
+    parser.add_argument("--frames", type=int, default=40, help="frames a clip, beside its first one")
+    parser.add_argument("--lpips", type=Path, help="AlexNet's weights, where they lie elsewhere")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the training")
+    arguments = parser.parse_args(argv)
+    stores = [arguments.scored, *arguments.also]
+    check_names(stores)
+    speakers = {row.speaker for row in TrackStore(arguments.scored).rows}
+    rows: list[dict] = []
+    for fold, people in enumerate(divide(speakers, arguments.folds)):
+        if arguments.only and fold not in arguments.only:
+            continue
+        overrides = [f"data.crops={arguments.output / 'crops'}", *arguments.overrides]
+        unseen = other_names(people, arguments.same)
+        run = train_once("refiner.yaml", f"fold{fold}", stores, unseen, arguments.output, overrides)
+        clips = [row.clip_id for row in TrackStore(arguments.scored).rows if row.speaker in people]
+        rows += examine_all(
+            argparse.Namespace(
+                store=arguments.scored,
+                output=arguments.output,
+                frames=arguments.frames,
+                clips=clips,
+                lpips=arguments.lpips,
+                refiner=run,
+            )
+        )
+    written = table(rows)
+    (arguments.output / "table.md").write_text(written, encoding="utf-8")
+    print("\n" + written)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The two inner loops of a region: cut it out of a picture, and change the picture where it lies."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.render.rasterize import compiled
+
+Array = NDArray[np.float64]
+
+
+@compiled
+def cut_region(picture: NDArray, middle: Array, across: Array, down: Array, size: int) -> NDArray[np.float32]:
+    """Sample a square of a picture, averaged over each of its pixels' areas; the picture's edges are continued.
+
+    Args:
+        picture: (H, W, C).
+        middle: (2,) of a `expnet.render.regions.Placement`, as the next two.
+        across: (2,).
+        down: (2,).
+        size: pixels of the square's side, S.
+
+    Returns:
+        (S, S, C) float32.
+    """
+    height, width, channels = picture.shape
+    taps = max(int(np.ceil(np.hypot(across[0], across[1]) / size - 0.25)), 1)
+    share = np.float32(1.0 / (taps * taps))
+    out = np.zeros((size, size, channels), np.float32)
+    for row in range(size * taps):
+        v = (row + 0.5) / (size * taps) - 0.5
+        for column in range(size * taps):
+            u = (column + 0.5) / (size * taps) - 0.5
+            x = min(max(middle[0] + u * across[0] + v * down[0], 0.0), width - 1.0)
+            y = min(max(middle[1] + u * across[1] + v * down[1], 0.0), height - 1.0)
+            left, top = min(int(x), width - 2), min(int(y), height - 2)
+            wx, wy = np.float32(x - left), np.float32(y - top)
+            one = np.float32(1.0)
+            for channel in range(channels):
+                above = (one - wx) * picture[top, left, channel] + wx * picture[top, left + 1, channel]
+                below = (one - wx) * picture[top + 1, left, channel] + wx * picture[top + 1, left + 1, channel]
+                out[row // taps, column // taps, channel] += share * ((one - wy) * above + wy * below)
+    return out
+
+
+@compiled
+def change_region(
+    frame: NDArray[np.uint8], changes: NDArray[np.float32], middle: Array, across: Array, down: Array
+) -> None:
+    """Change the picture that a square lies in, smoothly between the square's pixels: ``value (1 + gain) + added``.
+
+    Args:
+        frame: (H, W, 3), changed in place; where gain and added are 0 it keeps its bits.
+        changes: (S, S, 6) gain of each colour, and what is added in grey levels; 0 at the border.
+        middle: (2,) of a `expnet.render.regions.Placement`, as the next two.
+        across: (2,).
+        down: (2,).
+    """
+    height, width, size = frame.shape[0], frame.shape[1], changes.shape[0]
+    square = across[0] * across[0] + across[1] * across[1]
+    reach_x, reach_y = (abs(across[0]) + abs(down[0])) / 2, (abs(across[1]) + abs(down[1])) / 2
+    one, half, zero, white = np.float32(1.0), np.float32(0.5), np.float32(0.0), np.float32(255.0)
+    for row in range(max(int(middle[1] - reach_y), 0), min(int(middle[1] + reach_y) + 2, height)):
+        for column in range(max(int(middle[0] - reach_x), 0), min(int(middle[0] + reach_x) + 2, width)):
+            dx, dy = column - middle[0], row - middle[1]
+            x = ((dx * across[0] + dy * across[1]) / square + 0.5) * size - 0.5
+            y = ((dx * down[0] + dy * down[1]) / square + 0.5) * size - 0.5
+            if not (0.0 <= x <= size - 1.0 and 0.0 <= y <= size - 1.0):
+                continue
+            left, top = min(int(x), size - 2), min(int(y), size - 2)
+            wx, wy = np.float32(x - left), np.float32(y - top)
+            w00, w01, w10, w11 = (one - wx) * (one - wy), wx * (one - wy), (one - wx) * wy, wx * wy
+            for channel in range(3):
+                gain, added = zero, zero
+                for part in range(2):
+                    of = channel + 3 * part
+                    value = w00 * changes[top, left, of] + w01 * changes[top, left + 1, of]
+                    value += w10 * changes[top + 1, left, of] + w11 * changes[top + 1, left + 1, of]
+                    if part == 0:
+                        gain = value
+                    else:
+                        added = value
+                changed = np.float32(frame[row, column, channel]) * (one + gain) + added
+                frame[row, column, channel] = np.uint8(min(max(changed + half, zero), white))
