@@ -4,8 +4,8 @@
 
 Prints a table as it comes, and writes DIR/speed.json and DIR/table.md. Both sides of a row are timed in turn; its ratio
 is the median of the pairs, with the least and the most. Ratios are of processor time where one thread works, which
-neighbours on the machine do not count into, and of wall time where several do or something is waited for. Where a GPU is
-at hand, networks run there. Without --clips, videos are made by the package itself.
+neighbours on the machine do not count into, and of wall time where several do or something is waited for. Networks run
+on a GPU where one is at hand. Without --clips, videos are made by the package itself.
 """
 
 from __future__ import annotations

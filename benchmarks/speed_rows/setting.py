@@ -1,4 +1,4 @@
-"""What the rows share: how much to measure, on what, and the built-in videos and stores where no real ones are given."""
+"""What the rows share: how much to measure, on what, and built-in videos where no real ones are given."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,9 @@ WINDOW, BATCH = 64, 16
 
 def training(setting: Setting) -> Iterator[Row]:
     """Forward, backward and AdamW on the same made-up windows; frames a second of one thread, or of the GPU."""
-    options = expression_options(vars(load_config(["configs/expression.yaml"]).model))
+    options = asdict(load_config(["configs/expression.yaml"]).model)
+    del options["emotion"]  # becomes the number of the data's
+    options = expression_options({**options, "speech_features": None})
     torch.manual_seed(0)
     batch = 4 if setting.quick else BATCH
     own, plain, stepwise = (
