@@ -357,7 +357,8 @@ class Animator:
         in_pieces = isinstance(self._pose, PoseCVAE)
         # A head that could be streamed hears the sound of a while ago.
         delay = head_delay(self._pose.window) if streaming and in_pieces else 0
-        mel = _mel_of(samples, frames, in_pieces=in_pieces, delay=delay)
+        if delay or not isinstance(mel, Tensor):  # otherwise both hear the same
+            mel = _mel_of(samples, frames, in_pieces=in_pieces, delay=delay)
         turned = self.head_motion(mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed)
         rest = portrait.fit.expression[0]
         average = RunningAverage()(spoken.numpy() - rest) if streaming else None
