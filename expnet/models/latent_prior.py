@@ -44,5 +44,5 @@ class LatentPrior(nn.Module):
         return torch.linalg.cholesky_ex(self.covariance.double())[0].to(self.covariance.dtype)
 
     def forward(self, noise: Tensor, factor: Tensor | None = None) -> Tensor:
-        """Turn standard normal noise (N, Z) into latents; ``factor`` is what `factor` said, for those who draw often."""
+        """Turn standard normal noise (N, Z) into latents; ``factor`` is that of `factor`, for those who draw often."""
         return self.mean + noise @ (self.factor() if factor is None else factor).T.to(noise.dtype)

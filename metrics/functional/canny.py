@@ -59,21 +59,21 @@ def gradients(padded: Plane) -> tuple[Plane, Plane, Plane]:
 
 @compiled
 def _is_maximum(down: Plane, across: Plane, strength: Plane, row: int, column: int) -> bool:
-    """Whether no place a step along the gradient, either way, is stronger; between pixels strength is interpolated."""
+    """Whether no place a step along the gradient, either way, is stronger; between pixels strength is interpolated.
+
+    Without branches: which of the eight directions a gradient has is as good as chance, and guessing wrong is dear.
+    """
     dy, dx = down[row, column], across[row, column]
-    steep = abs(dy) > abs(dx)
-    same = (dy >= 0.0 and dx >= 0.0) or (dy <= 0.0 and dx <= 0.0)  # both derivatives grow together
-    if not same:
-        steep = abs(dy) >= abs(dx)
-    weight = abs(dx) / abs(dy) if steep else abs(dy) / abs(dx)
+    steepness, flatness = abs(dy), abs(dx)
+    same = (dy >= 0.0) & (dx >= 0.0) | (dy <= 0.0) & (dx <= 0.0)  # both derivatives grow together
+    steep = (steepness > flatness) | ((steepness == flatness) & (not same))
     diagonal = 1 if same else -1
+    rows, columns = (diagonal, 0) if steep else (0, 1)  # to the nearest neighbour
+    weight = (flatness if steep else steepness) / (steepness if steep else flatness)
+    ahead = strength[row + diagonal, column + 1] * weight + strength[row + rows, column + columns] * (1.0 - weight)
+    behind = strength[row - diagonal, column - 1] * weight + strength[row - rows, column - columns] * (1.0 - weight)
     here = strength[row, column]
-    for way in (1, -1):
-        far = strength[row + way * diagonal, column + way]
-        near = strength[row + way * diagonal, column] if steep else strength[row, column + way]
-        if far * weight + near * (1.0 - weight) > here:
-            return False
-    return True
+    return (ahead <= here) & (behind <= here)
 
 
 @compiled
