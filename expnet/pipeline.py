@@ -42,6 +42,7 @@ from expnet.models.bundle import load_model
 from expnet.models.expression import LONGEST, ExpressionRegressor
 from expnet.models.long_speech import Sound, sound_of
 from expnet.models.pose_cvae import PoseCVAE
+from expnet.render.ahead import ahead
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait
 from expnet.render.transparent import SUFFIXES as TRANSPARENT
@@ -327,7 +328,7 @@ class Animator:
             sound = None if samples is None else np.asarray(samples)
             count = write_transparent(path, drawn, fps=controls.fps, audio=sound, sample_rate=SAMPLE_RATE)
         else:
-            drawn = self.render(portrait, motion.coefficients, blink=motion.blink)
+            drawn = ahead(self.render(portrait, motion.coefficients, blink=motion.blink))
             count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
         logger.info("wrote %d frames to %s", count, path)
         return path

@@ -43,14 +43,16 @@ def preprocessing(setting: Setting) -> Iterator[Row]:
         note="decoding, choice of the face, shots, fit, offset and writing against the tracker alone",
     )
     numbers = itertools.count()
-    videos = shared_folder(setting.videos, folder / "videos")
+    every = setting.videos if setting.quick else setting.every_video
+    videos = shared_folder(every, folder / "videos")
+    amount = sum(sum(1 for _ in read_video(path, fps=25)) for path in every)
 
     def run(workers: int) -> None:
         preprocess(videos, folder / f"store{next(numbers)}", engine=LocalEngine(workers))
 
-    pairs = compare(lambda: run(2), lambda: run(1), repeats=min(setting.repeats, 3), warm=False)
+    pairs = compare(lambda: run(2), lambda: run(1), repeats=1 if setting.clips else 3, warm=False)
     what, note = "preprocess, two processes, from start to finish", "imports of each process included"
-    rate = {"amount": frames, "unit": "frames/s"}
+    rate = {"amount": amount, "unit": "frames/s"}
     yield speed_row("preprocess", what, "one process", pairs, 1.8, clock="wall", both_clocks=False, note=note, **rate)
 
 

@@ -28,7 +28,7 @@ def processes(setting: Setting) -> Iterator[Row]:
             "configs/expression.yaml",
             f"data.store={store}",
             f"data.batch_size={32 // devices}",
-            "data.limit_validation_clips=1",
+            "data.limit_validation_clips=2",
             f"output={output}",
             "trainer.accelerator=cpu",
             f"trainer.devices={devices}",

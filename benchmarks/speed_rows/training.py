@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from expnet.audio.alignment import mel_columns
 from expnet.config import load_config
+from expnet.models.attention import sinusoids
 from expnet.models.autoregressive import AutoregressiveRegressor
 from expnet.models.expression import ExpressionRegressor
 from expnet.models.sadtalker import SADTALKER_EXPRESSION
@@ -27,22 +28,35 @@ def training(setting: Setting) -> Iterator[Row]:
     options = expression_options({**options, "speech_features": None})
     torch.manual_seed(0)
     batch = 4 if setting.quick else BATCH
-    own, plain, stepwise = (
-        step_of(network.to(setting.device), batch)
-        for network in (
-            ExpressionRegressor(**options),
-            ExpressionRegressor(**SADTALKER_EXPRESSION),
-            AutoregressiveRegressor(**options),
-        )
-    )
+    own = step_of(ExpressionRegressor(**options).to(setting.device), batch)
     frames, clock = batch * WINDOW, setting.network_clock
     what = f"expression training step, {batch} windows of {WINDOW} frames"
-    for against, other, aim in (
-        ("SadTalker's window encoder and head", plain, 5.0),
-        ("a decoder as FaceFormer's, frame after frame, same width", stepwise, 10.0),
+    for against, network, aim in (
+        ("SadTalker's window encoder and head", ExpressionRegressor(**SADTALKER_EXPRESSION), 5.0),
+        ("FaceFormer's loop, same width: each frame from all before it, anew", WholePast(**options), 10.0),
+        ("the same loop with keys and values kept, same width", AutoregressiveRegressor(**options), 10.0),
     ):
+        other = step_of(network.to(setting.device), batch)
         pairs = compare(own, other, repeats=setting.repeats)
         yield speed_row("training", what, against, pairs, aim, clock=clock, amount=frames, unit="frames/s")
+
+
+class WholePast(AutoregressiveRegressor):
+    """The decoder run as FaceFormer's training loop runs it: over all frames so far, for each new one."""
+
+    def decode(self, sound: Tensor) -> Tensor:
+        """Make the frames one after the other from features of the sound (B, T, D): (B, T, E)."""
+        sound = self.read(sound)
+        frames = sound.shape[1]
+        bias = self.bias(frames, device=sound.device, dtype=sound.dtype)  # (1, H, T, T)
+        positions = sinusoids(torch.arange(frames, device=sound.device) % self.bias.period, sound.shape[2])
+        changes = [sound.new_zeros(sound.shape[0], len(self.expression_mean))]
+        for seen in range(1, frames + 1):
+            x = self.embed_past(torch.stack(changes, dim=1) * self.importance) + positions[:seen]  # (B, t, D)
+            for block in self.blocks:
+                x, _ = block(x, sound[:, :seen], bias[:, :, :seen, :seen], None)
+            changes.append(self.write(self.norm(x[:, -1])))
+        return torch.stack(changes[1:], dim=1)
 
 
 def step_of(network: ExpressionRegressor, batch: int) -> Callable[[], None]:

@@ -120,8 +120,8 @@ def sharp_share(grey: Tensor, canny_edges: Tensor, widths: Tensor) -> Tensor:
 
 def _of_grey(grey: Tensor) -> Tensor:
     """CPBD of grey pictures (N, H, W)."""
-    # On the CPU: linking edges is a search for connected parts. Canny's thresholds are meant for pictures in [0, 1], and
-    # the original gives it 0..255.
+    # On the CPU: linking edges is a search for connected parts. Its thresholds are meant for pictures in [0, 1]; the
+    # original hands it 0..255.
     masks = [torch.from_numpy(canny_edges(picture)) for picture in grey.double().cpu().numpy()]
     return sharp_share(grey, torch.stack(masks).to(grey.device), edge_widths(grey, sobel_edges(grey)))
 
