@@ -20,6 +20,7 @@ from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.manifest import read_manifest, write_manifest
 from expnet.data.store import TrackStore, TrackStoreWriter
 from expnet.data.tracks import Track
+from expnet.face.morphable import builtin_face_model
 
 SMALL, LARGE = 100, 100_000
 FRAMES = 250
@@ -27,12 +28,13 @@ FRAMES = 250
 
 def make_small_store(path: Path) -> None:
     """Write a store of made-up clips, ten seconds each."""
+    identity = builtin_face_model().identity_size
     with TrackStoreWriter(path) as writer:
         for index in range(SMALL):
             generator = np.random.default_rng(index)
             pose = generator.normal(size=(2, FRAMES, 3))
             coefficients = FaceCoefficients(
-                generator.normal(size=(FRAMES, 64)), *pose, identity=generator.normal(size=80), crop=np.ones(3)
+                generator.normal(size=(FRAMES, 64)), *pose, identity=generator.normal(size=identity), crop=np.ones(3)
             )
             landmarks = generator.normal(size=(FRAMES, 68, 2)).astype(np.float32)
             audio = generator.uniform(-1, 1, size=FRAMES * 640).astype(np.float32)

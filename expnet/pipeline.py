@@ -42,6 +42,7 @@ from expnet.models.bundle import load_model
 from expnet.models.expression import LONGEST, ExpressionRegressor
 from expnet.models.long_speech import Sound, sound_of
 from expnet.models.pose_cvae import PoseCVAE
+from expnet.render.ahead import ahead
 from expnet.render.mesh import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait
 from expnet.render.refine import PairedRefiner, RegionModel, open_refiner
@@ -339,7 +340,7 @@ class Animator:
             sound = None if samples is None else np.asarray(samples)
             count = write_transparent(path, drawn, fps=controls.fps, audio=sound, sample_rate=SAMPLE_RATE)
         else:
-            drawn = self.render(portrait, motion.coefficients, blink=motion.blink)
+            drawn = ahead(self.render(portrait, motion.coefficients, blink=motion.blink))
             count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
         logger.info("wrote %d frames to %s", count, path)
         return path
@@ -369,7 +370,8 @@ class Animator:
         in_pieces = isinstance(self._pose, PoseCVAE)
         # A head that could be streamed hears the sound of a while ago.
         delay = head_delay(self._pose.window) if streaming and in_pieces else 0
-        mel = _mel_of(samples, frames, in_pieces=in_pieces, delay=delay)
+        if delay or not isinstance(mel, Tensor):  # otherwise both hear the same
+            mel = _mel_of(samples, frames, in_pieces=in_pieces, delay=delay)
         turned = self.head_motion(mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed)
         rest = first[0].numpy()
         average = RunningAverage()(spoken.numpy() - rest) if streaming else None

@@ -43,6 +43,6 @@ class LatentPrior(nn.Module):
         """Return the lower Cholesky factor (Z, Z) of the covariance, found in float64."""
         return torch.linalg.cholesky_ex(self.covariance.double())[0].to(self.covariance.dtype)
 
-    def forward(self, noise: Tensor) -> Tensor:
-        """Turn standard normal noise (N, Z) into latents."""
-        return self.mean + noise @ self.factor().T.to(noise.dtype)
+    def forward(self, noise: Tensor, factor: Tensor | None = None) -> Tensor:
+        """Turn standard normal noise (N, Z) into latents; ``factor`` is that of `factor`, for those who draw often."""
+        return self.mean + noise @ (self.factor() if factor is None else factor).T.to(noise.dtype)

@@ -273,6 +273,7 @@ class PoseCVAE(nn.Module):
         else:
             sound = mel
         style = torch.zeros(batch, dtype=torch.long, device=first_pose.device) if style is None else style
+        style, factor = self.styles(style), self.prior.factor()
         past = first_pose.new_zeros(batch, self.previous, POSE)
         seen = torch.zeros(batch, self.previous, dtype=torch.bool, device=first_pose.device)
         seen[:, -1] = True
@@ -282,7 +283,8 @@ class PoseCVAE(nn.Module):
             if here == 0:
                 count = min(held, span - 1 - start)
                 audio = self.audio_encoder(sound(start, count + 1), count + 1)[:, 1:]  # (B, count, A)
-            z = self.prior(torch.randn(batch, self.latent, generator=generator).to(first_pose) * temperature)
+            noise = torch.randn(batch, self.latent, generator=generator).to(first_pose) * temperature
+            z = self.prior(noise, factor)
             drawn.append(self.next_window(z, audio[:, here : here + self.window], past, seen, first_pose, style))
             past = torch.cat([past, drawn[-1]], dim=1)[:, -self.previous :]
             seen = torch.ones_like(seen)

@@ -24,6 +24,8 @@ PADDING = 64
 # (measured on portraits shifted by half a pixel) and still shows no ringing around the eyes.
 _CUBIC = -0.7
 _FOLD = 2.0
+# Places of a pixel's numbers from its first, without a sign; see `sample`.
+_GREEN, _BLUE, _OPACITY, _CHANNELS = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
 
 
 def compiled(function: Function, *, fast: bool = False) -> Function:
@@ -156,6 +158,9 @@ def draw_triangles(
 def sample(padded: Float, source_map: Float, margin: int, plate: Float, out: NDArray[np.uint8]) -> None:
     """Fetch the moving layer at the mapped positions with a cubic filter, and lay it over the plate.
 
+    Indices have no sign, and a row is fetched before it is laid down: only then does the compiler take the four
+    channels of a pixel together (a signed index may count from the end, which it has to ask at every fetch).
+
     Args:
         padded: the result of :func:`pad_image`, (H + 2 margin, W + 2 margin, 4).
         source_map: (H, W, 2) positions x, y in the unpadded portrait.
@@ -163,40 +168,42 @@ def sample(padded: Float, source_map: Float, margin: int, plate: Float, out: NDA
         plate: (H, W, 3) what shows where the layer is not opaque.
         out: (H, W, 3) uint8, written.
     """
-    rows, columns = source_map.shape[:2]
+    rows, columns = np.uint64(source_map.shape[0]), np.uint64(source_map.shape[1])
     one, half, zero, white = np.float32(1.0), np.float32(0.5), np.float32(0.0), np.float32(255.0)
     limit_y, limit_x = np.float32(padded.shape[0] - 3), np.float32(padded.shape[1] - 3)
-    flat, stride = padded.ravel(), padded.shape[1] * 4
+    flat, stride, shift = padded.ravel(), np.uint64(padded.shape[1] * 4), np.float32(margin)
+    line = np.empty(columns * _CHANNELS, np.float32)
     for row in range(rows):
         for column in range(columns):
             x, y = source_map[row, column, 0], source_map[row, column, 1]
-            if x == column and y == row:
-                base = (row + margin) * stride + (column + margin) * 4
-                red, green, blue, opacity = flat[base], flat[base + 1], flat[base + 2], flat[base + 3]
+            if x == np.float32(column) and y == np.float32(row):
+                base = (row + np.uint64(margin)) * stride + (column + np.uint64(margin)) * _CHANNELS
+                red, green, blue, opacity = flat[base], flat[base + _GREEN], flat[base + _BLUE], flat[base + _OPACITY]
             else:
-                x = min(max(x + np.float32(margin), one), limit_x)
-                y = min(max(y + np.float32(margin), one), limit_y)
-                left, top = int(x), int(y)
-                x0, x1, x2, x3 = cubic_weights(x - np.float32(left))
-                y0, y1, y2, y3 = cubic_weights(y - np.float32(top))
+                x = min(max(x + shift, one), limit_x)
+                y = min(max(y + shift, one), limit_y)
+                left, top = np.int32(x), np.int32(y)
+                weights = cubic_weights(x - np.float32(left))
                 red, green, blue, opacity = zero, zero, zero, zero
-                base = (top - 1) * stride + (left - 1) * 4
-                for tap in range(4):
-                    weight = y0 if tap == 0 else (y1 if tap == 1 else (y2 if tap == 2 else y3))
-                    w0, w1, w2, w3 = weight * x0, weight * x1, weight * x2, weight * x3
-                    red += w0 * flat[base] + w1 * flat[base + 4] + w2 * flat[base + 8] + w3 * flat[base + 12]
-                    green += w0 * flat[base + 1] + w1 * flat[base + 5] + w2 * flat[base + 9] + w3 * flat[base + 13]
-                    blue += w0 * flat[base + 2] + w1 * flat[base + 6] + w2 * flat[base + 10] + w3 * flat[base + 14]
-                    opacity += w0 * flat[base + 3] + w1 * flat[base + 7] + w2 * flat[base + 11] + w3 * flat[base + 15]
-                    base += stride
-            rest = max(one - opacity, zero)
-            if rest > zero:
-                red += rest * plate[row, column, 0]
-                green += rest * plate[row, column, 1]
-                blue += rest * plate[row, column, 2]
-            out[row, column, 0] = np.uint8(min(max(red + half, zero), white))
-            out[row, column, 1] = np.uint8(min(max(green + half, zero), white))
-            out[row, column, 2] = np.uint8(min(max(blue + half, zero), white))
+                first = np.uint64(top - 1) * stride + np.uint64(left - 1) * _CHANNELS
+                for down in cubic_weights(y - np.float32(top)):
+                    base = first
+                    for along in weights:
+                        weight = down * along
+                        red += weight * flat[base]
+                        green += weight * flat[base + _GREEN]
+                        blue += weight * flat[base + _BLUE]
+                        opacity += weight * flat[base + _OPACITY]
+                        base += _CHANNELS
+                    first += stride
+            place = column * _CHANNELS
+            line[place], line[place + _GREEN], line[place + _BLUE], line[place + _OPACITY] = red, green, blue, opacity
+        for column in range(columns):
+            place = column * _CHANNELS
+            rest = max(one - line[place + _OPACITY], zero)
+            for channel in range(_OPACITY):
+                value = line[place + channel] + rest * plate[row, column, channel]
+                out[row, column, channel] = np.uint8(min(max(value + half, zero), white))
 
 
 @compiled

@@ -86,6 +86,8 @@ class WarpMesh:
 
 
 _LID_LOOPS = np.array(RIGHT_EYE_LOOP + LEFT_EYE_LOOP)
+# Which way a lid point goes when the eye closes: upper lids down, lower lids up, corners nowhere.
+_CLOSING = np.where(np.isin(_LID_LOOPS, UPPER_LIDS), -1.0, np.where(np.isin(_LID_LOOPS, LOWER_LIDS), 1.0, 0.0))
 
 
 def build_warp_mesh(motion: PortraitMotion, points: Array, triangles: NDArray, size: tuple[int, int]) -> WarpMesh:
@@ -192,8 +194,7 @@ def _eyeball_sources(motion: PortraitMotion, moved: Array) -> Array:
     """
     shift = moved[_LID_LOOPS]
     shift[:, [0, 2]] = 0.0
-    sign = np.where(np.isin(_LID_LOOPS, UPPER_LIDS), -1.0, np.where(np.isin(_LID_LOOPS, LOWER_LIDS), 1.0, 0.0))
-    shift[:, 1] = sign * np.maximum(sign * shift[:, 1], 0.0)
+    shift[:, 1] = _CLOSING * np.maximum(_CLOSING * shift[:, 1], 0.0)
     return motion.camera.project(motion.vertices[_LID_LOOPS] + shift)[:, :2]
 
 

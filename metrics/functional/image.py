@@ -82,7 +82,7 @@ def ssim(predicted: Tensor, target: Tensor, *, variant: str = "gaussian") -> Ten
         raise ValueError(f"SSIM {variant} needs images of at least {size} pixels, got {tuple(first.shape[-2:])}")
     window = _window(variant, size)
     correction = 1.0 if variant == "gaussian" else size**2 / (size**2 - 1)
-    return _each_image(lambda x, y: _similarity(x, y, window, correction)[0].mean(), first, second)
+    return _each_image(lambda x, y: _mean_similarity(x, y, window, correction), first, second)
 
 
 def ms_ssim(predicted: Tensor, target: Tensor) -> Tensor:
@@ -131,6 +131,12 @@ def _each_image(score: Callable[[Tensor, Tensor], Tensor], first: Tensor, second
         return score(first, second)
     scores = [score(x, y) for x, y in zip(first.flatten(0, -4), second.flatten(0, -4), strict=True)]
     return torch.stack(scores).reshape(first.shape[:-3]) if scores else first.new_zeros(first.shape[:-3])
+
+
+def _mean_similarity(first: Tensor, second: Tensor, window: list[float], correction: float) -> Tensor:
+    """SSIM of one image (C, H, W), channel by channel: what is at work at a time then nearly fits the cache."""
+    channels = zip(first.split(1), second.split(1), strict=True)
+    return torch.stack([_similarity(x, y, window, correction)[0].mean() for x, y in channels]).mean()
 
 
 def _similarity(first: Tensor, second: Tensor, window: list[float], correction: float) -> tuple[Tensor, Tensor]:

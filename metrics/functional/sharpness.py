@@ -5,19 +5,18 @@ IEEE TIP 20(9), 2011. The field runs the Python port of the authors' MATLAB code
 (https://github.com/0x64746b/python-cpbd), so this follows the port, its oddities included, to the last edge.
 """
 
-import math
-
+import numpy as np
 import torch
 import torch.nn.functional as F
-from skimage.feature import canny
 from torch import Tensor
+
+from expnet.metrics.functional.canny import canny_edges
+from expnet.metrics.functional.edge_width import edge_widths_of
 
 BLOCK = 64
 """Side in pixels of the blocks that are judged one by one; what is left at the right and the bottom is ignored."""
 EDGE_BLOCK_SHARE = 0.002
 """A block with at most this share of Canny edge pixels is not looked at."""
-LONGEST_SEARCH = 100
-"""Pixels beyond the edge's neighbour where the search for its end gives up."""
 LOW_CONTRAST = 50
 JUST_NOTICEABLE_WIDTHS = 5, 3
 """Edge widths in pixels at which most people see blur: in blocks of low contrast, and in others."""
@@ -94,32 +93,8 @@ def edge_widths(grey: Tensor, edges: Tensor) -> Tensor:
     Returns:
         (N, H, W) int32, 0 where there is no such edge.
     """
-    gradient_y, gradient_x = torch.gradient(grey, dim=(-2, -1))
-    along_row = gradient_y.abs() <= math.tan(math.pi / 8) * gradient_x.abs()
-    # The original's angle is 0 where the gradient has no horizontal part, whatever its vertical one.
-    upwards, downwards = (gradient_x == 0) | (along_row & (gradient_x > 0)), along_row & (gradient_x < 0)
-    step = grey[:, 1:-1, 1:] - grey[:, 1:-1, :-1]  # (N, H - 2, W - 1)
-    rising, falling = _monotone_width(step > 0), _monotone_width(step < 0)
-    inner = slice(None), slice(1, -1), slice(1, -1)
-    widths = torch.where(upwards[inner], rising, falling.where(downwards[inner], 0))
-    # The original gives up on a picture in which every angle is 0.
-    some_angle = (gradient_x < 0) | ((gradient_x > 0) & (gradient_y != 0))
-    counted = edges[inner] & some_angle.flatten(1).any(1)[:, None, None]
-    return F.pad(torch.where(counted, widths, 0), (1, 1, 1, 1))
-
-
-def _monotone_width(going_on: Tensor) -> Tensor:
-    """Width of an edge at each inner column, if the row goes on where ``going_on`` (N, R, W - 1) says so.
-
-    The search starts beyond the direct neighbours, whose own steps count without a look. (N, R, W - 2).
-    """
-    steps = going_on.shape[-1]
-    place = torch.arange(steps, device=going_on.device, dtype=torch.int32).expand(going_on.shape)
-    last_stop = torch.where(going_on, -1, place).cummax(-1).values
-    next_stop = torch.where(going_on, steps, place).flip(-1).cummin(-1).values.flip(-1)
-    leftwards = F.pad((place - last_stop)[..., : steps - 2], (1, 0))  # runs that end at step c - 2
-    rightwards = F.pad((next_stop - place)[..., 2:], (0, 1))  # runs that start at step c + 1
-    return leftwards.clamp(max=LONGEST_SEARCH) + rightwards.clamp(max=LONGEST_SEARCH) + 2
+    pairs = zip(grey.cpu().numpy(), edges.cpu().numpy(), strict=True)
+    return torch.from_numpy(np.stack([edge_widths_of(*pair) for pair in pairs])).to(grey.device)
 
 
 def sharp_share(grey: Tensor, canny_edges: Tensor, widths: Tensor) -> Tensor:
@@ -145,9 +120,9 @@ def sharp_share(grey: Tensor, canny_edges: Tensor, widths: Tensor) -> Tensor:
 
 def _of_grey(grey: Tensor) -> Tensor:
     """CPBD of grey pictures (N, H, W)."""
-    # Canny's linking of edges is a search for connected parts: scikit-image, on the CPU. Its thresholds are meant for
-    # pictures in [0, 1]; the original gives it 0..255.
-    masks = [torch.from_numpy(canny(picture)) for picture in grey.double().cpu().numpy()]
+    # On the CPU: linking edges is a search for connected parts. Its thresholds are meant for pictures in [0, 1]; the
+    # original hands it 0..255.
+    masks = [torch.from_numpy(canny_edges(picture)) for picture in grey.double().cpu().numpy()]
     return sharp_share(grey, torch.stack(masks).to(grey.device), edge_widths(grey, sobel_edges(grey)))
 
 

@@ -1,0 +1,28 @@
+"""Picture metrics beside the packages that people use for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from picture_metrics import comparisons, pictures
+
+from speed_rows.measure import Row, compare, speed_row
+from speed_rows.setting import Setting
+
+AIMS = {"LPIPS alex": 1.0, "SSIM": 1.0, "FID features": 1.0, "CPBD": 30.0}
+"""Times as fast as the package."""
+
+
+def picture_metrics(setting: Setting) -> Iterator[Row]:
+    """Frames of 256 pixels on one thread; what is not installed is left out."""
+    frames, noisy = pictures(10 if setting.quick else 20, 256)
+    with torch.inference_mode():
+        for row in comparisons(frames, noisy, features=64):
+            if row.name not in AIMS:
+                continue
+            pairs = compare(row.ours, row.theirs, repeats=setting.repeats)
+            yield speed_row(
+                "pictures", row.name, row.other, pairs, AIMS[row.name], clock="processor", amount=row.frames,
+                unit="frames/s",
+            )  # fmt: skip

@@ -1,0 +1,93 @@
+"""From sound to 64 coefficients and a head pose, beside SadTalker's expression network as it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from numpy.typing import NDArray
+
+from expnet.audio.alignment import mel_for_frames
+from expnet.models.expression import ExpressionRegressor
+from expnet.models.long_speech import slices
+from expnet.models.sadtalker import SADTALKER_EXPRESSION
+from speed_rows.measure import Row, Spread, compare, speed_row
+from speed_rows.setting import Setting
+
+SECONDS, HOUR = 60.0, 3600.0
+CHUNK = 10
+"""Frames that SadTalker's ``Audio2Exp.test`` looks at in one call."""
+
+
+def speech(setting: Setting) -> Iterator[Row]:
+    """Sixty seconds against SadTalker and against real time, with two threads."""
+    samples = setting.speech(SECONDS)
+    portrait = setting.animator.portrait(setting.portrait)
+    published = ExpressionRegressor(**SADTALKER_EXPRESSION).eval().to(setting.device)
+    torch.set_num_threads(2)
+    pairs = compare(
+        lambda: setting.animator.motion(portrait, samples),
+        lambda: in_chunks(published, samples),
+        repeats=setting.repeats,
+    )
+    torch.set_num_threads(1)
+    name, what = "speech", "60 s of speech -> 64 coefficients and pose, 2 threads"
+    yield speed_row(name, what, "SadTalker's expression network, chunks of 10 windows", pairs, 20.0, clock="wall")
+    times = Spread.of([SECONDS / seconds.wall for seconds in pairs.ours])
+    spent = Spread.of([SECONDS / seconds.processor for seconds in pairs.ours])
+    note = "the other clock: seconds of sound for a second of one core"
+    ours = pairs.seconds("wall")[0]
+    yield Row(name, what, "real time", ours, SECONDS, "s", times, 500.0, "wall", spent, note=note)
+
+
+@torch.inference_mode()
+def in_chunks(published: ExpressionRegressor, samples: NDArray) -> torch.Tensor:
+    """SadTalker's own way: ten windows of 80 x 16 at a time; expression (T, 64) only, its pose network comes on top."""
+    frames = len(samples) // 640
+    device = published.expression_mean.device
+    sound = slices(mel_for_frames(samples, 0, frames)[None].to(device))
+    first = torch.zeros(1, 64, device=device)
+    parts = []
+    for start in range(0, frames, CHUNK):
+        count = min(CHUNK, frames - start)
+        parts.append(published(sound(start, count), count, first, blink=torch.zeros(1, count, device=device))[0])
+    return torch.cat(parts)
+
+
+def hour(setting: Setting) -> Iterator[Row]:
+    """An hour against sixty seconds: seconds of work for a second of sound, and the memory that it adds."""
+    portrait = setting.animator.portrait(setting.portrait)
+    length = 600.0 if setting.quick else HOUR
+    short, long = setting.speech(SECONDS), setting.speech(length)
+    setting.animator.motion(portrait, short)
+    before = peak_megabytes()
+    pairs = compare(
+        lambda: setting.animator.motion(portrait, long),
+        lambda: [setting.animator.motion(portrait, short) for _ in range(round(length / SECONDS))],
+        repeats=1 if setting.quick else 3,
+        warm=False,
+    )
+    what = f"{length / 60:g} minutes of speech -> coefficients and pose"
+    against = f"{SECONDS:g} s, {length / SECONDS:g} times"
+    yield speed_row("hour", f"{what}: linear time", against, pairs, 0.9, clock="processor")
+    added = peak_megabytes() - before
+    share = added / before
+    yield Row(
+        "hour",
+        f"{what}: memory",
+        "the process after 60 s",
+        before + added,
+        before,
+        "MB",
+        Spread.of([1.0 + share]),
+        1.25,
+        "peak",
+        at_most=True,
+        note="the coefficients themselves are 26 MB an hour",
+    )
+
+
+def peak_megabytes() -> float:
+    """Megabytes that this process has had in memory at most, since the peak was last reset."""
+    with open("/proc/self/status", encoding="utf-8") as lines:
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024

@@ -1,0 +1,78 @@
+"""A training step of the expression network beside those of SadTalker's form and of an autoregressive decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+
+from expnet.audio.alignment import mel_columns
+from expnet.config import load_config
+from expnet.models.attention import sinusoids
+from expnet.models.autoregressive import AutoregressiveRegressor
+from expnet.models.expression import ExpressionRegressor
+from expnet.models.sadtalker import SADTALKER_EXPRESSION
+from expnet.tasks.build import expression_options
+from speed_rows.measure import Row, compare, speed_row
+from speed_rows.setting import Setting
+
+WINDOW, BATCH = 64, 16
+
+
+def training(setting: Setting) -> Iterator[Row]:
+    """Forward, backward and AdamW on the same made-up windows; frames a second of one thread, or of the GPU."""
+    options = asdict(load_config(["configs/expression.yaml"]).model)
+    del options["emotion"]  # becomes the number of the data's
+    options = expression_options({**options, "speech_features": None})
+    torch.manual_seed(0)
+    batch = 4 if setting.quick else BATCH
+    own = step_of(ExpressionRegressor(**options).to(setting.device), batch)
+    frames, clock = batch * WINDOW, setting.network_clock
+    what = f"expression training step, {batch} windows of {WINDOW} frames"
+    for against, network, aim in (
+        ("SadTalker's window encoder and head", ExpressionRegressor(**SADTALKER_EXPRESSION), 5.0),
+        ("FaceFormer's loop, same width: each frame from all before it, anew", WholePast(**options), 10.0),
+        ("the same loop with keys and values kept, same width", AutoregressiveRegressor(**options), 10.0),
+    ):
+        other = step_of(network.to(setting.device), batch)
+        pairs = compare(own, other, repeats=setting.repeats)
+        yield speed_row("training", what, against, pairs, aim, clock=clock, amount=frames, unit="frames/s")
+
+
+class WholePast(AutoregressiveRegressor):
+    """The decoder run as FaceFormer's training loop runs it: over all frames so far, for each new one."""
+
+    def decode(self, sound: Tensor) -> Tensor:
+        """Make the frames one after the other from features of the sound (B, T, D): (B, T, E)."""
+        sound = self.read(sound)
+        frames = sound.shape[1]
+        bias = self.bias(frames, device=sound.device, dtype=sound.dtype)  # (1, H, T, T)
+        positions = sinusoids(torch.arange(frames, device=sound.device) % self.bias.period, sound.shape[2])
+        changes = [sound.new_zeros(sound.shape[0], len(self.expression_mean))]
+        for seen in range(1, frames + 1):
+            x = self.embed_past(torch.stack(changes, dim=1) * self.importance) + positions[:seen]  # (B, t, D)
+            for block in self.blocks:
+                x, _ = block(x, sound[:, :seen], bias[:, :, :seen, :seen], None)
+            changes.append(self.write(self.norm(x[:, -1])))
+        return torch.stack(changes[1:], dim=1)
+
+
+def step_of(network: ExpressionRegressor, batch: int) -> Callable[[], None]:
+    """One optimiser step on windows of noise."""
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    device = network.expression_mean.device
+    mel = torch.randn(batch, 80, mel_columns(WINDOW), device=device)
+    first = torch.randn(batch, 64, device=device)
+    target = torch.randn(batch, WINDOW, 64, device=device)
+    blink = torch.zeros(batch, WINDOW, device=device)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        predicted: Tensor = network(mel, WINDOW, first, blink=blink)
+        nn.functional.mse_loss(predicted, target).backward()
+        optimizer.step()
+
+    return step
