@@ -12,7 +12,8 @@ same person that are not scored (another clip, or the first half of the only one
 SadTalker's network and scheme (each window of 32 frames drawn by itself, then a Savitzky-Golay filter), trained on the
 same clips. Its audio encoder is random and frozen unless --sadtalker init=FILE names the published weights.
 
-A ratio is the sum over clips of the drawn over the sum of the real; intervals draw people. Draws: four a clip.
+A ratio is the sum over clips of the drawn over the sum of the real; intervals draw people. Draws: four a clip, whose
+chance is the clip's own.
 """
 
 from __future__ import annotations

@@ -61,9 +61,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "Three minutes": (
         Column("join_velocity", "velocity at joins, over inside"),
         Column("join_acceleration", "acceleration"),
-        Column("drift_of_mean", "shift of the mean, third minute from first, in spreads"),
-        Column("spread_third_to_first", "spread, third over first"),
-        Column("spread_third_to_second", "third over second"),
+        Column("spread_second", "spread, second minute over first", "spread_first"),
+        Column("spread_third", "third over first", "spread_first"),
+        Column("shift_to_third", "shift of the mean from first to third, in spreads", "spread_first"),
+        Column("shift_to_third", "over that from first to second", "shift_to_second"),
         Column("long_largest_angle", "largest angle, radians", largest=True),
     ),
 }

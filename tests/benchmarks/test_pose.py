@@ -85,14 +85,26 @@ def test_three_minutes(scores: ModuleType) -> None:
 
     sway[..., 3:] = 1e-3 * seeded(1, scores.LONG, 3)
     even = scores.score_long(drawer(sway), clip)
-    assert even["drift_of_mean"] == pytest.approx(0, abs=0.05)
-    assert even["spread_third_to_first"] == pytest.approx(1, abs=0.01)
+    assert even["shift_to_third"] < 0.05 * even["spread_first"]
+    assert even["spread_third"] == pytest.approx(even["spread_first"], rel=0.01)
     assert even["long_largest_angle"] == pytest.approx(0.3, abs=0.001)
     growing = sway * (1 + time / 180)[:, None]
     growing[..., 0] += 0.002 * time
     left = scores.score_long(drawer(growing), clip)
-    assert left["drift_of_mean"] > 0.5
-    assert left["spread_third_to_first"] > 1.3
+    assert left["shift_to_third"] > 0.5 * left["spread_first"]
+    assert left["shift_to_third"] == pytest.approx(2 * left["shift_to_second"], rel=0.05)
+    assert left["spread_third"] > 1.3 * left["spread_first"]
+
+
+def test_each_clip_has_its_own_chance(scores: ModuleType) -> None:
+    drawer = scores.Drawer(
+        SimpleNamespace(sample=lambda mel, frames, first, style, g: torch.randn(1, 1, 6, generator=g))
+    )
+    clips = [dataclasses.replace(clip_of(scores, 100), name=name) for name in ("a", "b")]
+    (one, again), (other, _) = ([drawer.draw(clip, 0), drawer.draw(clip, 0)] for clip in clips)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert not torch.equal(one, drawer.draw(clips[0], 1))
 
 
 def test_a_head_that_moves_with_the_sound_follows_it(scores: ModuleType) -> None:
