@@ -186,7 +186,8 @@ class SequenceEncoder(nn.Module):
         # The feature of a column is in one 6 (30 fifths) fewer.
         fifths = (centres[:, None] - 5 * REACH + torch.tensor(TAPS, device=mel.device)).flatten()  # (T x taps)
         x = sample_columns(x, fifths)  # (B, C, T x taps)
-        x = x.transpose(1, 2).reshape(mel.shape[0], len(centres), -1)  # (B, T, taps x C)
+        # not len(centres), which would be a constant of an exported graph
+        x = x.transpose(1, 2).reshape(mel.shape[0], centres.shape[0], -1)  # (B, T, taps x C)
         return self.project(x)  # (B, T, D)
 
 

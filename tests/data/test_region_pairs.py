@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expnet.config import load_config
 from expnet.data import region_pairs
 from expnet.data.dataset import ClipEntry
 from expnet.data.region_dataset import RegionDataModule, RegionDataset, change_colours, mirror
@@ -20,7 +21,9 @@ from expnet.face.fitting import fit_clip
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
 from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import track_image
+from expnet.models.bundle import load_model
 from expnet.render.video import read_video, write_video
+from expnet.training import train
 
 SETTINGS = PairSettings(kinds=("mouth", "eye"), size=32, portraits=2, frames=3)
 
@@ -142,6 +145,17 @@ def test_people_are_on_one_side_and_drawn_equally_often(
     assert len(whole) == len(pairs["gates"])
     limited = RegionDataModule(store.files.location, crops=str(tmp_path), pairs=SETTINGS, clips_per_speaker=1)
     assert {name for batch in limited.train_dataloader() for name in batch.clip_ids} == {"a1"}
+
+
+def test_the_shipped_configuration_trains_a_step(
+    store: TrackStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EXPNET_RUN", raising=False)
+    small = ["model.size=32", "model.width=4", "data.batch_size=2", "trainer.max_steps=1", "trainer.validate_every=1"]
+    folders = [f"data.store={store.files.location}", f"data.crops={tmp_path / 'crops'}", f"output={tmp_path / 'run'}"]
+    run = train(load_config(["configs/refiner.yaml", *folders, *small, "trainer.accelerator=cpu"]))
+    assert load_model(run, "refiner").options["size"] == 32
+    assert (run / "metrics.csv").read_text().count("\n") > 1
 
 
 def test_draws_depend_on_their_number_alone(pairs: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from expnet.training import train
 
 CONFIGS = ROOT / "configs"
 FILES = {path.relative_to(CONFIGS).as_posix(): OmegaConf.load(path) for path in sorted(CONFIGS.rglob("*.yaml"))}
-TRAININGS = [name for name, content in FILES.items() if "task" in content]
+FILMED = ["refiner.yaml"]
+"""Trained on videos, which a made-up store lacks: tests/data/test_region_pairs.py runs it."""
+TRAININGS = [name for name, content in FILES.items() if "task" in content and name not in FILMED]
 PARTS = ["metrics.yaml", "cluster/gpus.yaml", "cluster/slurm.yaml"]
 """What is put beside a training's own file."""
 EVALUATIONS = ["evaluate.yaml", "benchmark.yaml"]
@@ -36,7 +38,7 @@ QUICK = (
 
 
 def test_each_file_is_known() -> None:
-    assert sorted([*TRAININGS, *PARTS, *EVALUATIONS]) == sorted(FILES)
+    assert sorted([*TRAININGS, *FILMED, *PARTS, *EVALUATIONS]) == sorted(FILES)
     assert len(TRAININGS) > 8
 
 
