@@ -94,6 +94,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("given", nargs="+", metavar="STORE|KEY=VALUE")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--only", type=int, nargs="*", help="folds to run, all by default")
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="people with two names: not scored")
     parser.add_argument("--steps", type=int, default=400, help="of our network")
     parser.add_argument("--sadtalker-steps", type=int, default=150, help="of SadTalker's; 0 leaves it out")
     parser.add_argument("--sadtalker", nargs="*", default=[], metavar="KEY=VALUE", help="training of SadTalker's alone")
@@ -117,7 +118,7 @@ def score_all(arguments: argparse.Namespace, output: Path) -> None:
     for fold in arguments.only if arguments.only is not None else range(len(folds)):
         runs = [arguments.weights] if arguments.weights else runs_of_fold(fold, folds[fold], arguments, output)
         drawers = {name: drawer for run in runs for name, drawer in drawers_of(run).items()}
-        clips = list(read_clips(arguments.stores, folds[fold]))
+        clips = list(read_clips(arguments.stores, folds[fold] - set(arguments.exclude)))
         speakers |= {clip.name: clip.speaker for clip in clips}
         for name, rows in score_people(drawers, clips).items():
             results.setdefault(name, {}).update(rows)

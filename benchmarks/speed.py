@@ -43,6 +43,7 @@ PARTS = {
     "speech": Part("speech", "speech"),
     "hour": Part("speech", "hour"),
     "training": Part("training", "training"),
+    "precision": Part("training", "precision"),
     "loading": Part("loading", "loading"),
     "store": Part("loading", "store"),
     "preprocess": Part("preprocessing", "preprocessing"),
@@ -55,6 +56,8 @@ PARTS = {
     "startup": Part("commands", "startup"),
 }
 """By the names that ``--rows`` takes."""
+ON_GPU = ("precision",)
+"""Parts that say something on a GPU, and run elsewhere only when they are named."""
 
 
 HEADER = (
@@ -95,7 +98,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, help="folder of real videos (default: made by the package)")
-    parser.add_argument("--rows", nargs="+", choices=PARTS, default=list(PARTS), metavar="NAME", help=", ".join(PARTS))
+    usual = [name for name in PARTS if name not in ON_GPU or torch.cuda.is_available()]
+    parser.add_argument("--rows", nargs="+", choices=PARTS, default=usual, metavar="NAME", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it runs")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where speed.json and table.md go")
     arguments = parser.parse_args()

@@ -20,10 +20,10 @@ CHUNK = 10
 
 
 def speech(setting: Setting) -> Iterator[Row]:
-    """Sixty seconds against SadTalker and against real time, with two threads."""
+    """Sixty seconds against SadTalker and against real time, with two threads of the processor."""
     samples = setting.speech(SECONDS)
     portrait = setting.animator.portrait(setting.portrait)
-    published = ExpressionRegressor(**SADTALKER_EXPRESSION).eval().to(setting.device)
+    published = ExpressionRegressor(**SADTALKER_EXPRESSION).eval()
     torch.set_num_threads(2)
     pairs = compare(
         lambda: setting.animator.motion(portrait, samples),
@@ -44,13 +44,12 @@ def speech(setting: Setting) -> Iterator[Row]:
 def in_chunks(published: ExpressionRegressor, samples: NDArray) -> torch.Tensor:
     """SadTalker's own way: ten windows of 80 x 16 at a time; expression (T, 64) only, its pose network comes on top."""
     frames = len(samples) // 640
-    device = published.expression_mean.device
-    sound = slices(mel_for_frames(samples, 0, frames)[None].to(device))
-    first = torch.zeros(1, 64, device=device)
+    sound = slices(mel_for_frames(samples, 0, frames)[None])
+    first = torch.zeros(1, 64)
     parts = []
     for start in range(0, frames, CHUNK):
         count = min(CHUNK, frames - start)
-        parts.append(published(sound(start, count), count, first, blink=torch.zeros(1, count, device=device))[0])
+        parts.append(published(sound(start, count), count, first, blink=torch.zeros(1, count))[0])
     return torch.cat(parts)
 
 

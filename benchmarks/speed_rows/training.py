@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from expnet.audio.alignment import mel_columns
 from expnet.config import load_config
@@ -23,9 +25,7 @@ WINDOW, BATCH = 64, 16
 
 def training(setting: Setting) -> Iterator[Row]:
     """Forward, backward and AdamW on the same made-up windows; frames a second of one thread, or of the GPU."""
-    options = asdict(load_config(["configs/expression.yaml"]).model)
-    del options["emotion"]  # becomes the number of the data's
-    options = expression_options({**options, "speech_features": None})
+    options = default_options()
     torch.manual_seed(0)
     batch = 4 if setting.quick else BATCH
     own = step_of(ExpressionRegressor(**options).to(setting.device), batch)
@@ -39,6 +39,38 @@ def training(setting: Setting) -> Iterator[Row]:
         other = step_of(network.to(setting.device), batch)
         pairs = compare(own, other, repeats=setting.repeats)
         yield speed_row("training", what, against, pairs, aim, clock=clock, amount=frames, unit="frames/s")
+
+
+def precision(setting: Setting) -> Iterator[Row]:
+    """The same step in bfloat16, and compiled, against the plain one; how much arithmetic a second that is."""
+    torch.manual_seed(0)
+    plain = step_of(default_network().to(setting.device), BATCH)
+    with FlopCounterMode(display=False) as counter:
+        plain()
+    arithmetic = counter.get_total_flops() / 1e9
+    compiled = default_network().to(setting.device)
+    compiled.compile()
+    for what, step in (
+        ("training step in bfloat16", step_of(default_network().to(setting.device), BATCH, half=True)),
+        ("training step compiled", step_of(compiled, BATCH)),
+    ):
+        pairs = compare(step, plain, repeats=setting.repeats)
+        ours, theirs = (arithmetic / seconds for seconds in pairs.seconds("wall"))
+        rate = {"amount": BATCH * WINDOW, "unit": "frames/s"}
+        note = f"{ours:.0f} GFLOP/s against {theirs:.0f}, to be held against the device's peak"
+        yield speed_row("precision", what, "float32, not compiled", pairs, 1.0, clock="wall", note=note, **rate)
+
+
+def default_options() -> dict[str, Any]:
+    """Options of the network that configs/expression.yaml trains."""
+    options = asdict(load_config(["configs/expression.yaml"]).model)
+    del options["emotion"]  # becomes the number of the data's
+    return expression_options({**options, "speech_features": None})
+
+
+def default_network() -> ExpressionRegressor:
+    """That network, untrained."""
+    return ExpressionRegressor(**default_options())
 
 
 class WholePast(AutoregressiveRegressor):
@@ -59,8 +91,8 @@ class WholePast(AutoregressiveRegressor):
         return torch.stack(changes[1:], dim=1)
 
 
-def step_of(network: ExpressionRegressor, batch: int) -> Callable[[], None]:
-    """One optimiser step on windows of noise."""
+def step_of(network: ExpressionRegressor, batch: int, *, half: bool = False) -> Callable[[], None]:
+    """One optimiser step on windows of noise, forward in bfloat16 if asked."""
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     device = network.expression_mean.device
@@ -71,8 +103,9 @@ def step_of(network: ExpressionRegressor, batch: int) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        predicted: Tensor = network(mel, WINDOW, first, blink=blink)
-        nn.functional.mse_loss(predicted, target).backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            predicted: Tensor = network(mel, WINDOW, first, blink=blink)
+        nn.functional.mse_loss(predicted.float(), target).backward()
         optimizer.step()
 
     return step
