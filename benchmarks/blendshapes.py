@@ -1,0 +1,120 @@
+"""Do our ARKit curves move like those of MediaPipe's own blendshape network, on the same real frames?
+
+    python benchmarks/blendshapes.py STORE --task face_landmarker_v2_with_blendshapes.task [--clips 15] [--every 2]
+
+For each clip of a store whose source video is here, the weights that `expnet convert --to arkit` would write
+(`expnet.formats.blendshapes`: landmark distances, no network) beside those of the .task file's network, frame by frame.
+Printed is Pearson's correlation within a clip, the mean over clips with a 95 % interval over people, and the standard
+deviation of each side; a shape that the network holds still in a clip (deviation below .01) is not counted there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mediapipe
+import numpy as np
+from mediapipe.tasks import python as tasks
+from mediapipe.tasks.python import vision
+from numpy.typing import NDArray
+
+from expnet.data.store import TrackStore
+from expnet.data.tracks import Track
+from expnet.face.mediapipe_backend import quiet_native_stderr
+from expnet.face.morphable import builtin_face_model
+from expnet.formats.blendshapes import BLENDSHAPES, UNSEEN, blendshape_weights
+from expnet.metrics.functional.statistics import bootstrap_interval
+from expnet.reenactment import source_video
+from expnet.render.video import FRAME_RATE, read_video
+
+STILL = 0.01
+"""Deviation of the network's weight below which a clip says nothing about a shape."""
+SHAPES = tuple(name for name in BLENDSHAPES if name not in UNSEEN)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike two curves of one shape in one clip are: Pearson's correlation, and the deviation of each."""
+
+    correlation: float
+    ours: float
+    theirs: float
+
+
+def network_weights(frames: Iterable[NDArray[np.uint8]], task: Path) -> NDArray[np.float64]:
+    """Weights (T, 52) of MediaPipe's network in the order of `BLENDSHAPES`; NaN where it finds no face."""
+    options = vision.FaceLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=str(task)), output_face_blendshapes=True
+    )
+    rows = []
+    with quiet_native_stderr(), vision.FaceLandmarker.create_from_options(options) as landmarker:
+        for frame in frames:
+            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
+            found = landmarker.detect(image).face_blendshapes
+            named = {shape.category_name: shape.score for shape in found[0]} if found else {}
+            rows.append([named.get(name[0].lower() + name[1:], np.nan) for name in BLENDSHAPES])
+    return np.array(rows, np.float64)
+
+
+def agreements(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> dict[str, Agreement]:
+    """Compare the weights (T, 52) of each shape over the frames that both have; a still one is left out."""
+    seen = np.isfinite(theirs).any(axis=1)
+    found = {}
+    for name in SHAPES:
+        column = BLENDSHAPES.index(name)
+        one, other = ours[seen, column], theirs[seen, column]
+        deviations = float(one.std()), float(other.std())
+        if len(one) > 2 and deviations[0] > 0 and deviations[1] >= STILL:
+            found[name] = Agreement(float(np.corrcoef(one, other)[0, 1]), *deviations)
+    return found
+
+
+def compare(track: Track, task: Path, every: int) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
+    """Both weights (T', 52) of every so many frames of a clip; None where its video is not here."""
+    video = source_video(track)
+    if video is None:
+        return None
+    first = round(track.source_start * FRAME_RATE)
+    wanted = range(first, first + track.frames, every)
+    frames = [frame for index, frame in enumerate(read_video(video, fps=float(FRAME_RATE))) if index in wanted]
+    ours = blendshape_weights(builtin_face_model(), track.coefficients.expression)[::every][: len(frames)]
+    return ours, network_weights(frames, task)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compare clip by clip, and print a row a shape, the best first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--task", type=Path, required=True, help="MediaPipe's Face Landmarker with blendshapes")
+    parser.add_argument("--clips", type=int, default=15, help="so many clips, evenly spaced")
+    parser.add_argument("--every", type=int, default=2, help="frames from one that is compared to the next")
+    arguments = parser.parse_args(argv)
+    store = TrackStore(arguments.store)
+    chosen = np.unique(np.linspace(0, len(store) - 1, min(arguments.clips, len(store))).round().astype(int))
+    scores: dict[str, list[tuple[str, Agreement]]] = {name: [] for name in SHAPES}
+    for row in (store.rows[index] for index in chosen):
+        both = compare(store.read(row.clip_id), arguments.task, arguments.every)
+        if both is None:
+            print(f"{row.clip_id} is left out: its video is not here")
+            continue
+        for name, agreement in agreements(*both).items():
+            scores[name].append((row.speaker, agreement))
+    print("| blendshape | correlation | clips | deviation, ours | the network's |\n| --- | --- | --- | --- | --- |")
+    lines = [(line(name, found), found) for name, found in scores.items() if found]
+    for text, _ in sorted(lines, key=lambda pair: -np.mean([one.correlation for _, one in pair[1]])):
+        print(text)
+
+
+def line(name: str, found: Sequence[tuple[str, Agreement]]) -> str:
+    """A shape's row: speakers and agreements of the clips in which it moves."""
+    interval = bootstrap_interval([one.correlation for _, one in found], groups=[speaker for speaker, _ in found])
+    ends = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
+    ours, theirs = (np.mean([getattr(one, side) for _, one in found]) for side in ("ours", "theirs"))
+    return f"| {name} | {interval.mean:.2f}{ends} | {len(found)} | {ours:.3f} | {theirs:.3f} |"
+
+
+if __name__ == "__main__":
+    main()
