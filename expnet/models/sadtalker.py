@@ -12,7 +12,6 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
-from scipy.signal import savgol_filter
 from torch import Tensor, nn
 
 from expnet.errors import InputError
@@ -297,4 +296,6 @@ def smooth(pose: Tensor) -> Tensor:
     length = min(SMOOTHING, (pose.shape[1] - 1) // 2 * 2 + 1)
     if length < 3:
         return pose
+    from scipy.signal import savgol_filter  # slow to import, and `expnet animate` seldom needs it
+
     return torch.from_numpy(savgol_filter(pose.cpu().numpy(), length, 2, axis=1)).to(pose)

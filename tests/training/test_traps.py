@@ -133,7 +133,7 @@ def test_the_commands_of_the_documentation_exist(capsys: pytest.CaptureFixture[s
     assert used <= known
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, flags=re.MULTILINE)) <= targets
-    named = set(re.findall(r"\b((?:configs|benchmarks|scripts)/[\w/]+\.(?:py|yaml|sh))", text))
+    named = set(re.findall(r"(?<!/)\b((?:configs|benchmarks|scripts)/[\w/]+\.(?:py|yaml|sh))", text))
     assert len(named) > 5
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
