@@ -92,8 +92,10 @@ class PositionBias(nn.Module):
             self.register_buffer("slopes", slopes, persistent=False)
 
     def forward(self, frames: int, *, device: torch.device, dtype: torch.dtype, before: int = 0) -> Tensor | None:
-        """Return the bias for a sequence of ``frames``.
+        """Return the bias for a sequence of ``frames``, its rows from the last frame to the first.
 
+        A bias depends on the distance alone. In that order each row is the row before it shifted by one, so that the
+        matrix is a view of one vector of all distances: on a processor nothing of size T x T is computed or held.
         Computed in float32 and cast once: bfloat16 has no unit steps beyond 256.
 
         Args:
@@ -103,24 +105,30 @@ class PositionBias(nn.Module):
             before: P, frames that were seen earlier and are looked at again.
 
         Returns:
-            (1, heads, T, P + T) of ``dtype`` with -inf where row i may not see column j; None where there is no bias.
+            (1, heads, T, P + T) of ``dtype`` with -inf where row ``T - 1 - i`` may not see column j; None where there is
+            no bias. Only to be read: its entries share memory.
         """
         if self.kind in ("sinusoidal", "none"):
             return None
-        position = torch.arange(before + frames, device=device, dtype=torch.float32)
-        behind = position[before:, None] - position[None, :]  # (T, P + T), positive where the key lies in the past
+        seen = before + frames
+        # From the last frame looking at the first, to the first looking at the last; positive in the past.
+        behind = seen - 1 - torch.arange(seen + frames - 1, device=device, dtype=torch.float32)  # (P + 2 T - 1,)
         if self.kind == "alibi_periodic":
             distance = torch.div(behind, self.period, rounding_mode="floor")
         else:
             distance = behind.abs()
         slopes = self.log_slopes.exp() if self.kind == "alibi_learned" else self.slopes
-        bias = -slopes[:, None, None] * distance  # (H, T, P + T)
+        bias = -slopes[:, None] * distance  # (H, P + 2 T - 1)
         if self.kind in ("alibi_causal", "alibi_periodic"):
             bias = bias.masked_fill(behind < 0, -math.inf)
         if self.memory:
             bias = bias.masked_fill(behind >= self.memory, -math.inf)
         # Four dimensions on purpose: a (H, T, T) mask falls off the fast path of scaled_dot_product_attention.
-        return bias[None].to(dtype)  # (1, H, T, P + T)
+        bias = bias[None].to(dtype)
+        if device.type == "cpu" and not torch.compiler.is_compiling():
+            return bias.unfold(-1, seen, 1)  # (1, H, T, P + T)
+        # Kernels of accelerators load rows that begin at multiples of 16 bytes, and a graph would fix a view's sizes.
+        return bias[..., torch.arange(frames, device=device)[:, None] + torch.arange(seen, device=device)]
 
     def add_positions(self, x: Tensor) -> Tensor:
         """Add absolute or periodic positions to x (B, T, D) where the kind has them."""
@@ -141,7 +149,7 @@ def merge_padding(
     bias (its output is never used, but must not turn into NaN and poison gradients).
 
     Args:
-        bias: (1, H, T, T) or None.
+        bias: (1, H, T, T) of `PositionBias` or None.
         valid: (B, T) bool, false where a frame is padding, or None.
         batch: B.
         heads: H.
@@ -209,8 +217,8 @@ class SelfAttention(nn.Module):
 
         Args:
             x: (B, T, D).
-            mask: (B, H, T, T) float, added to the scores; see `merge_padding`; with a cache of P
-                frames (B, H, T, P + T).
+            mask: (B, H, T, T) float, added to the scores, its rows from the last frame to the first; see
+                `merge_padding`; with a cache of P frames (B, H, T, P + T).
             cache: of the frames before; it takes up these.
 
         Returns:
@@ -220,7 +228,11 @@ class SelfAttention(nn.Module):
         query, key, value = self.project_in(x).view(batch, frames, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         if cache is not None:
             key, value = cache.extend(key, value)
+        if mask is not None:
+            query = query.flip(2)
         attended = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
         )  # (B, H, T, D / H)
+        if mask is not None:
+            attended = attended.flip(2)
         return self.project_out(attended.transpose(1, 2).reshape(batch, frames, width))

@@ -132,7 +132,7 @@ class AutoregressiveRegressor(ExpressionRegressor):
         changes = []
         for frame in range(frames):
             x = (self.embed_past(change * self.importance) + positions[frame])[:, None]  # (B, 1, D)
-            seen = bias[:, :, frame : frame + 1, : frame + 1]
+            seen = bias[:, :, frames - 1 - frame, None, : frame + 1]  # rows count from the end
             for layer, block in enumerate(self.blocks):
                 x, pasts[layer] = block(x, sound[:, frame : frame + 1], seen, pasts[layer])
             change = self.write(self.norm(x))[:, 0]  # (B, E)

@@ -182,3 +182,12 @@ def test_unknown_names_are_refused() -> None:
         build_temporal("lstm", 8, 1, 4)
     with pytest.raises(ConfigError, match="multiple of heads"):
         SelfAttention(10, 4)
+
+
+def test_a_bias_is_a_view_of_its_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    bias = PositionBias("alibi", 4)
+    viewed = bias(1500, device=torch.device("cpu"), dtype=torch.float32)
+    assert viewed.shape == (1, 4, 1500, 1500)
+    assert viewed.untyped_storage().nbytes() == 4 * 4 * (2 * 1500 - 1)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert torch.equal(bias(1500, device=torch.device("cpu"), dtype=torch.float32), viewed)
