@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from expnet.audio.alignment import SAMPLES_PER_FRAME
+from expnet.audio.alignment import SAMPLES_PER_FRAME, mel_for_frames
 from expnet.audio.stored import Samples
 from expnet.coefficients import DEFAULT_FACE_MODEL
 from expnet.control.controls import Controls, HeadStyle
@@ -28,7 +28,7 @@ from expnet.face.morphable import load_face_model
 from expnet.inputs import built_in_or, open_encoder
 from expnet.models.bundle import load_model
 from expnet.models.expression import LONGEST, ExpressionRegressor
-from expnet.models.long_speech import Sound, sound_of
+from expnet.models.long_speech import KeptSound, Sound
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.portrait import Portrait
 from expnet.streaming import StreamedHead, StreamedMotion, check_controls, head_delay
@@ -182,7 +182,8 @@ class Performer:
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """What the networks say: expression (T, 64) at its scale, and head pose (T, 6) relative to the portrait's."""
         streaming = getattr(self._expression, "streaming", False)
-        mel = _mel_of(samples, frames, in_pieces=isinstance(self._expression, ExpressionRegressor))
+        sound = KeptSound(samples)
+        mel = _mel_of(sound, frames, in_pieces=isinstance(self._expression, ExpressionRegressor))
         heard = {}
         if self._speech_encoder is not None:
             heard["features"] = torch.from_numpy(self._speech_encoder(np.asarray(samples), frames))[None]  # (1, T, F)
@@ -192,24 +193,25 @@ class Performer:
         # A head that could be streamed hears the sound of a while ago.
         delay = head_delay(self._pose.window) if streaming and in_pieces else 0
         if delay or not isinstance(mel, Tensor):  # otherwise both hear the same
-            mel = _mel_of(samples, frames, in_pieces=in_pieces, delay=delay)
+            mel = _mel_of(sound, frames, in_pieces=in_pieces, delay=delay)
         turned = self.head_motion(mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed)
         rest = first[0].numpy()
         average = RunningAverage()(spoken.numpy() - rest) if streaming else None
         return scale_expression(spoken.numpy(), rest, controls.expression_scale, average), turned
 
 
-def _mel_of(samples: Samples, frames: int, *, in_pieces: bool, delay: int = 0) -> Tensor | Sound:
+def _mel_of(sound: KeptSound, frames: int, *, in_pieces: bool, delay: int = 0) -> Tensor | Sound:
     """The mel of a speech for a network; of a long one, or one that comes late, in pieces where the network takes them.
 
     Args:
-        samples: (S,).
+        sound: the speech.
         frames: T.
         in_pieces: whether it does.
         delay: frames that the sound is late, a multiple of five.
     """
-    sound = sound_of(samples, delay=delay)
-    return sound if in_pieces and (delay or frames > LONGEST) else sound(0, frames)
+    if in_pieces and (delay or frames > LONGEST):
+        return sound.late(delay)
+    return mel_for_frames(sound.samples, -delay, frames)[None]
 
 
 def frames_of(samples: Samples) -> int:

@@ -20,7 +20,7 @@ from expnet.face.morphable import builtin_face_model
 from expnet.models.audio_encoder import RunningLevel, heard_columns
 from expnet.models.bundle import save_model
 from expnet.models.expression import ExpressionRegressor
-from expnet.models.long_speech import sound_of
+from expnet.models.long_speech import KeptSound
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.streaming import (
     Columns,
@@ -171,7 +171,7 @@ def test_long_speech_in_pieces_is_that_of_the_whole() -> None:
             expected = model(mel_for_frames(samples, 0, 300)[None], 300, first)
             model.longest, model.overlap = 150, 25
             in_pieces = model(mel_for_frames(samples, 0, 300)[None], 300, first)
-            lazily = model(sound_of(samples), 300, first)
+            lazily = model(KeptSound(samples), 300, first)
         torch.testing.assert_close(lazily, in_pieces, atol=1e-5, rtol=0)
         if model.streaming:
             torch.testing.assert_close(in_pieces, expected, atol=1e-5, rtol=0)

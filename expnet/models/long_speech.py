@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from expnet.audio.alignment import MEL_CONTEXT, mel_columns, mel_for_frames
+from expnet.audio.mel import MEL_BANDS
 from expnet.audio.stored import Samples
 from expnet.models.audio_encoder import RunningLevel, level_of, subtract_level
 
@@ -16,12 +19,50 @@ Sound = Callable[[int, int], Tensor]
 
 Five frames are sixteen columns, so that all pieces lie on the columns of the whole."""
 PIECE = 1500
-"""Frames whose mel is made at once, a minute."""
+"""Frames that are averaged at once, a minute."""
+BLOCK = 100
+"""Frames whose mel is made at once."""
+_BLOCK_COLUMNS = BLOCK // 5 * 16
+_BYTES = 4
 
 
-def sound_of(samples: Samples, *, delay: int = 0) -> Sound:
-    """The mel of samples (S,), made piece by piece, and late by a number of frames, a multiple of five."""
-    return lambda first, frames: mel_for_frames(samples, first - delay, frames)[None]
+class KeptSound:
+    """The mel of a speech, made block by block when it is first asked for, and kept in a file that goes with the object.
+
+    An average and two networks hear the same speech one after the other.
+
+    Args:
+        samples: (S,) at 16 kHz.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this object)
+        self._places: dict[int, int] = {}
+
+    def __call__(self, first: int, frames: int) -> Tensor:
+        """Return the mel of some frames, see `Sound`."""
+        begin = first // 5 * 16
+        end = begin + mel_columns(frames)
+        numbers = range(begin // _BLOCK_COLUMNS, -(-end // _BLOCK_COLUMNS))
+        columns = torch.cat([self._block(number) for number in numbers])  # (N, 80)
+        start = begin - numbers.start * _BLOCK_COLUMNS
+        return columns[start : start + end - begin].T[None]
+
+    def late(self, delay: int) -> Sound:
+        """Return the same a number of frames later, a multiple of five."""
+        return lambda first, frames: self(first - delay, frames)
+
+    def _block(self, number: int) -> Tensor:
+        """Columns of `BLOCK` frames, (320, 80), those of the context before the first frame included."""
+        if number not in self._places:
+            mel = mel_for_frames(self.samples, number * BLOCK, BLOCK)[:, :_BLOCK_COLUMNS].T.contiguous()
+            self._places[number] = os.lseek(self._file.fileno(), 0, os.SEEK_END)
+            self._file.write(mel.numpy().tobytes())
+            self._file.flush()
+            return mel
+        data = os.pread(self._file.fileno(), _BLOCK_COLUMNS * MEL_BANDS * _BYTES, self._places[number])
+        return torch.frombuffer(bytearray(data), dtype=torch.float32).view(_BLOCK_COLUMNS, MEL_BANDS)
 
 
 def slices(mel: Tensor) -> Sound:
