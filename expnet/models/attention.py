@@ -105,8 +105,8 @@ class PositionBias(nn.Module):
             before: P, frames that were seen earlier and are looked at again.
 
         Returns:
-            (1, heads, T, P + T) of ``dtype`` with -inf where row ``T - 1 - i`` may not see column j; None where there is
-            no bias. Only to be read: its entries share memory.
+            (1, heads, T, P + T) of ``dtype`` with -inf where row ``T - 1 - i`` may not see column j; None where there
+            is no bias. Only to be read: its entries share memory.
         """
         if self.kind in ("sinusoidal", "none"):
             return None

@@ -27,7 +27,7 @@ _BYTES = 4
 
 
 class KeptSound:
-    """The mel of a speech, made block by block when it is first asked for, and kept in a file that goes with the object.
+    """The mel of a speech, made block by block when it is first asked for, and kept in a temporary file.
 
     An average and two networks hear the same speech one after the other.
 
