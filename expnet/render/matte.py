@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from expnet.face.mediapipe_backend import quiet_native_stderr
+from expnet.render.plate import continued
 
 Float = NDArray[np.float32]
 
@@ -16,8 +17,6 @@ Float = NDArray[np.float32]
 _EDGE_LOW, _EDGE_HIGH = 0.06, 0.5
 # Half the side of the square around the face that is segmented, as a multiple of the face's larger side.
 _REACH = 1.35
-# Standard deviation, in pixels, of the blur that tells texture from broad colours.
-_TEXTURE = 2.5
 # Share of the face that must be found to be a person before the mask is believed (drawings, masks, statues).
 _BELIEVED = 0.97
 
@@ -86,52 +85,7 @@ def split_layers(image: NDArray[np.uint8], matte: Float | None) -> tuple[Float, 
     if matte is None:
         return moving, plate
     opacity = np.where(matte < 0.01, 0.0, np.where(matte > 0.99, 1.0, matte)).astype(np.float32)
-    plate = np.where(opacity[..., None] > 0.0, _continued(plate, opacity == 0.0), plate)
+    plate = np.where(opacity[..., None] > 0.0, continued(plate, opacity == 0.0), plate)
     moving[..., 3] = opacity
     moving[..., :3] -= (1.0 - opacity[..., None]) * plate
     return moving, plate
-
-
-def _continued(image: Float, known: NDArray[np.bool_]) -> Float:
-    """Continue known pixels into the unknown ones: broad colours smoothly, and texture as a mirror image of it.
-
-    A smooth fill alone would leave a flat patch beside a head that moves away from a rough wall; a mirrored picture
-    alone would show seams. Near the edge, which is all that is ever uncovered, the two together pass for the wall.
-    """
-    weight = known.astype(np.float32)[..., None]
-    filled = _pull_push(image * weight, weight)
-    share = np.maximum(ndimage.gaussian_filter(weight, (_TEXTURE, _TEXTURE, 0)), 1e-4)
-    texture = (image - ndimage.gaussian_filter(image * weight, (_TEXTURE, _TEXTURE, 0)) / share) * weight
-    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    here = np.indices(known.shape)
-    mirrored = 2 * nearest - here  # (2, H, W) rows, columns: as far beyond the edge as the pixel is before it
-    limits = np.array(known.shape)[:, None, None] - 1
-    inside = ((mirrored >= 0) & (mirrored <= limits)).all(axis=0)
-    rows, columns = np.clip(mirrored, 0, limits)
-    return (filled + texture[rows, columns] * inside[..., None]).astype(np.float32)
-
-
-def _pull_push(colour: Float, weight: Float) -> Float:
-    """Fill a picture of weighted colours (H, W, 3), weights (H, W, 1)."""
-    height, width = weight.shape[:2]
-    own = colour / np.maximum(weight, 1e-6)
-    if min(height, width) <= 2 or bool((weight >= 1.0).all()):
-        return np.where(weight > 0.0, own, colour.sum((0, 1)) / max(float(weight.sum()), 1e-6)).astype(np.float32)
-    even = ((0, height % 2), (0, width % 2), (0, 0))
-    blocks = np.concatenate([np.pad(colour, even), np.pad(weight, even)], axis=-1)
-    blocks = blocks.reshape(blocks.shape[0] // 2, 2, blocks.shape[1] // 2, 2, 4).sum(axis=(1, 3))
-    share = np.minimum(blocks[..., 3:], 1.0)
-    coarse = _pull_push(blocks[..., :3] / np.maximum(blocks[..., 3:], 1e-6) * share, share)
-    rows = np.clip((np.arange(height) - 0.5) / 2, 0, coarse.shape[0] - 1)
-    columns = np.clip((np.arange(width) - 0.5) / 2, 0, coarse.shape[1] - 1)
-    finer = _bilinear(coarse, rows, columns)
-    return (weight * own + (1.0 - weight) * finer).astype(np.float32)
-
-
-def _bilinear(image: Float, rows: NDArray, columns: NDArray) -> Float:
-    top, left = rows.astype(int), columns.astype(int)
-    bottom, right = np.minimum(top + 1, image.shape[0] - 1), np.minimum(left + 1, image.shape[1] - 1)
-    down, across = (rows - top)[:, None, None], (columns - left)[None, :, None]
-    upper = image[top][:, left] * (1 - across) + image[top][:, right] * across
-    lower = image[bottom][:, left] * (1 - across) + image[bottom][:, right] * across
-    return (upper * (1 - down) + lower * down).astype(np.float32)

@@ -42,6 +42,20 @@ def test_texture_goes_on_behind_the_person() -> None:
     assert 10 < plate[rim].std() < 30
 
 
+def test_stripes_go_on_behind_a_ragged_edge() -> None:
+    """A disc, ragged by a pixel or two, before a striped wall: the stripes reach behind it and keep their contrast."""
+    rows, columns = np.mgrid[:181, :181] - 90
+    wall = np.broadcast_to((100 + 60 * np.sin(rows / 3.5))[..., None], (181, 181, 3))
+    ragged = np.random.default_rng(2).uniform(-2, 2, 181)[:, None]
+    matte = (np.hypot(rows, columns) < 50 + ragged).astype(np.float32)
+    image = np.where(matte[..., None] > 0, [200, 150, 120], wall).round().astype(np.uint8)
+    _, plate = split_layers(image, matte)
+    behind = (matte > 0) & (np.hypot(rows, columns) > 36) & (abs(rows) < 25)
+    assert plate[behind].std() > 0.75 * wall[behind].std()
+    beside = behind & (np.hypot(rows, columns) > 44)
+    assert np.corrcoef(plate[beside, 0], wall[beside, 0])[0, 1] > 0.75
+
+
 def test_a_moving_head_leaves_the_background_where_it_is(make_portrait: Any) -> None:
     portrait = make_portrait(side=0.28, centre=(210.0, 150.0))
     low, high = portrait.points[:468, :2].min(0), portrait.points[:468, :2].max(0)

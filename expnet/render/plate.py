@@ -1,0 +1,78 @@
+"""What lies behind the person: the background, continued from where it is seen.
+
+Only a strip along the person's edge is ever uncovered. There the background goes on as a mirror image of itself, which
+carries stripes, walls and leaves over the edge unbroken; further in, where nobody looks, it fades to its broad colours.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Float = NDArray[np.float32]
+
+# In longer sides of the picture: how smooth the mirror is bent along a person's ragged edge, and how far the mirror
+# image reaches before only broad colours are left.
+_SMOOTH, _REACH = 0.03, 0.15
+# Pixels over which the mirror image fades where it would show the person or leave the picture.
+_RIM = 1.5
+
+
+def continued(image: Float, known: NDArray[np.bool_]) -> Float:
+    """Continue known pixels into the unknown ones.
+
+    Args:
+        image: (H, W, 3).
+        known: (H, W), at least one pixel of it.
+
+    Returns:
+        (H, W, 3), of use where a pixel is not known.
+    """
+    weight = known.astype(np.float32)[..., None]
+    filled = _pull_push(image * weight, weight)
+    mirrored, share = _mirrored(image, known)
+    return (share * mirrored + (1.0 - share) * filled).astype(np.float32)
+
+
+def _mirrored(image: Float, known: NDArray[np.bool_]) -> tuple[Float, Float]:
+    """Mirror a picture at the edge of what is known: colours (H, W, 3), and how far they count (H, W, 1)."""
+    size = max(known.shape)
+    distance, nearest = ndimage.distance_transform_edt(~known, return_indices=True)
+    here = np.indices(known.shape)
+    outward = (nearest - here) / np.maximum(distance, 1e-6)  # (2, H, W)
+    smooth = np.stack([ndimage.gaussian_filter(part, _SMOOTH * size) for part in outward])
+    smooth /= np.maximum(np.linalg.norm(smooth, axis=0), 1e-6)
+    # The edge lies half a pixel before the nearest known one.
+    places = here + (2.0 * distance - 1.0) * smooth  # (2, H, W) rows, columns
+    limits = np.array(known.shape)[:, None, None] - 1
+    rows, columns = np.clip(np.rint(places), 0, limits).astype(int)
+    seen = (((places >= 0) & (places <= limits)).all(axis=0) & known[rows, columns]).astype(np.float32)
+    seen = np.minimum(seen, ndimage.gaussian_filter(seen, _RIM))
+    fade = np.clip(1.0 - distance / (_REACH * size), 0.0, 1.0)
+    colours = [ndimage.map_coordinates(image[..., k], places, order=1, mode="nearest") for k in range(3)]
+    return np.stack(colours, axis=-1), (seen * fade * fade * (3.0 - 2.0 * fade)).astype(np.float32)[..., None]
+
+
+def _pull_push(colour: Float, weight: Float) -> Float:
+    """Fill a picture of weighted colours (H, W, 3), weights (H, W, 1)."""
+    height, width = weight.shape[:2]
+    own = colour / np.maximum(weight, 1e-6)
+    if min(height, width) <= 2 or bool((weight >= 1.0).all()):
+        return np.where(weight > 0.0, own, colour.sum((0, 1)) / max(float(weight.sum()), 1e-6)).astype(np.float32)
+    even = ((0, height % 2), (0, width % 2), (0, 0))
+    blocks = np.concatenate([np.pad(colour, even), np.pad(weight, even)], axis=-1)
+    blocks = blocks.reshape(blocks.shape[0] // 2, 2, blocks.shape[1] // 2, 2, 4).sum(axis=(1, 3))
+    share = np.minimum(blocks[..., 3:], 1.0)
+    coarse = _pull_push(blocks[..., :3] / np.maximum(blocks[..., 3:], 1e-6) * share, share)
+    rows = np.clip((np.arange(height) - 0.5) / 2, 0, coarse.shape[0] - 1)
+    columns = np.clip((np.arange(width) - 0.5) / 2, 0, coarse.shape[1] - 1)
+    finer = _bilinear(coarse, rows, columns)
+    return (weight * own + (1.0 - weight) * finer).astype(np.float32)
+
+
+def _bilinear(image: Float, rows: NDArray, columns: NDArray) -> Float:
+    top, left = rows.astype(int), columns.astype(int)
+    bottom, right = np.minimum(top + 1, image.shape[0] - 1), np.minimum(left + 1, image.shape[1] - 1)
+    down, across = (rows - top)[:, None, None], (columns - left)[None, :, None]
+    upper = image[top][:, left] * (1 - across) + image[top][:, right] * across
+    lower = image[bottom][:, left] * (1 - across) + image[bottom][:, right] * across
+    return (upper * (1 - down) + lower * down).astype(np.float32)
