@@ -130,6 +130,8 @@ def read_manifest(manifest: str | os.PathLike[str], folder: Path) -> list[Job]:
             reader = csv.DictReader(stream, restkey="", restval="")
             columns = [name.strip() for name in reader.fieldnames or []]
             rows = [{name.strip(): (text or "").strip() for name, text in row.items() if name} for row in reader]
+    except FileNotFoundError as error:
+        raise InputError(f"{manifest}: no such csv file; check the path.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{manifest}: not a csv file that can be read ({error}); expected one in UTF-8.") from error
     unknown = [name for name in columns if name.replace("-", "_") not in (*_COLUMNS, *CONTROL_NAMES)]

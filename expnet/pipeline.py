@@ -251,7 +251,7 @@ def _check_outputs(output: PathInput, exports: Iterable[PathInput]) -> tuple[Pat
     targets = [check_export(target)[0] for target in exports]
     if Path(output).suffix.lower() in TRANSPARENT:
         return check_transparent_output(output), targets
-    return check_output(output), targets
+    return check_output(output, besides="; .webm, or no suffix for a folder, leave the background out"), targets
 
 
 def _chosen(controls: Controls | None, changes: dict[str, Any]) -> Controls:

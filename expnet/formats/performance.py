@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,7 @@ def read_npz(path: str | os.PathLike[str]) -> Performance:
         DataError: there is no such file, or it is not one of these.
     """
     try:
+        ZipFile(path).close()  # any other file np.load would take for a pickle, and say how to load that unsafely
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         coefficients = FaceCoefficients(

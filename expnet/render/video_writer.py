@@ -22,8 +22,13 @@ _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _AUDIO_CHUNK = 1024
 
 
-def check_output(path: str | os.PathLike[str], *, suffixes: Iterable[str] = _CONTAINERS) -> Path:
+def check_output(path: str | os.PathLike[str], *, suffixes: Iterable[str] = _CONTAINERS, besides: str = "") -> Path:
     """Make sure that a file can be written at ``path`` before any work is spent on it.
+
+    Args:
+        path: to be written.
+        suffixes: that it may have.
+        besides: what else the caller would take, for the message about a suffix that is not known.
 
     Raises:
         InputError: the folder does not exist or is read-only, the path is a folder, or the suffix is not known.
@@ -31,7 +36,8 @@ def check_output(path: str | os.PathLike[str], *, suffixes: Iterable[str] = _CON
     path = Path(path)
     suffixes = list(suffixes)
     if path.suffix.lower() not in suffixes:
-        raise InputError(f"{path}: the output's suffix {path.suffix!r} is not known; use one of {', '.join(suffixes)}.")
+        known = ", ".join(suffixes)
+        raise InputError(f"{path}: the output's suffix {path.suffix!r} is not known; use one of {known}{besides}.")
     if path.is_dir():
         raise InputError(f"{path}: the output is a folder; give the name of a file in it.")
     if not path.parent.is_dir():
