@@ -1,13 +1,14 @@
 """What does fine-tuning on 1 to 3 minutes of one person bring on seconds of that person that were never trained on?
 
 Usage: python benchmarks/finetune.py --store STORE [STORE ...] --person NAME [NAME ...] --work DIR
-       [--minutes 1 2 3] [--skip CLIP ...] [--base-steps 350] [KEY=VALUE ...]
+       [--minutes 1 2 3] [--skip CLIP ...] [--exclude NAME ...] [--base-steps 350] [KEY=VALUE ...]
 
-All people but the given ones train a base network (configs/expression.yaml from init=synthetic; kept in --work). A
-person's clips are put in order of time and cut into a beginning, which configs/finetune.yaml trains on, and the end,
-which is scored in pieces of 3 s: the same end for every length of the beginning. Clips that repeat others must be left
-out with --skip, or the end would have been trained on. KEY=VALUE changes the fine-tuning, as for train.py. Intervals
-are over the pieces of one person: they say what more speech of this person would give, nothing about other people.
+All people but the given ones, whatever names they have (--exclude), train a base network (configs/expression.yaml from
+init=synthetic; kept in --work). A person's clips are put in order of time and cut into a beginning, which
+configs/finetune.yaml trains on, and the end, which is scored in pieces of 3 s: the same end for every length of the
+beginning. Clips that repeat others must be left out with --skip, or the end would have been trained on. KEY=VALUE
+changes the fine-tuning, as for train.py. Intervals are over the pieces of one person: they say what more speech of this
+person would give, nothing about other people.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ def train_base(arguments: argparse.Namespace) -> Path:
     if not (run / "model.safetensors").is_file():
         others = []
         for place, store in enumerate(arguments.store):
-            rows = [row for row in TrackStore(store).rows if row.speaker not in arguments.person]
+            left_out = {*arguments.person, *arguments.exclude}
+            rows = [row for row in TrackStore(store).rows if row.speaker not in left_out]
             if rows:
                 others.append(str(view(store, arguments.work / f"others-{place}", rows)))
         layers = [f"data.store=[{','.join(others)}]", f"output={run}", f"trainer.max_steps={arguments.base_steps}"]
@@ -161,6 +163,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs; the base network is kept there")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 2.0, 3.0])
     parser.add_argument("--skip", nargs="*", default=[], help="names of clips that repeat others")
+    parser.add_argument("--exclude", nargs="*", default=[], help="other names of these people, for the base network")
     parser.add_argument("--base-steps", type=int, default=350)
     parser.add_argument("--label", default="finetuned", help="folder of these fine-tunings; another for another recipe")
     arguments, arguments.overrides = parser.parse_known_args()
