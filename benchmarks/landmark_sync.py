@@ -1,7 +1,7 @@
 """What the sync expert on tracked lips is worth on people it has never seen: as an estimate, as a judge, as a loss.
 
-    python benchmarks/landmark_sync.py --scored STORE [--also STORE ...] --start RUN --output DIR
-        [--folds 2] [--steps 150] [--loss-weights 0 0.1] [KEY=VALUE ...]
+    python benchmarks/landmark_sync.py --scored STORE [--also STORE ...] [--exclude NAME ...] --start RUN
+        --output DIR [--folds 2] [--steps 150] [--loss-weights 0 0.1] [KEY=VALUE ...]
 
 The people of --scored are divided into folds; a fold's expert starts from --start (an expert that has heard made speech
 only: train.py configs/landmark_sync.yaml data.store=SYNTHETIC) and learns from everybody else. Trainings that are
@@ -157,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scored", type=Path, required=True, help="store whose people are scored, each once")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="stores that are only trained on")
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="people to leave out altogether")
     parser.add_argument("--start", required=True, help="expert that has heard made speech only")
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=150, help="of an expert's training on a fold")
@@ -174,7 +175,7 @@ def main() -> None:
         views = [folder / f"store{place}" for place in range(1 + len(arguments.also))]
         if not folder.is_dir():
             for store, view in zip([arguments.scored, *arguments.also], views, strict=True):
-                fold_view(store, view, people)
+                fold_view(store, view, people, arguments.exclude)
         expert = trained_expert(views, folder / "expert", arguments)
         tracks = [clip.track for clip in side(views[:1], "test")]
         find_offsets(expert, tracks, found)

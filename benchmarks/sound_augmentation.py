@@ -1,7 +1,7 @@
 """What does each change of the training sound bring on people never seen, for clean, noisy and echoing speech?
 
-Usage: python benchmarks/sound_augmentation.py --scored STORE [--also STORE ...] [--folds 2] --output DIR
-       [--variants default none rooms ...] [KEY=VALUE ...]
+Usage: python benchmarks/sound_augmentation.py --scored STORE [--also STORE ...] [--exclude NAME ...]
+       [--folds 2] [--variants default none rooms ...] --output DIR [KEY=VALUE ...]
        python benchmarks/sound_augmentation.py --scored STORE --cost
 
 Every variant is trained on each fold's training people with the same steps and seed, from init=synthetic, and scored on
@@ -117,7 +117,7 @@ def run(variant: str, fold: int, people: set[str], arguments: argparse.Namespace
         stores = [folder / f"store{place}" for place in range(1 + len(arguments.also))]
         for store, view in zip([arguments.scored, *arguments.also], stores, strict=True):
             if not view.exists():
-                fold_view(store, view, people)
+                fold_view(store, view, people, arguments.exclude)
         layers = [f"data.store=[{','.join(map(str, stores))}]", f"output={folder / variant}", "init=synthetic"]
         layers += [f"trainer.max_steps={arguments.steps}", "trainer.validate_every=1000000", "ckpt=last"]
         train(load_config([str(CONFIGS / "expression.yaml"), *layers, *VARIANTS[variant], *arguments.overrides]))
@@ -186,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scored", type=Path, required=True)
     parser.add_argument("--also", type=Path, nargs="*", default=[])
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="people to leave out altogether")
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=350)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
