@@ -22,6 +22,7 @@ from expnet import Animator
 from expnet.audio.speech import synthesize_speech
 from expnet.coefficients import concatenate
 from expnet.control.controls import Controls
+from expnet.control.scales import lips_shut
 from expnet.data.emotions import EMOTIONS
 from expnet.data.facial_features import FEATURES, feature_space
 from expnet.reenactment import labelled
@@ -34,17 +35,18 @@ VIEW = Controls(view="crop", size=256)
 SMALL = Controls(view="crop", size=192)
 Pose = tuple[dict[str, float], tuple[float, float, float], float]
 # What a face does in one picture: a change of features (outer-eye-corner distances), of pitch, yaw and roll, and of
-# the lids.
+# the lids; some from shut lips.
 POSES: dict[str, Pose] = {
     "the portrait": ({}, (0.0, 0.0, 0.0), 0.0),
-    "lips shut": ({"lip_gap": -0.07}, (0.0, 0.0, 0.0), 0.0),
+    "lips shut": ({}, (0.0, 0.0, 0.0), 0.0),
     "mouth open": ({"lip_gap": 0.12, "chin": -0.1}, (0.0, 0.0, 0.0), 0.0),
-    "eyes shut": ({"lip_gap": -0.07}, (0.0, 0.0, 0.0), 1.0),
+    "eyes shut": ({}, (0.0, 0.0, 0.0), 1.0),
     "turned left": ({}, (0.0, -0.3, 0.0), 0.0),
     "turned right": ({}, (0.0, 0.3, 0.0), 0.0),
     "nod": ({}, (0.2, 0.0, 0.0), 0.0),
     "lean": ({}, (0.0, 0.0, 0.2), 0.0),
 }
+FROM_SHUT_LIPS = ("lips shut", "eyes shut")
 
 Frame = NDArray[np.uint8]
 
@@ -69,7 +71,9 @@ def poses(animator: Animator, picture: Frame) -> Frame:
     portrait = animator.portrait(picture, SMALL)
     space, still = feature_space(animator.face_model), concatenate([portrait.fit] * len(POSES))
     features, turns, blink = (np.array(column) for column in zip(*map(numbers, POSES.values()), strict=True))
-    driven = still.with_(expression=still.expression + features @ space.inverse.T, rotation=still.rotation + turns)
+    shut = np.isin(list(POSES), FROM_SHUT_LIPS)[:, None]
+    expression = np.where(shut, lips_shut(animator.face_model, portrait.fit), still.expression)
+    driven = still.with_(expression=expression + features @ space.inverse.T, rotation=still.rotation + turns)
     return two_rows(list(zip(POSES, animator.render(portrait, driven, blink=blink), strict=True)))
 
 
