@@ -17,12 +17,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from expnet.config import ExpressionLossConfig
 from expnet.data.batch import FaceBatch
 from expnet.data.region_batch import RegionBatch
 from expnet.errors import InputError
 from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.tasks.base import BaseTask, gradient_norm
+from expnet.tasks.build import sync_loss
 from expnet.tasks.expression import ExpressionTask
+from expnet.tasks.landmark_sync import LandmarkSyncTask
 from expnet.tasks.pose import PoseTask
 from expnet.tasks.refiner import RefinerTask
 
@@ -83,16 +86,22 @@ class Reproducer:
         return cls(batch, part("weights."), part("random."), about)
 
     def build_task(self) -> BaseTask:
-        """Make the task with the weights of before the step."""
-        arguments = self.about["arguments"]
-        if self.about["task"] == "pose":
-            task: BaseTask = PoseTask(**arguments)
-        elif self.about["task"] == "refiner":
-            task = RefinerTask(**arguments)
-        else:
-            task = ExpressionTask(**arguments, face_model=load_face_model(self.about["face_model"]))
+        """Make the task with the weights of before the step; a sync expert in its loss is read from its own file."""
+        task = self._untrained()
         task.load_state_dict(self.weights)
         return task
+
+    def _untrained(self) -> BaseTask:
+        arguments, name = self.about["arguments"], self.about["task"]
+        if name == "pose":
+            return PoseTask(**arguments)
+        if name == "refiner":
+            return RefinerTask(**arguments)
+        face_model = load_face_model(self.about["face_model"])
+        if name == "landmark_sync":
+            return LandmarkSyncTask(**arguments, face_model=face_model)
+        sync = sync_loss(ExpressionLossConfig(**arguments["loss"]), face_model.name)
+        return ExpressionTask(**arguments, face_model=face_model, sync=sync)
 
 
 def record(task: BaseTask, batch: FaceBatch | RegionBatch, random: Mapping[str, Tensor], **about: Any) -> Reproducer:

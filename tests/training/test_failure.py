@@ -77,6 +77,20 @@ def test_an_exploding_loss_is_replayed_bit_for_bit(
     assert replay(other, accelerator="cpu").loss != again.loss
 
 
+def test_steps_of_a_sync_expert_and_under_it_are_replayed(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of_expert = ["configs/landmark_sync.yaml", *arguments("expression", store)[1:]]
+    assert main([*of_expert, "output=expert", "trainer.max_steps=2"]) == 0
+    judged = arguments("expression", store, f"loss.sync_expert={Path('expert').resolve()}", "loss.sync_weight=1")
+    for task, given in {"landmark_sync": of_expert, "expression": judged}.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BaseTask, "on_after_backward", BaseTask.on_after_backward)  # comes back at the end
+            planted.bad_gradient(3)
+            stop(*given, f"output=broken_{task}", capsys=capsys)
+        step = Reproducer.load(f"broken_{task}/failure/step_000003.safetensors")
+        assert step.about["task"] == task
+        assert replay(step, accelerator="cpu").loss == step.about["loss"]
+
+
 def test_zero_never_calls_it_an_explosion(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failure, "FIRST_STEPS", 2)
     assert main(arguments("expression", store, *WILD, "trainer.explosion=0", "trainer.max_steps=6")) == 0
