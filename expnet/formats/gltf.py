@@ -40,8 +40,14 @@ _TYPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4"}
 _MAGIC, _VERSION, _JSON, _BINARY = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
 
 _UNLIT: dict[str, Any] = {"doubleSided": True, "extensions": {"KHR_materials_unlit": {}}}
+_PLAIN: dict[str, Any] = {
+    "doubleSided": True,
+    "pbrMetallicRoughness": {"baseColorFactor": [0.8, 0.8, 0.8, 1.0], "metallicFactor": 0.0},
+}
+# A photograph has its light in it.
+_WORN = {**_UNLIT, "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0}}
 # The dark of an open mouth, linear RGB; and its edge, from one corner along the upper lip and back.
-_CAVITY = [0.035, 0.008, 0.008, 1.0]
+_DARK = {**_UNLIT, "pbrMetallicRoughness": {"baseColorFactor": [0.035, 0.008, 0.008, 1.0], "metallicFactor": 0.0}}
 _LIPS = INNER_LIP_LOOP[5::-1] + INNER_LIP_LOOP[:5:-1]
 
 BLINK = "blink"
@@ -99,68 +105,67 @@ def write_glb(
     Raises:
         InputError: the clip has blinks, and the face model has no lids that are known here.
     """
-    coefficients = performance.coefficients
     buffer = _Buffer()
-    shape = neutral_face(model, coefficients)  # (V, 3)
-    targets = np.moveaxis(model.expression_basis.numpy(), -1, 0)  # (E, V, 3)
-    names = [f"expression_{index:02d}" for index in range(len(targets))]
-    weights = coefficients.expression  # (T, E)
-    if performance.blink is not None and performance.blink.any():
-        rest = shape + np.tensordot(coefficients.expression.mean(axis=0), targets, axes=1)
-        targets = np.concatenate([targets, closed_lids(model, rest)[None]])
-        weights = np.concatenate([weights, performance.blink[:, None]], axis=1)
-        names.append(BLINK)
+    shape = neutral_face(model, performance.coefficients)  # (V, 3)
+    targets, weights, names = _morphs(performance, model, shape)
     triangles = _with_eyes(model)
     attributes = {
         "POSITION": buffer.array(shape * METRES_PER_FACE_UNIT, target=_VERTICES, limits=True),
         "NORMAL": buffer.array(_normals(shape, triangles), target=_VERTICES),
     }
-    material: dict[str, Any] = {
-        "doubleSided": True,
-        "pbrMetallicRoughness": {"baseColorFactor": [0.8, 0.8, 0.8, 1.0], "metallicFactor": 0.0},
-    }
-    document: dict[str, Any] = {}
+    skin, document = _PLAIN, {}
     if portrait is not None:
         if fit is None:
             raise ValueError("a portrait needs its fit, to know where the mesh lies on it")
         attributes["TEXCOORD_0"] = buffer.array(_texture_places(model, fit, portrait), target=_VERTICES)
-        document |= _texture(buffer, portrait)
-        material["pbrMetallicRoughness"] = {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0}
-        material |= _UNLIT  # the photograph has its light in it
-    primitive = {
-        "attributes": attributes,
-        "indices": buffer.array(triangles.ravel(), target=_INDICES),
-        "material": 0,
-        "targets": [
-            {"POSITION": buffer.array(target * METRES_PER_FACE_UNIT, target=_VERTICES, limits=True)}
-            for target in targets
-        ],
-    }
-    primitives, materials = [primitive], [material]
+        skin, document = _WORN, _texture(buffer, portrait)
+    parts = [(triangles, skin)]
     if len(model.mean) == MESH_POINTS:
         # An open mouth shows the dark, not what is behind the head. The lips' own vertices carry it along.
-        primitives.append(
-            {**primitive, "indices": buffer.array(_across(_LIPS).ravel(), target=_INDICES), "material": 1}
-        )
-        materials.append({**_UNLIT, "pbrMetallicRoughness": {"baseColorFactor": _CAVITY, "metallicFactor": 0.0}})
+        parts.append((_across(_LIPS), _DARK))
+    moved = [
+        {"POSITION": buffer.array(target * METRES_PER_FACE_UNIT, target=_VERTICES, limits=True)} for target in targets
+    ]
+    primitives = [
+        {
+            "attributes": attributes,
+            "indices": buffer.array(corners.ravel(), target=_INDICES),
+            "material": number,
+            "targets": moved,
+        }
+        for number, (corners, _) in enumerate(parts)
+    ]
+    mesh = {
+        "name": model.name,
+        "primitives": primitives,
+        "weights": weights[0].astype(float).tolist(),
+        "extras": {"targetNames": names},
+    }
     document |= {
         "asset": {"version": "2.0", "generator": "expnet", "extras": {"comment": "synthetic motion"}},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"name": "head", "mesh": 0}],
-        "meshes": [
-            {
-                "name": model.name,
-                "primitives": primitives,
-                "weights": weights[0].astype(float).tolist(),
-                "extras": {"targetNames": names},
-            }
-        ],
-        "materials": materials,
+        "meshes": [mesh],
+        "materials": [material for _, material in parts],
         "extensionsUsed": list(_UNLIT["extensions"]),
-        "animations": [_animation(buffer, coefficients, weights)],
+        "animations": [_animation(buffer, performance.coefficients, weights)],
     }
     write_beside(path, lambda stream: stream.write(_container(document, buffer)))
+
+
+def _morphs(
+    performance: Performance, model: MorphableModel, shape: Float
+) -> tuple[Float, NDArray[np.floating], list[str]]:
+    """Morph targets (E, V, 3), their weights (T, E) and names; where lids close by themselves, one more of each."""
+    targets = np.moveaxis(model.expression_basis.numpy(), -1, 0)
+    weights = performance.coefficients.expression
+    names = [f"expression_{index:02d}" for index in range(len(targets))]
+    if performance.blink is None or not performance.blink.any():
+        return targets, weights, names
+    rest = shape + np.tensordot(weights.mean(axis=0), targets, axes=1)
+    targets = np.concatenate([targets, closed_lids(model, rest)[None]])
+    return targets, np.concatenate([weights, performance.blink[:, None]], axis=1), [*names, BLINK]
 
 
 def _animation(buffer: _Buffer, coefficients: FaceCoefficients, weights: NDArray[np.floating]) -> dict[str, Any]:

@@ -54,6 +54,16 @@ def crossings(chain: Array, x: float, y: float) -> int:
 
 
 @compiled_fast
+def between(upper: Array, lower: Array, x: float, y: float) -> tuple[float, float, float]:
+    """Distance from a point to the upper lip, to the lower one, and to the nearer, negative outside of the mouth."""
+    to_upper, to_lower = chain_distance(upper, x, y), chain_distance(lower, x, y)
+    inside = min(to_upper, to_lower)
+    if (crossings(upper, x, y) + crossings(lower, x, y)) % 2 == 0:
+        inside = -inside
+    return to_upper, to_lower, inside
+
+
+@compiled_fast
 def fetch(padded: NDArray[np.float32], x: float, y: float, channel: int) -> float:
     """Cubic sample of the padded portrait at padded coordinates."""
     x = min(max(x, 1.0), padded.shape[1] - 3.0)
@@ -118,6 +128,48 @@ def depth_tones(side: float, share_down: float, above_lip: float, opening: float
 
 
 @compiled_fast
+def row_tones(
+    jaw_row: bool, side: float, y: float, below_lip: float, above_lip: float, seam: float, jaw: float, softness: float
+) -> tuple[float, float, float]:
+    """One row of teeth: coverage, brightness, and share of gum.
+
+    Args:
+        jaw_row: the lower row, which stands upside down and goes with the jaw; else the upper one.
+        side: distance from the middle, face units, as the rest.
+        y: height in face space.
+        below_lip: distance from the upper lip.
+        above_lip: distance from the lower lip.
+        seam: height at which the lips meet.
+        jaw: how far the jaw has moved from neutral.
+        softness: width of an edge.
+    """
+    if jaw_row:
+        above = seam - 0.006 + jaw - y
+        shade = 0.62 * (0.4 + 0.6 * smoothstep(0.0, 0.06, below_lip))
+        shade *= 0.6 + 0.4 * smoothstep(0.0, 0.02, above_lip)
+    else:
+        above = y - (seam - 0.022)
+        shade = 0.58 + 0.42 * smoothstep(0.0, 0.045, below_lip)
+    cover, tone = tooth_tone(side, above, softness)
+    return cover, tone * shade, smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
+
+
+@compiled_fast
+def on_arch(camera: Array, column: int, row: int, middle: float, teeth_z: float) -> tuple[float, float, float]:
+    """Where in face space a pixel meets the arch of the teeth: x, y, z."""
+    inverse = 1.0 / (camera[0] * camera[4] - camera[1] * camera[3])
+    camera_x = (column - camera[9]) / camera[11]
+    camera_y = (camera[10] - row) / camera[11]
+    z, x, y = teeth_z, middle, 0.0
+    for _ in range(2):
+        z = teeth_z - _ARCH * min((x - middle) * (x - middle), 0.09)
+        right, up = camera_x - camera[2] * z, camera_y - camera[5] * z
+        x = (camera[4] * right - camera[1] * up) * inverse
+        y = (camera[0] * up - camera[3] * right) * inverse
+    return x, y, z
+
+
+@compiled_fast
 def paint_pixels(
     frame: NDArray[np.uint8],
     padded: NDArray[np.float32],
@@ -153,7 +205,6 @@ def paint_pixels(
     erosion = -2.0 + 3.0 * min(growth, 1.0)
     # the seam of lips that were all but closed is no tooth: it goes as they open
     kept = max(smoothstep(_SEAM_ONLY, _SHOWS_TEETH, source_opening), 1.0 - min(0.5 * growth, 1.0))
-    inverse = 1.0 / (camera[0] * camera[4] - camera[1] * camera[3])
     softness = max(0.8 / scale, 0.005)
     x_first = max(int(min(upper[:, 0].min(), lower[:, 0].min())) - 1, 0)
     x_last = min(int(max(upper[:, 0].max(), lower[:, 0].max())) + 2, frame.shape[1] - 1)
@@ -161,23 +212,11 @@ def paint_pixels(
     y_last = min(int(max(upper[:, 1].max(), lower[:, 1].max())) + 2, frame.shape[0] - 1)
     for row in range(y_first, y_last + 1):
         for column in range(x_first, x_last + 1):
-            to_upper = chain_distance(upper, column, row)
-            to_lower = chain_distance(lower, column, row)
-            edge = min(to_upper, to_lower)
-            if (crossings(upper, column, row) + crossings(lower, column, row)) % 2 == 0:
-                edge = -edge
+            to_upper, to_lower, edge = between(upper, lower, column, row)
             cover = min(max(edge / 1.3 + 0.5, 0.0), 1.0)
             if cover <= 0.0:
                 continue
-            # the pixel in face space, on the arch of the teeth
-            camera_x = (column - camera[9]) / scale
-            camera_y = (camera[10] - row) / scale
-            z, x, y = teeth_z, middle, 0.0
-            for _ in range(2):
-                z = teeth_z - _ARCH * min((x - middle) * (x - middle), 0.09)
-                right, up = camera_x - camera[2] * z, camera_y - camera[5] * z
-                x = (camera[4] * right - camera[1] * up) * inverse
-                y = (camera[0] * up - camera[3] * right) * inverse
+            x, y, z = on_arch(camera, column, row, middle, teeth_z)
             side = x - middle
             below_lip, above_lip = to_upper / scale, to_lower / scale
             share_down = below_lip / (above_lip + below_lip + 1e-9)
@@ -186,18 +225,8 @@ def paint_pixels(
             red = dark_red + tongue * (light * tint[2, 0] - dark_red)
             green = dark_green + tongue * (light * tint[2, 1] - dark_green)
             blue = dark_blue + tongue * (light * tint[2, 2] - dark_blue)
-            for jaw_row in (1, 0):
-                # heights above the biting edge: the lower row stands upside down, and goes with the jaw
-                if jaw_row == 1:
-                    above = seam - 0.006 + jaw - y
-                    shade = 0.62 * (0.4 + 0.6 * smoothstep(0.0, 0.06, below_lip))
-                    shade *= 0.6 + 0.4 * smoothstep(0.0, 0.02, above_lip)
-                else:
-                    above = y - (seam - 0.022)
-                    shade = 0.58 + 0.42 * smoothstep(0.0, 0.045, below_lip)
-                teeth, tone = tooth_tone(side, above, softness)
-                gum = smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
-                tone *= shade
+            for jaw_row in (True, False):
+                teeth, tone, gum = row_tones(jaw_row, side, y, below_lip, above_lip, seam, jaw, softness)
                 # the shade on teeth is the red of the mouth around them, not grey
                 shadow = 1.0 - tone
                 red += teeth * (tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) + shadow * tint[1, 0] - red)
@@ -212,11 +241,7 @@ def paint_pixels(
                 sy = source_camera[10] - source_scale * (
                     source_camera[3] * x + source_camera[4] * yy + source_camera[5] * z
                 )
-                from_upper = chain_distance(source_upper, sx, sy)
-                from_lower = chain_distance(source_lower, sx, sy)
-                inside = min(from_upper, from_lower)
-                if (crossings(source_upper, sx, sy) + crossings(source_lower, sx, sy)) % 2 == 0:
-                    inside = -inside
+                from_upper, from_lower, inside = between(source_upper, source_lower, sx, sy)
                 own = kept * smoothstep(erosion - 1.0, erosion + 1.0, inside)
                 share = from_upper / (from_upper + from_lower + 1e-9)
                 if part == 0:
