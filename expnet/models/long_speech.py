@@ -57,7 +57,7 @@ class KeptSound:
         """Columns of `BLOCK` frames, (320, 80), those of the context before the first frame included."""
         if number not in self._places:
             mel = mel_for_frames(self.samples, number * BLOCK, BLOCK)[:, :_BLOCK_COLUMNS].T.contiguous()
-            self._places[number] = os.lseek(self._file.fileno(), 0, os.SEEK_END)
+            self._places[number] = self._file.tell()
             self._file.write(mel.numpy().tobytes())
             self._file.flush()
             return mel
