@@ -22,7 +22,7 @@ def continued(image: Float, known: NDArray[np.bool_]) -> Float:
 
     Args:
         image: (H, W, 3).
-        known: (H, W), at least one pixel of it.
+        known: (H, W); where no pixel is, there is nothing to continue and the result means nothing.
 
     Returns:
         (H, W, 3), of use where a pixel is not known.
