@@ -2,8 +2,8 @@
 
 import sys
 
-from expnet.benchmark import main
 from expnet.cli import guarded
+from expnet.evaluation.main import main
 
 if __name__ == "__main__":
     sys.exit(guarded(main))

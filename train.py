@@ -3,7 +3,7 @@
 import sys
 
 from expnet.cli import guarded
-from expnet.training import main
+from expnet.training.main import main
 
 if __name__ == "__main__":
     sys.exit(guarded(lambda: main(sys.argv[1:])))

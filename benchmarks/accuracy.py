@@ -37,19 +37,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from expnet.audio.forced_alignment import align_text
-from expnet.audio.speech import Phoneme
+from expnet.audio.speech_synthesis import Phoneme
 from expnet.config import load_config
-from expnet.data.manifest import ClipRow, read_manifest, write_manifest
-from expnet.data.store import TrackStore
+from expnet.data.store.manifest import ClipRow, read_manifest, write_manifest
+from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
-from expnet.evaluation.clips import Clip
 from expnet.evaluation.log_energy_jaw import fit_log_energy_jaw
 from expnet.evaluation.motion_scoring import MotionScorer
-from expnet.evaluation.ridge import fit_ridge
-from expnet.evaluation.systems import ClipMean, HoldFirstFrame, Networks, Ridge, System
+from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.ridge import fit_ridge
+from expnet.evaluation.store.systems import ClipMean, HoldFirstFrame, Networks, Ridge, System
 from expnet.face.morphable import builtin_face_model
-from expnet.models.bundle import load_model
-from expnet.training import train
+from expnet.models.saved_model import load_model
+from expnet.training.main import train
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 VALIDATION_SHARE = 10  # one training speaker in so many is validated on

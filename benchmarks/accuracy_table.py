@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.evaluation.motion_scoring import COLUMNS, Column
-from expnet.evaluation.scoring import Scores
+from expnet.evaluation.store.scoring import Scores
 from expnet.metrics.functional.statistics import (
     Interval,
     bootstrap_difference,

@@ -21,13 +21,13 @@ from pathlib import Path
 import torch
 from left_out import trained
 
-from expnet.data.store import TrackStore
-from expnet.evaluation.clips import Clip
-from expnet.evaluation.lengths import join, predict_at_length
+from expnet.data.store.track_store import TrackStore
+from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.joined_clips import join, predict_at_length
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics import LandmarkDistance, MouthOpeningCorrelation, WithinClipR2
 from expnet.metrics.functional.statistics import bootstrap_difference, bootstrap_interval
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
 
 BIASES = ("alibi", "alibi_causal", "alibi_learned", "sinusoidal", "none")
 OPEN_EYE = 0.3  # aspect ratio; no network here takes blinks

@@ -14,7 +14,7 @@ import torch
 
 from expnet.audio.alignment import mel_for_frames, sadtalker_windows
 from expnet.audio.mel import log_mel
-from expnet.audio.speech import synthesize_speech
+from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.audio.wave import load_audio, write_wav
 
 

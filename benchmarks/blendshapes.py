@@ -21,14 +21,14 @@ from mediapipe.tasks import python as tasks
 from mediapipe.tasks.python import vision
 from numpy.typing import NDArray
 
-from expnet.data.store import TrackStore
-from expnet.data.tracks import Track
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore
 from expnet.face.mediapipe_backend import quiet_native_stderr
 from expnet.face.morphable import builtin_face_model
 from expnet.formats.blendshapes import BLENDSHAPES, UNSEEN, blendshape_weights
+from expnet.media.video_reader import FRAME_RATE, read_video
 from expnet.metrics.functional.statistics import bootstrap_interval
-from expnet.reenactment import source_video
-from expnet.render.video import FRAME_RATE, read_video
+from expnet.render.reenactment import source_video
 
 STILL = 0.01
 """Deviation of the network's weight below which a clip says nothing about a shape."""

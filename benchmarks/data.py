@@ -17,9 +17,9 @@ import torch
 
 from expnet.coefficients import FaceCoefficients
 from expnet.data.datamodule import TalkingFaceDataModule
-from expnet.data.manifest import read_manifest, write_manifest
-from expnet.data.store import TrackStore, TrackStoreWriter
-from expnet.data.tracks import Track
+from expnet.data.store.manifest import read_manifest, write_manifest
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.face.morphable import builtin_face_model
 
 SMALL, LARGE = 100, 100_000
@@ -100,10 +100,10 @@ def measure_stores(folder: Path) -> dict[str, float]:
 
 def measure_preprocess(videos: Path, folder: Path) -> dict[str, float]:
     """Frames a second of preprocess in one process, beside the tracker alone on frames that are decoded already."""
-    from expnet.data.clip_maker import ClipMaker, ClipOptions
     from expnet.data.corpora import read_corpus
+    from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
     from expnet.face.tracker import open_tracker
-    from expnet.render.video import read_video
+    from expnet.media.video_reader import read_video
 
     sources = read_corpus(videos)[:8]
     maker, tracker = ClipMaker(folder / "clips", ClipOptions()), open_tracker("mediapipe")

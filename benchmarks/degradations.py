@@ -23,13 +23,13 @@ from PIL import Image
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
 from expnet.audio.wave import load_audio
-from expnet.benchmark import main as evaluate
 from expnet.cli import guarded
-from expnet.evaluation.clips import spread
+from expnet.config.benchmark import GROUND_TRUTH
+from expnet.evaluation.main import main as evaluate
+from expnet.evaluation.report.tables import NONE
+from expnet.evaluation.store.clips import spread
 from expnet.evaluation.videos.pairing import find_videos
-from expnet.render.video import read_video, write_video
-from expnet.report.results import GROUND_TRUTH
-from expnet.report.tables import NONE
+from expnet.media.video_reader import read_video, write_video
 
 Frames = list[NDArray[np.uint8]]
 Sound = NDArray[np.float32]

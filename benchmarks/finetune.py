@@ -23,17 +23,17 @@ from pathlib import Path
 import torch
 
 from expnet.config import load_config
-from expnet.data.manifest import ClipRow, read_manifest, write_manifest
-from expnet.data.store import TrackStore
-from expnet.evaluation.clips import Clip
-from expnet.evaluation.options import ProtocolConfig
-from expnet.evaluation.scoring import Scorer
-from expnet.evaluation.systems import Prediction
+from expnet.config.evaluate import ProtocolConfig
+from expnet.data.store.manifest import ClipRow, read_manifest, write_manifest
+from expnet.data.store.track_store import TrackStore
+from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.scoring import Scorer
+from expnet.evaluation.store.systems import Prediction
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional.statistics import bootstrap_interval
-from expnet.models.bundle import load_model
-from expnet.models.expression import ExpressionRegressor
-from expnet.training import train
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.saved_model import load_model
+from expnet.training.main import train
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 PIECE = 75

@@ -13,7 +13,8 @@ one that is shown it, but starts from the training mean. Scored, with intervals 
   those people, too;
 - open mouth: the clips of --people from their own frame with the mouth most open in the first half, and from that with
   the mouth most shut. Whoever adds a change to an open mouth and does not see it keeps it open. The third row is the
-  open mouth as `expnet animate` shows it to the network: its lips shut (`expnet.control.scales.lips_shut`).
+  open mouth as `expnet animate` shows it to the network: its lips shut
+  (`expnet.animate.controls.motion_scale.lips_shut`).
 
 --strip FILE draws frames of one made voice on the built-in portrait.
 """
@@ -32,20 +33,20 @@ from left_out import trained
 from PIL import Image
 from torch import Tensor
 
+from expnet.animate.controls.motion_scale import lips_shut
 from expnet.audio.alignment import FRAME_RATE
-from expnet.control.scales import lips_shut
-from expnet.data.facial_features import feature_space
-from expnet.data.store import TrackStore
-from expnet.data.synthetic_face import utterance_track
-from expnet.data.synthetic_speakers import make_speaker
-from expnet.data.tracks import Track
-from expnet.evaluation.clips import Clip
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore
+from expnet.data.synthetic.speakers import make_speaker
+from expnet.data.synthetic.utterance_track import utterance_track
 from expnet.evaluation.persistence import LATE_FRAMES, late_mean, nearest_face, opening_range, share_along
+from expnet.evaluation.store.clips import Clip
+from expnet.face.facial_features import feature_space
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional import landmark_distance, mouth_opening, pearson
 from expnet.metrics.functional.statistics import bootstrap_interval
-from expnet.models.expression import ExpressionRegressor
-from expnet.reenactment import labelled, set_stage
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.render.reenactment import labelled, set_stage
 
 VARIANTS = {
     "default": (),

@@ -25,7 +25,7 @@ from speed_rows.setting import Setting
 from speed_rows.training import BATCH, default_network, step_of
 
 from expnet.config import load_config
-from expnet.training import build_data
+from expnet.training.main import build_data
 
 LINK_LATENCY, LINK_BANDWIDTH = 20.0, 10.0
 """Microseconds a message and GB/s between devices: a modest network between machines, not NVLink."""

@@ -8,8 +8,8 @@ only: train.py configs/landmark_sync.yaml data.store=SYNTHETIC) and learns from 
 finished in --output are not repeated.
 
 - By length: clips of the people left out are cut into pieces whose sound is moved by a known number of frames, and the
-  offset is estimated; beside it the estimate of `expnet.data.sync_offset`. The truth is taken to be the planted offset:
-  clips whose own sound is off count against both.
+  offset is estimated; beside it the estimate of `expnet.data.preprocess.sync_offset`. The truth is taken to be
+  the planted offset: clips whose own sound is off count against both.
 - AUC: how often the similarity at lag 0 is higher for a piece in sync than for one moved by 3 to 7 frames.
 - --loss-weights: expression networks are trained with the fold's expert as a term of the loss at each weight, and
   scored on the same people; KEY=VALUE changes that training. Differences to the first weight are paired by clip.
@@ -28,15 +28,15 @@ from sync_offset import pieces
 
 from expnet.audio.alignment import FRAME_RATE, mel_for_frames
 from expnet.config import load_config
-from expnet.data.store import TrackStore
-from expnet.data.sync_offset import LONGEST_OFFSET, estimate_offset
-from expnet.data.tracks import Track
+from expnet.data.preprocess.sync_offset import LONGEST_OFFSET, estimate_offset
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore
 from expnet.evaluation.motion_scoring import MotionScorer
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional.statistics import bootstrap_interval
-from expnet.models.bundle import load_model
 from expnet.models.landmark_sync import MAX_LAG, LandmarkSync
-from expnet.training import train
+from expnet.models.saved_model import load_model
+from expnet.training.main import train
 
 SECONDS = (2, 3, 5, 8)
 JUDGED_SECONDS = 2

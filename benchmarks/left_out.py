@@ -10,9 +10,9 @@ from accuracy import CONFIGS, fold_view
 
 from expnet.config import load_config
 from expnet.errors import InputError
-from expnet.models.bundle import load_model
-from expnet.models.expression import ExpressionRegressor
-from expnet.training import train
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.saved_model import load_model
+from expnet.training.main import train
 
 
 def train_once(

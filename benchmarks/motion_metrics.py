@@ -23,10 +23,10 @@ from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, mel_for_frames
 from expnet.audio.wave import load_audio
 from expnet.face.morphable import load_face_model
 from expnet.face.tracker import open_tracker
+from expnet.media.video_reader import read_video
 from expnet.metrics import AudioMouthCorrelation, AudioMouthLag, BeatAlignment, BlinkRate
 from expnet.metrics.functional import audio_beats, blinks, eye_aspect_ratio, mouth_opening
-from expnet.models.bundle import WEIGHTS, load_model
-from expnet.render.video import read_video
+from expnet.models.saved_model import WEIGHTS, load_model
 
 CHANCE_DRAWS = 50
 MODEL = load_face_model("mediapipe468")

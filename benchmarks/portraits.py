@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import io, transform
 
+from expnet.animate.animator import Animator
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.wave import load_audio
 from expnet.errors import ExpnetError
 from expnet.face.tracker import open_tracker
-from expnet.pipeline import Animator
 
 TILE = 256
 INNER_LIPS = (13, 14)

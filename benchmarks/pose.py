@@ -30,10 +30,10 @@ from left_out import train_once
 from pose_scores import Drawer, Heard, motion_scores, read_clips, score_draws, score_long, score_posterior
 from pose_table import REAL, Results, Row, tables
 
-from expnet.data.manifest import read_manifest
+from expnet.data.store.manifest import read_manifest
 from expnet.errors import InputError
-from expnet.models.bundle import load_model
 from expnet.models.pose_cvae import PoseCVAE
+from expnet.models.saved_model import load_model
 
 LONG_CLIPS = 5
 """People of a fold for whose sound three minutes are drawn."""

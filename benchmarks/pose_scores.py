@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE, MEL_CONTEXT, SAMPLES_PER_FRAME, mel_for_frames
-from expnet.data.store import TrackStore
-from expnet.data.tracks import Track
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore
 from expnet.face.camera import to_camera
 from expnet.face.morphable import builtin_face_model
-from expnet.losses import kl_loss
 from expnet.metrics import BeatAlignment
 from expnet.metrics.functional import angular_speed, pearson, pose_diversity, pose_sample_diversity
 from expnet.metrics.functional.beats import audio_beats
@@ -23,7 +22,8 @@ from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.pose_motion import POSE, ROTATION_LIMIT
 from expnet.models.pose_style import distances
 from expnet.models.sadtalker import SadTalkerPose
-from expnet.tasks.pose import pad_to_windows
+from expnet.training.losses import kl_loss
+from expnet.training.tasks.pose_task import pad_to_windows
 
 DRAWS = 4
 SHORTEST = 66

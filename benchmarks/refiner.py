@@ -19,7 +19,7 @@ from accuracy import check_names, divide
 from left_out import train_once
 from render_quality import examine_all, table
 
-from expnet.data.store import TrackStore
+from expnet.data.store.track_store import TrackStore
 
 
 def other_names(people: set[str], same: Sequence[str]) -> set[str]:

@@ -29,11 +29,11 @@ from expnet.coefficients import FaceCoefficients
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import open_tracker
-from expnet.render.matte import person_matte
-from expnet.render.mesh import MeshRenderer
+from expnet.media.video_reader import read_video, write_video
+from expnet.render.mesh_renderer import MeshRenderer
+from expnet.render.person_matte import person_matte
 from expnet.render.portrait import open_portrait
-from expnet.render.refine import RegionModel, open_refiner
-from expnet.render.video import read_video, write_video
+from expnet.render.region_refiner import RegionModel, open_refiner
 
 
 def swaying(fit: FaceCoefficients, frames: int) -> FaceCoefficients:

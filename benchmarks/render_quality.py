@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import Delaunay
 
-from expnet.assets import locate
-from expnet.data.region_pairs import read_frames
-from expnet.data.store import TrackStore
-from expnet.data.tracks import Track
+from expnet.assets.registry import locate
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore
 from expnet.errors import DataError, ExpnetError, InputError, MissingAssetError
 from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
 from expnet.face.morphable import MorphableModel, load_face_model
@@ -41,11 +40,12 @@ from expnet.metrics.functional.landmarks import MOUTH, landmark_distance
 from expnet.metrics.functional.mouth import mouth_opening, pearson
 from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval
 from expnet.models.perceptual import load_lpips
-from expnet.reenactment import CROP_PIXELS, cut, labelled, to_tensor
-from expnet.render.mesh import MeshRenderer
+from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
 from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample
-from expnet.render.refine import RegionModel, open_refiner
+from expnet.render.reenactment import CROP_PIXELS, cut, labelled, to_tensor
+from expnet.render.refinement.pairs import read_frames
+from expnet.render.region_refiner import RegionModel, open_refiner
 
 Frames = list[NDArray[np.uint8]]
 Scores = dict[str, float]

@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length, mel_for_frames
 from expnet.audio.mel import SAMPLE_RATE
-from expnet.audio.speech import synthesize_speech
+from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.audio.wave import load_audio
 from expnet.face.measures import expression_for, signed_mouth_opening
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional import silent_frames
 from expnet.metrics.functional.mouth import best_lag, lagged_pearson, pearson
-from expnet.models.bundle import WEIGHTS, load_model
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.saved_model import WEIGHTS, load_model
 
 Samples = NDArray[np.float32]
 

@@ -30,16 +30,16 @@ import pyarrow as pa
 import torch
 
 from expnet.coefficients import FaceCoefficients
-from expnet.data import shards
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.dataset import FaceDataset
-from expnet.data.engines import Engine, LocalEngine, RayEngine
-from expnet.data.manifest import ClipRow, read_manifest, write_manifest
+from expnet.data.preprocess.engines import Engine, LocalEngine, RayEngine
 from expnet.data.sampling import WindowDraw
-from expnet.data.storage import ShardInfo
-from expnet.data.store import TrackStore
-from expnet.data.store_writer import SHARD_FRAMES, TrackStoreWriter
-from expnet.data.tracks import Track
+from expnet.data.store import shards
+from expnet.data.store.manifest import ClipRow, read_manifest, write_manifest
+from expnet.data.store.storage import ShardInfo
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore
+from expnet.data.store.writer import SHARD_FRAMES, TrackStoreWriter
 
 MILLION = 1_000_000
 # Five seconds, about the mean of the clips of LRS3's trainval and of MEAD.
@@ -320,8 +320,8 @@ def measure_engine(engine: Engine, name: str, tasks: int) -> Figure:
 
 def measure_preprocess(videos: Path, folder: Path) -> list[Figure]:
     """Seconds of one core for a frame, on real videos."""
-    from expnet.data.clip_maker import ClipMaker, ClipOptions
     from expnet.data.corpora import read_corpus
+    from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
 
     sources = read_corpus(videos)[:8]
     maker = ClipMaker(folder / "clips", ClipOptions())

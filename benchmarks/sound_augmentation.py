@@ -24,7 +24,7 @@ import torch
 from accuracy import bucket, divide, fold_view
 
 from expnet.audio.alignment import mel_for_frames
-from expnet.audio.augment import (
+from expnet.audio.augmentation import (
     Samples,
     change_speed,
     mix,
@@ -36,15 +36,15 @@ from expnet.audio.augment import (
     random_reverberation,
 )
 from expnet.config import load_config
-from expnet.data.augment import voices_of
+from expnet.data.audio_augmentation import voices_of
 from expnet.data.dataset import ClipEntry
-from expnet.data.store import TrackStore
+from expnet.data.store.track_store import TrackStore
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics import MouthOpeningCorrelation, WithinClipR2
 from expnet.metrics.functional.statistics import bootstrap_interval
-from expnet.models.bundle import load_model
-from expnet.models.expression import ExpressionRegressor
-from expnet.training import train
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.saved_model import load_model
+from expnet.training.main import train
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 QUIET_MEL = [f"augment.{name}=0" for name in ("time_masks", "band_masks", "gain", "tilt", "warp", "floor", "noise")]

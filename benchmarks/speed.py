@@ -23,7 +23,7 @@ import torch
 from speed_rows.measure import Row
 from speed_rows.setting import Setting
 
-from expnet.report.results import write_atomically
+from expnet.io.atomic import write_atomically
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from skimage.data import astronaut
 
+from expnet.animate.animator import Animator
+from expnet.animate.streaming import samples_needed
 from expnet.audio.alignment import SAMPLES_PER_FRAME
 from expnet.audio.mel import SAMPLE_RATE
-from expnet.audio.speech import synthesize_speech
+from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.audio.wave import write_wav
-from expnet.models.bundle import save_model
-from expnet.models.expression import ExpressionRegressor
-from expnet.pipeline import Animator
-from expnet.streaming import samples_needed
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.saved_model import save_model
 
 TEXT = "The quick brown fox jumps over the lazy dog, and nobody who sees it can say where it will go from there."
 

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
-from expnet.data.store import TrackStore
-from expnet.data.sync_offset import LONGEST_OFFSET, OffsetEstimate, estimate_offset
-from expnet.data.tracks import Track
+from expnet.data.preprocess.sync_offset import LONGEST_OFFSET, OffsetEstimate, estimate_offset
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore
 
 SECONDS = (2, 3, 5, 8, 12, 18)
 LONGEST_PLANTED = 7

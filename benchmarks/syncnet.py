@@ -30,12 +30,12 @@ from torch import Tensor, nn
 from expnet.audio.wave import load_audio
 from expnet.errors import ExpnetError
 from expnet.face.tracker import open_tracker
+from expnet.media.video_reader import read_video
 from expnet.metrics import Extractor, measure_sync
 from expnet.metrics.functional import face_boxes
 from expnet.metrics.functional.codec import recode_video
 from expnet.metrics.functional.face_crop import resize_frames
 from expnet.models.syncnet import SyncNet, load_syncnet
-from expnet.render.video import read_video
 
 Result = TypeVar("Result")
 SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")

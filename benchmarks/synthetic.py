@@ -20,10 +20,10 @@ import torch
 
 from expnet.audio.alignment import MEL_CONTEXT, MEL_PER_FRAME, mel_for_frames
 from expnet.coefficients import FaceCoefficients
-from expnet.data.facial_features import FEATURES, feature_space
-from expnet.data.store import TrackStore
-from expnet.data.synthetic import Recipe, synthesize_clip
-from expnet.data.tracks import Track
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore
+from expnet.data.synthetic.corpus import Recipe, synthesize_clip
+from expnet.face.facial_features import FEATURES, feature_space
 from expnet.face.measures import mouth_opening
 from expnet.face.morphable import builtin_face_model
 

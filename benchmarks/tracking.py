@@ -23,7 +23,7 @@ from expnet.face.measures import eye_opening, mouth_opening
 from expnet.face.mediapipe_backend import import_solutions, quiet_native_stderr
 from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import LandmarkerTaskTracker, LandmarkTrack, MediaPipeTracker
-from expnet.render.video import read_video
+from expnet.media.video_reader import read_video
 
 Seconds = dict[str, np.ndarray]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expnet.config import load_config
-from expnet.training import train
+from expnet.training.main import train
 
 
 @dataclass(frozen=True)

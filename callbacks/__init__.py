@@ -9,13 +9,13 @@ from typing import Any
 
 _PUBLIC = {
     "ClipSample": "clip_sample",
-    "FrechetCallback": "pictures",
-    "LandmarkDistanceCallback": "landmarks",
-    "LpipsCallback": "pictures",
+    "FrechetCallback": "image_quality",
+    "LandmarkDistanceCallback": "landmark_distance",
+    "LpipsCallback": "image_quality",
     "MetricCallback": "metric_callback",
     "MonitoredCheckpoint": "monitored_checkpoint",
-    "SamplesCallback": "samples_callback",
-    "SyncNetCallback": "sync",
+    "SamplesCallback": "samples",
+    "SyncNetCallback": "syncnet",
     "ValidationCallback": "metric_callback",
 }
 

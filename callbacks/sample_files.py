@@ -16,9 +16,9 @@ from torch import Tensor
 from expnet.audio.alignment import FRAME_RATE
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.callbacks.clip_sample import ClipSample
+from expnet.media.video_writer import write_video
 from expnet.metrics.functional import mouth_opening
-from expnet.reenactment import labelled
-from expnet.render.video_writer import write_video
+from expnet.render.reenactment import labelled
 
 GENERATED, REAL = "generated", "real"
 _COLOURS = {GENERATED: "#d9480f", REAL: "#1864ab"}

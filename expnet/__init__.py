@@ -14,10 +14,10 @@ __path__ = extend_path(__path__, __name__)
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Animator": "expnet.pipeline",
+    "Animator": "expnet.animate.animator",
     "FaceCoefficients": "expnet.coefficients",
     "TalkingFaceDataModule": "expnet.data.datamodule",
-    "TrackStore": "expnet.data.store",
+    "TrackStore": "expnet.data.store.track_store",
     "load_config": "expnet.config",
 }
 

@@ -1,7 +1,7 @@
 """Face coefficients of a clip: expression, head pose, identity, and how they lie in one vector.
 
-This module and :mod:`expnet.coefficient_files` are the only places that know an index or a layout. Everything else
-asks for ``coefficients.expression``, ``coefficients.pose`` or ``split_pose(pose)``.
+This module and :mod:`expnet.formats.coefficient_files` are the only places that know an index or a layout.
+Everything else asks for ``coefficients.expression``, ``coefficients.pose`` or ``split_pose(pose)``.
 
 Letters: T frames, K identity coefficients. Angles are radians, pitch-yaw-roll; translation is in face units
 (docs/conventions.md).

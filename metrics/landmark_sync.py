@@ -24,7 +24,7 @@ class _LandmarkSyncMetric(ClipMetric):
     Args:
         extractor: maps ``landmarks`` (B, T, 68, 3), ``mel`` (B, 80, N) and, if there is one, a mask (B, T) to the
             similarity of lips and sound at each lag, (B, 2 L + 1): at lag l the lips of frame t + l meet the sound of
-            frame t. ``expnet.extractors.open_sync_expert`` opens one.
+            frame t. ``expnet.assets.extractors.open_sync_expert`` opens one.
         shortest: clips of fewer frames are not scored.
         **kwargs: for ``torchmetrics.Metric``.
 

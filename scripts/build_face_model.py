@@ -41,7 +41,7 @@ def read_track(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path, allow_pickle=False) as data:
             return data["points"], data["found"]
     from expnet.face.tracker import MediaPipeTracker
-    from expnet.render.video import read_video
+    from expnet.media.video_reader import read_video
 
     track = MediaPipeTracker().track(read_video(path))
     return track.points, track.found

@@ -19,16 +19,16 @@ from scipy import ndimage
 from skimage import data
 
 from expnet import Animator
-from expnet.audio.speech import synthesize_speech
+from expnet.animate.controls.controls import Controls
+from expnet.animate.controls.motion_scale import lips_shut
+from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.coefficients import concatenate
-from expnet.control.controls import Controls
-from expnet.control.scales import lips_shut
-from expnet.data.emotions import EMOTIONS
-from expnet.data.facial_features import FEATURES, feature_space
-from expnet.reenactment import labelled
+from expnet.face.emotions import EMOTIONS
+from expnet.face.facial_features import FEATURES, feature_space
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
-from expnet.render.motion import PortraitMotion
 from expnet.render.portrait import Portrait
+from expnet.render.portrait_motion import PortraitMotion
+from expnet.render.reenactment import labelled
 
 TEXT = "Hello! I am one single picture, and I speak with whatever voice you give me."
 VIEW = Controls(view="crop", size=256)

@@ -4,8 +4,8 @@ Usage: python scripts/make_weights.py --clips DIR [DIR ...] --output DIR [--spea
 
 A DIR is a folder of videos or a track store. The runs stay in --output; a command that was stopped goes on. --pretrain
 also makes anew the network that has heard made speech only, which the others start from and which estimates offsets:
-its calibration (expnet.data.sync_offset) has to be repeated then. expnet/models/weights/README.md is brought up to date
-by hand: benchmarks/accuracy.py and benchmarks/pose.py print its tables.
+its calibration (expnet.data.preprocess.sync_offset) has to be repeated then. expnet/models/weights/README.md is
+brought up to date by hand: benchmarks/accuracy.py and benchmarks/pose.py print its tables.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pack_weights import pack
 from stages import EXPNET, Stage, resume, run_stages, script
 
 from expnet.audio.alignment import FRAME_RATE
-from expnet.data.store import TrackStore
+from expnet.data.store.track_store import TrackStore
 
 MADE = ["--clips", "1200", "--seed", "1"]
 STEPS = {"synthetic": 1100, "expression": 500, "streaming": 400, "pose": 400}

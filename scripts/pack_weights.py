@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from expnet.models.bundle import WEIGHTS, load_model, save_model
+from expnet.models.saved_model import WEIGHTS, load_model, save_model
 
 
 def pack(run: Path, name: str, notes: str) -> None:

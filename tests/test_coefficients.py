@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from expnet.coefficient_files import (
+from expnet.coefficients import FaceCoefficients, concatenate, split_pose
+from expnet.errors import DataError
+from expnet.formats.coefficient_files import (
     CoefficientFile,
     coefficients_from_bytes,
     coefficients_from_vectors,
@@ -13,8 +15,6 @@ from expnet.coefficient_files import (
     read_coefficient_file,
     write_coefficient_file,
 )
-from expnet.coefficients import FaceCoefficients, concatenate, split_pose
-from expnet.errors import DataError
 
 ANNOTATIONS = Path(__file__).parents[2] / "shared" / "annotations"
 REAL_FILES = sorted([*ANNOTATIONS.glob("styletalk_dev/3DMM/*.mat"), *ANNOTATIONS.glob("dreamtalk/**/*.mat")])

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
+from expnet.config.benchmark import VideoBenchmarkConfig, VideoProtocolConfig
 from expnet.evaluation.videos.measures import FACE, REFERENCE_FACE
-from expnet.evaluation.videos.options import VideoBenchmarkConfig, VideoProtocolConfig
+from expnet.evaluation.videos.open_measures import Toolbox, open_toolbox
 from expnet.evaluation.videos.pairing import pair_videos
-from expnet.evaluation.videos.reading import VideoReader
-from expnet.evaluation.videos.toolbox import Toolbox, open_toolbox
+from expnet.evaluation.videos.reader import VideoReader
 from speed_rows.measure import Row, compare, speed_row
 from speed_rows.preprocessing import shared_folder
 from speed_rows.setting import Setting

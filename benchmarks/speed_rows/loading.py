@@ -11,8 +11,8 @@ from data import LARGE, SMALL, make_large_store, make_small_store
 from training_speed import read
 
 from expnet.config import load_config
-from expnet.data.store import TrackStore
-from expnet.training import train
+from expnet.data.store.track_store import TrackStore
+from expnet.training.main import train
 from speed_rows.measure import Row, Spread, compare, speed_row, timed
 from speed_rows.setting import Setting
 

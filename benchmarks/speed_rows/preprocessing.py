@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tracking import mediapipe_alone
 
-from expnet.data.clip_maker import ClipMaker, ClipOptions
 from expnet.data.corpora import read_corpus
-from expnet.data.engines import LocalEngine
-from expnet.data.preprocess import preprocess
-from expnet.render.video import read_video
+from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
+from expnet.data.preprocess.engines import LocalEngine
+from expnet.data.preprocess.videos import preprocess
+from expnet.media.video_reader import read_video
 from speed_rows.measure import Row, compare, speed_row
 from speed_rows.setting import Setting
 

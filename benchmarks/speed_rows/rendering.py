@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from render import swaying
 
 from expnet.face.morphable import builtin_face_model
-from expnet.render.ahead import ahead
-from expnet.render.mesh import MeshRenderer
+from expnet.media.video_reader import write_video
+from expnet.render.frame_prefetch import ahead
+from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
-from expnet.render.video import write_video
 from speed_rows.measure import Row, Spread, compare, speed_row
 from speed_rows.setting import Setting
 

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
+from expnet.animate.animator import Animator
 from expnet.audio.mel import SAMPLE_RATE
-from expnet.audio.speech import synthesize_speech
+from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.data.corpora import read_corpus
-from expnet.pipeline import Animator
 
 TEXT = "The old fisherman brings back five small paper bags before the bus leaves, and nobody can say why he would."
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from expnet.audio.alignment import mel_for_frames
-from expnet.models.expression import ExpressionRegressor
-from expnet.models.long_speech import slices
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.mel_source import slices
 from expnet.models.sadtalker import SADTALKER_EXPRESSION
 from speed_rows.measure import Row, Spread, compare, speed_row
 from speed_rows.setting import Setting

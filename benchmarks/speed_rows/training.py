@@ -14,9 +14,9 @@ from expnet.audio.alignment import mel_columns
 from expnet.config import load_config
 from expnet.models.attention import sinusoids
 from expnet.models.autoregressive import AutoregressiveRegressor
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.sadtalker import SADTALKER_EXPRESSION
-from expnet.tasks.build import expression_options
+from expnet.training.tasks.build import expression_options
 from speed_rows.measure import Row, compare, speed_row
 from speed_rows.setting import Setting
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from expnet.audio.mel import HOP, MEL_BANDS, MEL_RATE, SAMPLE_RATE, WINDOW, log_mel, mel_of_emphasised, pre_emphasis
-from expnet.audio.stored import Samples
+from expnet.audio.stored_samples import Samples
 
 FRAME_RATE = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE

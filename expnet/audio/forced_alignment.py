@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from expnet.audio.mel import HOP, MEL_RATE, log_mel
-from expnet.audio.speech import PAUSE, Phoneme, synthesize_speech
+from expnet.audio.speech_synthesis import PAUSE, Phoneme, synthesize_speech
 from expnet.audio.wave import SAMPLE_RATE
 
 BANDS = 20

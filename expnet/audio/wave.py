@@ -17,7 +17,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from expnet.audio.stored import Samples
+from expnet.audio.stored_samples import Samples
 from expnet.errors import InputError
 
 _log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 
 from expnet.config.checks import require
 from expnet.config.data import AugmentConfig, ClipsConfig, DataConfig, RegionDataConfig
+from expnet.config.grammar import merge, read_layer
 from expnet.config.losses import ExpressionLossConfig, PoseLossConfig, RefinerLossConfig
 from expnet.config.models import ExpressionModelConfig, LandmarkSyncModelConfig, PoseModelConfig, RefinerModelConfig
-from expnet.config.run import LoggerConfig, MetricsConfig, OptimConfig, TrainerConfig, WandbConfig
+from expnet.config.training import LoggerConfig, MetricsConfig, OptimConfig, TrainerConfig, WandbConfig
 from expnet.errors import ConfigError
-from expnet.grammar import merge, read_layer
 
 __all__ = [
     "TASKS",

@@ -10,7 +10,7 @@ from expnet.config.checks import not_negative, require
 
 @dataclass
 class ExpressionModelConfig:
-    """The expression network, `expnet.models.expression.ExpressionRegressor`."""
+    """The expression network, `expnet.models.expression_regressor.ExpressionRegressor`."""
 
     network: Literal["expnet", "small_convolution", "autoregressive"] = "expnet"
     """Baselines beside it: small_convolution, two convolutions, which know width and dropout only; autoregressive,

@@ -11,17 +11,17 @@ import torch.distributed
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from expnet.audio.features import FeatureSource
-from expnet.data.augment import Augmentation, sound_augmentations
+from expnet.audio.speech_encoder import FeatureSource
+from expnet.data.audio_augmentation import Augmentation, sound_augmentations
 from expnet.data.batch import FaceBatch, collate
+from expnet.data.coefficient_statistics import CoefficientStatistics, measure_statistics
 from expnet.data.dataset import ClipEntry, FaceDataset
-from expnet.data.features import FeatureCache
-from expnet.data.manifest import ClipRow
 from expnet.data.sampling import ShardSampler, WindowSampler
-from expnet.data.silence import SilentRuns
+from expnet.data.silent_windows import SilentRuns
 from expnet.data.splits import TEST, TRAIN, VALIDATION, split_by_speaker, split_by_time
-from expnet.data.statistics import CoefficientStatistics, measure_statistics
-from expnet.data.store import TrackStore
+from expnet.data.store.feature_cache import FeatureCache
+from expnet.data.store.manifest import ClipRow
+from expnet.data.store.track_store import TrackStore
 from expnet.errors import ConfigError, DataError
 
 # Clips that the statistics are taken from, evenly spaced over the training clips: more change no digit that matters.
@@ -62,7 +62,8 @@ class TalkingFaceDataModule(LightningDataModule):
         speed: Training windows are faster or slower by up to this share, face and sound alike.
         augmentations: Further changes of the training sound.
         silent_runs: Falls silent and shuts the lips in a share of the training windows; None for none.
-        features: Folder of each store's speech features (`expnet.data.features`), or a list of them; empty for none.
+        features: Folder of each store's speech features (`expnet.data.store.feature_cache`), or a list of them; empty
+            for none.
 
     Raises:
         DataError: If a store cannot be read, the stores do not fit together, or nothing is left to train on.

@@ -13,15 +13,15 @@ from torch.utils.data import Dataset
 
 from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, mel_for_frames
 from expnet.audio.mel import HOP, WINDOW
-from expnet.data.augment import Augmentation
+from expnet.data.audio_augmentation import Augmentation
 from expnet.data.batch import FaceBatch
-from expnet.data.features import FeatureCache
-from expnet.data.manifest import ClipRow
 from expnet.data.sampling import WindowDraw
-from expnet.data.silence import SilentRun, SilentRuns, silence
-from expnet.data.speed import resample_frames, resample_sound, source_frames
-from expnet.data.store import TrackStore
-from expnet.data.tracks import Track, blink_closure
+from expnet.data.silent_windows import SilentRun, SilentRuns, silence
+from expnet.data.speaking_rate import resample_frames, resample_sound, source_frames
+from expnet.data.store.feature_cache import FeatureCache
+from expnet.data.store.manifest import ClipRow
+from expnet.data.store.track import Track, blink_closure
+from expnet.data.store.track_store import TrackStore
 
 # Frames of sound before and after a window that its spectrogram looks at.
 _SOUND_MARGIN = -(-(MEL_CONTEXT * HOP + WINDOW // 2 + 1) // SAMPLES_PER_FRAME)

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from expnet.data.manifest import ClipRow
-from expnet.data.tracks import SPLITS
+from expnet.data.store.manifest import ClipRow
+from expnet.data.store.track import SPLITS
 from expnet.errors import ConfigError, DataError
 
 TRAIN, VALIDATION, TEST = SPLITS

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE
-from expnet.audio.speech import Phoneme
+from expnet.audio.speech_synthesis import Phoneme
 
 BILABIALS = frozenset("mbpɓʙʘ")
 SHUT = 0.2

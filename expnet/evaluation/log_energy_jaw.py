@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from expnet.audio.alignment import SAMPLES_PER_FRAME
-from expnet.evaluation.clips import Clip
-from expnet.evaluation.systems import Prediction
+from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.systems import Prediction
 from expnet.face.measures import expression_for
 from expnet.face.morphable import MorphableModel
 from expnet.metrics.functional import mouth_opening

@@ -13,10 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from expnet.audio.speech import Phoneme
-from expnet.evaluation.clips import Clip
+from expnet.audio.speech_synthesis import Phoneme
 from expnet.evaluation.lip_closure import bilabial_windows, lip_closure
-from expnet.evaluation.scoring import Scores
+from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.scoring import Scores
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import (
     BlinkRate,

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.face.alignment import Array, procrustes, remove_similarity
 from expnet.face.landmarks import EYE_POINTS, LIP_POINTS, MESH_POINTS
+from expnet.face.procrustes import Array, procrustes, remove_similarity
 from expnet.face.template import look_ahead, mirror_of, normalise, symmetric
 
 FRAME_CAP = 400.0

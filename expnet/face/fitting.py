@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from expnet.coefficients import DEFAULT_FPS, FaceCoefficients
 from expnet.errors import InputError
-from expnet.face.alignment import Array, Similarity, procrustes
 from expnet.face.camera import DISTANCE, FOCAL, project_depth
 from expnet.face.landmarks import MEDIAPIPE_POINTS
 from expnet.face.morphable import MorphableModel
+from expnet.face.procrustes import Array, Similarity, procrustes
 from expnet.face.rotation import matrix_to_euler
 
 ROUNDS = 2

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.face.alignment import Array, procrustes
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE, LEFT_EYE, RIGHT_EYE
+from expnet.face.procrustes import Array, procrustes
 
 EYE_DISTANCE = 0.62
 """Distance of the mean model's eye centres in face units, as in Deep3DFaceRecon's lm3D_std."""

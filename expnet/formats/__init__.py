@@ -1,1 +1,1 @@
-"""Motion for other programs: each module writes one kind of file, :mod:`expnet.formats.export` knows them all."""
+"""Motion for other programs: each module writes one kind of file, :mod:`expnet.formats.convert` knows them all."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from expnet.face.morphable import MorphableModel
 from expnet.formats.blendshapes import BLENDSHAPES, Rest, blendshape_weights
-from expnet.formats.performance import Performance, write_beside
+from expnet.formats.motion_clip import Performance, write_beside
 
 ROTATIONS = tuple(f"{part}{axis}" for part in ("Head", "LeftEye", "RightEye") for axis in ("Yaw", "Pitch", "Roll"))
 HEADER = ("Timecode", "BlendShapeCount", *BLENDSHAPES, *ROTATIONS)

@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from expnet.coefficient_files import (
+from expnet.coefficients import FaceCoefficients
+from expnet.errors import InputError
+from expnet.face.camera import project_depth
+from expnet.face.fitting import fit_clip
+from expnet.face.landmarks import MEDIAPIPE_POINTS, MESH_POINTS
+from expnet.face.morphable import MorphableModel, builtin_face_model
+from expnet.formats.coefficient_files import (
     BASEL_FACE_MODEL,
     DEFAULT_FRAME_SIZE,
     ILLUMINATION_SIZE,
@@ -21,14 +27,8 @@ from expnet.coefficient_files import (
     Layout,
     write_coefficient_file,
 )
-from expnet.coefficients import FaceCoefficients
-from expnet.errors import InputError
-from expnet.face.camera import project_depth
-from expnet.face.fitting import fit_clip
-from expnet.face.landmarks import MEDIAPIPE_POINTS, MESH_POINTS
-from expnet.face.morphable import MorphableModel, builtin_face_model
 from expnet.formats.geometry import performed_faces
-from expnet.formats.performance import Performance
+from expnet.formats.motion_clip import Performance
 
 
 def in_basel(performance: Performance, basel: MorphableModel | None) -> FaceCoefficients:

@@ -7,7 +7,7 @@ from expnet.coefficients import FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.landmarks import LEFT_EYE_LOOP, MESH_POINTS, RIGHT_EYE_LOOP
 from expnet.face.morphable import MorphableModel
-from expnet.formats.performance import Performance
+from expnet.formats.motion_clip import Performance
 
 Float = NDArray[np.float32]
 

@@ -29,8 +29,8 @@ from expnet.face.camera import project
 from expnet.face.landmarks import INNER_LIP_LOOP, LEFT_EYE_LOOP, MESH_POINTS, RIGHT_EYE_LOOP
 from expnet.face.morphable import MorphableModel
 from expnet.formats.geometry import closed_lids, neutral_face
-from expnet.formats.head_motion import METRES_PER_FACE_UNIT
-from expnet.formats.performance import Performance, write_beside
+from expnet.formats.head_motion_files import METRES_PER_FACE_UNIT
+from expnet.formats.motion_clip import Performance, write_beside
 
 Float = NDArray[np.float32]
 

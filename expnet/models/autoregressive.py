@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expnet.models.attention import PositionBias, sinusoids
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
 
 Past = tuple[Tensor, Tensor]
 """Keys and values (B, H, t, D / H) of the frames so far."""
@@ -91,7 +91,7 @@ class AutoregressiveRegressor(ExpressionRegressor):
 
     Args:
         decoder_layers: depth of the decoder (FaceFormer: 1).
-        network: name under which `expnet.models.bundle` knows this class.
+        network: name under which `expnet.models.saved_model` knows this class.
         **options: of `ExpressionRegressor`; its temporal module is the encoder of the sound.
     """
 

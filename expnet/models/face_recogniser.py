@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from expnet.errors import InputError
-from expnet.models.weight_files import fill, read_weights
+from expnet.models.published_weights import fill, read_weights
 
 DEPTHS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from expnet.models.weight_files import fill, read_weights
+from expnet.models.published_weights import fill, read_weights
 
 Size = int | tuple[int, int]
 Step = tuple[str, int, Size]

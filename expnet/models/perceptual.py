@@ -14,7 +14,7 @@ from torchmetrics.functional.image import dists
 from torchvision.models import vgg16
 
 from expnet.errors import InputError
-from expnet.models.weight_files import read_weights
+from expnet.models.published_weights import read_weights
 
 BACKBONES = ("alex", "vgg", "squeeze")
 

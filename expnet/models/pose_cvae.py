@@ -18,7 +18,7 @@ from expnet.audio.alignment import mel_columns
 from expnet.errors import InputError
 from expnet.models.audio_encoder import SequenceEncoder
 from expnet.models.latent_prior import LatentPrior
-from expnet.models.long_speech import Sound, slices
+from expnet.models.mel_source import Sound, slices
 from expnet.models.pose_motion import FAR, FAR_WHEN_DRAWN, POSE, continuation, within_reach
 from expnet.models.pose_style import STYLE, PoseStyles, distances
 from expnet.models.temporal import Convolution
@@ -26,7 +26,7 @@ from expnet.models.temporal import Convolution
 SILENCE = -4.0
 """Log-mel of digital silence."""
 HELD = 50
-"""Windows whose sound is encoded at once: whole fives of frames, see `expnet.models.long_speech.Sound`."""
+"""Windows whose sound is encoded at once: whole fives of frames, see `expnet.models.mel_source.Sound`."""
 RAMP = 8
 """Frames over which the decoder takes over from the continuation."""
 MOST = 6.0
@@ -255,7 +255,7 @@ class PoseCVAE(nn.Module):
 
         Args:
             mel: (B, 80, 2 x 16 + ceil(3.2 T)), or a function that gives it piece by piece, for speech that is too long
-                to hold, see `expnet.models.long_speech`.
+                to hold, see `expnet.models.mel_source`.
             frames: T.
             first_pose: (B, 6) absolute pose of frame 0, the portrait's.
             style: (B,) indices of training speakers, 0 for the average one, or styles (B, 12) of `style_of`.

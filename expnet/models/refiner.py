@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 CHANNELS = 10
 """Colours of the frame (3) and of the portrait (3), shift (2), inside of an opening in the frame (1), in the portrait
-(1); see `expnet.render.refine.RegionCrop`."""
+(1); see `expnet.render.region_refiner.RegionCrop`."""
 FLIPPED_SHIFT = 6
 """The channel whose sign changes in a mirror: the shift to the side."""
 OPENING_CHANNEL = 8

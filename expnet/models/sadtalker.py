@@ -1,6 +1,6 @@
 """SadTalker's head-pose network as it was published, so that its weights can be loaded, compared and trained further.
 
-Its expression network needs no code of its own: it is `expnet.models.expression.ExpressionRegressor` with the options
+Its expression network needs no code of its own: it is an `ExpressionRegressor` with the options
 `SADTALKER_EXPRESSION`. Source of both: OpenTalker/SadTalker ``src/audio2exp_models``, ``src/audio2pose_models``.
 
 Parameters of the inner layers keep the published names, so that `expnet.models.sadtalker_weights` is a short table.

@@ -70,7 +70,7 @@ def read_sadtalker(path: Path, task: str) -> tuple[dict[str, Any], dict[str, Ten
         task: ``expression`` or ``pose``.
 
     Returns:
-        A header as of `expnet.models.bundle.open_model`, and the state dict of the model that it describes.
+        A header as of `expnet.models.saved_model.open_model`, and the state dict of the model that it describes.
 
     Raises:
         InputError: the file does not hold that network, or not in the published shape.

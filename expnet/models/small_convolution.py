@@ -32,7 +32,7 @@ class SmallConvolution(nn.Module):
         width: channels of both convolutions.
         dropout: of whole channels, after the input and after each convolution.
         face_model: name of the face model that the coefficients belong to.
-        network: name under which `expnet.models.bundle` knows this class.
+        network: name under which `expnet.models.saved_model` knows this class.
     """
 
     task = "expression"

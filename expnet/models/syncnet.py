@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from expnet.models.weight_files import fill, read_weights
+from expnet.models.published_weights import fill, read_weights
 
 WINDOW_FRAMES = 5
 """Video frames that a window sees, 0.2 s."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from expnet.face.landmarks import MESH_POINTS
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
-from expnet.render.motion import PortraitMotion, Pose
 from expnet.render.mouth_paint import paint_pixels
+from expnet.render.portrait_motion import PortraitMotion, Pose
 from expnet.render.rasterize import PADDING
 from expnet.render.tint import Tint, measure_tint
 

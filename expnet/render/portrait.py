@@ -13,7 +13,7 @@ from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import track_image
-from expnet.render.matte import person_matte
+from expnet.render.person_matte import person_matte
 
 LARGEST_SIDE = 1024
 """Larger portraits are scaled down to this many pixels."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from expnet.face.landmarks import FACE_OVAL, OUTER_LIP_LOOP
 from expnet.render.lids import CORNERS, LOWER_LIDS, UPPER_LIDS
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
-from expnet.render.motion import PortraitMotion, Pose
+from expnet.render.portrait_motion import PortraitMotion, Pose
 
 Array = NDArray[np.float64]
 

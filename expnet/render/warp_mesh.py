@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from expnet.face.landmarks import FACE_OVAL, INNER_LIP_LOOP, LEFT_EYE_LOOP, MESH_POINTS, RIGHT_EYE_LOOP
 from expnet.render.lids import CORNERS, LOWER_LIDS, UPPER_LIDS
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
-from expnet.render.motion import PortraitMotion, Pose
+from expnet.render.portrait_motion import PortraitMotion, Pose
 
 Array = NDArray[np.float64]
 

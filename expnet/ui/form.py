@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from expnet.control.controls import GAZE_LIMITS, REFERENCE_PARTS, Controls, parse_controls
-from expnet.data.emotions import EMOTIONS
+from expnet.animate.controls.controls import GAZE_LIMITS, REFERENCE_PARTS, Controls, parse_controls
 from expnet.errors import InputError
+from expnet.face.emotions import EMOTIONS
 
 Kind = Literal["slider", "switch", "choice", "number", "gaze", "background", "reference"]
 
@@ -23,7 +23,7 @@ class Field:
     """One control on the page.
 
     Attributes:
-        name: of `expnet.control.controls.Controls`.
+        name: of `expnet.animate.controls.controls.Controls`.
         label: in the form.
         hint: a few words on what it does.
         kind: how it is set.

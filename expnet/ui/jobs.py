@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from expnet.animate.animator import Animator
+from expnet.animate.controls.controls import Controls
+from expnet.animate.inputs import load_speech
 from expnet.audio.alignment import FRAME_RATE
 from expnet.audio.mel import SAMPLE_RATE
-from expnet.audio.speech import synthesize_speech
-from expnet.audio.stored import Samples
+from expnet.audio.speech_synthesis import synthesize_speech
+from expnet.audio.stored_samples import Samples
 from expnet.coefficients import FaceCoefficients
-from expnet.control.controls import Controls
 from expnet.errors import ExpnetError, InputError
 from expnet.face.measures import mouth_opening
 from expnet.face.morphable import MorphableModel
-from expnet.formats.performance import Performance, write_npz
-from expnet.inputs import load_speech
-from expnet.pipeline import Animator
-from expnet.render.video import write_video
+from expnet.formats.motion_clip import Performance, write_npz
+from expnet.media.video_reader import write_video
 from expnet.ui.form import read_form
 from expnet.ui.uploads import Limits, Upload, check_length
 

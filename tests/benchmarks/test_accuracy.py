@@ -11,10 +11,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from expnet.data.manifest import read_manifest, write_manifest
-from expnet.data.store import TrackStore, TrackStoreWriter
+from expnet.data.store.manifest import read_manifest, write_manifest
+from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import InputError
-from expnet.evaluation.scoring import Scores
+from expnet.evaluation.store.scoring import Scores
 from tests.training.small import make_track
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

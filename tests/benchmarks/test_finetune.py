@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from expnet.data.manifest import ClipRow, write_manifest
+from expnet.data.store.manifest import ClipRow, write_manifest
 
 ROWS = [ClipRow(f"clip-{index}", frames=100, first_frame=100 * index, source_start=4.0 * index) for index in range(4)]
 

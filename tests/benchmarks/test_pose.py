@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from expnet.data.store import TrackStoreWriter
+from expnet.data.store.track_store import TrackStoreWriter
 from tests.training.small import make_track
 
 

@@ -9,8 +9,8 @@ import pytest
 from skimage.data import astronaut
 
 from expnet.coefficients import FaceCoefficients
-from expnet.data.store import TrackStore, TrackStoreWriter
-from expnet.data.tracks import Track
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import InputError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expnet.models.bundle import WEIGHTS, load_model
+from expnet.models.saved_model import WEIGHTS, load_model
 
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "speech"
 

@@ -20,7 +20,7 @@ from skimage.metrics import structural_similarity
 
 from expnet.audio.alignment import mel_columns
 from expnet.metrics.functional import cpbd, sharpness, ssim
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.sadtalker import SADTALKER_EXPRESSION
 from expnet.render import rasterize
 

@@ -12,13 +12,13 @@ import torch
 from strangers import CLIPS, Averages, SmallSyncNet, Stranger, make_sample, seeded, trainer
 from torch import Tensor, nn
 
+from expnet.assets.extractors import open_extractor
 from expnet.callbacks.clip_sample import ClipSample, picked_frames, samples_of_outputs
-from expnet.callbacks.landmarks import LandmarkDistanceCallback
+from expnet.callbacks.image_quality import FrechetCallback, LpipsCallback
+from expnet.callbacks.landmark_distance import LandmarkDistanceCallback
 from expnet.callbacks.metric_callback import MetricCallback
-from expnet.callbacks.pictures import FrechetCallback, LpipsCallback
-from expnet.callbacks.sync import SyncNetCallback
+from expnet.callbacks.syncnet import SyncNetCallback
 from expnet.errors import ConfigError, InputError, MissingAssetError
-from expnet.extractors import open_extractor
 from expnet.metrics import (
     ClipMetric,
     Extractor,

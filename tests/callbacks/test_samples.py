@@ -12,7 +12,7 @@ from strangers import Stranger, make_sample, trainer
 from expnet.audio.wave import load_audio
 from expnet.callbacks import ClipSample, SamplesCallback
 from expnet.callbacks.sample_files import draw_curves, draw_landmarks
-from expnet.render.video import probe_video, read_video
+from expnet.media.video_reader import probe_video, read_video
 
 
 def test_each_validation_gets_a_folder_of_videos_curves_and_landmarks(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytorch_lightning as pl
 from strangers import Averages, Stranger, seeded, trainer
 
-from expnet.callbacks.landmarks import LandmarkDistanceCallback
+from expnet.callbacks.image_quality import FrechetCallback, LpipsCallback
+from expnet.callbacks.landmark_distance import LandmarkDistanceCallback
 from expnet.callbacks.metric_callback import MetricCallback
-from expnet.callbacks.pictures import FrechetCallback, LpipsCallback
-from expnet.callbacks.sync import SyncNetCallback
+from expnet.callbacks.syncnet import SyncNetCallback
 from expnet.errors import MissingAssetError
 
 

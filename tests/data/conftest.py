@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from expnet.audio.speech import Phoneme
+from expnet.audio.speech_synthesis import Phoneme
 from expnet.coefficients import FaceCoefficients
-from expnet.data.store import TrackStoreWriter
-from expnet.data.tracks import Track
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStoreWriter
 
 
 def _face(frames):

@@ -12,7 +12,7 @@ from expnet.data.batch import FaceBatch, collate
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.dataset import ClipEntry, FaceDataset
 from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
-from expnet.data.store import TrackStore
+from expnet.data.store.track_store import TrackStore
 from expnet.errors import ConfigError, DataError
 
 CLIPS = [(f"{speaker}-{index}", 60 + 30 * index, speaker) for speaker in "abcdefgh" for index in range(2)]

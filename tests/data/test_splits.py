@@ -2,8 +2,8 @@ import logging
 
 import pytest
 
-from expnet.data.manifest import ClipRow
 from expnet.data.splits import assign_splits, split_by_time
+from expnet.data.store.manifest import ClipRow
 from expnet.errors import ConfigError, DataError
 
 

@@ -13,16 +13,16 @@ from PIL import Image
 from skimage import data
 
 from expnet.coefficients import FaceCoefficients
-from expnet.data.store import TrackStoreWriter
-from expnet.data.tracks import Track
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStoreWriter
 from expnet.face.camera import project
 from expnet.face.morphable import builtin_face_model
-from expnet.models.bundle import save_model
-from expnet.models.expression import ExpressionRegressor
+from expnet.media.video_reader import write_video
+from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
-from expnet.render.mesh import MeshRenderer
+from expnet.models.saved_model import save_model
+from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
-from expnet.render.video import write_video
 
 CROP = (120.0, 110.0, 200.0)
 FRAME_SIZE = (240, 240)

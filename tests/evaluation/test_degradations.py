@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from expnet.audio.wave import load_audio
-from expnet.report.results import GROUND_TRUTH
+from expnet.config.benchmark import GROUND_TRUTH
 
 
 @pytest.fixture(scope="module")

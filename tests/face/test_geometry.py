@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from expnet.face.alignment import procrustes, remove_similarity, similarity_generators
 from expnet.face.camera import DISTANCE, FOCAL, Crop, project, project_depth
+from expnet.face.procrustes import procrustes, remove_similarity, similarity_generators
 from expnet.face.rotation import euler_to_matrix, matrix_to_euler
 from expnet.face.template import mirror_permutation
 

@@ -49,7 +49,7 @@ def test_triangles_face_the_viewer_and_leave_eyes_and_mouth_open(model):
 
 
 def test_no_component_moves_the_head(model):
-    from expnet.face.alignment import similarity_generators
+    from expnet.face.procrustes import similarity_generators
 
     generators = torch.tensor(similarity_generators(model.mean.double().numpy()))
     for basis in (model.expression_basis, model.identity_basis):

@@ -5,7 +5,7 @@ import pytest
 
 from expnet.coefficients import FaceCoefficients
 from expnet.face.morphable import MorphableModel, builtin_face_model
-from expnet.formats.performance import Performance
+from expnet.formats.motion_clip import Performance
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from expnet.assets import locate
+from expnet.assets.registry import locate
 from expnet.audio.wave import load_audio
 from expnet.errors import MissingAssetError
 from expnet.face.tracker import open_tracker
+from expnet.media.video_reader import read_video
 from expnet.metrics import Extractor, SyncResult, measure_sync
 from expnet.metrics.functional import face_boxes
 from expnet.models.syncnet import load_syncnet
-from expnet.render.video import read_video
 
 CLIPS = Path(__file__).parents[3] / "shared" / "assets"
 pytestmark = pytest.mark.needs_weights

@@ -6,7 +6,7 @@ from torch import nn
 
 from expnet.audio.alignment import mel_columns
 from expnet.models.autoregressive import AutoregressiveRegressor
-from expnet.models.bundle import build_model, load_model, save_model
+from expnet.models.saved_model import build_model, load_model, save_model
 from expnet.models.small_convolution import SmallConvolution
 
 FRAMES = 20

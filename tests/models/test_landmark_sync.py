@@ -5,9 +5,9 @@ import torch
 
 from expnet.audio.alignment import mel_columns
 from expnet.errors import InputError
-from expnet.export import export_model
-from expnet.models.bundle import load_model, save_model
+from expnet.export.model_folder import export_model
 from expnet.models.landmark_sync import MAX_LAG, POINTS, LandmarkSync, lag_similarities, local_mean
+from expnet.models.saved_model import load_model, save_model
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

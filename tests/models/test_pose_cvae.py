@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from expnet.errors import InputError
-from expnet.losses import kl_loss
 from expnet.models.latent_prior import LatentPrior
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.pose_discriminator import PoseDiscriminator
 from expnet.models.pose_motion import FAR_WHEN_DRAWN, LEAST_ROOM, ROTATION_LIMIT, continuation, within_reach
+from expnet.training.losses import kl_loss
 
 SMALL = {"latent": 8, "width": 32, "layers": 2, "audio_channels": 8, "audio_features": 8, "styles": 3, "dropout": 0.0}
 STD = torch.tensor([0.08, 0.1, 0.05, 0.02, 0.02, 0.2])

@@ -7,8 +7,8 @@ import torch
 
 from expnet.config import RefinerModelConfig
 from expnet.errors import ConfigError
-from expnet.models.bundle import load_model, save_model
 from expnet.models.refiner import CHANNELS, Refiner, change, fading_window
+from expnet.models.saved_model import load_model, save_model
 
 
 def awake(**options) -> Refiner:

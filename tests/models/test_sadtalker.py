@@ -14,9 +14,9 @@ from expnet.audio.alignment import mel_for_frames, sadtalker_mel, sadtalker_wind
 from expnet.audio.mel import log_mel
 from expnet.errors import InputError
 from expnet.models.audio_encoder import frame_windows
-from expnet.models.bundle import load_model, read_header, save_model
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.sadtalker import SadTalkerPose, smooth
+from expnet.models.saved_model import load_model, read_header, save_model
 
 NAMES = Path(__file__).with_name("sadtalker_names.txt")
 STRIDES = (1, 1, 1, (3, 1), 1, 1, 3, 1, 1, (3, 2), 1, 1, 1)

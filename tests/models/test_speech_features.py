@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from expnet.audio.alignment import mel_columns
-from expnet.audio.features import FeatureSource
+from expnet.audio.speech_encoder import FeatureSource
 from expnet.errors import InputError
-from expnet.models.bundle import open_model, save_model
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.saved_model import open_model, save_model
 
 SOURCE = FeatureSource("hubert", 9, 12, "ab" * 32)
 FRAMES = 40

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expnet.render.mesh import MeshRenderer
+from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.mouth_paint import depth_tones, tooth_tone
 from expnet.render.tint import measure_tint
 

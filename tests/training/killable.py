@@ -17,19 +17,25 @@ from typing import Any
 
 import torch
 
-from expnet.callbacks.csv_logger import CsvLogger
 from expnet.cli import guarded
 from expnet.config import load_config
-from expnet.runs import RunDirectory
-from expnet.tasks.base import BaseTask
-from expnet.tasks.build import build_task, describe_training
-from expnet.training import build_data, build_trainer, main
+from expnet.training.callbacks.csv_logger import CsvLogger
+from expnet.training.main import build_data, build_trainer, main
+from expnet.training.run_folder import RunDirectory
+from expnet.training.tasks.base_task import BaseTask
+from expnet.training.tasks.build import build_task, describe_training
 
 Point = tuple[Callable[[int], None], int]
 """How to die, and at which step."""
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["expnet.callbacks.build", "expnet.callbacks.resume", "expnet.cli", "expnet.training", "pyarrow.dataset"]
+    [
+        "expnet.training.callbacks.build",
+        "expnet.training.callbacks.resume",
+        "expnet.cli",
+        "expnet.training.main",
+        "pyarrow.dataset",
+    ]
 )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from expnet.tasks.base import BaseTask
+from expnet.training.tasks.base_task import BaseTask
 
 
 def bad_target(step: int) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from expnet.coefficients import FaceCoefficients
-from expnet.data.store import TrackStoreWriter
-from expnet.data.tracks import Track
+from expnet.data.store.track import Track
+from expnet.data.store.track_store import TrackStoreWriter
 from expnet.face.morphable import builtin_face_model
 
 ROOT = Path(__file__).resolve().parents[2]

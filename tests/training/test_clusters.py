@@ -13,11 +13,11 @@ import pytest
 from killable import Point, finish, log_of, start
 from small import ROOT, arguments, checkpoint_of, rows_of, same
 
-from expnet.callbacks.preemption import slurm_job
 from expnet.config import load_config
+from expnet.config.grammar import parse_arguments
 from expnet.errors import ConfigError
-from expnet.grammar import parse_arguments
-from expnet.runs import open_run
+from expnet.training.callbacks.preemption import slurm_job
+from expnet.training.run_folder import open_run
 
 CLUSTER = ROOT / "configs" / "cluster"
 JOB = "12345"

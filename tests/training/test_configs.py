@@ -6,12 +6,12 @@ import pytest
 from omegaconf import OmegaConf
 from small import ROOT
 
-from expnet.benchmark import choose_mode
-from expnet.benchmark import main as evaluate
 from expnet.config import load_config
-from expnet.grammar import merge
-from expnet.models.bundle import load_model
-from expnet.training import train
+from expnet.config.grammar import merge
+from expnet.evaluation.main import choose_mode
+from expnet.evaluation.main import main as evaluate
+from expnet.models.saved_model import load_model
+from expnet.training.main import train
 
 CONFIGS = ROOT / "configs"
 FILES = {path.relative_to(CONFIGS).as_posix(): OmegaConf.load(path) for path in sorted(CONFIGS.rglob("*.yaml"))}

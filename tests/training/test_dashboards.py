@@ -13,13 +13,13 @@ from pytorch_lightning.utilities import rank_zero
 from small import arguments, rows_of
 from torch.utils.data import DataLoader
 
-from expnet.callbacks.gradients import GradientNorm
-from expnet.callbacks.throughput import FetchClock, Throughput
 from expnet.config import LoggerConfig
-from expnet.loggers import WANDB_ID, build_loggers
-from expnet.runs import RunDirectory
-from expnet.tasks.base import BaseTask
-from expnet.training import main
+from expnet.training.callbacks.gradient_norm import GradientNorm
+from expnet.training.callbacks.throughput import FetchClock, Throughput
+from expnet.training.loggers import WANDB_ID, build_loggers
+from expnet.training.main import main
+from expnet.training.run_folder import RunDirectory
+from expnet.training.tasks.base_task import BaseTask
 
 
 class Slope(pl.LightningModule):

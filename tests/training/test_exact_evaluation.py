@@ -8,7 +8,7 @@ import pytest
 from killable import finish, log_of, start, validate
 from small import arguments, rows_of
 
-from expnet.benchmark import main as evaluate
+from expnet.evaluation.main import main as evaluate
 
 N_OF = {
     "val/within_clip_r2": "val/clips",

@@ -11,13 +11,13 @@ from killable import start
 from safetensors import safe_open
 from small import arguments, checkpoint_of, rows_of
 
-from expnet.callbacks import failure
 from expnet.cli import guarded
 from expnet.cli import main as command_line
 from expnet.errors import ExpnetError, InputError
-from expnet.tasks.base import BaseTask
-from expnet.tasks.reproducer import Reproducer, replay
-from expnet.training import main
+from expnet.training.callbacks import bad_loss as failure
+from expnet.training.main import main
+from expnet.training.replay import Reproducer, replay
+from expnet.training.tasks.base_task import BaseTask
 
 WILD = ("optim.lr=5", "optim.warmup_steps=0", "optim.gradient_clip=0", "trainer.explosion=2")
 

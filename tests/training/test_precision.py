@@ -9,10 +9,10 @@ import torch
 from small import arguments, checkpoint_of, rows_of
 
 from expnet.config import load_config
-from expnet.tasks.build import build_task
-from expnet.tasks.expression import ExpressionTask
-from expnet.tasks.pose import PoseTask
-from expnet.training import build_data, main
+from expnet.training.main import build_data, main
+from expnet.training.tasks.build import build_task
+from expnet.training.tasks.expression_task import ExpressionTask
+from expnet.training.tasks.pose_task import PoseTask
 
 SHORT = ("trainer.max_steps=4", "trainer.validate_every=4", "trainer.log_every=1")
 

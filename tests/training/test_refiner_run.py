@@ -9,13 +9,13 @@ import pytest
 from small import checkpoint_of, rows_of, same
 
 from expnet.config import load_config
-from expnet.data import region_pairs
-from expnet.data.tracks import Track
+from expnet.data.store.track import Track
 from expnet.errors import ConfigError, ExpnetError
-from expnet.models.bundle import load_model
-from expnet.tasks.refiner import RefinerTask
-from expnet.tasks.reproducer import Reproducer, replay
-from expnet.training import train
+from expnet.models.saved_model import load_model
+from expnet.render.refinement import pairs as region_pairs
+from expnet.training.main import train
+from expnet.training.replay import Reproducer, replay
+from expnet.training.tasks.refiner_task import RefinerTask
 
 CONFIG = str(Path(__file__).resolve().parents[2] / "configs" / "refiner.yaml")
 

@@ -12,11 +12,11 @@ from small import ROOT, make_track, rows_of
 
 from expnet.cli import guarded
 from expnet.config import load_config
-from expnet.data.store import TrackStore, TrackStoreWriter
+from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import ConfigError
-from expnet.models.bundle import load_model, read_header
-from expnet.runs import RUN_VARIABLE, open_run
-from expnet.training import main, train
+from expnet.models.saved_model import load_model, read_header
+from expnet.training.main import main, train
+from expnet.training.run_folder import RUN_VARIABLE, open_run
 
 
 def smoke(task: str, store: Path, *overrides: str) -> list[str]:
@@ -89,7 +89,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(task: str, store: Path, t
             if trainer.global_step == 4:
                 raise RuntimeError("stopped on purpose")
 
-    import expnet.training as training
+    import expnet.training.main as training
 
     build = training.build_trainer
 

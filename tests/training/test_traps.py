@@ -13,16 +13,16 @@ from killable import finish, log_of, start
 from skimage.data import astronaut
 from small import ROOT, arguments, checkpoint_of, rows_of, same
 
+from expnet.animate.animator import Animator
+from expnet.animate.controls.controls import Controls
 from expnet.cli import main as command
 from expnet.config import load_config
-from expnet.control.controls import Controls
-from expnet.models.bundle import save_model
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
-from expnet.pipeline import Animator
-from expnet.tasks.build import build_task
-from expnet.tasks.expression import ExpressionTask
-from expnet.training import build_data, train
+from expnet.models.saved_model import save_model
+from expnet.training.main import build_data, train
+from expnet.training.tasks.build import build_task
+from expnet.training.tasks.expression_task import ExpressionTask
 
 
 def test_an_epoch_sees_all_of_the_data(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

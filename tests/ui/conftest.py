@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from expnet.audio.speech import synthesize_speech
+from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.audio.wave import write_wav
-from expnet.models.bundle import save_model
-from expnet.models.expression import ExpressionRegressor
+from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
+from expnet.models.saved_model import save_model
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from expnet.control.controls import CONTROL_NAMES, Controls, parse_controls
+from expnet.animate.controls.controls import CONTROL_NAMES, Controls, parse_controls
 from expnet.errors import InputError
 from expnet.ui.form import FILE_CONTROLS, Field, form, read_form
 

@@ -16,10 +16,10 @@ import pytest
 from aiohttp import FormData
 from aiohttp.test_utils import TestClient, TestServer
 
+from expnet.animate.animator import Animator
 from expnet.audio.wave import write_wav
 from expnet.cli import main
 from expnet.errors import InputError
-from expnet.pipeline import Animator
 from expnet.ui.jobs import Workshop
 from expnet.ui.server import build, is_loopback
 from expnet.ui.uploads import Limits, check_length

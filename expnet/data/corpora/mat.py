@@ -1,8 +1,9 @@
 """Tracks of coefficients that other projects made, with the sound beside them: no video, no tracking.
 
 ``.mat`` files of SadTalker (70 and 73 wide), Deep3DFaceRecon and PIRender (257) are read by
-:mod:`expnet.coefficient_files`; a folder of Deep3DFaceRecon's files of single images, ``000001.mat`` and so on, is one
-track. The sound has the track's name (or, for SadTalker's ``picture##speech.mat``, the speech's) and lies in the same
+:mod:`expnet.formats.coefficient_files`; a folder of Deep3DFaceRecon's files of single images, ``000001.mat`` and so
+on, is one track. The audio has the name of the track (or, for SadTalker's ``picture##speech.mat``, of the speech) and
+lies in the same
 folder, in a folder ``audio`` or ``wav``, or anywhere under the root; a video with that name serves too.
 
 The files have no frame rate: it is the column ``fps`` of a ``manifest.csv``, else the common rate that makes the track

@@ -14,14 +14,14 @@ from PIL import Image
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
 from expnet.audio.wave import SAMPLE_RATE, load_audio
-from expnet.evaluation.videos.options import ExamplesConfig
+from expnet.config.benchmark import GROUND_TRUTH, ExamplesConfig
+from expnet.evaluation.report.charts import Series
+from expnet.evaluation.report.page import CurveExample
+from expnet.evaluation.report.results import ClipRow, MetricInfo
+from expnet.evaluation.videos.finished_clips import ClipOutcome
 from expnet.evaluation.videos.pairing import PairedClip
-from expnet.evaluation.videos.work import ClipOutcome
-from expnet.reenactment import labelled
-from expnet.render.video import probe_video, read_video, write_video
-from expnet.report.charts import Series
-from expnet.report.page import CurveExample
-from expnet.report.results import GROUND_TRUTH, ClipRow, MetricInfo
+from expnet.media.video_reader import probe_video, read_video, write_video
+from expnet.render.reenactment import labelled
 
 RANKED_BY = (
     "mouth_opening_correlation",

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from expnet.evaluation.scoring import Scores, to_crop
-from expnet.evaluation.videos.options import VideoProtocolConfig
-from expnet.evaluation.videos.reading import Face, Video, same_aspect
+from expnet.config.benchmark import VideoProtocolConfig
+from expnet.evaluation.store.scoring import Scores, to_crop
+from expnet.evaluation.videos.reader import Face, Video, same_aspect
 from expnet.metrics import (
     BeatAlignment,
     BlinkRate,

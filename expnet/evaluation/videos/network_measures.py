@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from expnet.evaluation.scoring import Scores
-from expnet.evaluation.videos.hearing import MouthListener
+from expnet.config.benchmark import VideoProtocolConfig
+from expnet.evaluation.store.scoring import Scores
+from expnet.evaluation.videos.audio_driven_mouth import MouthListener
 from expnet.evaluation.videos.measures import (
     FACE,
     REFERENCE_FACE,
@@ -14,8 +15,7 @@ from expnet.evaluation.videos.measures import (
     faces,
     frame_measure,
 )
-from expnet.evaluation.videos.options import VideoProtocolConfig
-from expnet.evaluation.videos.reading import Video
+from expnet.evaluation.videos.reader import Video
 from expnet.metrics import (
     SYNC_PROTOCOLS,
     AudioMouthCorrelation,

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
 from expnet.data.corpora import read_corpus
 from expnet.errors import DataError, InputError
-from expnet.evaluation.clips import spread
-from expnet.evaluation.videos.options import VideoBenchmarkConfig
-from expnet.report.results import GROUND_TRUTH
+from expnet.evaluation.store.clips import spread
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ from dataclasses import replace
 
 import torch
 
-from expnet.evaluation.common import CLIP_FAULTS, one_line
-from expnet.evaluation.scoring import Scores
+from expnet.config.benchmark import GROUND_TRUTH
+from expnet.evaluation.output_folder import CLIP_FAULTS, one_line
+from expnet.evaluation.report.results import ClipRow
+from expnet.evaluation.store.scoring import Scores
+from expnet.evaluation.videos.finished_clips import ClipOutcome
 from expnet.evaluation.videos.measures import Measure
 from expnet.evaluation.videos.pairing import PairedClip
-from expnet.evaluation.videos.reading import Video, VideoReader, check_readable
-from expnet.evaluation.videos.work import ClipOutcome
+from expnet.evaluation.videos.reader import Video, VideoReader, check_readable
 from expnet.metrics import UnscorableClipError
 from expnet.metrics.functional import mouth_opening
-from expnet.report.results import GROUND_TRUTH, ClipRow
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""From a portrait and speech to a talking video: motion, frames, files."""

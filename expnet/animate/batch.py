@@ -1,0 +1,236 @@
+"""Many portraits and recordings in one process: a table of videos to make in, a table of what became of them out."""
+
+import csv
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from expnet.animate.animator import Animator
+from expnet.animate.controls.controls import CONTROL_NAMES, Controls, parse_controls
+from expnet.audio.speech_synthesis import synthesize_speech
+from expnet.errors import ExpnetError, InputError
+
+logger = logging.getLogger(__name__)
+
+RESULTS = "results.csv"
+_SOURCES = ("audio", "text", "idle")
+_COLUMNS = ("image", *_SOURCES, "language", "output")
+# Controls that are files: their paths are taken from the manifest's folder, as those of images and recordings.
+_FILE_CONTROLS = ("pose_style", "reference_video", "background")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to make.
+
+    Attributes:
+        row: what the manifest says, column -> text, without empty cells.
+        output: the video, below the batch's folder.
+        folder: that the manifest's paths start from.
+    """
+
+    row: dict[str, str]
+    output: Path
+    folder: Path
+
+    def path(self, text: str) -> str:
+        """A path of the manifest."""
+        return str(self.folder / text)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job; a row of results.csv.
+
+    Attributes:
+        output: the video, as in the manifest.
+        status: ``done`` or ``failed``.
+        seconds: that it took.
+        reason: why it failed.
+        image: as in the manifest.
+        source: the recording, the text, or the seconds of waiting.
+        job: checksum of all that was asked for: a job that is changed is done again.
+    """
+
+    output: str
+    status: str
+    seconds: str
+    reason: str
+    image: str
+    source: str
+    job: str
+
+
+def animate_batch(
+    open_animator: Callable[[], Animator],
+    manifest: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    controls: Controls | None = None,
+) -> list[Result]:
+    """Make every video of a manifest; the networks are loaded once.
+
+    A row that fails is a row of ``results.csv`` with the reason, and the others go on. Started again, what is done
+    is left alone: rows with the same contents whose video is there.
+
+    Args:
+        open_animator: called once, if there is anything to do.
+        manifest: a csv; see docs/controls.md for its columns.
+        folder: where videos and results.csv are written.
+        controls: for rows that do not say otherwise.
+
+    Returns:
+        A result a row, in the manifest's order.
+
+    Raises:
+        InputError: the manifest cannot be used as a whole.
+        ExpnetError: videos failed; raised at the end.
+    """
+    folder, controls = Path(folder), controls or Controls()
+    jobs = read_manifest(manifest, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    earlier = {result.job: result for result in _read_results(folder / RESULTS)}
+    results: list[Result] = []
+    animator: Animator | None = None
+    for number, job in enumerate(jobs, start=1):
+        key = _checksum(job, controls)
+        known = earlier.get(key)
+        if known is not None and known.status == "done" and job.output.is_file():
+            results.append(known)
+            continue
+        animator = animator or open_animator()
+        results.append(_run(animator, job, controls, key, folder))
+        logger.info("%d of %d: %s %s", number, len(jobs), results[-1].status, job.output)
+        # What is not reached yet stays known, so that a run that is killed loses nothing.
+        later = [known for one in jobs[number:] if (known := earlier.get(_checksum(one, controls)))]
+        _write_results(folder / RESULTS, [*results, *later])
+    _write_results(folder / RESULTS, results)
+    failed = sum(result.status == "failed" for result in results)
+    if failed:
+        raise ExpnetError(
+            f"{failed} of {len(results)} videos could not be made; {folder / RESULTS} says why, and the same command "
+            "goes on from there."
+        )
+    return results
+
+
+def read_manifest(manifest: str | os.PathLike[str], folder: Path) -> list[Job]:
+    """Read a manifest.
+
+    Raises:
+        InputError: no such file, no rows, an unknown column, a row without image or sound, or two of one output.
+    """
+    manifest = Path(manifest)
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, restkey="", restval="")
+            columns = [name.strip() for name in reader.fieldnames or []]
+            rows = [{name.strip(): (text or "").strip() for name, text in row.items() if name} for row in reader]
+    except FileNotFoundError as error:
+        raise InputError(f"{manifest}: no such csv file; check the path.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{manifest}: not a csv file that can be read ({error}); expected one in UTF-8.") from error
+    unknown = [name for name in columns if name.replace("-", "_") not in (*_COLUMNS, *CONTROL_NAMES)]
+    if unknown or "image" not in columns or not any(name in columns for name in _SOURCES):
+        found = f"the columns {', '.join(columns)}" if columns else "nothing"
+        raise InputError(
+            f"{manifest}: there is {found} in it; expected image, one of {', '.join(_SOURCES)}, and if wanted output, "
+            f"language, {', '.join(CONTROL_NAMES)}."
+        )
+    jobs = []
+    for number, row in enumerate(rows, start=2):
+        filled = {name: text for name, text in row.items() if text}
+        if "image" not in filled or sum(name in filled for name in _SOURCES) != 1:
+            raise InputError(f"{manifest}, line {number}: expected an image and one of {', '.join(_SOURCES)}.")
+        jobs.append(Job(filled, folder / filled.get("output", _default_output(filled, number)), manifest.parent))
+    outputs = [job.output for job in jobs]
+    for number, output in enumerate(outputs, start=2):
+        if outputs.index(output) != number - 2:
+            raise InputError(f"{manifest}, line {number}: the output {output.name} is that of an earlier line, too.")
+    if not jobs:
+        raise InputError(f"{manifest}: there is no row in it; expected a video to make in each.")
+    return jobs
+
+
+def _default_output(row: dict[str, str], number: int) -> str:
+    said = Path(row["audio"]).stem if "audio" in row else next(name for name in _SOURCES if name in row)
+    return f"{number - 1:04d}-{Path(row['image']).stem}-{said}.mp4"
+
+
+def _run(animator: Animator, job: Job, controls: Controls, key: str, folder: Path) -> Result:
+    start = time.monotonic()
+    reason = ""
+    try:
+        _animate(animator, job, controls)
+    except (ExpnetError, OSError) as error:
+        reason = str(error)
+    return Result(
+        output=str(job.output.relative_to(folder)) if job.output.is_relative_to(folder) else str(job.output),
+        status="failed" if reason else "done",
+        seconds=f"{time.monotonic() - start:.1f}",
+        reason=reason,
+        image=job.row["image"],
+        source=next(job.row[name] for name in _SOURCES if name in job.row),
+        job=key,
+    )
+
+
+def _animate(animator: Animator, job: Job, controls: Controls) -> None:
+    texts = {name.replace("-", "_"): text for name, text in job.row.items() if name not in _COLUMNS}
+    for name in _FILE_CONTROLS:
+        if name in texts and (job.folder / texts[name]).is_file():
+            texts[name] = job.path(texts[name])
+    chosen = replace(controls, **parse_controls(texts))
+    image = job.path(job.row["image"])
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    if "idle" in job.row:
+        animator.idle(image, _seconds(job.row["idle"]), job.output, chosen)
+    elif "text" in job.row:
+        speech = synthesize_speech(job.row["text"], language=job.row.get("language", "en")).samples
+        animator.animate(image, speech, job.output, chosen)
+    else:
+        animator.animate(image, job.path(job.row["audio"]), job.output, chosen)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"idle {text}: expected seconds.") from error
+
+
+def _checksum(job: Job, controls: Controls) -> str:
+    """Tell jobs apart by all that was asked for, and by when the portrait and the recording were last changed."""
+    asked: dict[str, object] = {"row": job.row, "controls": asdict(controls), "output": str(job.output)}
+    for name in ("image", "audio"):
+        path = job.folder / job.row.get(name, "")
+        if name in job.row and path.is_file():
+            asked[name] = path.stat().st_mtime_ns
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _read_results(path: Path) -> list[Result]:
+    names = [field.name for field in fields(Result)]
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        if reader.fieldnames != names:
+            raise InputError(f"{path}: not the results of a batch; choose another folder, or move the file away.")
+        return [Result(**row) for row in reader]
+
+
+def _write_results(path: Path, results: list[Result]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, [field.name for field in fields(Result)])
+            writer.writeheader()
+            writer.writerows(asdict(result) for result in results)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

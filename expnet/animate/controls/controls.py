@@ -1,0 +1,189 @@
+"""Every control of a video in one checked dataclass: what ``expnet animate`` takes, and what Python takes."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from expnet.errors import InputError
+from expnet.face.emotions import EMOTIONS, LEVEL_GAIN
+from expnet.media.video_reader import FRAME_RATE
+from expnet.render.portrait import LARGEST_SIDE, SMALLEST_SIDE
+
+EXPRESSION_SCALE = 1.5
+"""A regression gives the average of what could be, which moves less than a face does: this brings the deviation of the
+mouth's opening to what tracked clips have (benchmarks/portraits.py prints it)."""
+LARGEST_SCALE = 5.0
+"""Beyond, no face and no head moves like that."""
+MOST_BLINKS = 60.0
+"""A minute: at one a second the lids hardly open any more."""
+GAZE_LIMITS = (30.0, 20.0)
+"""Degrees to a side, and up or down: as far as the iris can go on most portraits without meeting a corner or a lid."""
+FRAME_RATES = (5.0, 120.0)
+
+ReferencePart = Literal["head", "blink", "expression"]
+REFERENCE_PARTS: tuple[ReferencePart, ...] = get_args(ReferencePart)
+View = Literal["full", "crop"]
+
+PathInput = str | os.PathLike[str]
+HeadStyle = int | PathInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """How a portrait moves and what the video looks like; docs/controls.md has a section on each.
+
+    Args:
+        seed: of head motion, blinks and idle motion; the same seed gives the same frames.
+        expression_scale: how strong the whole face moves about its average, 0 to 5; 1 is what the network says.
+        lip_scale: how far the lips open and how much they move, on top of that, 0 to 5; lips that meet still meet.
+        head_scale: how strong the head moves, 0 to 5; 0 keeps it still.
+        still: keep the head as it is in the portrait; the face still speaks and blinks.
+        pose_style: whose way of moving the head: the number of a training speaker, 0 for the average one, or a video
+            of anybody of a second or more, in which it is measured.
+        reference_video: a clip of anybody whose motion is taken over; it is repeated forth and back if it is shorter.
+        reference_parts: what is taken from it, any of ``head``, ``blink`` and ``expression`` (all of the face but the
+            lips and lids, which keep to the speech).
+        blink: ``auto`` for natural blinks, ``none``, or their number a minute, up to 60.
+        emotion: one of `expnet.face.emotions.EMOTIONS`; ``neutral`` adds nothing to the portrait.
+        level: of the emotion, 1 to 3.
+        gaze: degrees that the eyes look to the image's right and up of where they look in the portrait, or None.
+        fps: frames a second of the video, 5 to 120.
+        size: pixels of the video's longer side, or None for the portrait's own.
+        view: ``full`` for the whole picture, ``crop`` for a square around the head.
+        background: ``keep``, ``blur``, a colour (a name or #rrggbb), or an image file.
+
+    Raises:
+        InputError: a value that is not allowed; the message names it and what is.
+    """
+
+    seed: int = 0
+    expression_scale: float = EXPRESSION_SCALE
+    lip_scale: float = 1.0
+    head_scale: float = 1.0
+    still: bool = False
+    pose_style: HeadStyle = 0
+    reference_video: PathInput | None = None
+    reference_parts: tuple[ReferencePart, ...] = ("head", "blink")
+    blink: float | Literal["auto", "none"] = "auto"
+    emotion: str = "neutral"
+    level: int = 2
+    gaze: tuple[float, float] | None = None
+    fps: float = FRAME_RATE
+    size: int | None = None
+    view: View = "full"
+    background: PathInput = "keep"
+
+    def __post_init__(self) -> None:
+        """Check each value, and those that exclude each other."""
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: expected a whole number of 0 or more.")
+        for name in ("expression_scale", "lip_scale", "head_scale"):
+            _check_range(name, getattr(self, name), 0.0, LARGEST_SCALE)
+        _check_range("fps", self.fps, *FRAME_RATES)
+        _check_one_of("emotion", self.emotion, EMOTIONS)
+        _check_one_of("level", self.level, [level for level in LEVEL_GAIN if level])
+        _check_one_of("view", self.view, get_args(View))
+        for part in self.reference_parts:
+            _check_one_of("reference_parts", part, REFERENCE_PARTS)
+        if not self.reference_parts:
+            raise InputError(f"reference_parts is empty: expected some of {', '.join(REFERENCE_PARTS)}.")
+        if isinstance(self.blink, str):
+            _check_one_of("blink", self.blink, ("auto", "none", "or a number a minute"))
+        else:
+            _check_range("blink", self.blink, 0.0, MOST_BLINKS)
+        if self.blink != "auto" and self.takes("blink"):
+            raise InputError(
+                f"blink {self.blink} and the blinks of a reference video exclude each other: leave one of them out, "
+                "for instance with reference_parts head."
+            )
+        if self.gaze is not None:
+            for name, degrees, limit in zip(("to the right", "up"), self.gaze, GAZE_LIMITS, strict=True):
+                _check_range(f"gaze {name}", degrees, -limit, limit)
+        if self.size is not None:
+            _check_range("size", self.size, SMALLEST_SIDE, LARGEST_SIDE)
+
+    def takes(self, part: ReferencePart) -> bool:
+        """Tell whether a part of the motion comes from the reference video."""
+        return self.reference_video is not None and part in self.reference_parts
+
+
+CONTROL_NAMES = tuple(field.name for field in fields(Controls))
+
+
+def parse_controls(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Turn controls as they are written in a table or on a command line into values of :class:`Controls`.
+
+    Args:
+        texts: name -> text; hyphens count as underscores.
+
+    Raises:
+        InputError: no such control, or text that is no such value.
+    """
+    values = {}
+    for written, text in texts.items():
+        name = written.replace("-", "_")
+        if name not in CONTROL_NAMES:
+            raise InputError(f"{written}: there is no such control; known are {', '.join(CONTROL_NAMES)}.")
+        try:
+            values[name] = _PARSERS.get(name, str)(text.strip())
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{name} {text}: expected {_EXPECTED[name]}.") from error
+    return values
+
+
+def _style(text: str) -> HeadStyle:
+    return int(text) if text.isdecimal() else text
+
+
+def _blink(text: str) -> float | str:
+    return text if text in ("auto", "none") else float(text)
+
+
+def _gaze(text: str) -> tuple[float, float]:
+    right, up = (float(part) for part in text.replace(",", " ").split())
+    return right, up
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "seed": int,
+    "expression_scale": float,
+    "lip_scale": float,
+    "head_scale": float,
+    "still": lambda text: {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[text.lower()],
+    "pose_style": _style,
+    "reference_parts": _parts,
+    "blink": _blink,
+    "level": int,
+    "gaze": _gaze,
+    "fps": float,
+    "size": int,
+}
+_NUMBER, _WHOLE = "a number", "a whole number"
+_EXPECTED = {
+    "seed": _WHOLE,
+    "expression_scale": _NUMBER,
+    "lip_scale": _NUMBER,
+    "head_scale": _NUMBER,
+    "still": "yes or no",
+    "blink": "auto, none, or a number a minute",
+    "level": "a whole number from 1 to 3",
+    "gaze": "two numbers, degrees to the image's right and up",
+    "fps": _NUMBER,
+    "size": _WHOLE,
+}
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise InputError(f"{name} {value:g}: expected a number from {low:g} to {high:g}.")
+
+
+def _check_one_of(name: str, value: object, known: Iterable[object]) -> None:
+    if value not in list(known):
+        raise InputError(f"{name} {value!s}: expected one of {', '.join(map(str, known))}.")

@@ -1,0 +1,77 @@
+"""What the video shows of the portrait, and at which size."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from expnet.animate.controls.controls import PathInput, View
+from expnet.face.morphable import MorphableModel
+from expnet.render.portrait import Portrait, load_image, open_portrait
+
+CROP_SIDE = 2.0
+"""Side of the square around the head, as a multiple of the height of the face from chin to forehead."""
+CROP_RAISE = 0.08
+"""How far the square's middle lies above the face's, in heights of the face: hair takes more room than the neck."""
+# Pictures are read at up to this many pixels before they are cropped.
+_LARGEST_SOURCE = 8192
+
+
+def head_square(points: NDArray, size: tuple[int, int]) -> tuple[int, int, int]:
+    """Place a square around a head, inside the picture.
+
+    Args:
+        points: (478, 3) tracked points in pixels.
+        size: height and width of the picture.
+
+    Returns:
+        left, top and side in pixels; the side is even.
+    """
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    height = float(high[1] - low[1])
+    side = min(int(CROP_SIDE * max(height, float(high[0] - low[0]))), *size) // 2 * 2
+    middle = (low + high) / 2 - np.array([0.0, CROP_RAISE * height])
+    left, top = np.clip((middle - side / 2).round().astype(int), 0, np.array(size[::-1]) - side)
+    return int(left), int(top), side
+
+
+def frame_portrait(
+    image: PathInput | NDArray[np.uint8],
+    model: MorphableModel,
+    *,
+    view: View,
+    size: int | None,
+    max_side: int,
+) -> Portrait:
+    """Open a portrait as the video is to show it.
+
+    A crop is cut from the picture at its own resolution, not from what the full view would show.
+
+    Args:
+        image: a file, or (H, W, 3) uint8 RGB.
+        model: the face model to fit.
+        view: ``full`` or ``crop``.
+        size: pixels of the longer side, None for the picture's own.
+        max_side: pixels that are not exceeded.
+
+    Raises:
+        InputError: as `expnet.render.portrait.open_portrait`.
+    """
+    portrait = open_portrait(image, model, max_side=max_side)
+    shown = portrait.image
+    if view == "crop":
+        source = image if isinstance(image, np.ndarray) else load_image(image, max_side=_LARGEST_SOURCE)
+        scale = source.shape[1] / shown.shape[1]
+        left, top, side = head_square(portrait.points * scale, source.shape[:2])
+        shown = source[top : top + side, left : left + side]
+    target = min(size or max(shown.shape[:2]), max_side)
+    if shown is portrait.image and target == max(shown.shape[:2]):
+        return portrait
+    return open_portrait(resized(shown, target), model, max_side=max_side)
+
+
+def resized(image: NDArray[np.uint8], longer_side: int) -> NDArray[np.uint8]:
+    """Scale a picture up or down so that its longer side has this many pixels."""
+    height, width = image.shape[:2]
+    scale = longer_side / max(height, width)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))

@@ -1,0 +1,81 @@
+"""What an `expnet.animate.animator.Animator` is given: weights, the speech network that they need, recordings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.audio.mel import SAMPLE_RATE
+from expnet.audio.speech_encoder import FeatureSource, SpeechEncoder
+from expnet.audio.stored_samples import Samples, hold
+from expnet.audio.wave import MINIMUM_SECONDS, check_length, is_silent, read_blocks
+from expnet.errors import InputError, MissingAssetError
+from expnet.models.saved_model import WEIGHTS
+
+ImageInput = str | os.PathLike[str] | NDArray[np.uint8]
+AudioInput = str | os.PathLike[str] | NDArray[np.floating]
+STREAMING = "streaming"
+"""Name of the built-in expression network for sound that arrives as it is spoken."""
+
+
+def built_in_or(path: str | os.PathLike[str] | None, task: str) -> Path:
+    """The given weights, or the built-in ones."""
+    if path == STREAMING and task == "expression":
+        path, task = None, "expression-streaming"
+    if path is not None:
+        return Path(path)
+    shipped = WEIGHTS / f"{task}.safetensors"
+    if not shipped.is_file():
+        raise MissingAssetError(
+            f"{shipped}: the built-in {task} weights are missing from this install; install expnet again, or train "
+            f"your own with 'expnet train configs/{task}.yaml' and give them with --{task}."
+        )
+    return shipped
+
+
+def open_encoder(expression: Any, folder: str | os.PathLike[str] | None) -> SpeechEncoder | None:
+    """The speech network that an expression network was trained on, None for one that needs none."""
+    needed = expression.options.get("speech_features")
+    if needed is None:
+        if folder is not None:
+            raise InputError("The expression network hears the mel alone: leave the speech encoder out.")
+        return None
+    source = FeatureSource(**needed)
+    if folder is None:
+        raise InputError(
+            f"The expression network was trained on {source.describe()}: give the folder of those weights with "
+            "--speech-encoder."
+        )
+    encoder = SpeechEncoder(folder, encoder=source.encoder, layer=source.layer)
+    if encoder.source != source:
+        raise InputError(
+            f"The expression network was trained on {source.describe()}, but {folder} has "
+            f"{encoder.source.describe()}: give the same weights."
+        )
+    return encoder
+
+
+def load_speech(audio: AudioInput) -> Samples:
+    """Load and check speech: (S,) at 16 kHz, held in a file where it is long.
+
+    Raises:
+        InputError: it cannot be read, is too short, or there is only silence in it.
+    """
+    name = "the audio" if isinstance(audio, np.ndarray) else str(audio)
+    samples: Samples
+    if isinstance(audio, np.ndarray):
+        samples = np.asarray(audio, np.float32)
+        if samples.ndim != 1 or not np.isfinite(samples).all():
+            raise InputError(f"{name}: expected finite mono samples (S,), got shape {samples.shape}.")
+    else:
+        samples = hold(read_blocks(audio))
+        check_length(audio, len(samples))
+    if len(samples) < MINIMUM_SECONDS * SAMPLE_RATE:
+        raise InputError(f"{name}: {len(samples) / SAMPLE_RATE:.2f} s of sound; expected at least {MINIMUM_SECONDS} s.")
+    if is_silent(samples):
+        raise InputError(f"{name}: there is only silence in it; expected speech, check the recording.")
+    return samples

@@ -1,0 +1,151 @@
+"""From the name of a weight file to the frozen network that a metric looks through.
+
+Networks (``expnet.models``) know no files' whereabouts and metrics know no networks; the two meet here. A loader is
+imported when its network is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from expnet.assets.registry import known, locate, sha256, verify
+from expnet.errors import InputError
+from expnet.metrics import Extractor
+
+RANDOM = "random"
+"""Given as a path: seeded random weights, for tests and dry runs. Scores through them mean nothing."""
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One way to open a network.
+
+    Attributes:
+        asset: its weight file.
+        load: the network with the weights of a file; None for random ones.
+    """
+
+    asset: str
+    load: Callable[[Path | None], nn.Module]
+
+
+def _syncnet(path: Path | None) -> nn.Module:
+    from expnet.models.syncnet import SyncNet, load_syncnet
+
+    return SyncNet() if path is None else load_syncnet(path)
+
+
+def _inception(path: Path | None) -> nn.Module:
+    from expnet.models.inception import FidInception, load_inception
+
+    return FidInception() if path is None else load_inception(path)
+
+
+def _lpips(backbone: str) -> Callable[[Path | None], nn.Module]:
+    def load(path: Path | None) -> nn.Module:
+        from expnet.models.perceptual import load_lpips
+
+        return load_lpips(backbone, path)
+
+    return load
+
+
+def _dists(path: Path | None) -> nn.Module:
+    from expnet.models.perceptual import load_dists
+
+    return load_dists(path)
+
+
+def _recogniser(layers: int) -> Callable[[Path | None], nn.Module]:
+    def load(path: Path | None) -> nn.Module:
+        from expnet.models.face_recogniser import IResNet, load_recogniser
+
+        return IResNet(layers) if path is None else load_recogniser(path)
+
+    return load
+
+
+_KINDS: dict[str, _Kind] = {
+    "syncnet": _Kind("syncnet", _syncnet),
+    "inception": _Kind("inception", _inception),
+    "lpips_alex": _Kind("alexnet", _lpips("alex")),
+    "lpips_vgg": _Kind("vgg16", _lpips("vgg")),
+    "lpips_squeeze": _Kind("squeezenet", _lpips("squeeze")),
+    "dists": _Kind("vgg16", _dists),
+    "recogniser": _Kind("recogniser", _recogniser(100)),
+    "recogniser_r50": _Kind("recogniser_r50", _recogniser(50)),
+}
+KINDS = tuple(_KINDS)
+
+
+def asset_of(kind: str) -> str:
+    """Name of the weight file that a kind of extractor needs."""
+    return _kind(kind).asset
+
+
+def open_extractor(kind: str, path: str | Path | None = None) -> Extractor:
+    """Find a network's weights, check them and load them.
+
+    Args:
+        kind: one of ``KINDS``.
+        path: the weight file or its folder, None to search the usual folders (``expnet.assets.registry.locate``), or
+            ``"random"``. A file that is given by path may be another than the published one; it is then called
+            unverified, and its own checksum stands in the protocol.
+
+    Returns:
+        The network on the CPU, with the name and the SHA-256 that a result file shows.
+
+    Raises:
+        MissingAssetError: the file is not there; the message says how to get it.
+        InputError: the kind is unknown, the file is damaged, or it does not fit the network.
+    """
+    entry = _kind(kind)
+    if path is not None and str(path) == RANDOM:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_SEED)
+            return Extractor(entry.load(None), name=f"{kind}, random weights")
+    asset = known(entry.asset)
+    file = locate(asset.name, path)
+    # A file that was found by its name must be the published one; one that the user points at need not be.
+    checksum = verify(file, asset) if path is None else sha256(file)
+    name = kind if checksum.startswith(asset.sha256) else f"{kind}, unverified {file.name}"
+    return Extractor(entry.load(file), name=name, checksum=checksum)
+
+
+def open_sync_expert(path: str | Path) -> Extractor:
+    """Open the expert that the landmark-sync metrics look through.
+
+    Args:
+        path: a run folder, ``.ckpt`` or ``.safetensors`` of ``configs/landmark_sync.yaml``.
+
+    Returns:
+        The network on the CPU; its checksum is that of the weights, in whatever file they are.
+
+    Raises:
+        InputError: there is no such file, or it holds another network.
+    """
+    from expnet.models.saved_model import load_model
+
+    expert = load_model(path, "landmark_sync")
+    digest = hashlib.sha256()
+    for name, value in sorted(expert.state_dict().items()):
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return Extractor(expert, name="landmark_sync", checksum=digest.hexdigest())
+
+
+def has_random_weights(extractor: Extractor) -> bool:
+    """Whether scores through this network mean nothing, for the notes of a report."""
+    return extractor.name.endswith("random weights")
+
+
+def _kind(kind: str) -> _Kind:
+    if kind not in _KINDS:
+        raise InputError(f"There is no extractor called '{kind}'; known are {', '.join(KINDS)}.")
+    return _KINDS[kind]

@@ -1,0 +1,5 @@
+"""The command line: one module a command; :mod:`expnet.cli.command_line` puts them together."""
+
+from expnet.cli.command_line import guarded, main
+
+__all__ = ["guarded", "main"]

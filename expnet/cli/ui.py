@@ -1,0 +1,50 @@
+"""The options of ``expnet ui``, and what it runs."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import util
+
+from expnet.errors import InputError, MissingAssetError
+
+
+def run_ui(arguments: argparse.Namespace) -> None:
+    """Serve the page until it is interrupted."""
+    if util.find_spec("aiohttp") is None:
+        raise MissingAssetError("expnet ui needs aiohttp: pip install 'expnet[ui]'.")
+    if not 0 <= arguments.port <= 65535:
+        raise InputError(f"--port {arguments.port}: expected a number from 0 (a free one) to 65535.")
+    if not 1 <= arguments.max_seconds <= 3600:
+        raise InputError(f"--max-seconds {arguments.max_seconds:g}: expected a number from 1 to 3600.")
+    from expnet.animate.animator import Animator
+    from expnet.ui.server import listen, serve
+    from expnet.ui.uploads import Limits
+
+    with listen(arguments.host, arguments.port) as listening:
+        animator = Animator(
+            expression=arguments.expression, pose=arguments.pose, speech_encoder=arguments.speech_encoder
+        )
+        serve(animator, listening, limits=Limits(seconds=arguments.max_seconds), announce=_announce)
+
+
+def _announce(address: str) -> None:
+    print(f"The page is at {address}; Ctrl+C ends it.", flush=True)
+
+
+def add_ui_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``expnet ui``."""
+    parser.add_argument("--port", type=int, default=7861, help="0 for a free one (default: %(default)s)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on; any other than this machine's own lets others use the page (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-seconds", type=float, default=300.0, metavar="SECONDS", help="longest speech (default: 300)"
+    )
+    parser.add_argument("--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors")
+    parser.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")
+    parser.add_argument(
+        "--speech-encoder", metavar="DIR", help="the speech network that the expression weights were trained on, if any"
+    )

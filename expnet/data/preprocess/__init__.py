@@ -1,0 +1,1 @@
+"""From videos, or from coefficient files of other programs, to a track store."""

@@ -1,0 +1,181 @@
+"""One clip's track: face coefficients, landmarks and sound, frame by frame.
+
+A track has 25 frames and 16 000 samples a second, 640 samples a frame (docs/conventions.md), however it came about:
+tracked in a video, synthesised, or read from another project's files.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
+from expnet.audio.speech_synthesis import Phoneme
+from expnet.coefficients import FaceCoefficients
+from expnet.errors import DataError
+from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
+
+SPLITS = ("train", "validation", "test")
+LANDMARKS = 68
+
+# The open eye of a clip is this percentile of its eye aspect ratio; blinks are rare enough to lie below it.
+_OPEN_PERCENTILE = 80.0
+# With lids shut, the aspect ratio of tracked landmarks does not fall to zero but to about this share of the open eye's.
+_CLOSED_SHARE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One clip, tracked.
+
+    Args:
+        clip_id: Name of the clip, unique in its store.
+        speaker: Who speaks; splits are made by this name.
+        coefficients: T frames at 25 frames/s, identity and crop shared by the clip.
+        landmarks: (T, 68, 2) iBUG landmarks in pixels of the source frame.
+        valid: (T,) False where the frame was interpolated, not seen.
+        audio: (640 T,) samples in [-1, 1] at 16 kHz.
+        corpus: Name of the corpus.
+        split: ``train``, ``validation``, ``test``, or empty where the corpus gives none.
+        emotion: Lower-case name, or empty.
+        level: Intensity of the emotion, 0 where unknown.
+        language: Language code, or empty.
+        source: Path of the video, empty for a synthesised clip.
+        source_start: Seconds into the source where the clip starts.
+        frame_size: Height and width of the source frame in pixels.
+        phonemes: Sounds with their times in seconds from the clip's start, where known.
+        fit_error: Root mean square distance of the fitted face from the tracked points, in face units.
+    """
+
+    clip_id: str
+    speaker: str
+    coefficients: FaceCoefficients
+    landmarks: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    audio: NDArray[np.float32]
+    corpus: str = ""
+    split: str = ""
+    emotion: str = ""
+    level: int = 0
+    language: str = ""
+    source: str = ""
+    source_start: float = 0.0
+    frame_size: tuple[int, int] = (0, 0)
+    phonemes: tuple[Phoneme, ...] = ()
+    fit_error: float = 0.0
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T."""
+        return self.coefficients.frames
+
+    def validate(self) -> "Track":
+        """Return the track itself, after checking it.
+
+        Raises:
+            DataError: If a part is missing, has another length, or is not a number.
+        """
+        frames = self.frames
+        problems = [
+            (not self.clip_id or "/" in self.clip_id or self.clip_id.startswith("."), "its name cannot name a file"),
+            (not self.speaker, "it has no speaker"),
+            (self.split not in ("", *SPLITS), f"its split is {self.split!r}, expected one of {', '.join(SPLITS)}"),
+            (self.coefficients.fps != FRAME_RATE, f"it has {self.coefficients.fps} frames/s, expected {FRAME_RATE}"),
+            *(
+                (value is not None and value.ndim != 1, f"it has one {name} a frame, expected one for the clip")
+                for name, value in (("identity", self.coefficients.identity), ("crop", self.coefficients.crop))
+            ),
+            *(
+                (value.shape != shape, f"{name} has shape {value.shape}, expected {shape}")
+                for name, value, shape in (
+                    ("landmarks", self.landmarks, (frames, LANDMARKS, 2)),
+                    ("valid", self.valid, (frames,)),
+                    ("audio", self.audio, (frames * SAMPLES_PER_FRAME,)),
+                )
+            ),
+            *(
+                (value is not None and not np.isfinite(value).all(), f"{name} holds values that are not numbers")
+                for name, value in (
+                    ("expression", self.coefficients.expression),
+                    ("pose", self.coefficients.pose),
+                    ("identity", self.coefficients.identity),
+                    ("landmarks", self.landmarks),
+                    ("audio", self.audio),
+                )
+            ),
+            (not self.valid.any(), "none of its frames is valid"),
+        ]
+        for wrong, what in problems:
+            if wrong:
+                raise DataError(f"track {self.clip_id!r} cannot be used: {what}")
+        return self
+
+    def window(self, first_frame: int, frames: int) -> "Track":
+        """Copy of ``frames`` frames from ``first_frame`` on, with their sound and phonemes.
+
+        Raises:
+            IndexError: If the window does not lie inside the clip.
+        """
+        if not (first_frame >= 0 and frames > 0 and first_frame + frames <= self.frames):
+            raise IndexError(f"{frames} frames from {first_frame} do not lie inside the {self.frames} frames of a clip")
+        part = slice(first_frame, first_frame + frames)
+        return replace(
+            self,
+            coefficients=self.coefficients[part],
+            landmarks=self.landmarks[part],
+            valid=self.valid[part],
+            audio=self.audio[first_frame * SAMPLES_PER_FRAME : (first_frame + frames) * SAMPLES_PER_FRAME],
+            source_start=self.source_start + first_frame / FRAME_RATE,
+        ).with_phonemes(self.phonemes, first_frame)
+
+    def with_phonemes(self, phonemes: tuple[Phoneme, ...], first_frame: int = 0) -> "Track":
+        """Copy with those of the phonemes that sound in its frames, if it starts at ``first_frame`` of their clip."""
+        start, end = first_frame / FRAME_RATE, (first_frame + self.frames) / FRAME_RATE
+        return replace(self, phonemes=_phonemes_between(phonemes, start, end))
+
+
+def source_video(track: Track) -> Path | None:
+    """The video that a clip was tracked in, where it is still there."""
+    path = Path(track.source)
+    return path if track.source and path.is_file() else None
+
+
+def eye_aspect_ratio(landmarks: NDArray[Any]) -> NDArray[np.float32]:
+    """Height over width of the eyes, mean of both: (..., 68, 2) -> (...).
+
+    ``(|p1 - p5| + |p2 - p4|) / (2 |p0 - p3|)`` of each eye's six points (Soukupova and Cech 2016).
+    """
+
+    def of(eye: tuple[int, ...]) -> NDArray[Any]:
+        corner, upper, upper_inner, inner, lower_inner, lower = (landmarks[..., point, :2] for point in eye)
+        height = np.linalg.norm(upper - lower, axis=-1) + np.linalg.norm(upper_inner - lower_inner, axis=-1)
+        return height / np.maximum(2.0 * np.linalg.norm(corner - inner, axis=-1), 1e-6)
+
+    return ((of(RIGHT_EYE) + of(LEFT_EYE)) / 2.0).astype(np.float32)
+
+
+def open_eye_ratio(landmarks: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+    """Aspect ratio of a clip's open eyes: the level that its blinks are measured against."""
+    return float(np.percentile(eye_aspect_ratio(landmarks[valid]), _OPEN_PERCENTILE))
+
+
+def blink_closure(landmarks: NDArray[np.float32], open_ratio: float) -> NDArray[np.float32]:
+    """How far the lids are shut, 0 open to 1 closed: (..., 68, 2) -> (...), against the clip's own open eye.
+
+    A clip whose landmarks are not known has an open eye of 0; its lids count as open.
+    """
+    if not open_ratio:
+        return np.zeros(landmarks.shape[:-2], np.float32)
+    share = eye_aspect_ratio(landmarks) / max(open_ratio, 1e-6)
+    return np.clip((1.0 - share) / (1.0 - _CLOSED_SHARE), 0.0, 1.0).astype(np.float32)
+
+
+def _phonemes_between(phonemes: tuple[Phoneme, ...], start: float, end: float) -> tuple[Phoneme, ...]:
+    """Phonemes that sound between two times, cut to them and counted from ``start``."""
+    return tuple(
+        Phoneme(phoneme.symbol, max(phoneme.start, start) - start, min(phoneme.end, end) - start)
+        for phoneme in phonemes
+        if phoneme.end > start and phoneme.start < end
+    )

@@ -1,0 +1,1 @@
+"""The built-in corpus: synthetic speech, faces and head motion with exactly known phonemes."""

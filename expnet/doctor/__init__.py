@@ -1,0 +1,1 @@
+"""``expnet doctor``: examines the environment and names the command that mends each fault."""

@@ -1,0 +1,134 @@
+"""``expnet doctor``: what this environment has, what it lacks, and the command that mends it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from importlib import resources, util
+from pathlib import Path
+
+from expnet.assets.registry import ASSETS, locate
+from expnet.doctor.conflicts import CONFLICTS
+from expnet.doctor.finding import Finding, import_error, version_of
+from expnet.errors import MissingAssetError
+
+_PACKAGES = (
+    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "omegaconf", "librosa", "wandb", "lpips",
+    "scikit-image", "numpy", "numba", "av", "mediapipe", "protobuf", "opencv-python-headless", "safetensors",
+    "pyarrow", "espeakng-loader",
+)  # fmt: skip
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    if sys.version_info >= (3, 13):
+        return Finding("python", version, "the bundled face tracker needs Python 3.11 or 3.12", optional=True)
+    return Finding("python", version)
+
+
+def _torch() -> Finding:
+    if util.find_spec("torch") is None:
+        return Finding("compute", "torch is not installed", "pip install torch")
+    error = import_error("torch")
+    if error is not None:
+        return Finding("compute", f"torch cannot be imported ({error})", "pip install --force-reinstall torch")
+    import torch
+
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return Finding("compute", device)
+
+
+def _codecs() -> Finding:
+    try:
+        from av.codec import Codec
+
+        for name in ("libx264", "aac", "libvpx-vp9", "libopus"):
+            Codec(name, "w")
+    except (ImportError, ValueError) as error:
+        return Finding("video codecs", str(error), "pip install --force-reinstall av")
+    return Finding("video codecs", "H.264 and AAC (mp4), VP9 and Opus (webm)")
+
+
+def _tracker() -> Finding:
+    if util.find_spec("mediapipe") is None:
+        return Finding(
+            "face tracker",
+            "mediapipe is not installed",
+            "pip install mediapipe==0.10.14 (Python 3.11 or 3.12)",
+        )
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:  # the build with windows needs libGL
+        return Finding(
+            "face tracker",
+            str(error),
+            "pip install --force-reinstall --no-deps opencv-python-headless==5.0.0.93",
+        )
+    return Finding("face tracker", f"mediapipe {version_of('mediapipe')}")
+
+
+def _speech() -> Finding:
+    if util.find_spec("espeakng_loader") is None:
+        return Finding("built-in speech", "not installed", "pip install 'expnet[speech]'", optional=True)
+    return Finding("built-in speech", f"eSpeak NG by espeakng-loader {version_of('espeakng-loader')}")
+
+
+def _weights() -> Finding:
+    folder = Path(str(resources.files("expnet.models"))) / "weights"
+    lacking = [
+        name
+        for name in ("expression", "expression-streaming", "pose")
+        if not (folder / f"{name}.safetensors").is_file()
+    ]
+    if lacking:
+        return Finding("built-in weights", f"no {' and no '.join(lacking)}", "pip install --force-reinstall expnet")
+    return Finding("built-in weights", "expression, live expression and head pose")
+
+
+def _assets() -> Finding:
+    here, lacking = [], []
+    for name in ASSETS:
+        try:
+            locate(name)
+        except MissingAssetError:
+            lacking.append(name)
+        else:
+            here.append(name)
+    status = f"{', '.join(here) or 'none'} of {len(ASSETS)}"
+    if not lacking:
+        return Finding("metric weights", f"all of {len(ASSETS)}")
+    return Finding("metric weights", status, f"expnet assets fetch {'|'.join(lacking)}", optional=True)
+
+
+_CHECKS: tuple[Callable[[], Finding], ...] = (
+    _python,
+    _torch,
+    _codecs,
+    _tracker,
+    _speech,
+    _weights,
+    _assets,
+)
+
+
+def _versions() -> str:
+    found = [f"{package} {version}" for package in _PACKAGES if (version := version_of(package))]
+    return "  versions: " + ", ".join(found)
+
+
+def _conflicts() -> list[Finding]:
+    """The bad combinations that are here, or the one line that there is none."""
+    found = [finding for conflict in CONFLICTS if (finding := conflict()) is not None]
+    return found or [Finding("packages", f"go together ({len(CONFLICTS)} combinations known to fail)")]
+
+
+def examine() -> tuple[str, bool]:
+    """Look at the environment.
+
+    Returns:
+        The report as text, and whether everything required is there.
+    """
+    findings = [*(check() for check in _CHECKS), *_conflicts()]
+    healthy = not any(finding.mend and not finding.optional for finding in findings)
+    return "\n".join([finding.line() for finding in findings] + [_versions()]), healthy

@@ -1,0 +1,207 @@
+"""One self-contained page: the table, what each number means, curves, pictures and videos."""
+
+import base64
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from expnet.evaluation.report.blocks import clips_table, differences_table, headline_tiles, numbers_table
+from expnet.evaluation.report.charts import Series, interval_chart, line_chart, training_series
+from expnet.evaluation.report.results import Results, first_model
+from expnet.evaluation.report.tables import direction
+
+_MOST_POINTS = 600
+_MOST_TRAINING_CHARTS = 6
+
+
+@dataclass(frozen=True)
+class CurveExample:
+    """Mouth opening of one clip, real and predicted.
+
+    Attributes:
+        title: why this clip is shown (best, median, worst).
+        clip_id: of the clip.
+        note: its scores in words.
+        series: the real curve first.
+        silent: one flag a frame.
+        fps: frames a second.
+    """
+
+    title: str
+    clip_id: str
+    note: str
+    series: tuple[Series, ...]
+    silent: tuple[bool, ...] = ()
+    fps: float = 25.0
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames of one clip, one row a system.
+
+    Attributes:
+        title: of the strip.
+        times: seconds of the columns.
+        rows: label and pictures, uint8 RGB (H, W, 3), one a column.
+        video: path of a video relative to the page, empty when there is none.
+    """
+
+    title: str
+    times: tuple[float, ...]
+    rows: tuple[tuple[str, tuple[NDArray[np.uint8], ...]], ...]
+    video: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One clip to look at and listen to, all systems side by side.
+
+    Attributes:
+        title: why this clip is shown (worst, best).
+        clip_id: of the clip.
+        note: its scores in words.
+        video: path of the video with sound, relative to the page.
+    """
+
+    title: str
+    clip_id: str
+    note: str
+    video: str
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a page shows beside the numbers.
+
+    Attributes:
+        curves: mouth-opening examples.
+        examples: clips as videos, the worst and the best ones.
+        strips: picture strips.
+        training: a run's ``metrics.csv`` by title.
+    """
+
+    curves: tuple[CurveExample, ...] = ()
+    strips: tuple[Strip, ...] = ()
+    examples: tuple[Example, ...] = ()
+    training: Mapping[str, Path] = field(default_factory=dict)
+
+
+def render_page(results: Results, extras: Extras | None = None) -> str:
+    """Return the page as HTML text; it links nothing but the videos."""
+    extras = extras or Extras()
+    folder = resources.files("expnet.evaluation.report")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((folder / "template.html").read_text(encoding="utf-8"))
+    rows = [row for row in results.clips if results.systems and row.system == results.systems[0].name]
+    failed = [row for row in results.clips if row.status != "ok"]
+    return template.render(
+        style=(folder / "style.css").read_text(encoding="utf-8"),
+        results=results,
+        table=numbers_table(results),
+        first=first_model(results),
+        differences=differences_table(results),
+        trivial=any(system.kind == "trivial" for system in results.systems),
+        clips=len({row.clip_id for row in rows}),
+        people=len({row.speaker for row in rows}),
+        seconds=sum(row.frames for row in rows) / 25.0,
+        failed=failed,
+        failed_clips=len({row.clip_id for row in failed}),
+        charts=[(info, direction(info), interval_chart(results, info)) for info in results.metrics],
+        headline=headline_tiles(results),
+        curves=[(example, _curve_chart(example)) for example in extras.curves],
+        strips=[_strip(strip) for strip in extras.strips],
+        examples=extras.examples,
+        training=_training(extras.training),
+        per_clip=clips_table(results),
+        direction=direction,
+        protocol=_flat(results.protocol),
+        details=_flat(results.details),
+    )
+
+
+def picture(image: NDArray[np.uint8], *, quality: int = 88) -> str:
+    """Return an RGB picture (H, W, 3) as a data address."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, format="JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def read_training_log(path: str | Path) -> dict[str, list[tuple[float, float]]]:
+    """Read a run's ``metrics.csv``: (step, value) pairs by column, at most 600 a column.
+
+    A file that is missing or broken gives nothing: the page must not fail for want of a decoration.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            lines = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    columns: dict[str, list[tuple[float, float]]] = {}
+    for index, line in enumerate(lines):
+        step = _float(line.get("step")) if "step" in line else float(index)
+        for name, text in line.items():
+            value = _float(text) if isinstance(name, str) else math.nan
+            if math.isfinite(value) and math.isfinite(step):
+                columns.setdefault(name, []).append((step, value))
+    return {name: pairs[:: max(len(pairs) // _MOST_POINTS, 1)] for name, pairs in columns.items()}
+
+
+def _float(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _curve_chart(example: CurveExample) -> str:
+    return line_chart(
+        example.series,
+        label=f"mouth opening of {example.clip_id}",
+        seconds_per_step=1.0 / example.fps,
+        shaded=example.silent,
+    )
+
+
+def _strip(strip: Strip) -> dict[str, Any]:
+    rows = [(label, [picture(image) for image in images]) for label, images in strip.rows]
+    return {"title": strip.title, "times": strip.times, "rows": rows, "video": strip.video}
+
+
+def _training(runs: Mapping[str, Path]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Charts of each run: losses first, then what else was logged on both sides."""
+    found = []
+    for title, path in runs.items():
+        charts = training_series(read_training_log(path))
+        order = sorted(charts, key=lambda name: (name != "loss", "loss" not in name, len(charts[name]) < 2))
+        drawn = []
+        for name in order[:_MOST_TRAINING_CHARTS]:
+            lines = charts[name]
+            positive = all(value > 0 for line in lines for value in line.values)
+            spread = max(max(line.values) for line in lines) > 8 * min(min(line.values) for line in lines)
+            chart = line_chart(lines, label=f"{title}: {name}", width=430, height=180, log_scale=positive and spread)
+            if chart:
+                drawn.append((name, chart))
+        if drawn:
+            found.append((title, drawn))
+    return found
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted keys and values, for a plain list."""
+    lines: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{prefix}{key}.")
+        else:
+            lines.append((f"{prefix}{key}", "" if value is None else str(value)))
+    return lines

@@ -1,0 +1,213 @@
+"""The result table in Markdown and LaTeX, and how its numbers are written everywhere."""
+
+import math
+from collections.abc import Iterable
+
+from expnet.config.benchmark import GROUND_TRUTH
+from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, SystemResult
+
+MINUS = "\N{MINUS SIGN}"
+NONE = "\N{EN DASH}"
+"""Written where there is no value."""
+_MOST_COLUMNS = 8
+"""Metrics that fit side by side on a page."""
+_LATIN_END = 0x180
+_ESCAPES = {
+    **{character: "\\" + character for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "²": "$^2$",
+    "±": r"$\pm$",
+    NONE: "--",
+    MINUS: "$-$",
+}
+
+
+def direction(info: MetricInfo) -> str:
+    """Arrow for the column: up, down, or where the aim lies."""
+    if info.higher_is_better is not None:
+        return "↑" if info.higher_is_better else "↓"
+    return f"→ {info.ideal:g}" if info.ideal is not None else "→ real"
+
+
+def decimals(values: Iterable[float]) -> int:
+    """Digits after the point that give the largest value of a column three significant ones."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if largest >= 100:
+        return 0
+    return 1 if largest >= 10 or largest == 0 else 2 if largest >= 1 else 3
+
+
+def column_decimals(results: Results, key: str) -> int:
+    """Digits after the point for one metric, the same for all systems: enough for those that are compared.
+
+    The real clips' own 1.00 must not cost a small R2 its digits, so it decides only where it is alone.
+    """
+    means = {system.name: system.metrics[key].mean for system in results.systems if key in system.metrics}
+    others = [mean for name, mean in means.items() if name != GROUND_TRUTH and mean != 0.0 and math.isfinite(mean)]
+    return decimals(others or means.values())
+
+
+def number(value: float | None, digits: int, *, signed: bool = False) -> str:
+    """Write a value, with a real minus sign; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    if float(text) == 0:  # never "-0.000"
+        text = f"{0:.{digits}f}"
+    return text.replace("-", MINUS)
+
+
+def interval(summary: MetricSummary, digits: int) -> str:
+    """Write a 95 % interval in brackets, empty when there is none."""
+    if summary.ci95 is None:
+        return ""
+    return f"[{number(summary.ci95[0], digits)}, {number(summary.ci95[1], digits)}]"
+
+
+def best_systems(results: Results, info: MetricInfo) -> set[str]:
+    """Names of the models and baselines that lead a column, ties at the printed precision included.
+
+    The aim of a column is its direction, else its ideal value, else the ground-truth row. Trivial rows are left out:
+    a frozen face has the calmest lips.
+    """
+    digits = column_decimals(results, info.key)
+    candidates = {
+        system.name: system.metrics[info.key].mean
+        for system in results.systems
+        if system.kind in ("model", "baseline") and info.key in system.metrics
+    }
+    candidates = {name: value for name, value in candidates.items() if math.isfinite(value)}
+    if len(candidates) < 2:
+        return set()
+    aim = info.ideal
+    truth = results.system(GROUND_TRUTH)
+    if aim is None and truth is not None and info.key in truth.metrics:
+        aim = truth.metrics[info.key].mean
+
+    def loss(value: float) -> float:
+        rounded = round(value, digits)
+        if info.higher_is_better is not None:
+            return -rounded if info.higher_is_better else rounded
+        return abs(rounded - aim) if aim is not None else 0.0
+
+    if info.higher_is_better is None and aim is None:
+        return set()
+    lowest = min(loss(value) for value in candidates.values())
+    return {name for name, value in candidates.items() if loss(value) <= lowest + 1e-12}
+
+
+def markdown_table(results: Results) -> str:
+    """The table with metrics as rows, which stays readable however many there are."""
+    names = [system.title for system in results.systems]
+    lines = [
+        "| metric | unit | " + " | ".join(names) + " |",
+        "| --- | --- | " + " | ".join("---:" for _ in names) + " |",
+    ]
+    for info in results.metrics:
+        digits, best = column_decimals(results, info.key), best_systems(results, info)
+        cells = [_markdown_cell(system, info.key, digits, system.name in best) for system in results.systems]
+        lines.append(f"| {info.title} {direction(info)} | {info.unit} | " + " | ".join(cells) + " |")
+    counts = ", ".join(f"{key} {value}" for key, value in _sizes(results).items())
+    lines += [
+        "",
+        f"Mean over clips, 95 % interval by bootstrap ({counts}). Protocol `{results.protocol_hash}`. "
+        "**Bold**: best of the models and baselines; rows that know nothing of the audio are never called best.",
+    ]
+    lines += [f"- {note}" for note in results.notes]
+    return "\n".join(lines) + "\n"
+
+
+def latex_table(results: Results) -> str:
+    """The table for a paper; needs ``booktabs`` and ``graphicx``.
+
+    Systems are rows, as papers have it, unless there are so many metrics that nobody could read the columns.
+    """
+    wide = len(results.metrics) <= _MOST_COLUMNS
+    body = _systems_as_rows(results) if wide else _metrics_as_rows(results)
+    columns = len(results.metrics if wide else results.systems)
+    # Shrunk to the width of the text where it is wider, never blown up.
+    width = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
+    caption = "Mean over clips with 95\\,\\% bootstrap intervals. Protocol \\texttt{" + results.protocol_hash + "}."
+    lines = [
+        r"% \usepackage{booktabs,graphicx}",
+        f"% protocol {results.protocol_hash}; " + ", ".join(f"{k} {v}" for k, v in _sizes(results).items()),
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\resizebox{{{width}}}{{!}}{{%",
+        r"\begin{tabular}{l" + "r" * columns + "}",
+        r"\toprule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        rf"\caption{{{caption}}}",
+        r"\end{table}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _systems_as_rows(results: Results) -> list[str]:
+    headings = [rf"\shortstack{{{escape_latex(info.title)}\\{latex_unit(info)}}}" for info in results.metrics]
+    lines = ["System & " + " & ".join(headings) + r" \\", r"\midrule"]
+    for system in results.systems:
+        cells = [_latex_cell(results, system, info) for info in results.metrics]
+        lines.append(f"{escape_latex(system.title)} & " + " & ".join(cells) + r" \\")
+        if system.name == GROUND_TRUTH:
+            lines.append(r"\midrule")
+    return lines
+
+
+def _metrics_as_rows(results: Results) -> list[str]:
+    lines = ["Metric & " + " & ".join(escape_latex(system.title) for system in results.systems) + r" \\"]
+    group = None
+    for info in results.metrics:
+        if info.group != group:
+            group = info.group
+            lines.append(r"\midrule")
+        cells = [_latex_cell(results, system, info) for system in results.systems]
+        lines.append(f"{escape_latex(info.title)} {latex_unit(info)} & " + " & ".join(cells) + r" \\")
+    return lines
+
+
+def _sizes(results: Results) -> dict[str, int]:
+    """How much was scored."""
+    rows = [row for row in results.clips if row.system == results.systems[0].name] if results.systems else []
+    failed = len({row.clip_id for row in results.clips if row.status != "ok"})
+    return {"clips": len(rows), "people": len({row.speaker for row in rows}), "clips with a failure": failed}
+
+
+def _markdown_cell(system: SystemResult, key: str, digits: int, best: bool) -> str:
+    summary = system.metrics.get(key)
+    if summary is None or not math.isfinite(summary.mean):
+        return NONE
+    value = number(summary.mean, digits)
+    return f"{'**' + value + '**' if best else value} {interval(summary, digits)}".strip()
+
+
+def latex_unit(info: MetricInfo) -> str:
+    """Unit and direction."""
+    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+    arrow = direction(info)
+    arrow = arrows.get(arrow, "$" + arrow.replace("→", r"\rightarrow").replace("real", r"\mathrm{real}") + "$")
+    return f"({escape_latex(info.unit)}) {arrow}"
+
+
+def _latex_cell(results: Results, system: SystemResult, info: MetricInfo) -> str:
+    summary = system.metrics.get(info.key)
+    if summary is None or not math.isfinite(summary.mean):
+        return "--"
+    digits = column_decimals(results, info.key)
+    value = number(summary.mean, digits).replace(MINUS, "$-$")
+    if system.name in best_systems(results, info):
+        value = rf"\textbf{{{value}}}"
+    bounds = interval(summary, digits).replace(MINUS, "$-$")
+    return f"{value} {{\\scriptsize {bounds}}}" if bounds else value
+
+
+def escape_latex(text: str) -> str:
+    """Escape what LaTeX reads as commands, and what its engines cannot set: a system may have any folder's name."""
+    return "".join(_ESCAPES.get(character, character if ord(character) < _LATIN_END else "?") for character in text)

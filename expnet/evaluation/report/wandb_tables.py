@@ -1,0 +1,91 @@
+"""The result table on Weights & Biases, sent or kept in the folder until it is."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from expnet.config import WandbConfig
+from expnet.evaluation.report.results import ClipRow, Results, SystemResult
+
+FILES = ("results.json", "results.csv", "table.md", "table.tex", "index.html")
+
+Table = tuple[list[str], list[list[Any]]]
+"""Columns and rows."""
+
+
+def wandb_mode() -> Literal["online", "offline"]:
+    """Whether W&B sends a run or keeps it in the folder: as WANDB_MODE says, or else offline where no key is known."""
+    import wandb
+
+    wanted = os.environ.get("WANDB_MODE", "offline" if wandb.api.api_key is None else "online")
+    return "online" if wanted == "online" else "offline"
+
+
+def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
+    """Make a W&B run of an evaluation: the table, a row a clip, the means as summary and the files as an artifact.
+
+    Does nothing unless ``config.wandb``.
+
+    Args:
+        config: project and name.
+        results: of the evaluation.
+        folder: where its files lie; without a key the W&B run is kept there too.
+    """
+    if not config.wandb:
+        return
+    import wandb
+
+    name = config.name or results.title
+    details = {"protocol_hash": results.protocol_hash, "protocol": results.protocol, "versions": results.versions}
+    with wandb.init(
+        project=config.project, name=name, dir=folder, mode=wandb_mode(), job_type="benchmark", config={**details}
+    ) as run:
+        for key, (columns, rows) in (("benchmark", system_table(results)), ("clips", clip_table(results))):
+            run.log({key: wandb.Table(columns=columns, data=rows)})
+        for system in results.systems:
+            for metric, summary in system.metrics.items():
+                run.summary[f"{system.name}/{metric}"] = summary.mean
+        artifact = wandb.Artifact(f"benchmark-{results.protocol_hash}", type="benchmark", metadata=details)
+        for file in FILES:
+            artifact.add_file(str(folder / file))
+        run.log_artifact(artifact)
+    wandb.teardown()  # the service that has served one offline run with artifacts may fail in the next (wandb 0.28.0)
+
+
+def system_table(results: Results) -> Table:
+    """Return a row a system; of each metric its mean, the ends of its 95 % interval and the clips behind it."""
+    keys = [info.key for info in results.metrics]
+    columns = ["system", "kind", *(f"{key}{part}" for key in keys for part in ("", "_low", "_high", "_n"))]
+    return columns, [_system_row(system, keys) for system in results.systems]
+
+
+def _system_row(system: SystemResult, keys: list[str]) -> list[Any]:
+    row: list[Any] = [system.title, system.kind]
+    for key in keys:
+        summary = system.metrics.get(key)
+        if summary is None:
+            row += [None] * 4
+        else:
+            row += [_finite(summary.mean), *(summary.ci95 or (None, None)), summary.n]
+    return row
+
+
+def clip_table(results: Results) -> Table:
+    """Return a row a system and clip, those that could not be scored with their reason."""
+    keys = [info.key for info in results.metrics]
+    return ["system", "clip_id", "speaker", "frames", "status", "reason", *keys], [
+        _clip_row(row, keys) for row in results.clips
+    ]
+
+
+def _clip_row(row: ClipRow, keys: list[str]) -> list[Any]:
+    values = (row.values.get(key) for key in keys)
+    return [row.system, row.clip_id, row.speaker, row.frames, row.status, row.reason, *map(_finite, values)]
+
+
+def _finite(value: float | None) -> float | None:
+    """A value, or None where it is undefined: a W&B table has no other word for it."""
+    return None if value is None or not math.isfinite(value) else float(value)

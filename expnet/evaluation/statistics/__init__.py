@@ -1,0 +1,1 @@
+"""Means over clips, bootstrap intervals over people, paired differences and their significance."""

@@ -1,0 +1,1 @@
+"""Evaluation of networks on the clips of a track store."""

@@ -1,0 +1,213 @@
+"""What each part is worth: differences to the reference on the same clips, with intervals, p values and every seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from expnet.evaluation.report.results import ClipRow, MetricInfo, Results
+from expnet.evaluation.report.tables import (
+    MINUS,
+    NONE,
+    column_decimals,
+    decimals,
+    direction,
+    escape_latex,
+    latex_unit,
+    number,
+)
+from expnet.evaluation.statistics.significance import holm, sign_flip_p_value
+from expnet.evaluation.statistics.summary import LAG, Resampling, ends, paired_difference
+from expnet.evaluation.store.variants import Variant
+from expnet.io.atomic import write_atomically
+
+SHOWN = ("mouth_opening_correlation", "within_clip_r2", "landmark_distance_mouth", "jitter_ratio")
+"""Columns of differences.md and differences.tex; ablation.json has all."""
+LEVEL = 0.05
+Rows = Mapping[tuple[str, str], ClipRow]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant's score minus the reference's.
+
+    Attributes:
+        variant: name of the variant.
+        metric: key of the metric.
+        mean: mean over clips of the mean over seeds.
+        ci95: bootstrap interval over people, None for one person.
+        n: clips that both scored.
+        people: in them.
+        p: sign-flip test over people.
+        p_holm: the same, corrected for all variants of this metric.
+        seeds: the difference of each pair of trainings with the same seed.
+    """
+
+    variant: str
+    metric: str
+    mean: float
+    ci95: tuple[float, float] | None
+    n: int
+    people: int
+    p: float
+    p_holm: float
+    seeds: tuple[float, ...]
+
+    @property
+    def agreeing(self) -> int:
+        """Seeds whose difference has the sign of the mean."""
+        return sum(math.copysign(1, value) == math.copysign(1, self.mean) for value in self.seeds)
+
+    @property
+    def significant(self) -> bool:
+        """Whether people and seeds speak with one voice: corrected p below .05, and the same sign with every seed."""
+        return self.p_holm < LEVEL and self.agreeing == len(self.seeds)
+
+
+def paired_differences(
+    variants: Sequence[Variant], infos: Sequence[MetricInfo], rows: Sequence[ClipRow], drawing: Resampling
+) -> list[Difference]:
+    """Compare every variant with the first one.
+
+    Args:
+        variants: the reference first.
+        infos: metrics; a lag has no number of each clip, and is left out.
+        rows: of the variants and of their trainings.
+        drawing: what the bootstrap draws.
+    """
+    table = {(row.system, row.clip_id): row for row in rows}
+    found: list[Difference] = []
+    for info in infos:
+        if info.key == LAG:
+            continue
+        raw = [_difference(variant, variants[0], info.key, table, drawing) for variant in variants[1:]]
+        adjusted = holm([difference.p for difference in raw])
+        found += [replace(one, p_holm=p) for one, p in zip(raw, adjusted, strict=True) if one.n]
+    return found
+
+
+def _difference(variant: Variant, reference: Variant, key: str, table: Rows, drawing: Resampling) -> Difference:
+    """Compare two variants by one metric; p is not corrected yet."""
+    interval = paired_difference(variant.name, reference.name, key, table, drawing)
+    seeds = [
+        paired_difference(one, other, key, table, drawing).mean
+        for one, other in zip(variant.trainings, reference.trainings, strict=True)
+    ]
+    pairs = [
+        (row, table[reference.name, clip])
+        for (name, clip), row in table.items()
+        if name == variant.name and math.isfinite(row.values.get(key, math.nan))
+    ]
+    pairs = [(one, other) for one, other in pairs if math.isfinite(other.values.get(key, math.nan))]
+    p = sign_flip_p_value(
+        [one.values[key] - other.values[key] for one, other in pairs],
+        weights=[one.weights.get(key, 1.0) for one, _ in pairs],
+        groups=[one.speaker for one, _ in pairs],
+    )
+    people = len({one.speaker for one, _ in pairs})
+    return Difference(
+        variant.name, key, interval.mean, ends(interval), interval.count, people, p, math.nan, tuple(seeds)
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The differences, to be written as Markdown or LaTeX."""
+
+    differences: Sequence[Difference]
+    variants: Sequence[Variant]
+    results: Results
+
+    @property
+    def infos(self) -> list[MetricInfo]:
+        """Its columns."""
+        return [info for info in self.results.metrics if info.key in SHOWN]
+
+    def rows(self, bold: str) -> list[tuple[str, list[str]]]:
+        """Title and cells: the reference's own numbers first, then differences to them."""
+        known = {(one.variant, one.metric): one for one in self.differences}
+        digits = {info.key: self._decimals(info.key) for info in self.infos}
+        reference = self.results.system(self.variants[0].name)
+        metrics = {} if reference is None else reference.metrics
+        own = [number(metrics[key].mean if key in metrics else None, places) for key, places in digits.items()]
+        found = [(self.variants[0].title, own)]
+        for variant in self.variants[1:]:
+            cells = [_cell(known.get((variant.name, key)), places, bold) for key, places in digits.items()]
+            found.append((variant.title, cells))
+        return found
+
+    def _decimals(self, key: str) -> int:
+        """Digits after the point: enough for the numbers, and for the differences, which are smaller."""
+        differences = [one.mean for one in self.differences if one.metric == key]
+        return max(column_decimals(self.results, key), decimals(differences))
+
+    def legend(self) -> str:
+        """What the cells say."""
+        clips = max((one.n for one in self.differences), default=0)
+        people = max((one.people for one in self.differences), default=0)
+        reference = self.variants[0]
+        return (
+            f"First row: {reference.title}. Below: difference to it on the same clips (up to {clips}, of {people} "
+            "people), 95 % interval by bootstrap over people, p of a sign-flip test over people with Holm's correction "
+            f"over the rows, and how many of {len(reference.runs)} seeds agree with the sign. **Bold**: p below .05, "
+            "and every seed agrees."
+        )
+
+
+def write_differences(
+    differences: Sequence[Difference], variants: Sequence[Variant], results: Results, folder: Path
+) -> None:
+    """Write differences.md and differences.tex."""
+    table = _Table(differences, variants, results)
+    write_atomically(folder / "differences.md", _markdown(table))
+    write_atomically(folder / "differences.tex", _latex(table))
+
+
+def _markdown(table: _Table) -> str:
+    lines = [
+        "| | " + " | ".join(f"{info.title} {direction(info)} ({info.unit})" for info in table.infos) + " |",
+        "| --- |" + " ---: |" * len(table.infos),
+    ]
+    lines += [f"| {title} | {' | '.join(cells)} |" for title, cells in table.rows("**{}**")]
+    return "\n".join([*lines, "", table.legend(), *(f"- {note}" for note in table.results.notes)]) + "\n"
+
+
+def _cell(difference: Difference | None, digits: int, bold: str) -> str:
+    """One difference, written out; ``bold`` is the pattern for one that is significant."""
+    if difference is None:
+        return NONE
+    value = number(difference.mean, digits, signed=True)
+    bounds = ", ".join(number(end, digits, signed=True) for end in difference.ci95 or ())
+    value = bold.format(value) if difference.significant else value
+    interval = f" [{bounds}]" if bounds else ""
+    return f"{value}{interval}, p {number(difference.p_holm, 3)}, {difference.agreeing}/{len(difference.seeds)}"
+
+
+def _latex(table: _Table) -> str:
+    """The table for a paper; needs ``booktabs`` and ``graphicx``."""
+    heads = [rf"\shortstack{{{escape_latex(info.title)}\\{latex_unit(info)}}}" for info in table.infos]
+    rows = [
+        " & ".join([escape_latex(title), *(cell.replace(MINUS, "$-$").replace(NONE, "--") for cell in cells)]) + r" \\"
+        for title, cells in table.rows(r"\textbf{{{}}}")
+    ]
+    lines = [
+        r"% \usepackage{booktabs,graphicx}",
+        f"% protocol {table.results.protocol_hash}",
+        r"\begin{table}[t]",
+        r"\centering",
+        r"\resizebox{\linewidth}{!}{%",
+        r"\begin{tabular}{l" + "r" * len(table.infos) + "}",
+        r"\toprule",
+        " & ".join(["", *heads]) + r" \\",
+        r"\midrule",
+        rows[0],
+        r"\midrule",
+        *rows[1:],
+        r"\bottomrule",
+        r"\end{tabular}}",
+        rf"\caption{{{escape_latex(table.legend().replace('**', ''))}}}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"

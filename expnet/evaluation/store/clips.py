@@ -1,0 +1,195 @@
+"""The clips of an evaluation: selected by the split the model was trained with, read one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from expnet.audio.alignment import mel_for_frames
+from expnet.config.evaluate import EvaluateConfig
+from expnet.data.datamodule import TalkingFaceDataModule
+from expnet.data.dataset import ClipEntry
+from expnet.data.store.track import Track, blink_closure
+from expnet.errors import DataError
+from expnet.metrics.functional import silent_frames
+from expnet.render.reenactment import source_video
+
+DEFAULT_SPLIT: dict[str, Any] = {
+    "validation_fraction": 0.1,
+    "test_fraction": 0.1,
+    "split_seed": 0,
+    "split_by": "speaker",
+    "allow_shared_speakers": False,
+}
+# Aspect ratio of an open eye, where a store does not say.
+_USUAL_EYE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One clip with everything that systems may look at, and what they are scored against.
+
+    Attributes:
+        track: as read from its store.
+        eye_open: aspect ratio of the clip's open eyes.
+        clip_id: name, unique among the scored clips.
+        emotion: index of its emotion, 0 for neutral or unknown.
+    """
+
+    track: Track
+    eye_open: float
+    clip_id: str
+    emotion: int = 0
+
+    @property
+    def frames(self) -> int:
+        """T."""
+        return self.track.frames
+
+    @cached_property
+    def mel(self) -> Tensor:
+        """Log-mel with context, (80, 2 * 16 + ceil(3.2 T))."""
+        return mel_for_frames(self.track.audio, 0, self.frames)
+
+    @cached_property
+    def expression(self) -> Tensor:
+        """True coefficients (T, 64)."""
+        return torch.from_numpy(np.array(self.track.coefficients.expression))
+
+    @cached_property
+    def pose(self) -> Tensor:
+        """True absolute pose (T, 6)."""
+        return torch.from_numpy(np.array(self.track.coefficients.pose))
+
+    @cached_property
+    def blink(self) -> Tensor:
+        """True closure of the lids, (T,), for networks that take it as an input."""
+        return torch.from_numpy(blink_closure(self.track.landmarks, self.eye_open))
+
+    @cached_property
+    def valid(self) -> Tensor:
+        """Frames that were tracked, (T,) boolean."""
+        return torch.from_numpy(np.array(self.track.valid, dtype=bool))
+
+    @cached_property
+    def silent(self) -> Tensor:
+        """Frames in which nobody speaks, (T,) boolean, from the loudness of the sound."""
+        return silent_frames(torch.from_numpy(np.array(self.track.audio)))
+
+    @property
+    def video(self) -> Path | None:
+        """The source video, where it is still there."""
+        return source_video(self.track)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Clips by what they are for.
+
+    Attributes:
+        scored: clips to score.
+        train: those that baselines may learn from.
+        validation: those that baselines may choose a regulariser on.
+        emotions: names whose position is the emotion's index, as in training on these stores.
+        split: fractions and seed that divided them.
+        split_source: where those came from.
+    """
+
+    scored: tuple[ClipEntry, ...]
+    train: tuple[ClipEntry, ...]
+    validation: tuple[ClipEntry, ...]
+    emotions: tuple[str, ...]
+    split: dict[str, Any]
+    split_source: str
+
+    def read(self, entry: ClipEntry) -> Clip:
+        """Read one clip."""
+        row = entry.row
+        emotion = self.emotions.index(row.emotion) if row.emotion in self.emotions else 0
+        return Clip(entry.read(), row.eye_open or _USUAL_EYE, self.name(entry), emotion)
+
+    def name(self, entry: ClipEntry) -> str:
+        """Name of a clip: its own, with its store's where two stores have a clip of that name."""
+        clip_id = entry.row.clip_id
+        return f"{entry.store.name}:{clip_id}" if clip_id in self._ambiguous else clip_id
+
+    @cached_property
+    def _ambiguous(self) -> frozenset[str]:
+        counts = Counter(entry.row.clip_id for entry in self.scored)
+        return frozenset(name for name, count in counts.items() if count > 1)
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that name the scored clips and the stores they come from."""
+        stores = sorted({entry.store.fingerprint() for entry in self.scored})
+        names = sorted(f"{entry.row.corpus}/{entry.row.clip_id}/{entry.row.frames}" for entry in self.scored)
+        return hashlib.sha256("\n".join([*stores, *names]).encode()).hexdigest()[:16]
+
+
+def select_clips(config: EvaluateConfig) -> Selection:
+    """Divide the stores' clips as the expression run did, and take the side to score.
+
+    Raises:
+        DataError: no store, mixed face models, or no clip on that side.
+    """
+    split, source = _split_options(config)
+    module = TalkingFaceDataModule(config.data.stores, **split)
+    sides = module.splits
+    everything = [entry for side in sides.values() for entry in side]
+    scored = sides.get(config.data.split, everything)
+    if not scored:
+        counts = ", ".join(f"{name} {len(entries)}" for name, entries in sides.items())
+        raise DataError(
+            f"{', '.join(config.data.stores)} has no clip on the {config.data.split} side of the split by speaker "
+            f"({counts}); set data.split=validation or data.split=all, or give more speakers."
+        )
+    most = config.baselines.train_clips
+    return Selection(
+        scored=tuple(spread(scored, config.data.limit)),
+        train=tuple(spread(sides["train"], most)),
+        validation=tuple(spread(sides["validation"], most)),
+        emotions=module.emotions,
+        split=split,
+        split_source=source,
+    )
+
+
+def spread(items: Sequence[Any], count: int) -> list[Any]:
+    """Take ``count`` of the items, evenly spread; all of them for 0 or when there are fewer."""
+    if count <= 0 or len(items) <= count:
+        return list(items)
+    places = np.linspace(0, len(items) - 1, count).round().astype(int)
+    return [items[place] for place in places]
+
+
+def _split_options(config: EvaluateConfig) -> tuple[dict[str, Any], str]:
+    """Fractions and seed: those given, else the expression run's, else the defaults of training."""
+    given = {name: getattr(config.data, name) for name in DEFAULT_SPLIT if getattr(config.data, name) is not None}
+    trained, source = _run_data(config.expression)
+    if len(given) == len(DEFAULT_SPLIT):
+        source = "the evaluation's configuration"
+    return {**DEFAULT_SPLIT, **trained, **given}, source
+
+
+def _run_data(run: str | None) -> tuple[dict[str, Any], str]:
+    """The split of a run folder's config.yaml, empty when there is none."""
+    folder = Path(run) if run else None
+    if folder is not None and folder.is_file():
+        folder = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
+    path = folder / "config.yaml" if folder is not None else None
+    if path is None or not path.is_file():
+        return {}, "the defaults of training"
+    try:
+        data = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("data", {})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        raise DataError(f"{path} is not a run's configuration that can be read ({error}).") from error
+    return {name: data[name] for name in DEFAULT_SPLIT if name in data}, str(path)

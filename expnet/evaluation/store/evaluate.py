@@ -1,0 +1,262 @@
+"""Networks on a store: its unseen speakers -> systems -> scores -> results.json, tables and a page.
+
+Read ``evaluate`` from top to bottom: the parts are beside this file, the maths in ``expnet.metrics``, the files in
+``expnet.evaluation.report``.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from expnet.assets.extractors import open_sync_expert
+from expnet.config.evaluate import EvaluateConfig
+from expnet.evaluation.output_folder import CLIP_FAULTS, one_line, prepare_output
+from expnet.evaluation.report import Extras, write_report
+from expnet.evaluation.report.charts import Series
+from expnet.evaluation.report.page import CurveExample
+from expnet.evaluation.report.results import ClipRow, Results
+from expnet.evaluation.report.wandb_tables import log_benchmark
+from expnet.evaluation.statistics.summary import LAG, summarise, warnings_about
+from expnet.evaluation.store.clips import Clip, Selection, select_clips, spread
+from expnet.evaluation.store.rendered_clips import REAL, Pictures, render_clip
+from expnet.evaluation.store.scoring import Scorer, Scores, model_fingerprint
+from expnet.evaluation.store.systems import Prediction, System, build_systems
+from expnet.face.morphable import load_face_model
+from expnet.io.versions import package_versions
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Record:
+    """What is kept while clips pass by.
+
+    Attributes:
+        rows: one a system and clip.
+        curves: correlation by lag, by system and clip.
+        pictures: rendered clips.
+        picture_faults: clips that could not be rendered, with the reason.
+    """
+
+    rows: list[ClipRow] = field(default_factory=list)
+    curves: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
+    pictures: list[Pictures] = field(default_factory=list)
+    picture_faults: list[str] = field(default_factory=list)
+
+
+def evaluate(config: EvaluateConfig) -> Path:
+    """Score every system on every clip and write the report.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        InputError: a path, a store or a network cannot be used.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(config.threads)
+    output = prepare_output(config.output)
+    model = load_face_model(config.face_model)
+    expert = open_sync_expert(config.sync_expert) if config.sync_expert else None
+    scorer = Scorer(model, config.protocol, expert)
+    selection = select_clips(config)
+    notes: list[str] = []
+    systems = build_systems(config, selection, scorer.expression_metric, notes)
+    record = score_clips(config, selection, systems, scorer, output)
+
+    infos = scorer.infos()
+    results = summarise(systems, infos, record.rows, {LAG: record.curves}, config.protocol, seed=config.seed)
+    corpora = sorted({entry.row.corpus for entry in selection.scored})
+    notes += warnings_about(results, record.rows, config.protocol, corpora=corpora)
+    notes += _notes_on_pictures(config, record)
+    used = {key for system in results for key in system.metrics}
+    report = Results(
+        title=config.title or f"expnet on {', '.join(Path(store).name for store in config.data.stores)}",
+        metrics=tuple(info for info in infos if info.key in used),
+        systems=results,
+        clips=tuple(record.rows),
+        protocol=protocol_of(config, selection, scorer, record),
+        versions=package_versions(),
+        details={
+            "command": shlex.join(["python", *sys.argv]),
+            "expression": config.expression or "the weights in the package",
+            "pose": config.pose or "the weights in the package",
+            "per_frame": config.per_frame,
+            "stores": ", ".join(config.data.stores),
+            "split taken from": selection.split_source,
+            "training clips of the baselines": len(selection.train),
+            "seconds": round(time.monotonic() - started, 1),
+        },
+        notes=tuple(notes),
+    )
+    extras = Extras(
+        curves=curve_examples(selection, systems, scorer, record.rows),
+        strips=tuple(pictures.strip for pictures in record.pictures),
+        training=_training_logs(config),
+    )
+    page = write_report(report, output, extras)
+    log_benchmark(config.logger, report, output)
+    return page
+
+
+def score_clips(
+    config: EvaluateConfig, selection: Selection, systems: Sequence[System], scorer: Scorer, output: Path
+) -> Record:
+    """Pass over the clips once; only rows, lag curves and a few pictures are kept."""
+    record = Record()
+    rendered = {id(entry) for entry in spread(selection.scored, config.pictures.clips)} if config.pictures.clips else ()
+    for entry in tqdm(selection.scored, desc="Scoring", unit="clip", disable=None, leave=False):
+        row = entry.row
+        try:
+            clip = selection.read(entry)
+        except CLIP_FAULTS as error:
+            reason = one_line(error)
+            name = selection.name(entry)
+            record.rows += [ClipRow(name, system.name, row.speaker, row.frames, "failed", reason) for system in systems]
+            continue
+        predictions, scores, faults = _score_clip(clip, systems, scorer)
+        if id(entry) in rendered:
+            titled = {s.name: (s.title, predictions[s.name]) for s in systems if s.name in predictions}
+            try:
+                record.pictures.append(render_clip(clip, titled, scores, scorer, config.pictures, output))
+            except CLIP_FAULTS as error:
+                record.picture_faults.append(f"{clip.clip_id}: {one_line(error)}")
+        for system in systems:
+            _keep(record, clip, system.name, scores.get(system.name), faults.get(system.name, ""))
+    return record
+
+
+def _score_clip(
+    clip: Clip, systems: Sequence[System], scorer: Scorer
+) -> tuple[dict[str, Prediction], dict[str, Scores], dict[str, str]]:
+    """Predictions, scores and faults of every system on one clip."""
+    predictions: dict[str, Prediction] = {}
+    scores: dict[str, Scores] = {}
+    faults: dict[str, str] = {}
+    for system in systems:
+        try:
+            prediction = system.predict(clip)
+            scores[system.name] = scorer.score(clip, prediction)
+            predictions[system.name] = prediction
+        except CLIP_FAULTS as error:
+            faults[system.name] = one_line(error)
+            _log.warning("%s could not be scored on %s: %s", system.name, clip.clip_id, faults[system.name])
+    return predictions, scores, faults
+
+
+def _keep(record: Record, clip: Clip, system: str, scores: Scores | None, fault: str) -> None:
+    """Turn one system's scores on one clip into a row."""
+    known = (clip.clip_id, system, clip.track.speaker, clip.frames)
+    if scores is None:
+        record.rows.append(ClipRow(*known, "failed", fault))
+        return
+    undefined = [key for key, value in scores.values.items() if not np.isfinite(value)]
+    reason = f"undefined: {', '.join(undefined)}" if undefined else ""
+    record.rows.append(ClipRow(*known, "ok", reason, scores.values, scores.weights))
+    if LAG in scores.curves:
+        record.curves[system, clip.clip_id] = scores.curves[LAG]
+
+
+def curve_examples(
+    selection: Selection, systems: Sequence[System], scorer: Scorer, rows: Sequence[ClipRow]
+) -> tuple[CurveExample, ...]:
+    """Mouth opening on the best, the median and the worst clip of the model, by correlation.
+
+    Without a model the first baseline takes its place.
+    """
+    key = "mouth_opening_correlation"
+    shown = next((s for kind in ("model", "baseline") for s in systems if s.kind == kind), None)
+    if shown is None:
+        return ()
+    ranked = sorted(
+        (
+            (row.values[key], row.clip_id)
+            for row in rows
+            if row.system == shown.name and np.isfinite(row.values.get(key, np.nan))
+        ),
+        reverse=True,
+    )
+    if not ranked:
+        return ()
+    beside = next((s for s in systems if s.kind == "baseline" and s is not shown), None)
+    scored = {(row.system, row.clip_id) for row in rows if row.status == "ok"}
+    places = {0: "Best", len(ranked) // 2: "Median", len(ranked) - 1: "Worst"}
+    entries = {selection.name(entry): entry for entry in selection.scored}
+    examples = []
+    for place, title in sorted(places.items()):
+        value, clip_id = ranked[place]
+        clip = selection.read(entries[clip_id])
+        series = [Series("real", scorer.opening(clip, clip.expression).tolist(), "real")]
+        for system, style in ((beside, "baseline"), (shown, "model")):
+            if system is not None and (system.name, clip_id) in scored:
+                opening = scorer.opening(clip, system.predict(clip).expression)
+                series.append(Series(system.title, opening.tolist(), style))
+        note = f"{clip.track.speaker}, r {value:.2f}"
+        silent = tuple(bool(flag) for flag in clip.silent)
+        examples.append(CurveExample(title, clip_id, note, tuple(series), silent))
+    return tuple(examples)
+
+
+def protocol_of(config: EvaluateConfig, selection: Selection, scorer: Scorer, record: Record) -> dict[str, Any]:
+    """What must be equal for two tables to be comparable."""
+    kinds = sorted({pictures.kind for pictures in record.pictures})
+    return {
+        **scorer.protocol(),
+        "face_model": model_fingerprint(scorer.model),
+        "data": {
+            "fingerprint": selection.fingerprint(),
+            "clips": len(selection.scored),
+            "split": config.data.split,
+            **selection.split,
+        },
+        "intervals": {"bootstrap over": config.protocol.interval, "draws": config.protocol.resamples},
+        "pictures": {**asdict(config.pictures), "compared with": " and ".join(kinds) or "nothing"},
+        "pose": {"samples": config.protocol.pose_samples, "seed": config.seed},
+    }
+
+
+def _notes_on_pictures(config: EvaluateConfig, record: Record) -> list[str]:
+    """Say what PSNR and SSIM were measured on, and what could not be rendered."""
+    notes = []
+    kinds = {pictures.kind for pictures in record.pictures}
+    if kinds and kinds != {REAL}:
+        notes.append(
+            "Some clips have no source video, so their PSNR and SSIM compare the built-in portrait under predicted and "
+            "under true coefficients: they measure the coefficients through the renderer, not realism."
+        )
+    if record.pictures:
+        notes.append(
+            f"PSNR and SSIM come from {len(record.pictures)} rendered clips, every {config.pictures.stride}th of the "
+            f"first {config.pictures.frames} frames, with the clip's own head motion."
+        )
+    if record.picture_faults:
+        notes.append(
+            f"{len(record.picture_faults)} clips could not be rendered ({'; '.join(record.picture_faults[:3])})."
+        )
+    return notes
+
+
+def _training_logs(config: EvaluateConfig) -> dict[str, Path]:
+    """The runs' metrics.csv, for the training curves."""
+    logs = {}
+    named = (
+        ("Expression network", config.expression),
+        ("Head-pose network", config.pose),
+        ("Per-frame head", config.per_frame),
+    )
+    for title, run in named:
+        if run and (Path(run) / "metrics.csv").is_file():
+            logs[title] = Path(run) / "metrics.csv"
+    return logs

@@ -1,0 +1,105 @@
+"""Rendered clips: PSNR and SSIM against the real frames, strips for the page, side-by-side videos.
+
+A clip is rendered with the predicted expression and its own head motion; see `expnet.render.reenactment` for what on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
+from expnet.config.benchmark import GROUND_TRUTH
+from expnet.config.evaluate import PictureConfig
+from expnet.errors import DataError
+from expnet.evaluation.report.page import Strip
+from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.scoring import Scorer, Scores
+from expnet.evaluation.store.systems import Prediction
+from expnet.media.video_reader import write_video
+from expnet.render.reenactment import REAL, Frames, Stage, cut, labelled, set_stage, to_tensor
+
+_COLUMNS = 5
+# Scored, but not shown: a held mouth looks the same in every column.
+_HIDDEN = ("hold_first_frame", "clip_mean")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the rendered clip gave.
+
+    Attributes:
+        kind: what the frames were compared with.
+        strip: for the page.
+    """
+
+    kind: str
+    strip: Strip
+
+
+def render_clip(
+    clip: Clip,
+    predictions: Mapping[str, tuple[str, Prediction]],
+    scores: Mapping[str, Scores],
+    scorer: Scorer,
+    options: PictureConfig,
+    output: Path,
+) -> Pictures:
+    """Render a clip for every system, score the pictures, and write the video.
+
+    Args:
+        clip: to render.
+        predictions: title and prediction by system name.
+        scores: of each system on this clip; PSNR and SSIM are added.
+        scorer: holds the two metrics.
+        options: how many frames, and whether to write a video.
+        output: folder of the page.
+    """
+    frames = min(options.frames, clip.frames)
+    stage = set_stage(clip.track, scorer.model, frames)
+    frames = min(frames, len(stage.reference))
+    if frames < 2:
+        raise DataError(f"clip {clip.clip_id} has one frame to render, which is the portrait itself")
+    # The portrait's own frame is left out: a perfect copy there, worth the ceiling of 100 dB, would lift every mean.
+    seen = list(range(min(options.stride, frames - 1), frames, options.stride))
+    reference = [cut(frame, stage.crop) for frame in stage.reference[:frames]]
+    target = to_tensor([reference[index] for index in seen])
+    shown = np.linspace(0, len(seen) - 1, min(_COLUMNS, len(seen))).round().astype(int)
+    rows: list[tuple[str, tuple[NDArray[np.uint8], ...]]] = [
+        ("real" if stage.kind == REAL else "reference", tuple(reference[seen[place]] for place in shown))
+    ]
+    for name, (title, prediction) in predictions.items():
+        drawn = stage.render(prediction.expression[seen], clip.pose[seen])
+        scores[name].add(scorer.psnr, to_tensor(drawn), target)
+        scores[name].add(scorer.ssim, to_tensor(drawn), target)
+        if name not in _HIDDEN:
+            label = "its own coefficients" if name == GROUND_TRUTH else title
+            rows.append((label, tuple(drawn[place] for place in shown)))
+    video = ""
+    model = predictions.get("ours")
+    if options.videos and model is not None:
+        video = _write_comparison(clip, stage, reference, model[1], output)
+    times = tuple(seen[place] / FRAME_RATE for place in shown)
+    return Pictures(stage.kind, Strip(f"{clip.clip_id}, compared with the {stage.kind}", times, tuple(rows), video))
+
+
+def _write_comparison(clip: Clip, stage: Stage, reference: Frames, prediction: Prediction, output: Path) -> str:
+    """Write reference, model, and model with its own head motion side by side, with the clip's sound."""
+    frames = len(reference)
+    columns = [
+        ("real" if stage.kind == REAL else "reference", reference),
+        ("expnet, the clip's head motion", stage.render(prediction.expression[:frames], clip.pose[:frames])),
+    ]
+    if prediction.pose is not None:
+        own = stage.render(prediction.expression[:frames], prediction.pose[:frames])
+        columns.append(("expnet, its own head motion", own))
+    relative = Path("videos") / f"{clip.clip_id}.mp4"
+    (output / "videos").mkdir(parents=True, exist_ok=True)
+    tiles = (labelled([(label, images[index]) for label, images in columns]) for index in range(frames))
+    audio = np.array(clip.track.audio[: frames * SAMPLES_PER_FRAME])
+    write_video(output / relative, tiles, fps=float(FRAME_RATE), audio=audio, sample_rate=16000)
+    return relative.as_posix()

@@ -1,0 +1,277 @@
+"""The rows of the table: what each system predicts for a clip, from its sound and its first frame."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from expnet.coefficients import split_pose
+from expnet.config.evaluate import EvaluateConfig
+from expnet.data.dataset import ClipEntry
+from expnet.errors import InputError
+from expnet.evaluation.store.clips import Clip, Selection
+from expnet.evaluation.store.per_frame_head import train_per_frame
+from expnet.evaluation.store.ridge import RidgeRegression, fit_ridge
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.pose_cvae import PoseCVAE
+from expnet.models.sadtalker import SadTalkerPose
+from expnet.models.saved_model import load_model
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a system says about one clip.
+
+    Attributes:
+        expression: (T, 64).
+        pose: (T, 6) absolute; None for a system that has nothing to say about the head.
+        pose_samples: (N, T, 3) rotations drawn for the same sound with different seeds, None without a generator.
+    """
+
+    expression: Tensor
+    pose: Tensor | None = None
+    pose_samples: Tensor | None = None
+
+
+class System(Protocol):
+    """One row of the table."""
+
+    name: str
+    title: str
+    kind: str
+    description: str
+
+    def predict(self, clip: Clip) -> Prediction:
+        """Predict a clip. The true coefficients in ``clip`` beyond the first frame are for oracles alone."""
+        ...
+
+
+class GroundTruth:
+    """The tracked coefficients themselves: what the face model and the renderer can reach at best."""
+
+    name = "ground_truth"
+    title = "Real clips"
+    kind = "reference"
+    description = "The tracked coefficients of the real clips: what the face model can reach at best."
+
+    def predict(self, clip: Clip) -> Prediction:
+        """Return what was tracked."""
+        return Prediction(clip.expression, clip.pose)
+
+
+class HoldFirstFrame:
+    """A photograph: the first frame for the whole clip."""
+
+    name = "hold_first_frame"
+    title = "Hold first frame"
+    kind = "trivial"
+    description = "The first frame's expression and pose, held: no sound is heard."
+
+    def predict(self, clip: Clip) -> Prediction:
+        """Repeat the first frame."""
+        return Prediction(clip.expression[:1].expand_as(clip.expression), clip.pose[:1].expand_as(clip.pose))
+
+
+class ClipMean:
+    """An oracle that knows each clip's mean, and nothing else."""
+
+    name = "clip_mean"
+    title = "Clip mean (oracle)"
+    kind = "trivial"
+    description = "Each clip's true mean expression, held: an oracle that no system without the answer can be."
+
+    def predict(self, clip: Clip) -> Prediction:
+        """Repeat the mean of the valid frames."""
+        mean = clip.expression[clip.valid].mean(0, keepdim=True)
+        return Prediction(mean.expand_as(clip.expression))
+
+
+class Ridge:
+    """Ridge regression from log-mel."""
+
+    name = "ridge"
+    title = "Ridge on mel"
+    kind = "baseline"
+
+    def __init__(self, regression: RidgeRegression) -> None:
+        self.regression = regression
+        self.description = (
+            f"Ridge regression from 13 frames of 40-band log-mel, clip means removed, on {regression.clips} training "
+            f"clips; penalty {regression.penalty:g} of the mean eigenvalue."
+        )
+
+    def predict(self, clip: Clip) -> Prediction:
+        """First frame plus the regressed motion."""
+        return Prediction(self.regression.predict(clip.mel, clip.expression[0], clip.frames))
+
+
+class Networks:
+    """An expression network, and a head-pose network beside it.
+
+    Args:
+        name: key of the row.
+        title: heading of the row.
+        kind: ``model`` or ``baseline``.
+        description: one sentence.
+        expression: the network.
+        pose: the network; None leaves the head out.
+        pose_samples: head motions drawn for each clip.
+        seed: of the draws; each clip's own draws also depend on its name, not on its place.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        kind: str,
+        description: str,
+        *,
+        expression: ExpressionRegressor,
+        pose: PoseCVAE | SadTalkerPose | None = None,
+        pose_samples: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.name, self.title, self.kind, self.description = name, title, kind, description
+        self.expression, self.pose = expression, pose
+        self.pose_samples, self.seed = pose_samples, seed
+
+    @torch.no_grad()
+    def predict(self, clip: Clip) -> Prediction:
+        """Regress the expression, and draw the head's motion."""
+        emotions = int(self.expression.options.get("emotions", 0))
+        expression = self.expression(
+            clip.mel[None],
+            clip.frames,
+            clip.expression[:1],
+            blink=clip.blink[None] if self.expression.blink else None,
+            emotion=torch.tensor([clip.emotion if clip.emotion < emotions else 0]) if emotions else None,
+        )[0]
+        if self.pose is None:
+            return Prediction(expression)
+        draws = [self._draw(self.pose, clip, number) for number in range(self.pose_samples)]
+        samples = torch.stack([split_pose(draw)[0] for draw in draws]) if len(draws) > 1 else None
+        return Prediction(expression, draws[0], samples)
+
+    def _draw(self, pose: PoseCVAE | SadTalkerPose, clip: Clip, number: int) -> Tensor:
+        """One head motion, absolute (T, 6)."""
+        seed = zlib.crc32(f"{self.seed}/{number}/{clip.clip_id}".encode())
+        generator = torch.Generator().manual_seed(seed)
+        first = clip.pose[:1]
+        return first + pose.sample(clip.mel[None], clip.frames, first, None, generator)[0]
+
+
+def build_systems(config: EvaluateConfig, selection: Selection, metric: Tensor, notes: list[str]) -> tuple[System, ...]:
+    """Load and train every row of the table.
+
+    Args:
+        config: of the evaluation.
+        selection: the clips; baselines learn on its training side.
+        metric: (E, E) what coefficients move on the face.
+        notes: warnings are added here.
+    """
+    ours = _our_networks(config, selection, notes)
+    models: list[System] = [] if ours is None else [ours]
+    return (GroundTruth(), *models, *build_baselines(config, selection, metric, notes))
+
+
+def build_baselines(
+    config: EvaluateConfig, selection: Selection, metric: Tensor, notes: list[str]
+) -> tuple[System, ...]:
+    """Fit, train or load what stands beside a model; the arguments are those of `build_systems`."""
+    systems: list[System] = []
+    if config.baselines.ridge:
+        _add_ridge(systems, selection, metric, notes)
+    _add_per_frame(systems, config, selection, metric, notes)
+    return (*systems, HoldFirstFrame(), ClipMean())
+
+
+def shipped_weights(task: str) -> Path | None:
+    """Weights that come with the package, None where there are none."""
+    path = Path(str(resources.files("expnet.models"))) / "weights" / f"{task}.safetensors"
+    return path if path.is_file() else None
+
+
+def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]) -> Networks | None:
+    """The model's row; None without an expression network."""
+    paths = {task: getattr(config, task) or shipped_weights(task) for task in ("expression", "pose")}
+    if paths["expression"] is None:
+        notes.append("No expression network was given (expression=RUN), so the table has baselines alone.")
+        return None
+    if paths["pose"] is None:
+        notes.append("No head-pose network was given (pose=RUN), so the model's head is not scored.")
+    expression = load_model(paths["expression"], "expression")
+    pose = load_model(paths["pose"], "pose") if paths["pose"] is not None else None
+    assert isinstance(expression, ExpressionRegressor)
+    assert pose is None or isinstance(pose, PoseCVAE | SadTalkerPose)
+    stored = sorted({entry.store.face_model for entry in selection.scored} - {expression.face_model})
+    if stored:
+        raise InputError(
+            f"expression={paths['expression']} gives coefficients of the face model '{expression.face_model}', but the "
+            f"clips have those of '{stored[0]}': their coefficients cannot be compared."
+        )
+    size = sum(parameter.numel() for parameter in expression.parameters())
+    kind = expression.options["temporal_module"]
+    described = f"{kind}, {expression.options['attention_bias']}" if kind == "transformer" else str(kind)
+    return Networks(
+        "ours",
+        "expnet",
+        "model",
+        f"Expression network ({described}, {size / 1000:.0f} k parameters)"
+        + ("." if pose is None else " and head-pose cVAE."),
+        expression=expression,
+        pose=pose,
+        pose_samples=config.protocol.pose_samples,
+        seed=config.seed,
+    )
+
+
+def _add_ridge(systems: list[System], selection: Selection, metric: Tensor, notes: list[str]) -> None:
+    """Fit the ridge, or say why there is none."""
+
+    def examples(entries: Sequence[ClipEntry]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        clips = (selection.read(entry) for entry in entries)
+        return [(clip.mel, clip.expression, clip.valid) for clip in clips]
+
+    if not selection.train:
+        notes.append("The stores have no clip on the training side, so there is no ridge regression.")
+        return
+    _log.info("fitting the ridge regression on %d clips", len(selection.train))
+    systems.append(Ridge(fit_ridge(examples(selection.train), examples(selection.validation), metric=metric)))
+
+
+def _add_per_frame(
+    systems: list[System], config: EvaluateConfig, selection: Selection, metric: Tensor, notes: list[str]
+) -> None:
+    """Load or train the per-frame head, or say why there is none."""
+    if config.per_frame == "none":
+        return
+    if config.per_frame != "train":
+        model = load_model(config.per_frame, "expression")
+        assert isinstance(model, ExpressionRegressor)
+        if model.temporal is not None:
+            raise InputError(
+                f"per_frame={config.per_frame} has a temporal module; give a run of configs/per_frame.yaml, or "
+                "per_frame=train."
+            )
+        how = "A run of its own."
+    elif not selection.train:
+        notes.append("The stores have no clip on the training side, so the per-frame head could not be trained.")
+        return
+    else:
+        steps = config.baselines.per_frame_steps
+        _log.info("training the per-frame head for %d steps", steps)
+        clips = [selection.read(entry) for entry in selection.train]
+        model = train_per_frame(clips, steps=steps, metric=metric, seed=config.seed)
+        how = f"Trained here, {steps} steps of 256 frames on {len(clips)} clips."
+    text = f"SadTalker's form: a linear layer on 200 ms of sound, first frame and the true blinks. {how}"
+    systems.append(Networks("per_frame", "Per-frame head", "baseline", text, expression=model))

@@ -1,0 +1,187 @@
+"""Anybody's videos: folders -> pairs -> scores of every clip -> results.json, tables and a page.
+
+Read ``evaluate_videos`` from top to bottom. Clips are scored by any number of processes, each into its own file
+(``work``); whichever process finds all of them finished puts the report together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
+from expnet.evaluation.output_folder import CLIP_FAULTS, one_line, prepare_output
+from expnet.evaluation.report import Extras, write_report
+from expnet.evaluation.report.page import Example
+from expnet.evaluation.report.results import MetricInfo, Results, SystemResult, protocol_hash
+from expnet.evaluation.report.wandb_tables import log_benchmark
+from expnet.evaluation.statistics.summary import summarise, warnings_about
+from expnet.evaluation.videos.examples import choose_clips, curve_example, write_comparison
+from expnet.evaluation.videos.fid_summary import few_pictures, frechet_summaries
+from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
+from expnet.evaluation.videos.open_measures import Toolbox, open_toolbox
+from expnet.evaluation.videos.pairing import PairedClip, Pairing, pair_videos
+from expnet.evaluation.videos.processes import find_place, score_all
+from expnet.evaluation.videos.trust_notes import lag_warnings, video_warnings
+from expnet.io.versions import package_versions
+
+_log = logging.getLogger(__name__)
+
+_PACKAGES = ("torch", "torchmetrics", "torchvision", "numpy", "scipy", "av", "mediapipe", "lpips", "scikit-image")
+
+
+@dataclass(frozen=True)
+class VideoSystem:
+    """A row of the table."""
+
+    name: str
+    title: str
+    kind: str
+    description: str
+
+
+def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
+    """Score every video of every folder and write the report.
+
+    Returns:
+        Path of the page; None where another process has clips left to score, and will write it.
+
+    Raises:
+        InputError: a folder, a weight file or the tracker cannot be used.
+        MissingAssetError: weights are missing and ``strict`` is set.
+    """
+    started = time.monotonic()
+    place = find_place()
+    output = prepare_output(config.output)
+    pairing = pair_videos(config)
+    toolbox = open_toolbox(config, torch.device("cpu"))
+    for note in toolbox.notes if place.rank == 0 else ():
+        _log.warning("%s", note)
+    work = WorkFolder(output, protocol_hash(toolbox.protocol))
+    score_all(config, pairing.clips, work, place)
+    outcomes = [work.read(clip) for clip in pairing.clips]
+    finished = [outcome for outcome in outcomes if outcome is not None]
+    if len(finished) < len(outcomes):
+        left = len(outcomes) - len(finished)
+        _log.info("%d clips are left to the other processes; the last one to finish writes the report.", left)
+        return None
+    report, chosen_by = _summarise(config, pairing, toolbox, finished, work)
+    details = {
+        "command": shlex.join(["python", *sys.argv]),
+        "reference": config.reference or "none",
+        **{f"systems.{name}": folder for name, folder in config.systems.items()},
+        "seconds": round(time.monotonic() - started, 1),
+        "processes": place.world if place.launcher else config.trainer.devices,
+    }
+    extras = _extras(config, pairing, report.metrics, finished, chosen_by, output)
+    report = replace(report, details=details)
+    page = write_report(report, output, extras)
+    log_benchmark(config.logger, report, output)
+    return page
+
+
+def video_systems(config: VideoBenchmarkConfig) -> tuple[VideoSystem, ...]:
+    """The rows: the real clips first where there are any, then the systems as they were given."""
+    rows = [VideoSystem(name, name, "model", f"Videos of {Path(path).name}.") for name, path in config.systems.items()]
+    if config.reference is None:
+        return tuple(rows)
+    real = f"The real videos ({Path(config.reference).name}), scored as the systems' are."
+    return VideoSystem(GROUND_TRUTH, "Real clips", "reference", real), *rows
+
+
+def _summarise(
+    config: VideoBenchmarkConfig,
+    pairing: Pairing,
+    toolbox: Toolbox,
+    outcomes: Sequence[ClipOutcome],
+    work: WorkFolder,
+) -> tuple[Results, str]:
+    """Everything but pictures and details, and the system that examples are chosen by."""
+    systems, infos = video_systems(config), toolbox.infos()
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    results = summarise(systems, infos, rows, _curves(toolbox, outcomes), config.protocol, seed=config.seed)
+    notes = [*toolbox.notes, *pairing.notes]
+    if any(info.key == "fid" for info in infos):
+        names = [system.name for system in systems if system.kind == "model"]
+        distances, pictures = frechet_summaries(names, pairing.clips, work)
+        results = tuple(_with_frechet(system, distances.get(system.name)) for system in results)
+        notes.append(few_pictures(pictures, distances))
+    notes += video_warnings(config, rows, [outcome.sources for outcome in outcomes])
+    notes += lag_warnings(results, infos)
+    notes += warnings_about(results, rows, config.protocol, corpora=())
+    used = {key for system in results for key in system.metrics}
+    first = next(iter(config.systems), GROUND_TRUTH)
+    report = Results(
+        title=config.title or f"{', '.join(config.systems) or 'Real clips'} on {len(pairing.clips)} clips",
+        metrics=tuple(info for info in infos if info.key in used),
+        systems=results,
+        clips=tuple(rows),
+        protocol={
+            **toolbox.protocol,
+            "data": _data(pairing.clips),
+            "intervals": {"bootstrap over": config.protocol.interval, "draws": config.protocol.resamples},
+        },
+        versions={**package_versions(_PACKAGES), **{f"weights of {n}": c for n, c in toolbox.checksums.items()}},
+        notes=tuple(note for note in notes if note),
+    )
+    return report, first
+
+
+def _curves(toolbox: Toolbox, outcomes: Sequence[ClipOutcome]) -> dict[str, dict[tuple[str, str], Any]]:
+    """Correlation by lag, by metric, and by system and clip."""
+    curves: dict[str, dict[tuple[str, str], Any]] = {
+        metric.name: {} for measure in toolbox.measures for metric in measure.metrics if hasattr(metric, "correlations")
+    }
+    for outcome in outcomes:
+        for key, by_system in outcome.curves.items():
+            for system, curve in by_system.items():
+                curves[key][system, outcome.rows[0].clip_id] = np.asarray(curve, dtype=np.float64)
+    return curves
+
+
+def _with_frechet(system: SystemResult, summary: Any | None) -> SystemResult:
+    return system if summary is None else replace(system, metrics={**system.metrics, "fid": summary})
+
+
+def _data(clips: Sequence[PairedClip]) -> dict[str, Any]:
+    """Which real clips were scored: their names and, where they are given, the sizes of their files."""
+    lines = [f"{clip.clip_id}/{clip.reference.stat().st_size if clip.reference else ''}" for clip in clips]
+    return {"fingerprint": hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16], "clips": len(clips)}
+
+
+def _extras(
+    config: VideoBenchmarkConfig,
+    pairing: Pairing,
+    infos: Sequence[MetricInfo],
+    outcomes: Sequence[ClipOutcome],
+    system: str,
+    output: Path,
+) -> Extras:
+    """Worst and best clips; one that cannot be shown is missing from the page, never from the table."""
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    titles = {row.name: row.title for row in video_systems(config)}
+    by_name = dict(zip((clip.clip_id for clip in pairing.clips), outcomes, strict=True))
+    curves, examples = [], []
+    for number, chosen in enumerate(choose_clips(system, pairing.clips, rows, infos, config.examples.clips), start=1):
+        outcome = by_name[chosen.clip.clip_id]
+        readable = {name: title for name, title in titles.items() if name in outcome.sources}
+        curve = curve_example(chosen, outcome, readable)
+        if curve is not None:
+            curves.append(curve)
+        try:
+            video = write_comparison(chosen, number, readable, output, config.examples)
+        except CLIP_FAULTS as error:
+            _log.warning("%s is not shown: %s", chosen.clip.clip_id, one_line(error))
+            continue
+        examples.append(Example(chosen.title, chosen.clip.clip_id, chosen.note, video))
+    return Extras(curves=tuple(curves), examples=tuple(examples))

@@ -1,0 +1,147 @@
+"""Who scores which clip: this process, processes that it starts, or those that torchrun or SLURM started."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from expnet.config.benchmark import DevicesConfig, VideoBenchmarkConfig
+from expnet.data.preprocess.isolated_workers import START_METHOD, WorkerDiedError, isolated_map
+from expnet.errors import InputError
+from expnet.evaluation.report.results import ClipRow
+from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
+from expnet.evaluation.videos.open_measures import open_toolbox
+from expnet.evaluation.videos.pairing import PairedClip
+
+_log = logging.getLogger(__name__)
+
+_LAUNCHERS = (
+    ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("SLURM", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of the processes this is.
+
+    Attributes:
+        rank: 0 for the only one.
+        world: how many there are.
+        local_rank: which one on this machine.
+        launcher: who started them; empty for a process by itself.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    launcher: str = ""
+
+    def share(self, clips: Sequence[PairedClip]) -> list[PairedClip]:
+        """The clips of this process: every ``world``-th."""
+        return list(clips[self.rank :: self.world])
+
+
+def find_place() -> Place:
+    """Read this process's place from torchrun's or SLURM's variables.
+
+    An interactive SLURM shell (``salloc``, ``srun --pty bash``) is a process by itself.
+    """
+    for launcher, rank, world, local_rank in _LAUNCHERS:
+        if int(os.environ.get(world, "1")) > 1 and rank in os.environ:
+            if launcher == "SLURM" and os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
+                continue
+            return Place(int(os.environ[rank]), int(os.environ[world]), int(os.environ.get(local_rank, "0")), launcher)
+    return Place()
+
+
+def choose_device(accelerator: str, index: int) -> torch.device:
+    """The ``index``-th device of this machine, counted round.
+
+    Raises:
+        InputError: a GPU is asked for and there is none.
+    """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise InputError("trainer.accelerator=gpu, but torch sees no GPU here; leave it at auto, or mend the driver.")
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", index % torch.cuda.device_count())
+
+
+def process_count(options: DevicesConfig, place: Place) -> int:
+    """Processes to start here: one where a launcher has started them already."""
+    if place.world > 1:
+        return 1
+    if options.devices > 0:
+        return options.devices
+    return torch.cuda.device_count() if choose_device(options.accelerator, 0).type == "cuda" else cores()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class ClipWorker:
+    """Scores clips into the work folder; made once in each process.
+
+    Args:
+        config: of the benchmark.
+        work: folder of the finished clips.
+        places: counts the processes of this machine, so that each takes another device; None for this one alone.
+        processes: how many share the cores.
+        index: of this process's device, without ``places``.
+    """
+
+    def __init__(
+        self, config: VideoBenchmarkConfig, work: WorkFolder, places: Any | None, processes: int, index: int = 0
+    ) -> None:
+        torch.set_num_threads(config.trainer.threads or max(cores() // processes, 1))
+        if places is not None:
+            with places.get_lock():
+                index = places.value
+                places.value += 1
+        self.work = work
+        self.scorer = open_toolbox(config, choose_device(config.trainer.accelerator, index)).scorer
+
+    def __call__(self, clip: PairedClip) -> None:
+        """Score one clip and write it down."""
+        self.work.write(clip, self.scorer.score(clip))
+
+
+def score_all(config: VideoBenchmarkConfig, clips: Sequence[PairedClip], work: WorkFolder, place: Place) -> None:
+    """Score this process's share of the clips that are not finished yet.
+
+    With several processes a clip that kills its process (a decoder's crash, memory) becomes failed rows; with one it
+    ends the run.
+    """
+    share = place.share(clips)
+    todo = [clip for clip in share if work.read(clip) is None]
+    if len(todo) < len(share):
+        _log.info("%d of %d clips were scored before", len(share) - len(todo), len(share))
+    processes = min(process_count(config.trainer, place), max(len(todo), 1))
+    places = multiprocessing.get_context(START_METHOD).Value("i", 0) if processes > 1 else None
+    make = partial(ClipWorker, config, work, places, max(processes, place.world), place.local_rank)
+    # The longest first, so that no process is left alone with one at the end.
+    todo.sort(key=lambda clip: (-sum(_size(path) for path in clip.paths.values()), clip.clip_id))
+    done = isolated_map(make, todo, processes if processes > 1 else 0)
+    for clip, outcome in tqdm(done, total=len(todo), desc="Scoring", unit="clip", disable=None, leave=False):
+        if isinstance(outcome, WorkerDiedError):
+            reason = f"the clip ends the process that scores it: {outcome}"
+            rows = [ClipRow(clip.clip_id, system, clip.speaker, 0, "failed", reason) for system in clip.paths]
+            work.write(clip, ClipOutcome(rows=rows))
+        elif isinstance(outcome, Exception):
+            raise outcome
+
+
+def _size(path: Path | None) -> int:
+    return path.stat().st_size if path is not None and path.is_file() else 0

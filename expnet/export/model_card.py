@@ -1,0 +1,147 @@
+"""The model card of an exported network: what it is, how to use it, what it has seen, how well it does, what it is not.
+
+Its facts come from the header of the weights; what a file does not say, the card says it does not say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from expnet.coefficients import DEFAULT_FPS
+
+_WHAT = {
+    "expression": "Regresses expression coefficients of a face, 25 times a second, from speech and the expression of a "
+    "first frame.",
+    "pose": "Draws head motion for speech: rotation and translation, 25 times a second, relative to a first frame.",
+}
+_SECONDS_AN_HOUR = 3600
+
+
+def write_card(model: nn.Module, header: dict[str, Any], folder: Path, graphs: dict[str, float]) -> str:
+    """Return the card, in Markdown.
+
+    Args:
+        model: the network.
+        header: as of `expnet.models.saved_model.open_model`.
+        folder: that holds the files; their checksums go into the card.
+        graphs: largest difference of each ONNX graph, from `expnet.export.onnx_graphs.export_onnx`.
+    """
+    notes = header["notes"]
+    sections = [
+        _head(model, header),
+        _use(header, graphs),
+        _data(notes),
+        _scores(notes),
+        _versions(header),
+        _options(model),
+        _files(folder),
+        _limits(header),
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _head(model: nn.Module, header: dict[str, Any]) -> str:
+    size = sum(parameter.numel() for parameter in model.parameters())
+    lines = [f"# {header['task'].capitalize()} network", "", _WHAT[header["task"]], ""]
+    version = f" of expnet {header['version']}" if "version" in header else ""
+    lines.append(f"- {type(model).__name__}{version}, {size:,} parameters")
+    if header["task"] == "expression":
+        lines.append(f"- coefficients of the face model `{model.face_model}`")
+    if "origin" in header["notes"]:
+        lines.append(f"- {header['notes']['origin']}")
+    return "\n".join(lines)
+
+
+def _use(header: dict[str, Any], graphs: dict[str, float]) -> str:
+    task = header["task"]
+    lines = [
+        "## Use",
+        "",
+        "With this folder as `DIR`:",
+        "",
+        f"    expnet animate --image portrait.png --audio speech.wav --output video.mp4 --{task} DIR",
+        f"    expnet evaluate configs/evaluate.yaml data.store=STORE {task}=DIR",
+        "    expnet train DIR/config.yaml data.store=STORE init=DIR      # go on training on your own clips",
+        "",
+        f'In Python: `expnet.animate.animator.Animator({task}="DIR")`, or the network alone with '
+        f'`expnet.models.saved_model.load_model("DIR", "{task}")`. Neither needs Lightning.',
+    ]
+    if graphs:
+        lines += ["", "| ONNX graph | largest difference to the network |", "| --- | --- |"]
+        lines += [f"| `{name}` | {difference:.0e} |" for name, difference in graphs.items()]
+    return "\n".join(lines)
+
+
+def _data(notes: dict[str, Any]) -> str:
+    lines = ["## Data", ""]
+    data = notes.get("data")
+    if data is None:
+        return "\n".join([*lines, notes.get("trained_on") or "The weights do not say what they were trained on."])
+    lines += ["| track store | sha256 over its shards |", "| --- | --- |"]
+    lines += [f"| {store['name']} | `{store['fingerprint']}` |" for store in data["stores"]]
+    lines += ["", "| split | clips | people | hours | corpora |", "| --- | --- | --- | --- | --- |"]
+    for split, facts in data["splits"].items():
+        hours = facts["frames"] / DEFAULT_FPS / _SECONDS_AN_HOUR
+        corpora = ", ".join(facts["corpora"]) or "-"
+        lines.append(f"| {split} | {facts['clips']} | {facts['speakers']} | {hours:.2f} | {corpora} |")
+    return "\n".join(lines)
+
+
+def _scores(notes: dict[str, Any]) -> str:
+    lines = ["## Scores", ""]
+    scores = notes.get("validation")
+    if not scores:
+        return "\n".join([*lines, "No validation scores were recorded with these weights."])
+    lines += [
+        f"On the validation clips, at the last validation up to step {notes['step']}; the weights were chosen by "
+        f"`{notes['monitor']}`, so these are a little better than on clips that chose nothing.",
+        "",
+        "| score | value |",
+        "| --- | --- |",
+    ]
+    return "\n".join([*lines, *(f"| {name} | {value:.4g} |" for name, value in sorted(scores.items()))])
+
+
+def _versions(header: dict[str, Any]) -> str:
+    versions = header["notes"].get("versions", {})
+    rows = [f"| {name} | {value} |" for name, value in versions.items() if value is not None]
+    if not rows:
+        return "## Versions\n\nNot recorded."
+    return "\n".join(["## Versions it was trained with", "", "| package | version |", "| --- | --- |", *rows])
+
+
+def _options(model: Any) -> str:
+    rows = [f"| {name} | {value} |" for name, value in model.options.items()]
+    return "\n".join(["## Options", "", "| option | value |", "| --- | --- |", *rows])
+
+
+def _files(folder: Path) -> str:
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".yaml", ".onnx")]
+    rows = [f"| `{path.name}` | {path.stat().st_size:,} | `{_sha256(path)}` |" for path in paths]
+    return "\n".join(["## Files", "", "| file | bytes | sha256 |", "| --- | --- | --- |", *rows])
+
+
+def _limits(header: dict[str, Any]) -> str:
+    lines = [
+        "## Limits",
+        "",
+        "- Do not put words into the mouth of anybody who has not agreed; mark what was made as made.",
+    ]
+    if header["task"] == "expression":
+        lines.append(
+            "- A regression gives the average of what could be, so the mouth moves less than a real one; "
+            "`expnet animate` widens it (`--expression-scale`)."
+        )
+    else:
+        lines.append("- A drawn motion is one of many; scores of a single draw say little.")
+    lines.append("- Scores hold for people, microphones and languages like those of the data above, and for no others.")
+    return "\n".join(lines)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,202 @@
+"""The way from sound to coefficients as ONNX graphs, for programs without Python or torch.
+
+================  =========================================================  ===================================
+file              inputs                                                     output
+================  =========================================================  ===================================
+expression.onnx   mel (B, 80, N), first_expression (B, 64), and where the    expression (B, T, 64)
+                  network takes them blink (B, T), emotion (B,)
+pose_audio.onnx   mel (B, 80, N)                                             audio (B, T, A)
+pose_window.onnx  audio (B, 32, A), past (B, P, 6), seen (B, P),             motion (B, 32, 6), pose (B, 32, 6)
+                  first_pose (B, 6), style (B,), noise (B, Z)
+================  =========================================================  ===================================
+
+``N = 32 + ceil(3.2 T)`` for any T: the mel of `expnet.audio.alignment.mel_for_frames`. Head motion is drawn window by
+window, each from normal ``noise`` and the ``motion`` before it; docs/export.md has the loop. Long speech goes through
+expression.onnx in one pass, where the module cuts it in pieces after 2000 frames: attention's cost is quadratic.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from expnet import __version__
+from expnet.audio.alignment import FRAME_RATE, frames_of_columns, mel_columns
+from expnet.audio.mel import MEL_BANDS
+from expnet.errors import ExpnetError, InputError, MissingAssetError
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.pose_cvae import PoseCVAE
+from expnet.models.pose_motion import POSE, within_reach
+
+TOLERANCE = 1e-4
+"""Largest difference of a coefficient (in radians and face units for poses) between the graph and the module."""
+_OPEN = {"mel": (0, 2), "blink": (0, 1)}  # axes of any size; of other inputs the batch alone
+_TRACED = {"batch": 2, "frames": 50}
+_CHECKED = ({"batch": 1, "frames": 7}, {"batch": 3, "frames": 201})
+
+
+class ExpressionGraph(nn.Module):
+    """An `ExpressionRegressor` that reads the number of frames off its mel, in one pass."""
+
+    name = "expression"
+    outputs = ("expression",)
+
+    def __init__(self, model: ExpressionRegressor) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        self.model.longest = 10**9  # never in pieces
+
+    def forward(
+        self, mel: Tensor, first_expression: Tensor, blink: Tensor | None = None, emotion: Tensor | None = None
+    ) -> Tensor:
+        """Regress mel (B, 80, N) to (B, T, E)."""
+        return self.model(mel, frames_of_columns(mel.shape[-1]), first_expression, blink, emotion)
+
+    def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
+        """Made-up inputs of a given size."""
+        options = self.model.options
+        inputs = {"mel": _mel(batch, frames), "first_expression": torch.randn(batch, options["expression_size"])}
+        if options["blink"]:
+            inputs["blink"] = torch.rand(batch, frames)
+        if options["emotions"]:
+            inputs["emotion"] = torch.arange(batch) % options["emotions"]
+        return inputs
+
+
+class PoseAudioGraph(nn.Module):
+    """What a `PoseCVAE` hears: features of every frame."""
+
+    name = "pose_audio"
+    outputs = ("audio",)
+
+    def __init__(self, model: PoseCVAE) -> None:
+        super().__init__()
+        self.encoder = model.audio_encoder
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode mel (B, 80, N) to (B, T, A)."""
+        return self.encoder(mel, frames_of_columns(mel.shape[-1]))
+
+    def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
+        """Made-up inputs of a given size."""
+        return {"mel": _mel(batch, frames)}
+
+
+class PoseWindowGraph(nn.Module):
+    """One window of a `PoseCVAE`, in radians and face units on both sides."""
+
+    name = "pose_window"
+    outputs = ("motion", "pose")
+    latent_factor: Tensor
+
+    def __init__(self, model: PoseCVAE) -> None:
+        super().__init__()
+        self.model = model
+        # ONNX has no Cholesky decomposition, and the covariance is a constant by now.
+        self.register_buffer("latent_factor", model.prior.factor())
+
+    def forward(
+        self, audio: Tensor, past: Tensor, seen: Tensor, first_pose: Tensor, style: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the window (B, W, 6) as the next one needs it for its past, and as it is to be shown."""
+        z = self.model.prior.mean + noise @ self.latent_factor.T
+        drawn = self.model.next_window(z, audio, past / self.model.pose_std, seen, first_pose, style)
+        motion = drawn * self.model.pose_std
+        return motion, within_reach(motion, first_pose, self.model.pose_std)
+
+    def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
+        """Made-up inputs of a given batch size; the number of frames is the window's."""
+        options = self.model.options
+        return {
+            "audio": torch.randn(batch, options["window"], options["audio_features"]),
+            "past": 0.05 * torch.randn(batch, options["previous"], POSE),
+            "seen": torch.rand(batch, options["previous"]) < 0.8,
+            "first_pose": 0.1 * torch.randn(batch, POSE),
+            "style": torch.arange(batch) % options["styles"],
+            "noise": torch.randn(batch, options["latent"]),
+        }
+
+
+Graph = ExpressionGraph | PoseAudioGraph | PoseWindowGraph
+
+
+def export_onnx(model: nn.Module, folder: Path) -> dict[str, float]:
+    """Write a network's graphs, and compare each with the module at other sizes than it was traced with.
+
+    Args:
+        model: an `ExpressionRegressor` or `PoseCVAE`.
+        folder: where the files go.
+
+    Returns:
+        For each file, the largest absolute difference to the module that was seen.
+
+    Raises:
+        MissingAssetError: the packages that write and run ONNX are not installed.
+        InputError: a network whose drawing is not one graph (SadTalker's head pose).
+        ExpnetError: a graph differs from its module by more than `TOLERANCE`.
+    """
+    graphs: list[Graph]
+    if isinstance(model, ExpressionRegressor):
+        graphs = [ExpressionGraph(model)]
+    elif isinstance(model, PoseCVAE):
+        graphs = [PoseAudioGraph(model), PoseWindowGraph(model)]
+    else:
+        raise InputError(f"A {type(model).__name__} cannot be written as ONNX; this project's own networks can.")
+    return {f"{graph.name}.onnx": _export(graph.eval(), folder / f"{graph.name}.onnx") for graph in graphs}
+
+
+def _export(graph: Graph, path: Path) -> float:
+    """Write one graph and return the difference to its module."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch.onnx needs it, and says so less clearly)
+    except ModuleNotFoundError as error:
+        raise MissingAssetError(f"ONNX needs the package {error.name}: pip install 'expnet[onnx]'.") from error
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        program = _trace(graph, graph.example(**_TRACED))
+        program.model.metadata_props["expnet"] = json.dumps({"version": __version__, "fps": FRAME_RATE})
+        try:
+            program.save(path)
+        except OSError as error:
+            raise InputError(f"Cannot write {path}: {error.strerror or error}.") from error
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        difference = max(_difference(graph, session, graph.example(**size)) for size in _CHECKED)
+    if not difference <= TOLERANCE:
+        raise ExpnetError(f"{path} differs from the network by {difference:.1e}, more than {TOLERANCE:.0e}.")
+    return difference
+
+
+def _trace(graph: Graph, inputs: dict[str, Tensor]) -> Any:
+    """Trace a graph with the batch, and where there is one the time, left open."""
+    shapes = {name: dict.fromkeys(_OPEN.get(name, (0,)), torch.export.Dim.DYNAMIC) for name in inputs}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        return torch.onnx.export(
+            graph,
+            kwargs=inputs,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=list(inputs),
+            output_names=list(graph.outputs),
+            verbose=False,
+        )
+
+
+def _difference(graph: Graph, session: Any, inputs: dict[str, Tensor]) -> float:
+    """Largest absolute difference between a session and its module on the same inputs."""
+    expected = graph(**inputs)
+    found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    pairs = zip(found, (expected,) if isinstance(expected, Tensor) else expected, strict=True)
+    return max(float((torch.from_numpy(ours) - theirs).abs().max()) for ours, theirs in pairs)
+
+
+def _mel(batch: int, frames: int) -> Tensor:
+    """Noise in the range of a mel, (B, 80, N)."""
+    return torch.rand(batch, MEL_BANDS, mel_columns(frames)) * 8 - 4

@@ -1,0 +1,1 @@
+"""What every writer of files shares: atomic writes, checksums, versions."""

@@ -1,0 +1,197 @@
+"""Frames without a background: their opacity, and the files that can hold it, WebM (VP9 and Opus) and PNG sequences."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from expnet.audio.wave import write_wav
+from expnet.errors import InputError
+from expnet.media.video_writer import FRAME_RATE, PROVENANCE, check_output
+
+WEBM = ".webm"
+SEQUENCE = ""
+"""A path without a suffix is a folder of pictures."""
+SUFFIXES = (WEBM, SEQUENCE)
+FRAME_NAME = "frame_{:06d}.png"
+SOUND_NAME = "sound.wav"
+
+_OPUS_RATE = 48_000
+_OPUS_CHUNK = 960
+_VP9 = {"crf": "18", "b": "0", "deadline": "realtime", "cpu-used": "5", "row-mt": "1", "auto-alt-ref": "0"}
+
+
+def cut_out(
+    on_black: Iterable[NDArray[np.uint8]], on_white: Iterable[NDArray[np.uint8]]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield frames with opacity from the same frames before a black and before a white background.
+
+    A pixel of colour c and opacity a shows a c before black and a c + 255 (1 - a) before white, so that the two tell
+    both (Smith and Blinn, Blue screen matting, 1996, "triangulation").
+
+    Args:
+        on_black: (H, W, 3) uint8.
+        on_white: as many, (H, W, 3) uint8.
+
+    Yields:
+        (H, W, 4) uint8: colours that are not multiplied by the opacity, and the opacity.
+    """
+    for black, white in zip(on_black, on_white, strict=True):
+        difference = white.astype(np.float32) - black
+        opacity = np.clip(255.0 - difference.mean(axis=-1, keepdims=True), 0.0, 255.0)  # (H, W, 1)
+        colour = np.divide(black * np.float32(255.0), opacity, out=np.zeros_like(difference), where=opacity > 0)
+        yield np.concatenate([np.clip(colour + 0.5, 0, 255), opacity + 0.5], axis=-1).astype(np.uint8)
+
+
+def check_transparent_output(path: str | os.PathLike[str]) -> Path:
+    """Make sure that a WebM file or a new folder of pictures can be written, before any work is spent on it.
+
+    Raises:
+        InputError: see :func:`expnet.media.video_writer.check_output`; or the folder is there already.
+    """
+    return check_output(path, suffixes=SUFFIXES)
+
+
+def write_transparent(
+    path: str | os.PathLike[str],
+    frames: Iterable[NDArray[np.uint8]],
+    *,
+    fps: float = FRAME_RATE,
+    audio: NDArray[np.floating] | None = None,
+    sample_rate: int = 16000,
+    comment: str = PROVENANCE,
+) -> int:
+    """Write frames with opacity, and sound that begins with the first of them.
+
+    A WebM file holds VP9 with an alpha channel and Opus, which browsers and OBS show as it is. A folder holds
+    ``frame_000000.png``, ... and ``sound.wav``; frame k belongs to second k / fps. Both appear when they are complete.
+
+    Args:
+        path: a ``.webm`` file, or a new folder (a path without a suffix).
+        frames: (H, W, 4) uint8, colours not multiplied by the opacity; consumed one at a time.
+        fps: frames/s.
+        audio: mono samples (S,) in [-1, 1], or None.
+        sample_rate: of the audio, Hz.
+        comment: provenance mark in the metadata of the file, or of every picture.
+
+    Returns:
+        The number of frames written.
+
+    Raises:
+        InputError: the output cannot be written, there is no frame, or one has another shape or type.
+    """
+    path = check_transparent_output(path)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        if path.suffix == SEQUENCE:
+            count = _write_pictures(partial, _checked(frames), audio, sample_rate, comment)
+            partial.chmod(0o755)  # temporary folders are private
+            partial.replace(path)
+        else:
+            count = _encode(partial / path.name, _checked(frames), fps, audio, sample_rate, comment)
+            (partial / path.name).replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return count
+
+
+def _checked(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """The frames, as long as they are alike and there is one."""
+    shape: tuple[int, ...] | None = None
+    for index, image in enumerate(frames):
+        shape = shape or image.shape
+        if image.dtype != np.uint8 or image.shape != shape or image.ndim != 3 or image.shape[2] != 4:
+            raise InputError(
+                f"frame {index} is {image.dtype} {image.shape}; expected uint8 (H, W, 4), all of one size."
+            )
+        yield image
+    if shape is None:
+        raise InputError("there is no frame to write; expected at least one.")
+
+
+def _write_pictures(
+    folder: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    audio: NDArray[np.floating] | None,
+    sample_rate: int,
+    comment: str,
+) -> int:
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text("Comment", comment)
+    count = 0
+    for image in frames:
+        Image.fromarray(image).save(folder / FRAME_NAME.format(count), pnginfo=mark, compress_level=3)
+        count += 1
+    if audio is not None:
+        write_wav(folder / SOUND_NAME, audio, sample_rate=sample_rate)
+    return count
+
+
+def _encode(
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    fps: float,
+    audio: NDArray[np.floating] | None,
+    sample_rate: int,
+    comment: str,
+) -> int:
+    rate = Fraction(fps).limit_denominator(1001)
+    count = 0
+    with av.open(str(path), "w", format="webm") as container:
+        container.metadata["comment"] = comment
+        video = container.add_stream("libvpx-vp9", rate=rate, options=_VP9)
+        video.pix_fmt = "yuva420p"
+        video.metadata["alpha_mode"] = "1"  # without it players ignore the alpha channel
+        sound: Iterator[list[av.Packet]] = iter(())
+        if audio is not None:
+            sound = _sound_packets(container.add_stream("libopus", rate=_OPUS_RATE, layout="mono"), audio, sample_rate)
+        for image in frames:
+            if count == 0:
+                video.height, video.width = image.shape[0] + image.shape[0] % 2, image.shape[1] + image.shape[1] % 2
+            container.mux(video.encode(_to_frame(image, count, rate)))
+            count += 1
+            # Sound is written in step with the pictures, so that a player finds both in one place.
+            for packets in islice(sound, _chunks_between(count - 1, count, rate)):
+                container.mux(packets)
+        container.mux(video.encode(None))
+        for packets in sound:
+            container.mux(packets)
+    return count
+
+
+def _chunks_between(first: int, last: int, rate: Fraction) -> int:
+    """How many pieces of sound begin between two frames."""
+    begun = [int(frame / rate * _OPUS_RATE / _OPUS_CHUNK) for frame in (first, last)]
+    return begun[1] - begun[0]
+
+
+def _to_frame(image: NDArray[np.uint8], index: int, rate: Fraction) -> av.VideoFrame:
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba")
+    frame = frame.reformat(format="yuva420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame.pts, frame.time_base = index, 1 / rate
+    return frame
+
+
+def _sound_packets(stream: av.AudioStream, audio: NDArray[np.floating], sample_rate: int) -> Iterator[list[av.Packet]]:
+    """Encode the sound at 48 kHz in pieces of 20 ms, stamped from time zero."""
+    clean = np.clip(np.nan_to_num(np.asarray(audio, np.float32)), -1.0, 1.0)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(clean[None]), format="fltp", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=_OPUS_RATE, frame_size=_OPUS_CHUNK)
+    position = 0
+    for piece in (*resampler.resample(frame), *resampler.resample(None)):
+        piece.pts, piece.time_base = position, Fraction(1, _OPUS_RATE)
+        position += piece.samples
+        yield stream.encode(piece)
+    yield stream.encode(None)

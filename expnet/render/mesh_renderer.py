@@ -1,0 +1,91 @@
+"""The renderer without weights: the portrait itself, on the tracked mesh, moved by the coefficients."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expnet.coefficients import FaceCoefficients
+from expnet.face.morphable import MorphableModel
+from expnet.render.lids import LidPainter
+from expnet.render.mouth import MouthInterior
+from expnet.render.person_matte import split_layers
+from expnet.render.portrait_motion import PortraitMotion, poses
+from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample, soften_folds
+from expnet.render.region_refiner import FrameState, PortraitRegions, RegionModel
+from expnet.render.warp_mesh import build_warp_mesh
+
+_CHUNK = 64
+
+
+class MeshRenderer:
+    """Renders a portrait by warping its own pixels; see the package's docstring for the parts.
+
+    Args:
+        portrait: (H, W, 3) uint8 RGB.
+        fit: the portrait's coefficients (one frame), with identity and crop, in the portrait's pixels.
+        points: (478, 3) tracked points in the portrait's pixels.
+        model: the face model of the coefficients.
+        matte: (H, W) opacity of the person in front of the background, see `expnet.render.person_matte.person_matte`;
+            None moves the background around the head along.
+        refiner: says what to add to the mouth and the eyes; None for nothing.
+    """
+
+    def __init__(
+        self,
+        portrait: NDArray[np.uint8],
+        fit: FaceCoefficients,
+        points: NDArray,
+        model: MorphableModel,
+        *,
+        matte: NDArray[np.float32] | None = None,
+        refiner: RegionModel | None = None,
+    ) -> None:
+        self._portrait = np.ascontiguousarray(portrait)
+        moving, self._plate = split_layers(self._portrait, matte)
+        self._padded = pad_image(moving)
+        self._identity = identity_map(*self.size)
+        self._motion = PortraitMotion(points, fit, model)
+        self._mesh = build_warp_mesh(self._motion, points, model.triangles.numpy(), self.size)
+        self._lids = LidPainter(self._padded, PADDING, points)
+        self._mouth = MouthInterior(self._portrait, points, self._motion)
+        self._regions = None if refiner is None else PortraitRegions(self._portrait, self._motion, refiner)
+        self._map = self._identity.copy()
+        self._depth = np.empty(self.size, np.float32)
+        self._folds = np.empty(self.size, np.bool_)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the frames in pixels."""
+        return self._portrait.shape[0], self._portrait.shape[1]
+
+    def render(self, coefficients: FaceCoefficients, *, blink: NDArray | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Yield one (H, W, 3) uint8 RGB frame per frame of the coefficients.
+
+        Args:
+            coefficients: expression and pose in the portrait's own camera (its crop): the portrait's fit gives the
+                portrait back. Identity and crop of the argument are not looked at.
+            blink: (T,) additional closure of the lids, 0 none to 1 shut.
+        """
+        for start in range(0, coefficients.frames, _CHUNK):
+            part = coefficients[start : start + _CHUNK]
+            lids = None if blink is None else blink[start : start + _CHUNK]
+            moved, closures = self._motion.displacements(part.expression, lids)
+            cameras = poses(part.rotation, part.translation, self._motion.crop)
+            for displacement, closure, camera in zip(moved, closures, cameras, strict=True):
+                self._lids.paint(self._padded, closure)
+                vertices, sources = self._mesh.place(self._motion, displacement, camera)
+                frame = self._warp(vertices, sources)
+                self._mouth.paint(frame, self._padded, displacement, camera, vertices)
+                if self._regions is not None:
+                    self._regions.refine(frame, FrameState(self._map, displacement, closure, camera, vertices))
+                yield frame
+
+    def _warp(self, vertices: NDArray, sources: NDArray) -> NDArray[np.uint8]:
+        self._map[:] = self._identity
+        self._depth.fill(-np.inf)
+        draw_triangles(vertices, sources, self._mesh.triangles, self._map, self._depth)
+        frame = np.empty_like(self._portrait)
+        sample(self._padded, self._map, PADDING, self._plate, frame)
+        soften_folds(frame, self._map, self._folds)
+        return frame

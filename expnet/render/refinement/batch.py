@@ -1,0 +1,54 @@
+"""Pieces of faces as a refiner trains on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class RegionBatch:
+    """B pairs of a drawn and a real frame, each in R regions.
+
+    Args:
+        inputs: (B, R, 10, S, S) uint8, see `expnet.models.refiner.CHANNELS`.
+        targets: (B, R, 3, S, S) uint8, the same squares of the real frame.
+        gates: (B, R) share of the network's change that is added, see `expnet.render.region_refiner.PortraitRegions`.
+        clip_ids: name of each pair's clip.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    gates: Tensor
+    clip_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    @property
+    def valid(self) -> Tensor:
+        """(B,) all True: what `expnet.training.callbacks.throughput.Throughput` counts."""
+        return torch.ones(len(self), dtype=torch.bool, device=self.gates.device)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> RegionBatch:
+        """Copy on another device."""
+        tensors = (field.name for field in fields(self) if field.name != "clip_ids")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=non_blocking) for name in tensors})
+
+    def pin_memory(self) -> RegionBatch:
+        """Copy in page-locked memory; the DataLoader calls this where asked to pin."""
+        tensors = (field.name for field in fields(self) if field.name != "clip_ids")
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in tensors})
+
+
+def join(items: Sequence[RegionBatch]) -> RegionBatch:
+    """One batch of several."""
+    return RegionBatch(
+        torch.cat([item.inputs for item in items]),
+        torch.cat([item.targets for item in items]),
+        torch.cat([item.gates for item in items]),
+        tuple(name for item in items for name in item.clip_ids),
+    )

@@ -1,0 +1,156 @@
+"""Pairs of drawn and real pieces of faces: random ones for training, all of a clip's for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from torch.utils.data import DataLoader, Dataset
+
+from expnet.data.datamodule import TalkingFaceDataModule, evenly
+from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
+from expnet.data.splits import TRAIN, VALIDATION
+from expnet.errors import DataError
+from expnet.models.refiner import FLIPPED_SHIFT
+from expnet.render.refinement.batch import RegionBatch, join
+from expnet.render.refinement.pairs import PairSettings, prepare_clips
+from expnet.render.regions import REGIONS
+
+# Regions that look the same in a mirror; that of an eye becomes the other eye's.
+_SYMMETRIC = ("mouth", "face")
+
+
+class RegionDataset(Dataset[RegionBatch]):
+    """``dataset[3]`` is all of clip 3, ``dataset[WindowDraw(3, epoch, draw)]`` one of its pairs, changed at random.
+
+    Args:
+        files: of `expnet.render.refinement.pairs.prepare_clips`, by clip.
+        kinds: of regions.
+        colour: how far the colours are changed, see :func:`change_colours`.
+        seed: of the draws.
+    """
+
+    def __init__(self, files: dict[str, Path], kinds: Sequence[str], *, colour: float = 0.0, seed: int = 0) -> None:
+        self.names, self.files = list(files), list(files.values())
+        self.colour, self.seed = colour, seed
+        self._regions = [region.kind for kind in kinds for region in REGIONS[kind]]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int | WindowDraw) -> RegionBatch:
+        """Read a clip's pairs, or one of them as a batch of one."""
+        clip = index if isinstance(index, int) else index.clip
+        with safe_open(str(self.files[clip]), framework="numpy") as file:
+            parts = {name: file.get_slice(name) for name in ("inputs", "targets", "gates")}
+            count = parts["gates"].get_shape()[0]
+            if isinstance(index, int):
+                return self._batch(clip, *(parts[name][:] for name in parts))
+            generator = np.random.default_rng([self.seed, index.epoch, index.draw])
+            pair = int(generator.integers(count))
+            inputs, targets, gates = (parts[name][pair : pair + 1].copy() for name in parts)
+        change_colours(inputs[0], targets[0], self.colour, generator)
+        if generator.random() < 0.5:
+            for region, kind in enumerate(self._regions):
+                if kind in _SYMMETRIC:
+                    inputs[0, region], targets[0, region] = mirror(inputs[0, region]), targets[0, region, ..., ::-1]
+        return self._batch(clip, inputs, targets, gates)
+
+    def _batch(self, clip: int, inputs: NDArray, targets: NDArray, gates: NDArray) -> RegionBatch:
+        pairs, real, shares = (torch.from_numpy(np.ascontiguousarray(part)) for part in (inputs, targets, gates))
+        return RegionBatch(pairs, real, shares, (self.names[clip],) * len(gates))
+
+
+def mirror(inputs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Exchange left and right of a region (10, S, S)."""
+    flipped = inputs[..., ::-1].copy()
+    flipped[FLIPPED_SHIFT] = 255 - flipped[FLIPPED_SHIFT]
+    return flipped
+
+
+def change_colours(
+    inputs: NDArray[np.uint8], targets: NDArray[np.uint8], spread: float, generator: np.random.Generator
+) -> None:
+    """Give frame, portrait and real frame another light, the same for all: ``value -> gain value ^ gamma``, in place.
+
+    Args:
+        inputs: (R, 10, S, S).
+        targets: (R, 3, S, S).
+        spread: standard deviation of the logarithms of gamma and of the gain; a third of it for each colour.
+        generator: of the draws.
+    """
+    gamma = np.exp(spread * generator.normal() + spread / 3 * generator.normal(size=3))
+    gain = np.exp(spread * generator.normal() + spread / 3 * generator.normal(size=3))
+    levels = np.arange(256) / 255.0
+    for channel in range(3):
+        table = np.clip(255.0 * gain[channel] * levels ** gamma[channel] + 0.5, 0, 255).astype(np.uint8)
+        for picture in (inputs[:, channel], inputs[:, 3 + channel], targets[:, channel]):
+            picture[...] = table[picture]
+
+
+class RegionDataModule(TalkingFaceDataModule):
+    """Clips of track stores, as pairs of drawn and real pieces of faces; every speaker is drawn equally often.
+
+    Args:
+        store: as for `TalkingFaceDataModule`.
+        crops: folder that the pieces are kept in.
+        pairs: what is taken from a clip.
+        colour: how far the light of training pairs is changed.
+        clips_per_speaker: At most so many clips of a speaker are prepared, evenly spread; None for all.
+        options: of `TalkingFaceDataModule`.
+    """
+
+    def __init__(
+        self,
+        store: str | Sequence[str],
+        *,
+        crops: str,
+        pairs: PairSettings,
+        colour: float = 0.1,
+        clips_per_speaker: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(store, **options)
+        self.crops, self.pairs, self.colour, self.clips_per_speaker = Path(crops), pairs, colour, clips_per_speaker
+
+    def prepare_data(self) -> None:
+        """Make the pieces that are not there yet; Lightning calls this in one process of a machine."""
+        for split in (TRAIN, VALIDATION):
+            self._files(split)
+
+    def train_dataloader(self) -> DataLoader[RegionBatch]:  # type: ignore[override]
+        """Random pairs, with the sampler where a resumed run stopped."""
+        files = self._files(TRAIN)
+        if not files:
+            raise DataError("no training clip has its video: give a store of `expnet preprocess` whose videos are here")
+        speakers = {entry.row.clip_id: entry.row.speaker for entry in self.splits[TRAIN]}
+        of_speaker = {speaker: [name for name in files if speakers[name] == speaker] for speaker in speakers.values()}
+        pairs = self.pairs.portraits * self.pairs.frames
+        expected = np.array([pairs / len(of_speaker[speakers[name]]) for name in files])
+        rank, world = self._rank_and_world()
+        sampler = WindowSampler(expected, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world)
+        self._go_on(sampler, world)
+        dataset = RegionDataset(files, self.pairs.kinds, colour=self.colour, seed=self.seed)
+        return self._loader(dataset, sampler, join, batch_size=self.batch_size, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[RegionBatch]:  # type: ignore[override]
+        """Validation clips, all pairs of each."""
+        files = self._files(VALIDATION)
+        rank, world = self._rank_and_world()
+        dataset = RegionDataset(files, self.pairs.kinds)
+        return self._loader(dataset, ShardSampler(len(dataset), rank=rank, world=world), join, batch_size=1)
+
+    def _files(self, split: str) -> dict[str, Path]:
+        limit = self.clips_per_speaker
+        chosen = self.splits[split]
+        if limit is not None:
+            by_speaker: dict[str, list] = {}
+            for entry in chosen:
+                by_speaker.setdefault(entry.row.speaker, []).append(entry)
+            chosen = [entry for entries in by_speaker.values() for entry in evenly(entries, limit)]
+        return prepare_clips(chosen, self.crops, self.pairs)

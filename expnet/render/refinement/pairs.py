@@ -1,0 +1,191 @@
+"""Self-reenactment of tracked clips, as pieces of the face: what the renderer drew, and what the camera saw there.
+
+A clip's own frames serve as portraits; each is driven by the coefficients of other frames, and the regions of what was
+drawn are kept beside the same squares of the real frame. One file a clip, written beside and renamed: a preparation
+that was stopped goes on. Its name has a checksum of the store and the settings; after a change of the renderer the
+folder has to be emptied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from expnet.audio.alignment import FRAME_RATE
+from expnet.data.dataset import ClipEntry
+from expnet.data.store.track import Track, source_video
+from expnet.errors import DataError, ExpnetError, InputError
+from expnet.face.morphable import MorphableModel, load_face_model
+from expnet.media.video_reader import read_video
+from expnet.render.mesh_renderer import MeshRenderer
+from expnet.render.portrait import open_portrait
+from expnet.render.region_pixels import cut_region
+from expnet.render.region_refiner import RegionCrop
+
+SCHEMA = 1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """What is taken from a clip.
+
+    Attributes:
+        kinds: of regions, see `expnet.render.regions.REGIONS`.
+        size: pixels of a region's side.
+        portraits: frames of the clip that serve as portraits, evenly spread.
+        frames: that each of them is driven to, evenly spread.
+    """
+
+    kinds: tuple[str, ...]
+    size: int
+    portraits: int
+    frames: int
+
+
+class RegionRecorder:
+    """Takes down what a refiner would be asked, and adds nothing: a `expnet.render.region_refiner.RegionModel`."""
+
+    def __init__(self, settings: PairSettings) -> None:
+        self.kinds, self.size = settings.kinds, settings.size
+        self.crops: list[RegionCrop] = []
+
+    def __call__(self, crops: list[RegionCrop]) -> list[None]:
+        """Keep the crops of the latest frame."""
+        self.crops = crops
+        return [None] * len(crops)
+
+
+def prepare_clips(entries: list[ClipEntry], folder: Path, settings: PairSettings) -> dict[str, Path]:
+    """Make the files of clips that are not there yet.
+
+    Args:
+        entries: the clips.
+        folder: of the files.
+        settings: what is taken from each.
+
+    Returns:
+        File by clip; a clip that cannot be used is named in a warning and left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for entry in entries:
+        name = entry.row.clip_id
+        about = {"schema": SCHEMA, "store": entry.store.fingerprint(), "source": entry.row.source, **asdict(settings)}
+        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
+        path = folder / f"{name}-{key}.safetensors"
+        if not path.is_file():
+            try:
+                _write(path, make_pairs(entry.read(), load_face_model(entry.row.face_model), settings))
+            except ExpnetError as error:
+                _log.warning("%s is left out: %s", name, error)
+                continue
+        files[name] = path
+    return files
+
+
+def make_pairs(track: Track, model: MorphableModel, settings: PairSettings) -> dict[str, NDArray]:
+    """Drive some of a clip's frames to others.
+
+    Args:
+        track: the clip, whose video is there.
+        model: of its coefficients.
+        settings: what is taken.
+
+    Returns:
+        ``inputs`` (N, R, 10, S, S) uint8, ``targets`` (N, R, 3, S, S) uint8 and ``gates`` (N, R) float32, for N pairs
+        of a portrait and a frame and R regions.
+
+    Raises:
+        DataError: the video is not here or is not that of the track.
+        InputError: none of the portraits shows a face.
+    """
+    seen = np.flatnonzero(track.valid)
+    portraits = _spread(seen, settings.portraits + 2)[1:-1] if len(seen) > 2 else seen[:1]
+    driving = _spread(seen, settings.frames)
+    frames = read_frames(track, np.union1d(portraits, driving))
+    parts: list[dict[str, NDArray]] = []
+    failure: InputError | None = None
+    for portrait in portraits:
+        try:
+            parts += _drive(track, model, settings, int(portrait), driving, frames)
+        except InputError as error:
+            failure = error
+    if not parts:
+        raise failure or DataError(f"clip {track.clip_id} has no frame to drive")
+    return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def read_frames(track: Track, chosen: NDArray[np.int64]) -> dict[int, NDArray[np.uint8]]:
+    """Some frames of a clip's video, by their number in the clip.
+
+    Raises:
+        DataError: the video is not here, or ends before the last of them.
+    """
+    video = source_video(track)
+    if video is None:
+        raise DataError(f"the video {track.source or '(none)'} is not here")
+    start, wanted = round(track.source_start * FRAME_RATE), set(chosen.tolist())
+    frames: dict[int, NDArray[np.uint8]] = {}
+    for index, frame in enumerate(read_video(video, fps=float(FRAME_RATE))):
+        if index - start in wanted:
+            frames[index - start] = frame
+        if len(frames) == len(wanted):
+            return frames
+    raise DataError(f"{video} ends before its track does")
+
+
+def _drive(
+    track: Track,
+    model: MorphableModel,
+    settings: PairSettings,
+    portrait: int,
+    driving: NDArray[np.int64],
+    frames: dict[int, NDArray[np.uint8]],
+) -> Iterator[dict[str, NDArray]]:
+    """Drive one frame to others; a dict a pair."""
+    recorder = RegionRecorder(settings)
+    picture = open_portrait(frames[portrait], model, max_side=None)
+    coefficients = track.coefficients
+    fit = coefficients[portrait : portrait + 1]
+    renderer = MeshRenderer(picture.image, fit, picture.points, model, matte=picture.matte, refiner=recorder)
+    others = driving[driving != portrait]
+    rows = coefficients.with_(
+        expression=coefficients.expression[others],
+        rotation=coefficients.rotation[others],
+        translation=coefficients.translation[others],
+    )
+    for number, _ in zip(others.tolist(), renderer.render(rows), strict=True):
+        targets = []
+        for crop in recorder.crops:
+            where = crop.placement
+            real = cut_region(frames[number], where.middle, where.across, where.down, settings.size)
+            targets.append(np.clip(real + 0.5, 0, 255).astype(np.uint8).transpose(2, 0, 1))
+        yield {
+            "inputs": np.stack([crop.inputs for crop in recorder.crops]),
+            "targets": np.stack(targets),
+            "gates": np.array([crop.gate for crop in recorder.crops], np.float32),
+        }
+
+
+def _spread(choice: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """So many of them, evenly spread, or all."""
+    return choice[np.unique(np.linspace(0, len(choice) - 1, min(count, len(choice))).round().astype(int))]
+
+
+def _write(path: Path, arrays: dict[str, NDArray]) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

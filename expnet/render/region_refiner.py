@@ -1,0 +1,220 @@
+"""The hook of a learned refiner: regions of a drawn frame out, how they are to be changed in.
+
+    frame, portrait, source map, lids -> RegionCrop (inputs of a network) -> gain and addition -> frame
+
+Changes are scaled by how much has moved in the region since the portrait, so that the portrait itself comes back bit
+for bit, and they are 0 at the region's border. They are made at the frame's own resolution: skin and teeth keep the
+sharpness that they were drawn with.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from expnet.models.refiner import Refiner
+from expnet.models.saved_model import load_model
+from expnet.render.portrait_motion import PortraitMotion, Pose
+from expnet.render.region_pixels import change_region, cut_region
+from expnet.render.regions import REGIONS, Placement, Region, opening_mask, place
+
+Array = NDArray[np.float64]
+Changes = Sequence[NDArray[np.float32] | None]
+
+FLOW_RANGE = 0.25
+"""Largest shift from the portrait that a network is told, as a share of the region's side."""
+# How much motion opens the gate by 63 %: of the region's points in face units (1 mm), of a lid as a share of the eye's
+# opening, and of the head as the Frobenius norm of a difference of rotations (4 degrees).
+_POINTS, _LID, _TURN = 0.01, 0.1, 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class FrameState:
+    """How the renderer drew a frame.
+
+    Attributes:
+        source_map: (H, W, 2) place in the portrait that each pixel comes from.
+        moved: (468, 3) displacements of the face points in face space.
+        closure: (2,) of the lids.
+        camera: the frame's pose.
+        vertices: (V, 3) placed vertices, the face points first.
+    """
+
+    source_map: NDArray[np.float32]
+    moved: Array
+    closure: Array
+    camera: Pose
+    vertices: Array
+
+
+@dataclass(frozen=True, eq=False)
+class RegionCrop:
+    """A region of a frame as a network sees it.
+
+    Attributes:
+        kind: of the region.
+        inputs: (10, S, S) uint8: the frame's colours, the portrait's, where they come from (x and y), and what lies
+            inside of an opening, in the frame and in the portrait.
+        gate: 0 where nothing moved to 1; see :meth:`PortraitRegions.gate`.
+        placement: in the frame.
+    """
+
+    kind: str
+    inputs: NDArray[np.uint8]
+    gate: float
+    placement: Placement
+
+
+class RegionModel(Protocol):
+    """What a renderer asks: a network, or somebody who takes down what a network would be asked."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the regions that it is asked about."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Pixels of a region's side."""
+        ...
+
+    def __call__(self, crops: list[RegionCrop]) -> Changes:
+        """Return changes (S, S, 6) of each region, see `expnet.render.region_pixels.change_region`; None for none."""
+        ...
+
+
+class PortraitRegions:
+    """The regions of one portrait.
+
+    Args:
+        portrait: (H, W, 3) uint8.
+        motion: the portrait's motion.
+        model: what is asked.
+    """
+
+    def __init__(self, portrait: NDArray[np.uint8], motion: PortraitMotion, model: RegionModel) -> None:
+        self._motion, self._model, self._size = motion, model, model.size
+        self._regions = [region for kind in model.kinds for region in REGIONS[kind]]
+        self._homes = [place(region, motion, motion.camera) for region in self._regions]
+        still, points = np.zeros(2), motion.camera.project(motion.vertices)
+        self._own = [
+            np.concatenate([self._colours(portrait, home), self._openings(region, home, points, still)])
+            for region, home in zip(self._regions, self._homes, strict=True)
+        ]
+
+    def refine(self, frame: NDArray[np.uint8], state: FrameState) -> None:
+        """Change a frame (H, W, 3) as the model says, in place."""
+        crops = [self._crop(number, frame, state) for number in range(len(self._regions))]
+        for crop, changes in zip(crops, self._model(crops), strict=True):
+            if changes is not None:
+                where = crop.placement
+                change_region(frame, changes, where.middle, where.across, where.down)
+
+    def gate(self, region: Region, state: FrameState) -> float:
+        """``1 - exp(-m^2)`` of the motion m in a region, which is 1 for a millimetre: exactly 0 in the portrait."""
+        points = np.sqrt(np.square(state.moved[list(region.points)]).sum(axis=-1).mean()) / _POINTS
+        eyes = [opening.eye for opening in region.openings if opening.eye is not None]
+        lids = max((float(state.closure[eye]) for eye in eyes), default=0.0) / _LID
+        turn = np.linalg.norm(state.camera.rotation - self._motion.camera.rotation) / _TURN
+        return float(-np.expm1(-(points**2 + lids**2 + turn**2)))
+
+    def _crop(self, number: int, frame: NDArray[np.uint8], state: FrameState) -> RegionCrop:
+        region, home = self._regions[number], self._homes[number]
+        here = place(region, self._motion, state.camera)
+        own = self._own[number]
+        parts = [
+            self._colours(frame, here),
+            own[:3],
+            self._flow(here, home, state.source_map),
+            self._openings(region, here, state.vertices, state.closure),
+            own[3:],
+        ]
+        return RegionCrop(region.kind, np.concatenate(parts), self.gate(region, state), here)
+
+    def _colours(self, picture: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
+        """The picture there, (3, S, S)."""
+        return _bytes(cut_region(picture, where.middle, where.across, where.down, self._size))
+
+    def _flow(self, here: Placement, home: Placement, source_map: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """How far each pixel has come from its place in the portrait's own region, (2, S, S)."""
+        sources = cut_region(source_map, here.middle, here.across, here.down, self._size)  # (S, S, 2)
+        centres = (np.arange(self._size) + 0.5) / self._size
+        grid = np.stack(np.meshgrid(centres, centres), axis=-1)
+        shift = home.inside(sources.astype(np.float64)) - grid
+        return _bytes(127.5 * (1.0 + shift / FLOW_RANGE))
+
+    def _openings(self, region: Region, where: Placement, points: Array, closure: Array) -> NDArray[np.uint8]:
+        """What lies inside of the region's openings, (1, S, S)."""
+        mask = np.zeros((self._size, self._size), np.float32)
+        for opening in region.openings:
+            upper, lower = points[list(opening.upper), :2], points[list(opening.lower), :2]
+            if opening.eye is not None:
+                upper = upper + closure[opening.eye] * (lower - upper)
+            mask = np.maximum(mask, opening_mask(where, upper, lower, self._size))
+        return _bytes(255.0 * mask[..., None])
+
+
+class NetworkRefiner:
+    """A trained `Refiner` as the renderer asks it.
+
+    Args:
+        network: in evaluation mode.
+    """
+
+    def __init__(self, network: Refiner) -> None:
+        self._network = network.to(memory_format=torch.channels_last)
+        self.kinds, self.size = network.kinds, network.size
+
+    @torch.inference_mode()
+    def __call__(self, crops: list[RegionCrop]) -> Changes:
+        """See :class:`RegionModel`. One region at a time: the bits of a batch could depend on its size."""
+        return [self._changes(crop) if crop.gate > 0 else None for crop in crops]
+
+    def _changes(self, crop: RegionCrop) -> NDArray[np.float32]:
+        inputs = torch.from_numpy(crop.inputs)[None].contiguous(memory_format=torch.channels_last)
+        says = crop.gate * self._network(inputs, crop.kind)[0].permute(1, 2, 0)  # (S, S, 6)
+        return torch.cat([says[..., :3].expm1(), 255.0 * says[..., 3:]], dim=-1).numpy()
+
+
+def open_refiner(path: str | os.PathLike[str]) -> NetworkRefiner:
+    """Load a trained refiner: a run folder, .ckpt or .safetensors.
+
+    Raises:
+        InputError: there is no such file, it is damaged, or it holds another network.
+    """
+    network = load_model(Path(path), "refiner")
+    assert isinstance(network, Refiner)
+    return NetworkRefiner(network)
+
+
+class PairedRefiner:
+    """Changes every second frame as the one before: one frame before two backgrounds, in turn.
+
+    Args:
+        model: what says how.
+    """
+
+    def __init__(self, model: RegionModel) -> None:
+        self._model = model
+        self._kept: Changes | None = None
+        self.kinds, self.size = model.kinds, model.size
+
+    def __call__(self, crops: list[RegionCrop]) -> Changes:
+        """See :class:`RegionModel`."""
+        if self._kept is None:
+            self._kept = self._model(crops)
+            return self._kept
+        kept, self._kept = self._kept, None
+        return kept
+
+
+def _bytes(values: NDArray) -> NDArray[np.uint8]:
+    """(S, S, C) rounded and clipped, as (C, S, S)."""
+    return np.ascontiguousarray(np.clip(values + 0.5, 0, 255).astype(np.uint8).transpose(2, 0, 1))

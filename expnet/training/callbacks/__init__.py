@@ -1,0 +1,1 @@
+"""Lightning callbacks that serve expnet's own runs: logging, resuming, leaving in time."""

@@ -1,0 +1,93 @@
+"""A loss that is no number any more ends the run at once, and leaves the step behind to look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from expnet.errors import ExpnetError
+from expnet.training.callbacks.gradient_norm import GradientNorm
+from expnet.training.replay import random_state, record
+from expnet.training.tasks.base_task import BaseTask
+
+FIRST_STEPS = 10
+"""Steps whose mean loss the later ones are compared with."""
+
+
+class StopOnBadLoss(pl.Callback):
+    """Stop a run of an expnet task whose loss or gradient is no number, or whose loss explodes.
+
+    Looks between backward pass and optimiser step, when all that made the loss is still there: the weights are those
+    it was computed with. It reads two numbers a step, for which a GPU finishes its backward pass first. Every process
+    of a run stops at the same step and writes its own batch.
+
+    Comes after `expnet.training.callbacks.resume.RandomState` and its ``gradients`` in the Trainer's list.
+
+    Args:
+        folder: where step_000123.safetensors goes; see `expnet.training.replay.Reproducer`.
+        gradients: measures the gradient.
+        explosion: stop above so many times the mean loss of the run's first ten steps; 0 for never.
+    """
+
+    def __init__(self, folder: Path, gradients: GradientNorm, *, explosion: float = 100.0) -> None:
+        self.folder, self.gradients, self.explosion = folder, gradients, explosion
+        self._first: list[float] = []
+        self._batch: Any = None
+        self._random: Mapping[str, Tensor] = {}
+        self._loss = torch.zeros(())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the losses of the first steps."""
+        return {"first": list(self._first)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on comparing with them."""
+        self._first = state_dict["first"]
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
+        """Keep what the step starts from."""
+        self._batch, self._random = batch, random_state()
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        """Keep its loss."""
+        self._loss = loss.detach()
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Go on or stop, in all processes alike."""
+        # Loss scaling lets gradients overflow, skips such a step and lowers its scale.
+        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        loss, norm = torch.stack([self._loss.double(), self.gradients.value.double()]).tolist()
+        reason = self._judge(loss, 0.0 if scaled else norm)
+        if trainer.strategy.reduce_boolean_decision(bool(reason), all=False):
+            assert isinstance(pl_module, BaseTask)
+            self._stop(trainer, pl_module, reason or "Another process had to stop", loss, norm)
+
+    def _judge(self, loss: float, norm: float) -> str:
+        """Say what is wrong, nothing when all is well."""
+        if not math.isfinite(loss):
+            return f"The loss became {loss}"
+        if not math.isfinite(norm):
+            return f"The gradient became {norm}"
+        if len(self._first) < FIRST_STEPS:
+            self._first.append(loss)
+        elif self.explosion and loss > self.explosion * sum(self._first) / FIRST_STEPS:
+            return f"The loss exploded to {loss:g}, from {sum(self._first) / FIRST_STEPS:.3g} in the first steps,"
+        return ""
+
+    def _stop(self, trainer: pl.Trainer, task: BaseTask, reason: str, loss: float, norm: float) -> None:
+        process = f"_process_{trainer.global_rank}" if trainer.world_size > 1 else ""
+        path = self.folder / f"step_{trainer.global_step:06d}{process}.safetensors"
+        record(task, self._batch, self._random, reason=reason, loss=loss, gradient_norm=norm).save(path)
+        raise ExpnetError(
+            f"{reason} at step {trainer.global_step} on {', '.join(self._batch.clip_ids)}; 'expnet replay {path}' runs "
+            "the step again and says where it begins. Lower optim.lr, or look at these clips."
+        )

@@ -1,0 +1,130 @@
+"""What a resumed run needs beside weights and optimiser: the random numbers, and checkpoint files that are whole."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.distributed
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
+from expnet.errors import ConfigError
+from expnet.models.saved_model import HEADER
+from expnet.training.run_folder import RunDirectory
+from expnet.training.tasks.base_task import BaseTask
+
+
+class RandomState(pl.Callback):
+    """Keep the random numbers of every process in the checkpoint, and restore them before the first resumed batch.
+
+    Restored in ``on_train_batch_start`` and not in ``on_train_start``: setting up the loaders draws numbers in between.
+    """
+
+    def __init__(self) -> None:
+        self._restore: list[dict[str, Any]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the random state of all processes, in their order; every one of them must ask."""
+        states: list[Any] = [random_state()]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            states *= torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(states, random_state())
+        return {"processes": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep a checkpoint's random state for the first batch."""
+        self._restore = state_dict["processes"]
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Part the processes, which were seeded alike to make the same weights: each has its own dropout and noise."""
+        if trainer.global_rank > 0:
+            seed = torch.initial_seed() + trainer.global_rank
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Restore the state once."""
+        if not self._restore:
+            return
+        if len(self._restore) == trainer.world_size:
+            set_random_state(self._restore[trainer.global_rank])
+        else:
+            # One process's numbers must not be repeated by another, so all keep what their seed gave them.
+            rank_zero_warn(
+                f"This run goes on with {trainer.world_size} processes, but was stopped with {len(self._restore)}: it "
+                "continues, though not with the numbers of the run that was stopped."
+            )
+        self._restore = []
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of this process's generators, in tensors and plain values."""
+    name, keys, *position = np.random.get_state()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *position),
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Restore what `random_state` returned."""
+    torch.set_rng_state(state["torch"].cpu())
+    name, keys, *position = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *position))
+    random.setstate(state["python"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Write a checkpoint beside and rename it, so that none is ever half there; read tensors and plain values only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            with open(beside, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> Any:
+        """Read a checkpoint without running anything in it."""
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+
+
+def check_resume(run: RunDirectory, task: BaseTask) -> int | None:
+    """Return the step of the checkpoint to go on from, after a look at whether it fits the configuration."""
+    if run.resume is None:
+        return None
+    try:
+        checkpoint = torch.load(run.resume, map_location="cpu", weights_only=True)
+        block, step = checkpoint[HEADER], int(checkpoint["global_step"])
+    except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file
+        raise ConfigError(f"{run.resume} is not a checkpoint of expnet ({type(error).__name__}).") from error
+    if block["task"] != task.model.task:
+        raise ConfigError(f"{run.resume} is of the task '{block['task']}', but this run is of '{task.model.task}'.")
+    mine: dict[str, Any] = task.model.options  # type: ignore[assignment]
+    changed = sorted(key for key in mine if block["options"].get(key) != mine[key])
+    if changed:
+        raise ConfigError(
+            f"{run.resume} was made with another network: {', '.join(changed)} differ; go on with the run's own "
+            "config.yaml, or start anew without ckpt."
+        )
+    return step

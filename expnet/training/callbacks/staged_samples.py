@@ -1,0 +1,140 @@
+"""From what expnet's own tasks predict to clips that can be seen: rendered once for all callbacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from expnet.audio.alignment import SAMPLES_PER_FRAME
+from expnet.callbacks.clip_sample import ClipSample
+from expnet.coefficients import split_pose
+from expnet.data.dataset import ClipEntry
+from expnet.data.store.track import Track
+from expnet.errors import DataError, InputError
+from expnet.face.camera import project
+from expnet.face.morphable import MorphableModel
+from expnet.render.reenactment import REAL, Stage, cut, set_stage, to_crop, to_tensor
+from expnet.training.tasks.base_task import StepOutput
+
+_log = logging.getLogger(__name__)
+
+Motion = tuple[Tensor, Tensor]
+"""Expression (T, 64) and absolute pose (T, 6) of a clip."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """What of a clip stays the same from validation to validation."""
+
+    stage: Stage
+    target: ClipSample
+    expression: Tensor
+    pose: Tensor
+    landmarks: Callable[[Tensor, Tensor], Tensor]
+
+
+class StagedSamples:
+    """Render validation clips with the predicted motion; see `expnet.render.reenactment` for what on.
+
+    The clip's stage is set once and kept, about 50 MB a clip, and a batch is rendered once, however many callbacks ask.
+    Landmarks are in pixels of the rendered frames: those of the face model under the prediction, and those that were
+    tracked in the real clip (on the built-in portrait: those under the true coefficients).
+
+    A clip that cannot be staged, because its video no longer fits its track for instance, gives no sample and a
+    warning; the number of scored clips shows it.
+
+    Args:
+        entries: clips of the store that may be asked for.
+        clips: names of those that are.
+        model: face model of the coefficients, on the CPU.
+        predicts: what of the motion is predicted, ``expression`` or ``pose``; the rest is the clip's own.
+        frames: how much of a clip is rendered, from its start.
+    """
+
+    def __init__(
+        self,
+        entries: Collection[ClipEntry],
+        clips: Collection[str],
+        model: MorphableModel,
+        *,
+        predicts: str,
+        frames: int,
+    ) -> None:
+        self._entries = {entry.row.clip_id: entry for entry in entries if entry.row.clip_id in clips}
+        self._model, self._predicts, self._frames = model, predicts, frames
+        self._scenes: dict[str, _Scene | None] = {}
+        self._rendered: tuple[Any, list[ClipSample]] = (None, [])
+
+    def __call__(self, outputs: StepOutput, batch: Any) -> list[ClipSample]:
+        """Render the clips of a batch that are asked for."""
+        if self._rendered[0] is not outputs:
+            chosen = [(index, clip) for index, clip in enumerate(outputs.clip_ids) if clip in self._entries]
+            predicted = outputs.predicted.detach().float().cpu()
+            samples = [self._sample(clip, predicted[index]) for index, clip in chosen]
+            self._rendered = (outputs, [sample for sample in samples if sample is not None])
+        return self._rendered[1]
+
+    @torch.no_grad()
+    def _sample(self, clip: str, predicted: Tensor) -> ClipSample | None:
+        if clip not in self._scenes:
+            self._scenes[clip] = self._set(clip)
+        scene = self._scenes[clip]
+        if scene is None:
+            return None
+        expression, pose = self._motion(predicted[: len(scene.expression)], scene)
+        frames = to_tensor(scene.stage.render(expression, pose))
+        return dataclasses.replace(scene.target, frames=frames, landmarks=scene.landmarks(expression, pose), pose=pose)
+
+    def _motion(self, predicted: Tensor, scene: _Scene) -> Motion:
+        """The predicted motion, completed by the clip's own."""
+        if self._predicts == "expression":
+            return predicted, scene.pose
+        return scene.expression, scene.pose[:1] + predicted
+
+    def _set(self, clip: str) -> _Scene | None:
+        track = self._entries[clip].read()
+        try:
+            return _scene(track, self._model, min(self._frames, track.frames))
+        except (DataError, InputError) as error:
+            _log.warning("Clip %s cannot be rendered and is not scored: %s", clip, error)
+            return None
+
+
+def _scene(track: Track, model: MorphableModel, frames: int) -> _Scene:
+    """Set a clip's stage, and gather what its renderings are compared with.
+
+    Raises:
+        DataError, InputError: it cannot be staged.
+    """
+    stage = set_stage(track, model, frames)
+    frames = min(frames, len(stage.reference))
+    target_frames = to_tensor([cut(frame, stage.crop) for frame in stage.reference[:frames]])
+    expression = torch.from_numpy(np.array(track.coefficients.expression[:frames]))
+    pose = torch.from_numpy(np.array(track.coefficients.pose[:frames]))
+    crop, identity = (torch.from_numpy(np.array(part)).float() for part in (stage.crop, stage.identity))
+
+    def landmarks(expression: Tensor, pose: Tensor) -> Tensor:
+        """(T, 68, 2) in pixels of the rendered frames."""
+        moved = stage.coefficients(expression, pose)
+        rotation, translation = split_pose(torch.from_numpy(np.array(moved.pose)))
+        shape = model.landmarks(identity, torch.from_numpy(np.array(moved.expression)))
+        return to_crop(project(shape, rotation, translation, crop), crop)
+
+    tracked = to_crop(torch.from_numpy(np.array(track.landmarks[:frames])), crop)
+    target = ClipSample(
+        clip_id=track.clip_id,
+        target_frames=target_frames,
+        audio=torch.from_numpy(np.array(track.audio[: frames * SAMPLES_PER_FRAME])),
+        target_landmarks=tracked if stage.kind == REAL else landmarks(expression, pose),
+        target_pose=pose,
+        valid=torch.from_numpy(np.array(track.valid[:frames])),
+    )
+    # The frames of the source, at full size, are no longer needed.
+    return _Scene(dataclasses.replace(stage, reference=[]), target, expression, pose, landmarks)

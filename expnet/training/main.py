@@ -1,0 +1,217 @@
+"""Training, read from top to bottom: configuration -> data, task, callbacks, loggers, trainer -> fit -> a model file.
+
+Heavy packages are imported where they are used, so that ``--help``, ``--print-config`` and a wrong key answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expnet.config import TASKS, Config, RefinerConfig, load_config, task_of
+from expnet.config.grammar import describe, parse_arguments, to_container, to_yaml
+from expnet.errors import ConfigError
+from expnet.training.run_folder import RunDirectory, command_line, export_weights, leave_run, open_run
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from expnet.data.datamodule import TalkingFaceDataModule
+    from expnet.training.tasks.base_task import BaseTask
+
+USAGE = """usage: python train.py FILE.yaml ... KEY=VALUE ... [--print-config] [--help]
+       expnet train     FILE.yaml ... KEY=VALUE ... [--print-config] [--help]
+
+Files and overrides are merged from left to right over these defaults. Start with configs/expression.yaml or
+configs/pose.yaml and data.store=STORE.
+"""
+PROGRESS = {
+    "expression": ("train/loss", "val/loss", "val/within_clip_r2", "val/mouth_opening_correlation"),
+    "pose": ("train/loss", "val/loss", "val/kl", "val/active_units"),
+    "landmark_sync": ("train/loss", "val/loss", "val/offset_error"),
+    "refiner": ("train/loss", "val/loss", "val/mouth_error", "val/mouth_drawn_error"),
+}
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``train.py`` or ``expnet train``.
+
+    Args:
+        argv: the arguments without the program's name.
+
+    Returns:
+        0; mistakes raise `ExpnetError`, which the command line turns into one sentence and an exit code.
+    """
+    arguments = parse_arguments(argv)
+    if arguments.help:
+        task = task_of(arguments.layers) if arguments.layers else "expression"
+        sys.stdout.write(f"{USAGE}\n{describe(TASKS[task])}\n")
+        return 0
+    config = load_config(arguments.layers)
+    if arguments.print_config:
+        sys.stdout.write(to_yaml(config))
+        return 0
+    path = train(config, command=command_line(argv))
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def train(config: Config, *, command: Sequence[str] = ("expnet.training.main.train",)) -> Path:
+    """Train a network.
+
+    Args:
+        config: see `expnet.config.load_config`.
+        command: goes into the run folder's command.txt.
+
+    Returns:
+        The run folder, with model.safetensors in it.
+    """
+    if not config.data.store:
+        raise ConfigError("data.store is missing: give the folder of a track store, as data.store=STORE.")
+    run = open_run(
+        task=config.task,
+        output=config.output,
+        ckpt=config.ckpt,
+        processes=abs(config.trainer.devices) * config.trainer.num_nodes,
+    )
+    try:
+        fit(config, run, command)
+    finally:
+        leave_run()
+        if config.logger.wandb:
+            from expnet.training.loggers import close_wandb
+
+            close_wandb(failed=sys.exc_info()[0] is not None)
+    return run.path
+
+
+def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
+    """Put everything together, train, and export."""
+    import pytorch_lightning as pl
+    import torch
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    from expnet.training.callbacks.resume import check_resume
+    from expnet.training.tasks.build import build_task, describe_training, start_from
+
+    _quieten()  # after the import, which sets the level itself
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = build_data(config)
+    task = build_task(config, data)
+    task.notes = describe_training(config, data, task)
+    if config.init:
+        start_from(config.init, task)
+    if config.compile:
+        task.model.compile()
+    resume_step = check_resume(run, task)
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        run.describe(to_yaml(config), command)
+    trainer = build_trainer(config, run, task, data, resume_step)
+    trainer.fit(task, datamodule=data, ckpt_path=str(run.resume) if run.resume else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    # Where processes are forked, only theirs are attached; the checkpoint's notes ask the trainer for its scores.
+    task.trainer = trainer
+    if trainer.is_global_zero:
+        export_weights(run, task)
+    trainer.strategy.barrier()
+
+
+def build_data(config: Config) -> TalkingFaceDataModule:
+    """Open the stores and divide their clips."""
+    from expnet.data.datamodule import TalkingFaceDataModule
+    from expnet.data.silent_windows import SilentRuns
+    from expnet.face.morphable import load_face_model
+    from expnet.render.refinement.datamodule import RegionDataModule
+    from expnet.render.refinement.pairs import PairSettings
+
+    options = dataclasses.asdict(config.data)
+    if isinstance(config, RefinerConfig):
+        model = config.model
+        taken = {name: options.pop(name) for name in ("portraits", "frames")}
+        pairs = PairSettings(kinds=tuple(model.kinds), size=model.size, **taken)
+        data: TalkingFaceDataModule = RegionDataModule(**options, pairs=pairs, seed=config.seed)
+    else:
+        share = options.pop("silent_share")
+        silent_runs = SilentRuns(load_face_model(config.face_model), share) if share else None
+        data = TalkingFaceDataModule(**options, silent_runs=silent_runs, seed=config.seed)
+    data.setup("fit")
+    return data
+
+
+def build_trainer(
+    config: Config, run: RunDirectory, task: BaseTask, data: TalkingFaceDataModule, resume_step: int | None
+) -> pl.Trainer:
+    """Make the Trainer with its callbacks and loggers."""
+    import pytorch_lightning as pl
+
+    from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_watchers
+    from expnet.training.callbacks.progress import ProgressLine
+    from expnet.training.callbacks.resume import AtomicCheckpoints, RandomState
+    from expnet.training.callbacks.throughput import FetchClock
+    from expnet.training.callbacks.validation_scores import ExpressionScores
+    from expnet.training.loggers import build_loggers
+    from expnet.training.tasks.expression_task import ExpressionTask
+
+    options = config.trainer
+    validate = bool(data.splits["validation"])
+    if not validate:
+        _log.warning("No speaker is left to validate on: the last weights are exported, whatever they are worth.")
+    scores: list[pl.Callback] = [ExpressionScores(task.metric)] if isinstance(task, ExpressionTask) else []
+    scores += build_metric_callbacks(config, data.splits["validation"], run.path / "samples")
+    # The line of a validation shows what was measured in it, so it comes after the scores.
+    watchers = build_watchers(config, run, task, resume_step)
+    callbacks = [*scores, RandomState(), *watchers, ProgressLine(PROGRESS[config.task])]
+    return pl.Trainer(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=options.precision,
+        deterministic=options.deterministic,
+        max_steps=options.max_steps,
+        max_epochs=-1,
+        val_check_interval=options.validate_every if validate else None,
+        check_val_every_n_epoch=None if validate else 1,
+        limit_val_batches=None if validate else 0,
+        num_sanity_val_steps=0,
+        gradient_clip_val=config.optim.gradient_clip or None,
+        log_every_n_steps=options.log_every,
+        callbacks=[*callbacks, *build_checkpoints(config, run, task, scores, validate=validate)],
+        logger=build_loggers(config.logger, run, resume_step, to_container(config)),
+        plugins=[AtomicCheckpoints()],
+        profiler=FetchClock(),
+        default_root_dir=run.path,
+        enable_checkpointing=validate,  # without a validation LastCheckpoint does it all
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _quieten() -> None:
+    """Drop Lightning's banners and the hints that do not apply here; its other warnings stay."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        # Small windows from mapped files: loading in the training process is the faster choice.
+        r".*does not have many workers.*",
+        r".*exists and is not empty.*",
+        # Ours resumes exactly, through the DataModule's own state.
+        r".*your dataloader is not resumable.*",
+        r".*is smaller than the logging interval.*",
+        r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

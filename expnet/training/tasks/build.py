@@ -1,0 +1,132 @@
+"""From a configuration to a task: its network and losses, the weights it starts from, and what it says about itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from expnet.config import Config, ExpressionLossConfig, LandmarkSyncConfig, PoseConfig, PoseModelConfig, RefinerConfig
+from expnet.config.grammar import to_container
+from expnet.errors import ConfigError
+from expnet.face.morphable import load_face_model
+from expnet.models.landmark_sync import LandmarkSync
+from expnet.models.sadtalker import STYLES
+from expnet.models.saved_model import WEIGHTS, load_model
+from expnet.training.run_folder import versions
+from expnet.training.tasks.base_task import BaseTask
+from expnet.training.tasks.expression_task import ExpressionTask
+from expnet.training.tasks.landmark_sync_task import LandmarkSyncTask, SyncLoss
+from expnet.training.tasks.pose_task import PoseTask
+from expnet.training.tasks.refiner_task import RefinerTask
+
+PACKAGED = {
+    "synthetic": "expression-synthetic.safetensors",
+    "expression": "expression.safetensors",
+    "streaming": "expression-streaming.safetensors",
+    "pose": "pose.safetensors",
+}
+"""Weights in the package, by the name that ``init`` knows them by."""
+
+if TYPE_CHECKING:
+    from expnet.data.datamodule import TalkingFaceDataModule
+
+
+def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
+    """Make the network and its losses, normalised by the training split's statistics."""
+    shared: dict[str, Any] = {
+        "optim": dataclasses.asdict(config.optim),
+        "augment": dataclasses.asdict(config.augment),
+        "max_steps": config.trainer.max_steps,
+    }
+    if isinstance(config, RefinerConfig):
+        return RefinerTask(options=dataclasses.asdict(config.model), loss=dataclasses.asdict(config.loss), **shared)
+    shared["statistics"] = data.statistics
+    if isinstance(config, PoseConfig):
+        loss = dataclasses.asdict(config.loss)
+        return PoseTask(options=pose_options(config.model, styles=len(data.speakers)), loss=loss, **shared)
+    face_model = load_face_model(config.face_model)
+    if data.face_model and face_model.name != data.face_model:
+        raise ConfigError(
+            f"The clips in {config.data.store} have coefficients of the face model '{data.face_model}', but face_model "
+            f"is '{face_model.name}': set face_model to the one they were made with."
+        )
+    options = dataclasses.asdict(config.model)
+    if isinstance(config, LandmarkSyncConfig):
+        return LandmarkSyncTask(options={**options, "face_model": face_model.name}, face_model=face_model, **shared)
+    options["emotions"] = len(data.emotions) if options.pop("emotion") else 0
+    options |= {"expression_size": face_model.expression_size, "face_model": face_model.name}
+    source = data.feature_source
+    options["speech_features"] = None if source is None else source.as_dict()
+    options = expression_options(options)
+    loss = dataclasses.asdict(config.loss)
+    return ExpressionTask(
+        options=options, loss=loss, face_model=face_model, sync=sync_loss(config.loss, face_model.name), **shared
+    )
+
+
+def sync_loss(config: ExpressionLossConfig, face_model: str) -> SyncLoss | None:
+    """Return the term of the sync expert that was asked for; None where it weighs nothing."""
+    if not config.sync_weight:
+        return None
+    assert config.sync_expert  # the configuration refuses a weight without an expert
+    expert = load_model(config.sync_expert, "landmark_sync")
+    assert isinstance(expert, LandmarkSync)
+    if expert.face_model != face_model:
+        raise ConfigError(
+            f"loss.sync_expert={config.sync_expert} knows the lips of the face model '{expert.face_model}', but "
+            f"face_model is '{face_model}': train an expert on clips of that one."
+        )
+    return SyncLoss(expert)
+
+
+def expression_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the constructor's arguments of the expression network that the options name."""
+    if options["network"] == "expnet":
+        return {name: value for name, value in options.items() if name != "network"}
+    if options["speech_features"] is not None:
+        raise ConfigError(f"model.network={options['network']} knows the mel alone: set data.features to nothing.")
+    options.pop("speech_features")
+    if options["network"] == "small_convolution":
+        return {name: options[name] for name in ("network", "expression_size", "width", "dropout", "face_model")}
+    return options
+
+
+def pose_options(model: PoseModelConfig, *, styles: int) -> dict[str, Any]:
+    """Return the constructor's arguments of the head-pose network that was asked for."""
+    options = dataclasses.asdict(model)
+    network, tied_variance = options.pop("network"), options.pop("tied_variance")
+    if network == "expnet":
+        return {**options, "styles": styles}
+    # As many as published at least, so that published weights fit.
+    return {"network": network, "tied_variance": tied_variance, "styles": max(styles, STYLES)}
+
+
+def start_from(path: str, task: BaseTask) -> None:
+    """Copy the weights and statistics of a trained model into the task's."""
+    file = WEIGHTS / PACKAGED[path] if path in PACKAGED else path
+    given = load_model(file, task.model.task).state_dict()  # type: ignore[arg-type]
+    for model in (task.model, task.averaged):
+        if model is None:
+            continue
+        try:
+            model.load_state_dict(given)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[1].strip()
+            raise ConfigError(f"init={path} is a network of another shape than model describes: {reason}") from error
+
+
+def describe_training(config: Config, data: TalkingFaceDataModule, task: BaseTask) -> dict[str, Any]:
+    """Return what every checkpoint and the model of a run say about how they came about, in plain values."""
+    return {
+        "config": to_container(config),
+        "data": data.facts(),
+        "versions": versions(),
+        "monitor": monitored(config, task),
+        "speakers": list(data.speakers),
+        "emotions": list(data.emotions),
+    }
+
+
+def monitored(config: Config, task: BaseTask) -> str:
+    """Name of the value that best.ckpt is the best by."""
+    return config.trainer.monitor or task.monitor

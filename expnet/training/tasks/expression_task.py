@@ -1,0 +1,180 @@
+"""Training of the expression network."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from expnet.config import ExpressionLossConfig
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.saved_model import build_model
+from expnet.training.losses import (
+    balance_windows,
+    coefficient_loss,
+    discount_offset,
+    eye_loss,
+    landmark_loss,
+    landmark_weights,
+    motion_energy,
+    velocity_loss,
+)
+from expnet.training.tasks.base_task import BaseTask, StepOutput, widened
+from expnet.training.tasks.landmark_sync_task import SyncLoss
+from expnet.training.tasks.mel_augmentation import augment_mel
+
+if TYPE_CHECKING:
+    from expnet.data.batch import FaceBatch
+    from expnet.data.datamodule import CoefficientStatistics
+    from expnet.face.morphable import MorphableModel
+
+VELOCITY_SHARE = 0.15
+"""Variance of the change from frame to frame over the variance of expressions, in 23 tracked clips of 18 people."""
+EYE_SCALE = 0.1
+"""A typical change of the eyes' opening."""
+LOSSES = ("loss", "coefficient_loss", "velocity_loss", "landmark_loss", "eye_loss", "sync_loss")
+
+
+class ExpressionTask(BaseTask):
+    """Fit an `ExpressionRegressor` to tracked clips.
+
+    Every loss is divided by its scale in the training clips, so that the weights compare: 1 is the error of a face
+    that always shows the mean expression.
+
+    Args:
+        options: arguments of `ExpressionRegressor`, or of another network that they name; a plain dict.
+        loss: values of `ExpressionLossConfig`, a plain dict.
+        optim: values of `OptimConfig`, a plain dict.
+        augment: values of `AugmentConfig`, a plain dict.
+        max_steps: steps of the whole run.
+        face_model: turns coefficients into landmarks; its metric weighs coefficients. Not part of the checkpoint.
+        sync: the sync expert's term, where `ExpressionLossConfig.sync_weight` is not 0. Not part of the checkpoint.
+        statistics: of the training split; None when the weights (and with them the statistics) are loaded.
+    """
+
+    monitor = "val/within_clip_r2"
+    model: ExpressionRegressor
+    metric: Tensor
+    landmark_weights: Tensor
+    expression_scale: Tensor
+    landmark_scale: Tensor
+
+    def __init__(
+        self,
+        *,
+        options: dict[str, Any],
+        loss: dict[str, Any],
+        optim: dict[str, Any],
+        augment: dict[str, Any],
+        max_steps: int,
+        face_model: MorphableModel,
+        sync: SyncLoss | None = None,
+        statistics: CoefficientStatistics | None = None,
+    ) -> None:
+        model: Any = build_model("expression", options)
+        metric = face_model.expression_metric.detach().float()
+        if statistics is not None:
+            model.set_statistics(
+                expression_mean=statistics.expression_mean,
+                expression_std=statistics.expression_std,
+                mel_mean=statistics.mel_mean,
+                mel_std=statistics.mel_std,
+                expression_metric=metric,
+            )
+        super().__init__(model, optim=optim, augment=augment, max_steps=max_steps, losses=LOSSES)
+        self.save_hyperparameters(ignore=["face_model", "sync", "statistics"])
+        self.weights = ExpressionLossConfig(**loss)
+        self.sync = sync
+        # Its buffers are not persistent: a checkpoint holds only what was trained.
+        self.face_model = copy.deepcopy(face_model)
+        self.register_buffer("metric", metric, persistent=False)
+        weights = landmark_weights(mouth=self.weights.mouth, inner_mouth=self.weights.inner_mouth)
+        self.register_buffer("landmark_weights", weights, persistent=False)
+        expression_scale, landmark_scale = self._scales()
+        self.register_buffer("expression_scale", expression_scale, persistent=False)
+        self.register_buffer("landmark_scale", landmark_scale, persistent=False)
+        self.register_load_state_dict_post_hook(_rescale)
+
+    def _scales(self) -> tuple[Tensor, Tensor]:
+        """Return the two losses of a face that shows the mean, to first order: tr(G S) and its landmark counterpart."""
+        std = self.model.expression_std
+        identity = std.new_zeros(len(std), self.face_model.identity_basis.shape[-1])
+        # One standard deviation of each coefficient alone; the model is linear, so their squares add up.
+        rest, moved = (self.face_model.landmarks(identity, torch.diag(scale * std)) for scale in (0, 1))
+        moved = moved - rest  # (E, 68, 3)
+        landmark = (moved.square().sum(dim=-1) * self.landmark_weights).mean(dim=-1).sum()
+        return (self.metric.diagonal() * std.square()).sum().clamp_min(1e-12), landmark.clamp_min(1e-12)
+
+    def landmarks(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """Return (B, T, 68, 3) face-space landmarks for identity (B, K) and expression (B, T, E)."""
+        return self.face_model.landmarks(identity[:, None].expand(-1, expression.shape[1], -1), expression)
+
+    def predict(self, model: ExpressionRegressor, batch: FaceBatch, mel: Tensor) -> Tensor:
+        """Run a model on a batch."""
+        frames = batch.expression.shape[1]
+        inside = torch.arange(frames, device=mel.device)[None] < batch.frames[:, None]  # (B, T)
+        features = {"features": batch.features} if batch.features.numel() else {}
+        return model(mel, frames, batch.first_expression, batch.blink, batch.emotion, inside, **features)
+
+    def losses(self, predicted: Tensor, batch: FaceBatch, valid: Tensor) -> tuple[dict[str, Tensor], StepOutput]:
+        """Return the loss and its terms, and what callbacks need."""
+        target, weights = batch.expression, self.weights
+        landmarks = self.landmarks(batch.identity, predicted)
+        with torch.no_grad():
+            target_landmarks = self.landmarks(batch.identity, target)
+        output = StepOutput(predicted.detach(), target, valid, batch.clip_ids, landmarks.detach(), target_landmarks)
+        # The expert hears the sound as it is, and sees the lips as they are, before windows are balanced.
+        sync = {"sync_loss": self.sync(landmarks, batch.mel, valid)} if self.sync else {}
+        energy = motion_energy(target, self.metric, valid)
+        predicted, landmarks = (
+            balance_windows(
+                discount_offset(of_model, of_clip, valid, weight=weights.offset_weight),
+                of_clip,
+                energy,
+                share=weights.balance,
+            )
+            for of_model, of_clip in ((predicted, target), (landmarks, target_landmarks))
+        )
+        terms = {
+            "coefficient_loss": coefficient_loss(predicted, target, self.metric, valid) / self.expression_scale,
+            "velocity_loss": velocity_loss(predicted, target, self.metric, valid)
+            / (VELOCITY_SHARE * self.expression_scale),
+            "landmark_loss": landmark_loss(landmarks, target_landmarks, self.landmark_weights, valid)
+            / self.landmark_scale,
+            "eye_loss": eye_loss(landmarks, target_landmarks, valid) / EYE_SCALE,
+            **sync,
+        }
+        loss = (
+            weights.coefficient_weight * terms["coefficient_loss"]
+            + weights.velocity_weight * terms["velocity_loss"]
+            + weights.landmark_weight * terms["landmark_loss"]
+            + weights.eye_weight * terms["eye_loss"]
+        )
+        if sync:
+            loss = loss + weights.sync_weight * terms["sync_loss"]
+        return {"loss": loss, **terms}, output
+
+    def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch of windows."""
+        mel = augment_mel(batch.mel, self.augment)
+        predicted = self.predict(self.model, batch, mel)
+        with self.full_precision():
+            losses, _ = self.losses(widened(predicted), batch, batch.valid)
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch))
+        return losses["loss"]
+
+    def validation_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput:  # type: ignore[override]
+        """Score whole clips with the averaged weights."""
+        with self.full_precision():
+            predicted = self.predict(self.evaluated, batch, batch.mel)  # type: ignore[arg-type]
+            losses, output = self.losses(predicted, batch, batch.valid)
+        self.log_losses(losses, batch.valid)
+        return output
+
+
+def _rescale(task: nn.Module, _: object) -> None:
+    """Take the losses' scales from the statistics that came with loaded weights."""
+    assert isinstance(task, ExpressionTask)
+    task.expression_scale, task.landmark_scale = task._scales()

@@ -1,0 +1,66 @@
+"""A portrait that talks, small and made without tracking anything but the portrait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.data import astronaut
+
+from expnet.animate.animator import Animator
+from expnet.face.morphable import MorphableModel, builtin_face_model
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.pose_cvae import PoseCVAE
+from expnet.models.saved_model import save_model
+from expnet.render.portrait import Portrait
+
+pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+
+
+@pytest.fixture(scope="session")
+def model() -> MorphableModel:
+    return builtin_face_model()
+
+
+@pytest.fixture(scope="session")
+def picture() -> np.ndarray:
+    return np.ascontiguousarray(astronaut()[:256, 90:346])
+
+
+@pytest.fixture(scope="session")
+def animator(tmp_path_factory: pytest.TempPathFactory) -> Animator:
+    """Networks that were never trained, but move."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    expression = ExpressionRegressor(width=16, layers=1, heads=2)
+    torch.nn.init.normal_(expression.head.weight, std=0.3)
+    save_model(folder / "expression.safetensors", expression)
+    save_model(folder / "pose.safetensors", PoseCVAE(styles=3))
+    return Animator(expression=folder / "expression.safetensors", pose=folder / "pose.safetensors")
+
+
+@pytest.fixture(scope="session")
+def portrait(animator: Animator, picture: np.ndarray) -> Portrait:
+    return animator.portrait(picture)
+
+
+@pytest.fixture(scope="session")
+def sound() -> np.ndarray:
+    """Four seconds of noise that swells four times a second: (S,) at 16 kHz."""
+    time = np.arange(4 * 16000) / 16000
+    noise = np.random.default_rng(0).normal(0, 0.1, len(time))
+    return (noise * np.sin(np.pi * 4 * time) ** 2).astype(np.float32)
+
+
+@pytest.fixture
+def file(tmp_path: Path, picture: np.ndarray, sound: np.ndarray) -> Path:
+    """A folder with face.png and speech.wav (0.4 s)."""
+    from PIL import Image
+
+    from expnet.audio.wave import write_wav
+
+    Image.fromarray(picture).save(tmp_path / "face.png")
+    write_wav(tmp_path / "speech.wav", sound[:6400])
+    return tmp_path

@@ -1,0 +1,188 @@
+"""Weight files are found where they may lie, known by their checksum, and fetched whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from expnet import cli
+from expnet.assets import registry as assets
+from expnet.assets.registry import ASSETS, Asset, fetch, known, locate, verify
+from expnet.errors import ExpnetError, InputError, MissingAssetError
+
+CONTENT = b"weights" * 1000
+MADE = Asset(
+    "made",
+    "made.pth",
+    ("https://first.example/made.pth", "https://second.example/made.pth"),
+    hashlib.sha256(CONTENT).hexdigest(),
+    len(CONTENT),
+    "none",
+    "nothing",
+    ("other_name.pth",),
+)
+
+
+@pytest.fixture(autouse=True)
+def empty_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No folder of this machine is looked at."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    monkeypatch.delenv("EXPNET_ASSETS", raising=False)
+    monkeypatch.setitem(ASSETS, "made", MADE)
+    return tmp_path
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes]) -> list[str]:
+    """Let the addresses answer; the others cannot be reached. Returns what is asked for."""
+    asked: list[str] = []
+
+    @contextmanager
+    def opened(address: str) -> Iterator[io.BytesIO]:
+        asked.append(address)
+        if address not in answers:
+            raise urllib.error.URLError("no route to host")
+        yield io.BytesIO(answers[address])
+
+    monkeypatch.setattr(assets, "_opened", opened)
+    return asked
+
+
+def test_every_asset_is_described() -> None:
+    for name, asset in ASSETS.items():
+        assert name == asset.name
+        assert all(address.startswith("https://") for address in asset.addresses)
+        assert len(asset.sha256) == 64
+        int(asset.sha256, 16)
+        assert asset.licence
+        assert asset.purpose
+    for name in ("inception", "alexnet", "vgg16", "squeezenet"):  # torch hub: eight digits of the checksum in the name
+        assert f"-{ASSETS[name].sha256[:8]}.pth" in ASSETS[name].file
+
+
+def test_places_are_searched_in_order(empty_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = empty_places / "cache" / "torch" / "hub" / "checkpoints" / "made.pth"
+    cache = empty_places / "cache" / "expnet" / "assets" / "other_name.pth"
+    named = empty_places / "named" / "made.pth"
+    for path in (hub, cache, named):
+        path.parent.mkdir(parents=True)
+    with pytest.raises(
+        MissingAssetError, match=r"expnet assets fetch made.*https://first.*cache/expnet/assets.*EXPNET"
+    ):
+        locate("made")
+    hub.write_bytes(CONTENT)
+    assert locate("made") == hub
+    cache.write_bytes(CONTENT)
+    assert locate("made") == cache
+    monkeypatch.setenv("EXPNET_ASSETS", str(named.parent))
+    named.write_bytes(CONTENT)
+    assert locate("made") == named
+    assert locate("made", hub) == locate("made", hub.parent) == hub
+    with pytest.raises(MissingAssetError, match="nowhere"):
+        locate("made", empty_places / "nowhere")
+    with pytest.raises(InputError, match="known are syncnet"):
+        locate("sync_net")
+
+
+def test_a_damaged_file_is_refused(empty_places: Path) -> None:
+    path = empty_places / "made.pth"
+    path.write_bytes(CONTENT)
+    assert verify(path, MADE) == MADE.sha256
+    assert verify(path, replace(MADE, sha256=MADE.sha256[:8])) == MADE.sha256
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(InputError, match="damaged"):
+        verify(path, MADE)
+
+
+def test_fetch_writes_a_verified_file_once(empty_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = serve(monkeypatch, {MADE.addresses[1]: CONTENT})
+    seen: list[int] = []
+    path = fetch("made", progress=seen.append)
+    assert path.read_bytes() == CONTENT
+    assert asked == list(MADE.addresses)  # the first could not be reached
+    assert seen == [len(CONTENT)]
+    assert [entry.name for entry in path.parent.iterdir()] == ["made.pth"]
+    assert fetch("made") == path
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("answer", [CONTENT[:-1], CONTENT + b"more", b"<html>sign in</html>", b""])
+def test_fetch_leaves_nothing_of_a_wrong_answer(
+    answer: bytes, empty_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, dict.fromkeys(MADE.addresses, answer))
+    place = empty_places / "cache" / "expnet" / "assets"
+    with pytest.raises(ExpnetError, match=r"first\.example.*second\.example.*put it at .*made\.pth"):
+        fetch("made")
+    assert list(place.iterdir()) == []
+
+
+def test_fetch_does_not_trust_a_file_that_is_there(empty_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, {})
+    monkeypatch.setenv("EXPNET_ASSETS", str(empty_places))
+    (empty_places / "made.pth").write_bytes(b"half")
+    with pytest.raises(InputError, match="damaged"):
+        fetch("made")
+
+
+def test_a_place_that_cannot_be_used_is_one_sentence(empty_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, dict.fromkeys(MADE.addresses, CONTENT))
+    (empty_places / "file").touch()
+    monkeypatch.setenv("EXPNET_ASSETS", str(empty_places / "file" / "folder"))
+    with pytest.raises(InputError, match=r"cannot be made.*EXPNET_ASSETS"):
+        fetch("made")
+    with pytest.raises(InputError, match="cannot be read"):
+        verify(empty_places, MADE)
+
+
+def test_only_https_is_opened_and_followed() -> None:
+    with pytest.raises(InputError, match="https"), assets._opened("http://first.example/made.pth"):
+        pass
+    request = urllib.request.Request("https://first.example/made.pth")
+    handler = assets._HttpsOnly()
+    with pytest.raises(urllib.error.URLError, match="not https"):
+        handler.redirect_request(request, None, 302, "Found", {}, "http://first.example/made.pth")
+    followed = handler.redirect_request(request, None, 302, "Found", {}, "https://mirror.example/made.pth")
+    assert followed.full_url == "https://mirror.example/made.pth"
+
+
+def test_command_lists_verifies_and_says_where_to_put_files(
+    empty_places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(monkeypatch, {MADE.addresses[0]: CONTENT})
+    assert cli.main(["assets", "list"]) == 0
+    listed = capsys.readouterr().out
+    for asset in ASSETS.values():
+        assert asset.name in listed
+        assert asset.sha256 in listed
+        assert asset.licence in listed
+    assert "54.6 MB" in listed
+    assert "not here" in listed
+    assert cli.main(["assets", "verify", "made"]) == 2
+    assert "put it into" in capsys.readouterr().err
+    assert cli.main(["assets", "fetch", "made"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path.read_bytes() == CONTENT
+    assert cli.main(["assets", "verify"]) == 0  # of all those that are here
+    assert f"made ok {path}" in " ".join(capsys.readouterr().out.split())
+    path.write_bytes(b"other")
+    assert cli.main(["assets", "verify"]) == 2
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_offline_the_command_says_where_to_put_the_file(
+    empty_places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(monkeypatch, {})
+    assert cli.main(["assets", "fetch", "syncnet"]) == 1
+    message = capsys.readouterr().err
+    assert "no route to host" in message
+    assert str(empty_places / "cache" / "expnet" / "assets" / known("syncnet").file) in message

@@ -1,0 +1,123 @@
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expnet.evaluation.report.results import MetricInfo
+from expnet.evaluation.report.tables import (
+    best_systems,
+    column_decimals,
+    decimals,
+    direction,
+    latex_table,
+    markdown_table,
+    number,
+)
+
+
+def info(results: Any, key: str) -> MetricInfo:
+    return next(info for info in results.metrics if info.key == key)
+
+
+def test_directions() -> None:
+    assert direction(MetricInfo("a", "A", "r", True)) == "↑"
+    assert direction(MetricInfo("a", "A", "r", False)) == "↓"
+    assert direction(MetricInfo("a", "A", "r", None, 1.0)) == "→ 1"
+    assert direction(MetricInfo("a", "A", "r")) == "→ real"
+
+
+def test_numbers() -> None:
+    assert number(0.5, 3) == "0.500"
+    assert number(-0.0001, 3) == "0.000"
+    assert number(-0.012, 3) == "\N{MINUS SIGN}0.012"
+    assert number(0.2, 1, signed=True) == "+0.2"
+    assert number(None, 2) == number(float("nan"), 2) == number(float("inf"), 1) == "\N{EN DASH}"
+    assert [decimals([value]) for value in (0.02, 1.5, 31.2, 250.0)] == [3, 2, 1, 0]
+
+
+def test_the_real_clips_do_not_take_digits_from_the_others(results: Any) -> None:
+    assert column_decimals(results, "within_clip_r2") == 3  # .118 beside .970
+    systems = []
+    for system in results.systems:
+        if system.name == "ground_truth":
+            whole = replace(system.metrics["within_clip_r2"], mean=1.0)
+            system = replace(system, metrics={**system.metrics, "within_clip_r2": whole})
+        systems.append(system)
+    assert column_decimals(replace(results, systems=tuple(systems)), "within_clip_r2") == 3
+
+
+def test_best_follows_direction_ideal_or_the_real_clips_and_never_a_trivial_row(results: Any) -> None:
+    assert best_systems(results, info(results, "mouth_opening_correlation")) == {"ours"}
+    assert best_systems(results, info(results, "silent_lip_motion")) == {"ours"}  # the frozen face is calmer
+    assert best_systems(results, info(results, "jitter_ratio")) == {"ours"}  # nearest to 1, not the largest
+    assert best_systems(results, info(results, "pose_diversity")) == set()  # nothing to compare with
+
+
+def test_a_tie_at_the_printed_precision_is_shared(results: Any) -> None:
+    key = "within_clip_r2"
+    systems = []
+    for system in results.systems:
+        if system.name == "ridge":
+            near = replace(system.metrics[key], mean=0.11804)
+            system = replace(system, metrics={**system.metrics, key: near})
+        systems.append(system)
+    assert best_systems(replace(results, systems=tuple(systems)), info(results, key)) == {"ours", "ridge"}
+
+
+def test_markdown_table_is_rectangular_and_complete(results: Any) -> None:
+    text = markdown_table(results)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(results.metrics)
+    assert {line.count("|") for line in rows} == {len(results.systems) + 3}
+    assert "**0.534** [0.513, 0.555]" in text
+    assert results.protocol_hash in text
+    assert "Only three people" in text
+
+
+def test_latex_table_is_escaped_and_balanced(results: Any) -> None:
+    text = latex_table(results)
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 1 + len(results.systems)
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(results.metrics)}
+    assert text.count("{") == text.count("}")
+    assert r"\textbf{0.534}" in text
+    assert "²" not in text
+    assert "\N{MINUS SIGN}" not in text
+    assert text.encode("ascii")
+
+
+def many_metrics(results: Any) -> Any:
+    """The same results with twelve metrics."""
+    extra = tuple(replace(metric, key=f"{metric.key}_2", group="Again") for metric in results.metrics)
+    systems = tuple(
+        replace(system, metrics={**system.metrics, **{f"{key}_2": value for key, value in system.metrics.items()}})
+        for system in results.systems
+    )
+    return replace(results, metrics=results.metrics + extra, systems=systems)
+
+
+def test_many_metrics_stand_one_below_the_other(results: Any) -> None:
+    text = latex_table(many_metrics(results))
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 1 + 12
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(results.systems)}
+    assert "tabular}{l" + "r" * len(results.systems) + "}" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize("many", [False, True])
+def test_latex_compiles_whatever_a_system_is_called(results: Any, many: bool, tmp_path: Path) -> None:
+    shown = many_metrics(results) if many else results
+    names = (r"a_b & c\d", "50% {of} #1", "x^2 ~ <y>", "說話 é ±3", "$HOME")
+    systems = tuple(replace(system, title=name) for system, name in zip(shown.systems, names, strict=True))
+    table = latex_table(replace(shown, systems=systems))
+    document = rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{table}\end{{document}}"
+    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert "Overfull" not in result.stdout

@@ -1,0 +1,231 @@
+"""``evaluate.py`` on folders of videos, from end to end, on clips whose mouths are known."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from expnet.cli import main as command_line
+from expnet.config.benchmark import DevicesConfig, VideoBenchmarkConfig
+from expnet.errors import ConfigError, DataError, MissingAssetError
+from expnet.evaluation.main import main
+from expnet.evaluation.videos.processes import ClipWorker
+from expnet.evaluation.videos.scorer import VideoScorer
+
+QUICK = ["examples.clips=0", "protocol.resamples=100", "protocol.picture_stride=8", "trainer.devices=1"]
+CHEAP = "metrics=[mouth_opening_correlation,psnr,pose_diversity]"
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    """Evaluate and read results.json."""
+    assert main([*QUICK, *arguments]) == 0
+    output = next(argument.partition("=")[2] for argument in arguments if argument.startswith("output="))
+    content: dict[str, Any] = json.loads((Path(output) / "results.json").read_text())
+    return content
+
+
+def value(results: dict[str, Any], system: str, key: str) -> float:
+    return float(results["systems"][system]["metrics"][key]["mean"])
+
+
+def rows(results: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["system"], row["clip_id"]): row for row in results["clips"]}
+
+
+@pytest.fixture(scope="module")
+def results(videos: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The real clips against themselves without sound, and against odd ones, by every metric that needs no weights."""
+    output = tmp_path_factory.mktemp("benchmark")
+    systems = (f"systems.{name}={getattr(videos, name)}" for name in ("mute", "odd"))
+    found = run(f"reference={videos.reference}", *systems, f"output={output}", "examples.clips=1")
+    return {**found, "output": output}
+
+
+def test_every_file_is_there(results: dict[str, Any]) -> None:
+    names = sorted(path.name for path in results["output"].iterdir())
+    assert names == ["index.html", "results.csv", "results.json", "table.md", "table.tex", "videos", "work"]
+    assert sorted(path.name for path in (results["output"] / "videos").iterdir()) == ["01-worst.mp4", "02-best.mp4"]
+    page = (results["output"] / "index.html").read_text()
+    assert "videos/01-worst.mp4" in page
+
+
+def test_a_system_that_equals_the_real_clips_is_perfect(results: dict[str, Any]) -> None:
+    assert value(results, "mute", "mouth_opening_correlation") == pytest.approx(1.0, abs=1e-6)
+    assert value(results, "mute", "landmark_distance") == pytest.approx(0.0, abs=1e-6)
+    assert value(results, "mute", "psnr") == 100.0
+    assert value(results, "mute", "ms_ssim") == pytest.approx(1.0, abs=1e-6)
+    assert value(results, "mute", "pose_speed_ratio") == pytest.approx(1.0)
+    assert value(results, "mute", "mouth_opening_lag") == 0.0
+    for key in ("audio_mouth_correlation", "pose_diversity", "cpbd", "blink_rate", "beat_alignment"):
+        assert value(results, "mute", key) == pytest.approx(value(results, "ground_truth", key), abs=1e-6)
+        summary = results["systems"]["mute"]["metrics"][key]
+        assert summary["distance_to_ground_truth"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_real_clips_have_no_paired_numbers(results: dict[str, Any]) -> None:
+    assert not {"psnr", "landmark_distance", "jitter_ratio"} & set(results["systems"]["ground_truth"]["metrics"])
+
+
+def test_failures_and_oddities_are_told_row_by_row(results: dict[str, Any]) -> None:
+    found = rows(results)
+    assert found["odd", "anna/one"]["status"] == "failed"
+    assert "not a video" in found["odd", "anna/one"]["reason"]
+    small = found["odd", "two"]
+    assert small["status"] == "ok"
+    assert small["frames"] == 20
+    assert "the common part is scored" in small["reason"]
+    assert "the reference's" in found["mute", "two"]["reason"]
+    assert 20 < small["values"]["psnr"] < 60  # resized to the real one's size
+    assert small["values"]["mouth_opening_correlation"] > 0.7
+    assert found["ground_truth", "anna/one"]["speaker"] == "anna"
+    assert results["systems"]["odd"]["metrics"]["psnr"]["n"] == 1
+
+
+def test_warnings_say_where_numbers_mean_little(results: dict[str, Any]) -> None:
+    told = "\n".join(results["notes"])
+    assert "size 96x96 against 192x192" in told
+    assert "2 of the videos of mute" in told
+    assert "1 of the videos of odd (beyond)" in told
+    assert "syncnet_v2.model" in told  # the weights are missing, and the note says how to get them
+    assert "people" in told
+
+
+def test_versions_and_protocol_are_written_down(results: dict[str, Any]) -> None:
+    assert {"torch", "av", "mediapipe", "expnet"} <= set(results["versions"])
+    protocol = results["protocol"]
+    assert protocol["picture_stride"] == 8
+    assert protocol["metrics"]["psnr"]["metric"] == "PeakSignalToNoiseRatio"
+    assert protocol["data"]["clips"] == 2
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    results: dict[str, Any], videos: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(results["output"] / "work", tmp_path / "work")
+    lost = next((tmp_path / "work").rglob("two-*.json"))
+    lost.unlink()
+    scored = []
+    score = VideoScorer.score
+
+    def watched(self: VideoScorer, clip: Any) -> Any:
+        scored.append(clip.clip_id)
+        return score(self, clip)
+
+    monkeypatch.setattr(VideoScorer, "score", watched)
+    systems = (f"systems.{name}={getattr(videos, name)}" for name in ("mute", "odd"))
+    again = run(f"reference={videos.reference}", *systems, f"output={tmp_path}")
+    assert scored == ["two"]
+    for key in ("protocol_hash", "systems", "clips"):
+        assert again[key] == results[key]
+
+
+def test_two_processes_give_what_one_gives(videos: SimpleNamespace, tmp_path: Path) -> None:
+    options = [f"reference={videos.reference}", f"systems.mute={videos.mute}", CHEAP]
+    one = run(*options, f"output={tmp_path / 'one'}")
+    two = run(*options, f"output={tmp_path / 'two'}", "devices=2")
+    for key in ("protocol_hash", "systems", "clips"):
+        assert two[key] == one[key]
+
+
+@pytest.mark.parametrize("names", [("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")])
+def test_ranks_share_the_clips_and_the_last_one_writes(
+    names: tuple[str, str], videos: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = [*QUICK, f"reference={videos.reference}", f"systems.mute={videos.mute}", f"output={tmp_path}"]
+    options.append("metrics=[pose_diversity]")
+    monkeypatch.setenv(names[1], "2")
+    monkeypatch.setenv(names[0], "1")
+    assert main(options) == 0
+    assert not (tmp_path / "results.json").exists()
+    assert len(list((tmp_path / "work").rglob("*.json"))) == 1
+    monkeypatch.setenv(names[0], "0")
+    assert main(options) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["systems"]["mute"]["metrics"]["pose_diversity"]["n"] == 2
+
+
+def test_without_a_reference_only_what_needs_none_is_scored(videos: SimpleNamespace, tmp_path: Path) -> None:
+    found = run(f"systems.alone={videos.reference}", f"output={tmp_path}", CHEAP)
+    assert set(found["systems"]["alone"]["metrics"]) == {"pose_diversity"}
+    assert "There is no reference folder" in found["notes"][0]
+
+
+def test_a_face_that_is_not_there(videos: SimpleNamespace, tmp_path: Path, write_folder: Callable[..., Path]) -> None:
+    grey = [np.full((192, 192, 3), 90, np.uint8)] * 28
+    blank = write_folder(tmp_path / "blank", {"two": (grey, None)})
+    found = run(f"reference={videos.reference}", f"systems.blank={blank}", f"output={tmp_path / 'out'}", CHEAP)
+    row = rows(found)["blank", "two"]
+    assert row["status"] == "ok"
+    assert row["values"]["mouth_opening_correlation"] is None
+    assert "mouth_opening_correlation: no face found" in row["reason"]
+    assert math.isfinite(row["values"]["psnr"])
+    assert "blank has no video named anna/one" in rows(found)["blank", "anna/one"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("override", "fragment", "kind"),
+    [
+        ("reference=/nowhere", "/nowhere", DataError),
+        ("systems.reference=x", "kept for the real videos", ConfigError),
+        ("metrics=[sink]", "there is no metric sink", ConfigError),
+        ("assets.sink=x", "assets.sink", ConfigError),
+        ("devices=0", "trainer.devices", ConfigError),
+        ("protocol.max_lag=0", "max_lag", ConfigError),
+        ("strict=true", "syncnet", MissingAssetError),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    videos: SimpleNamespace, tmp_path: Path, override: str, fragment: str, kind: type[Exception]
+) -> None:
+    options = [f"reference={videos.reference}", f"systems.mute={videos.mute}", f"output={tmp_path}", override]
+    with pytest.raises(kind, match=fragment):
+        main(options)
+
+
+def test_the_command_line_and_its_help(videos: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(["evaluate", "configs/benchmark.yaml", "--help"]) == 0
+    assert "systems.NAME=DIR" in capsys.readouterr().out
+    assert command_line(["evaluate", "configs/benchmark.yaml", "output=x"]) == 2
+    assert "systems.NAME=DIR" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_networks_with_random_weights_run_and_say_so(videos: SimpleNamespace, tmp_path: Path) -> None:
+    """SyncNet, Inception, LPIPS and the recogniser, from the file to the table."""
+    kinds = ("syncnet", "inception", "lpips_alex", "recogniser")
+    keys = ("sync_confidence", "sync_distance", "sync_offset", "fid", "lpips", "csim")
+    found = run(
+        f"reference={videos.reference}",
+        f"systems.mute={videos.mute}",
+        f"output={tmp_path}",
+        f"metrics=[{','.join(keys)}]",
+        *(f"assets.{kind}=random" for kind in kinds),
+        "protocol.picture_stride=16",
+        "protocol.sync=direct",
+    )
+    assert value(found, "mute", "fid") == pytest.approx(0.0, abs=1e-6)
+    assert value(found, "mute", "lpips") == pytest.approx(0.0, abs=1e-6)
+    assert value(found, "mute", "csim") == pytest.approx(1.0, abs=1e-5)
+    assert value(found, "mute", "sync_distance") == pytest.approx(value(found, "ground_truth", "sync_distance"))
+    assert sum("RANDOM WEIGHTS" in note for note in found["notes"]) == 4
+    assert any("FID comes from few pictures (mute 4 pictures of 2 clips)" in note for note in found["notes"])
+    assert found["versions"]["weights of syncnet, random weights"] == "none"
+
+
+def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    monkeypatch.setattr("expnet.evaluation.videos.processes.cores", lambda: 8)
+    monkeypatch.setattr(
+        "expnet.evaluation.videos.processes.open_toolbox", lambda config, device: SimpleNamespace(scorer=0)
+    )
+    config = VideoBenchmarkConfig(systems={"a": "."}, trainer=DevicesConfig(threads=0))
+    for processes in (1, 2, 8, 16):
+        ClipWorker(config, SimpleNamespace(), None, processes)
+    assert given == [8, 4, 1, 1]

@@ -1,0 +1,171 @@
+"""The parts of the benchmark of videos that need no video."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from expnet.config.benchmark import GROUND_TRUTH, METRIC_KEYS, VideoBenchmarkConfig
+from expnet.errors import DataError
+from expnet.evaluation.report.results import ClipRow, MetricInfo, MetricSummary, SystemResult
+from expnet.evaluation.videos.examples import choose_clips, fit_inside
+from expnet.evaluation.videos.fid_summary import few_pictures, frechet_summaries
+from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
+from expnet.evaluation.videos.measures import mean_over, resized
+from expnet.evaluation.videos.pairing import PairedClip, find_videos, pair_videos
+from expnet.evaluation.videos.processes import Place, find_place
+from expnet.evaluation.videos.reader import same_aspect
+from expnet.evaluation.videos.trust_notes import lag_warnings, video_warnings
+from expnet.metrics import FrechetInceptionDistance, PeakSignalToNoiseRatio
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> SimpleNamespace:
+    """Files that are only looked at by name."""
+    for name in ("real/a/x.mp4", "real/b/x.avi", "real/y.mp4", "ours/a/x.webm", "ours/y.mov", "other/z.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return SimpleNamespace(**{name: str(tmp_path / name) for name in ("real", "ours", "other")})
+
+
+def clip(folder: Path, name: str, systems: tuple[str, ...] = (GROUND_TRUTH, "ours")) -> PairedClip:
+    (folder / f"{name}.mp4").write_bytes(b"x")
+    return PairedClip(name, name, dict.fromkeys(systems, folder / f"{name}.mp4"))
+
+
+def test_files_are_paired_by_their_path_without_suffix(folders: SimpleNamespace) -> None:
+    pairing = pair_videos(VideoBenchmarkConfig(reference=folders.real, systems={"ours": folders.ours}))
+    assert [found.clip_id for found in pairing.clips] == ["a/x", "b/x", "y"]
+    assert list(pairing.clips[0].paths) == [GROUND_TRUTH, "ours"]
+    assert pairing.clips[0].paths["ours"] == Path(folders.ours, "a", "x.webm")
+    assert pairing.clips[1].paths["ours"] is None
+    limited = pair_videos(VideoBenchmarkConfig(reference=folders.real, systems={"ours": folders.ours}, limit=2))
+    assert [found.clip_id for found in limited.clips] == ["a/x", "y"]
+
+
+def test_folders_that_do_not_pair_are_refused(folders: SimpleNamespace) -> None:
+    with pytest.raises(DataError, match=r"systems\.other=.* has no video named"):
+        pair_videos(VideoBenchmarkConfig(reference=folders.real, systems={"other": folders.other}))
+    Path(folders.real, "y.mkv").write_bytes(b"y")
+    with pytest.raises(DataError, match="make one clip"):
+        find_videos(folders.real)
+
+
+def test_finished_clips_come_back_until_a_file_changes(tmp_path: Path) -> None:
+    work, pair = WorkFolder(tmp_path, "hash"), clip(tmp_path, "one")
+    assert work.read(pair) is None
+    row = ClipRow("one", "ours", "anna", 7, "ok", "why", {"psnr": 3.0, "ssim": math.nan}, {"psnr": 2.0})
+    features = {"ours": torch.randn(5, 4)}
+    work.write(pair, ClipOutcome([row], {"lag": {"ours": [0.5, math.nan]}}, {"ours": [0.1]}, [True], {}, features))
+    again = work.read(pair)
+    assert again is not None
+    assert again.rows[0].values["psnr"] == 3.0
+    assert math.isnan(again.rows[0].values["ssim"])
+    assert again.openings == {"ours": [0.1]}
+    assert torch.equal(work.features(pair)["ours"], features["ours"])
+    (tmp_path / "one.mp4").write_bytes(b"another")
+    assert work.read(pair) is None
+
+
+def test_a_damaged_file_is_scored_again(tmp_path: Path) -> None:
+    work, pair = WorkFolder(tmp_path, "hash"), clip(tmp_path, "one")
+    work.write(pair, ClipOutcome())
+    next(work.path.glob("*.json")).write_text('{"rows": [')
+    assert work.read(pair) is None
+
+
+def test_frechet_distance_of_clips_is_that_of_all_pictures(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    work, metric = WorkFolder(tmp_path, "hash"), FrechetInceptionDistance(torch.nn.Identity(), features=6)
+    clips = [clip(tmp_path, name) for name in ("one", "two", "three")]
+    for number, pair in enumerate(clips):
+        real, ours = (torch.randn(9 + number, 6, generator=generator) + shift for shift in (0.0, 0.5))
+        features = {GROUND_TRUTH: real, "ours": ours} if number < 2 else {GROUND_TRUTH: real}
+        work.write(pair, ClipOutcome(features=features))
+        if number < 2:  # a clip that the system lacks counts on neither side
+            metric.add_features(real, real=True)
+            metric.add_features(ours, real=False)
+    summaries, counts = frechet_summaries(["ours", "missing"], clips, work)
+    assert summaries["ours"].mean == pytest.approx(float(metric.compute()), rel=1e-9)
+    assert (summaries["ours"].n, summaries["ours"].unscored, counts) == (2, 1, {"ours": 19})
+    assert "ours 19 pictures of 2 clips" in few_pictures(counts, summaries)
+    assert few_pictures({}, {}) == ""
+
+
+def test_worst_and_best_follow_the_direction_of_the_metric(tmp_path: Path) -> None:
+    clips = [clip(tmp_path, name) for name in "abcde"]
+    rows = [ClipRow(pair.clip_id, "ours", values={"lpips": float(place)}) for place, pair in enumerate(clips)]
+    info = MetricInfo("lpips", "LPIPS", "distance", higher_is_better=False)
+    chosen = choose_clips("ours", clips, rows, [info], 2)
+    assert [(example.title, example.clip.clip_id) for example in chosen] == [
+        ("Worst", "e"),
+        ("Worst", "d"),
+        ("Best", "b"),
+        ("Best", "a"),
+    ]
+    assert [example.clip.clip_id for example in choose_clips("ours", clips[:1], rows[:1], [info], 2)] == ["a"]
+    assert choose_clips("ours", clips, rows, [info], 0) == []
+
+
+def test_places_of_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert find_place() == Place()
+    monkeypatch.setenv("SLURM_NTASKS", "3")
+    monkeypatch.setenv("SLURM_PROCID", "2")
+    monkeypatch.setenv("SLURM_LOCALID", "1")
+    assert find_place() == Place(2, 3, 1, "SLURM")
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
+    assert find_place() == Place()
+    shares = [Place(rank, 3).share(list(range(7))) for rank in range(3)]  # type: ignore[arg-type]
+    assert sorted(item for share in shares for item in share) == list(range(7))  # type: ignore[type-var]
+
+
+def test_warnings_of_offsets_and_unlike_files() -> None:
+    rows = [ClipRow(name, "ours", values={"sync_offset": offset}) for name, offset in (("a", -15.0), ("b", 2.0))]
+    rows = [ClipRow("a", GROUND_TRUTH), *rows]
+    source = {"width": 64, "height": 64, "fps": 25.0, "codec": "h264", "frames": 5, "sound": "own"}
+    sources = [{GROUND_TRUTH: source, "ours": {**source, "codec": "vp9", "fps": 30.0}}]
+    notes = "\n".join(video_warnings(VideoBenchmarkConfig(reference="x"), rows, sources))
+    assert "1 of 2 clips of ours" in notes
+    assert "codec vp9 against h264 (1 of 1 clips); frame rate 30 against 25 (1 of 1 clips)" in notes
+    assert video_warnings(VideoBenchmarkConfig(reference="x"), rows[:1], [{GROUND_TRUTH: source}]) == []
+
+
+def test_a_lag_at_the_edge_is_noise() -> None:
+    info = MetricInfo("audio_mouth_lag", "Lag", "frames", protocol={"max_lag": 10})
+    systems = [
+        SystemResult(name, name, "model", metrics={"audio_mouth_lag": MetricSummary(lag, None, 3)})
+        for name, lag in (("still", -10.0), ("good", 1.0), ("blank", math.nan))
+    ]
+    (note,) = lag_warnings(systems, [info])
+    assert "lag of still lies at the edge" in note
+
+
+def test_pictures_are_compared_in_parts_as_in_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randint(0, 256, (2, 7, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    whole = float(PeakSignalToNoiseRatio().score(first[None], second[None])[0])
+    parts = zip(first.split(3), second.split(3), strict=True)
+    assert mean_over(PeakSignalToNoiseRatio(), parts) == pytest.approx(whole, rel=1e-12)
+
+
+def test_sizes() -> None:
+    assert same_aspect((256, 256), (512, 512))
+    assert not same_aspect((256, 256), (720, 1280))
+    flat = torch.full((2, 3, 10, 20), 77, dtype=torch.uint8)
+    assert torch.equal(resized(flat, (5, 10)), torch.full((2, 3, 5, 10), 77, dtype=torch.uint8))
+    assert resized(flat, (10, 20)) is flat
+    sheet = fit_inside(flat[0].permute(1, 2, 0).numpy(), 40, 40)
+    assert sheet.shape == (40, 40, 3)
+    assert (sheet[0] == 0).all()
+    assert (sheet[20] == 77).all()
+
+
+def test_metrics_are_wanted_in_the_order_of_the_table() -> None:
+    assert VideoBenchmarkConfig(systems={"a": "b"}, metrics=["psnr", "fid"]).wanted == ("fid", "psnr")
+    everything = VideoBenchmarkConfig(systems={"a": "b"}).wanted
+    assert set(METRIC_KEYS) - set(everything) == {"lpips_vgg", "lpips_squeeze"}

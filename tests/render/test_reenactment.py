@@ -1,0 +1,81 @@
+"""A clip on stage, really rendered: the head turns, the room behind it stays where it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from expnet.coefficients import concatenate
+from expnet.data.store.track import Track
+from expnet.face.morphable import MorphableModel, builtin_face_model
+from expnet.media.video_reader import write_video
+from expnet.render.portrait import Portrait, open_portrait
+from expnet.render.reenactment import PORTRAIT, REAL, Stage, cut, set_stage
+
+pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+
+TURNS = np.array([[0, 0, 0], [0, 0.25, 0], [0, -0.25, 0]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def model() -> MorphableModel:
+    return builtin_face_model()
+
+
+def track_of(portrait: Portrait, source: str) -> Track:
+    """A clip of the portrait whose head turns to both sides."""
+    coefficients = concatenate([portrait.fit] * len(TURNS))
+    return Track(
+        "turns",
+        "anna",
+        coefficients.with_(
+            rotation=coefficients.rotation + TURNS,
+            identity=np.atleast_2d(portrait.fit.identity)[0],
+            crop=np.atleast_2d(portrait.fit.crop)[0],
+        ),
+        landmarks=np.zeros((len(TURNS), 68, 2), np.float32),
+        valid=np.ones(len(TURNS), bool),
+        audio=np.zeros(len(TURNS) * 640, np.float32),
+        corpus="test",
+        frame_size=portrait.image.shape[:2],
+        source=source,
+    )
+
+
+@pytest.mark.parametrize("side", [256, 1100])
+def test_a_real_clip_turns_before_a_still_room(model: MorphableModel, tmp_path: Path, side: int) -> None:
+    """At any size, also beyond the one that portraits for videos are scaled down to."""
+    picture = Image.fromarray(astronaut()[:256, 90:346]).resize((side, side), Image.Resampling.LANCZOS)
+    path = tmp_path / "clip.mp4"
+    write_video(path, [np.asarray(picture)] * 3, fps=25.0)
+    portrait = open_portrait(np.asarray(picture), model, max_side=None)
+    stage = set_stage(track_of(portrait, str(path)), model, 3)
+    assert stage.kind == REAL
+    check_room(stage, portrait)
+
+
+def test_the_built_in_portrait_turns_before_a_still_room(model: MorphableModel) -> None:
+    portrait = open_portrait(np.ascontiguousarray(astronaut()), model)
+    stage = set_stage(track_of(portrait, ""), model, 3)
+    assert stage.kind == PORTRAIT
+    check_room(stage, portrait)
+
+
+def check_room(stage: Stage, portrait: Portrait) -> None:
+    """The first frame is the reference; in the others the face moves, and what the head never covers does not."""
+    track = track_of(portrait, "")
+    pose = torch.from_numpy(np.array(track.coefficients.pose))
+    first, *turned = stage.render(torch.from_numpy(np.array(track.coefficients.expression)), pose)
+    assert np.array_equal(first, cut(stage.reference[0], stage.crop))
+    assert portrait.matte is not None
+    person = np.repeat((255 * portrait.matte).astype(np.uint8)[..., None], 3, axis=2)
+    room = cut(person, stage.crop)[..., 0] == 0
+    for frame in turned:
+        change = np.abs(frame.astype(int) - first).max(axis=-1)
+        assert (change[room] <= 2).mean() > 0.75  # the rest is where the head goes
+        assert change[~room].mean() > 5
