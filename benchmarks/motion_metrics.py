@@ -26,11 +26,12 @@ from expnet.face.tracker import open_tracker
 from expnet.media.video_reader import read_video
 from expnet.metrics import AudioMouthCorrelation, AudioMouthLag, BeatAlignment, BlinkRate
 from expnet.metrics.functional import audio_beats, blinks, eye_aspect_ratio, mouth_opening
-from expnet.models.saved_model import WEIGHTS, load_model
+from expnet.models.packaged_weights import packaged_weights
+from expnet.models.saved_model import load_model
 
 CHANCE_DRAWS = 50
 MODEL = load_face_model("mediapipe468")
-NETWORK = load_model(WEIGHTS / "expression-synthetic.safetensors", "expression")
+NETWORK = load_model(packaged_weights("expression-synthetic"), "expression")
 
 
 @torch.no_grad()

@@ -32,7 +32,8 @@ from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional import silent_frames
 from expnet.metrics.functional.mouth import best_lag, lagged_pearson, pearson
 from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.saved_model import WEIGHTS, load_model
+from expnet.models.packaged_weights import packaged_weights
+from expnet.models.saved_model import load_model
 
 Samples = NDArray[np.float32]
 
@@ -267,9 +268,7 @@ def table(reactions: Sequence[Reaction], *, each: str = "") -> str:
 def main() -> None:
     """Play everything and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--weights", default=WEIGHTS / "expression.safetensors", help="run folder, .ckpt or .safetensors"
-    )
+    parser.add_argument("--weights", default=packaged_weights("expression"), help="run folder, .ckpt or .safetensors")
     parser.add_argument("--speech", type=Path, help="folder of recordings (wav)")
     parser.add_argument("--output", type=Path, help="JSON file for every reaction")
     arguments = parser.parse_args()

@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from expnet.models.saved_model import WEIGHTS, load_model, save_model
+from expnet.models.packaged_weights import NAMES, packaged_path
+from expnet.models.saved_model import load_model, save_model
 
 
 def pack(run: Path, name: str, notes: str) -> None:
@@ -23,7 +24,7 @@ def pack(run: Path, name: str, notes: str) -> None:
         notes: what it was trained on.
     """
     model = load_model(run, name.split("-")[0])
-    path = save_model(WEIGHTS / f"{name}.safetensors", model, {"trained_on": notes})
+    path = save_model(packaged_path(name), model, {"trained_on": notes})
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     """Load a run's model and save it under the package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("name", choices=["expression", "pose", "expression-synthetic", "expression-streaming"])
+    parser.add_argument("name", choices=NAMES)
     parser.add_argument("--notes", default="", help="data, speakers, minutes")
     arguments = parser.parse_args()
     pack(arguments.run, arguments.name, arguments.notes)

@@ -13,8 +13,8 @@ from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.speech_encoder import FeatureSource, SpeechEncoder
 from expnet.audio.stored_samples import Samples, hold
 from expnet.audio.wave import MINIMUM_SECONDS, check_length, is_silent, read_blocks
-from expnet.errors import InputError, MissingAssetError
-from expnet.models.saved_model import WEIGHTS
+from expnet.errors import InputError
+from expnet.models.packaged_weights import packaged_weights
 
 ImageInput = str | os.PathLike[str] | NDArray[np.uint8]
 AudioInput = str | os.PathLike[str] | NDArray[np.floating]
@@ -25,16 +25,8 @@ STREAMING = "streaming"
 def built_in_or(path: str | os.PathLike[str] | None, task: str) -> Path:
     """The given weights, or the built-in ones."""
     if path == STREAMING and task == "expression":
-        path, task = None, "expression-streaming"
-    if path is not None:
-        return Path(path)
-    shipped = WEIGHTS / f"{task}.safetensors"
-    if not shipped.is_file():
-        raise MissingAssetError(
-            f"{shipped}: the built-in {task} weights are missing from this install; install expnet again, or train "
-            f"your own with 'expnet train configs/{task}.yaml' and give them with --{task}."
-        )
-    return shipped
+        return packaged_weights("expression-streaming")
+    return packaged_weights(task) if path is None else Path(path)
 
 
 def open_encoder(expression: Any, folder: str | os.PathLike[str] | None) -> SpeechEncoder | None:

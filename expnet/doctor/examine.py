@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable
-from importlib import resources, util
-from pathlib import Path
+from importlib import util
 
 from expnet.assets.registry import ASSETS, locate
 from expnet.doctor.conflicts import CONFLICTS
 from expnet.doctor.finding import Finding, import_error, version_of
 from expnet.errors import MissingAssetError
+from expnet.models.packaged_weights import has_packaged_weights
 
 _PACKAGES = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "omegaconf", "librosa", "wandb", "lpips",
@@ -75,12 +75,7 @@ def _speech() -> Finding:
 
 
 def _weights() -> Finding:
-    folder = Path(str(resources.files("expnet.models"))) / "weights"
-    lacking = [
-        name
-        for name in ("expression", "expression-streaming", "pose")
-        if not (folder / f"{name}.safetensors").is_file()
-    ]
+    lacking = [name for name in ("expression", "expression-streaming", "pose") if not has_packaged_weights(name)]
     if lacking:
         return Finding("built-in weights", f"no {' and no '.join(lacking)}", "pip install --force-reinstall expnet")
     return Finding("built-in weights", "expression, live expression and head pose")

@@ -37,9 +37,6 @@ NETWORKS: dict[str, type[nn.Module]] = {
 """Networks that options name with ``network``, in place of the task's own."""
 HEADER = "expnet"
 SCHEMA = 1
-WEIGHTS = Path(__file__).parent / "weights"
-"""Models in the package: expression and pose, which ``expnet animate`` uses, expression-streaming for speech that is
-still arriving, and expression-synthetic, a start for training that has heard no real person."""
 
 
 def build_model(task: str, options: dict[str, Any]) -> nn.Module:

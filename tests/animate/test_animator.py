@@ -216,7 +216,7 @@ def test_a_refiner_changes_frames_and_leaves_the_background_out(
 
 
 def test_missing_built_in_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("expnet.animate.inputs.WEIGHTS", tmp_path)
+    monkeypatch.setattr("expnet.models.packaged_weights.FOLDER", tmp_path)
     with pytest.raises(MissingAssetError, match="expnet train"):
         Animator()
 

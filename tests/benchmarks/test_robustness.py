@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expnet.models.saved_model import WEIGHTS, load_model
+from expnet.models.packaged_weights import packaged_weights
+from expnet.models.saved_model import load_model
 
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "speech"
 
@@ -28,7 +29,7 @@ def robustness() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def listener(robustness: ModuleType) -> Any:
-    return robustness.Listener(load_model(WEIGHTS / "expression.safetensors", "expression"))
+    return robustness.Listener(load_model(packaged_weights("expression"), "expression"))
 
 
 @pytest.fixture(scope="module")

@@ -151,9 +151,9 @@ def test_train(tmp_path: Path, override: str, words: tuple[str, ...], capsys: py
 
 
 def test_weights_of_the_other_task(inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from expnet.models.saved_model import WEIGHTS
+    from expnet.models.packaged_weights import packaged_weights
 
     arguments = ["animate", "--image", inputs / "face.png", "--audio", inputs / "speech.wav"]
-    arguments += ["--output", tmp_path / "out.mp4", "--expression", WEIGHTS / "pose.safetensors"]
+    arguments += ["--output", tmp_path / "out.mp4", "--expression", packaged_weights("pose")]
     check(*run(arguments, capsys), "pose", "expression")
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,8 @@ from expnet.data.store.track import Track
 from expnet.face.measures import jaw_drop, lower_lip_depress, mouth_opening, mouth_width
 from expnet.face.morphable import builtin_face_model
 from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.saved_model import WEIGHTS, load_model
+from expnet.models.packaged_weights import packaged_weights
+from expnet.models.saved_model import load_model
 
 LONGEST_OFFSET = 10
 """Offsets of up to so many frames to either side are found."""
@@ -197,6 +198,6 @@ def _confidence(correlations: NDArray[np.float64], frames: int) -> float:
 @lru_cache(maxsize=1)
 def _network() -> ExpressionRegressor:
     """The network in the package that has heard made speech only."""
-    model = load_model(WEIGHTS / "expression-synthetic.safetensors", "expression")
+    model = load_model(packaged_weights("expression-synthetic"), "expression")
     assert isinstance(model, ExpressionRegressor)
     return model

@@ -6,8 +6,6 @@ import logging
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -21,6 +19,7 @@ from expnet.evaluation.store.clips import Clip, Selection
 from expnet.evaluation.store.per_frame_head import train_per_frame
 from expnet.evaluation.store.ridge import RidgeRegression, fit_ridge
 from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.packaged_weights import has_packaged_weights, packaged_weights
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.sadtalker import SadTalkerPose
 from expnet.models.saved_model import load_model
@@ -195,15 +194,12 @@ def build_baselines(
     return (*systems, HoldFirstFrame(), ClipMean())
 
 
-def shipped_weights(task: str) -> Path | None:
-    """Weights that come with the package, None where there are none."""
-    path = Path(str(resources.files("expnet.models"))) / "weights" / f"{task}.safetensors"
-    return path if path.is_file() else None
-
-
 def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]) -> Networks | None:
     """The model's row; None without an expression network."""
-    paths = {task: getattr(config, task) or shipped_weights(task) for task in ("expression", "pose")}
+    paths = {
+        task: getattr(config, task) or (packaged_weights(task) if has_packaged_weights(task) else None)
+        for task in ("expression", "pose")
+    }
     if paths["expression"] is None:
         notes.append("No expression network was given (expression=RUN), so the table has baselines alone.")
         return None

@@ -12,7 +12,8 @@ from expnet.evaluation.videos.reader import Video
 from expnet.face.morphable import MorphableModel
 from expnet.metrics.functional import mouth_opening
 from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.saved_model import WEIGHTS, load_model
+from expnet.models.packaged_weights import packaged_weights
+from expnet.models.saved_model import load_model
 
 
 class MouthListener:
@@ -28,7 +29,7 @@ class MouthListener:
     """
 
     def __init__(self, model: MorphableModel, weights: str | None = None) -> None:
-        network = load_model(weights or WEIGHTS / "expression-synthetic.safetensors", "expression")
+        network = load_model(weights or packaged_weights("expression-synthetic"), "expression")
         assert isinstance(network, ExpressionRegressor)
         self.network, self.model = network.eval(), model
         self.name = weights or "expnet's, of made speech"

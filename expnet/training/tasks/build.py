@@ -10,8 +10,9 @@ from expnet.config.grammar import to_container
 from expnet.errors import ConfigError
 from expnet.face.morphable import load_face_model
 from expnet.models.landmark_sync import LandmarkSync
+from expnet.models.packaged_weights import packaged_weights
 from expnet.models.sadtalker import STYLES
-from expnet.models.saved_model import WEIGHTS, load_model
+from expnet.models.saved_model import load_model
 from expnet.training.run_folder import versions
 from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.expression_task import ExpressionTask
@@ -20,10 +21,10 @@ from expnet.training.tasks.pose_task import PoseTask
 from expnet.training.tasks.refiner_task import RefinerTask
 
 PACKAGED = {
-    "synthetic": "expression-synthetic.safetensors",
-    "expression": "expression.safetensors",
-    "streaming": "expression-streaming.safetensors",
-    "pose": "pose.safetensors",
+    "synthetic": "expression-synthetic",
+    "expression": "expression",
+    "streaming": "expression-streaming",
+    "pose": "pose",
 }
 """Weights in the package, by the name that ``init`` knows them by."""
 
@@ -103,7 +104,7 @@ def pose_options(model: PoseModelConfig, *, styles: int) -> dict[str, Any]:
 
 def start_from(path: str, task: BaseTask) -> None:
     """Copy the weights and statistics of a trained model into the task's."""
-    file = WEIGHTS / PACKAGED[path] if path in PACKAGED else path
+    file = packaged_weights(PACKAGED[path]) if path in PACKAGED else path
     given = load_model(file, task.model.task).state_dict()  # type: ignore[arg-type]
     for model in (task.model, task.averaged):
         if model is None:

@@ -158,7 +158,7 @@ def test_a_prediction_that_is_not_a_number_never_enters_a_mean(
 
 
 def test_without_networks_the_baselines_stand_alone(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("expnet.evaluation.store.systems.shipped_weights", lambda task: None)
+    monkeypatch.setattr("expnet.evaluation.store.systems.has_packaged_weights", lambda name: False)
     kept = [option for option in options if not option.startswith(("expression=", "pose="))]
     results = run(kept, "per_frame=none", "baselines.ridge=false", "data.split=all")
     assert list(results["systems"]) == ["ground_truth", "hold_first_frame", "clip_mean"]

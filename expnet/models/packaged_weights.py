@@ -1,0 +1,45 @@
+"""The trained networks that come with the package, and the one place that knows where they are.
+
+``expression`` and ``pose`` animate portraits and ``expression-streaming`` follows live speech. ``expression-synthetic``
+was trained on synthetic speech only: training starts from it, and audio offsets are estimated with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from expnet.errors import MissingAssetError
+
+NAMES = ("expression", "expression-streaming", "expression-synthetic", "pose")
+FOLDER = Path(__file__).parent / "weights"
+
+
+def packaged_weights(name: str) -> Path:
+    """Return the file of a packaged network.
+
+    Args:
+        name: One of `NAMES`.
+
+    Raises:
+        MissingAssetError: This installation lacks the file.
+    """
+    path = packaged_path(name)
+    if not path.is_file():
+        task = name.partition("-")[0]
+        raise MissingAssetError(
+            f"{path}: the built-in {name} weights are missing from this installation; install expnet again, or train "
+            f"your own with 'expnet train configs/{task}.yaml' and give them with --{task}."
+        )
+    return path
+
+
+def has_packaged_weights(name: str) -> bool:
+    """Tell whether this installation has the packaged network of that name."""
+    return packaged_path(name).is_file()
+
+
+def packaged_path(name: str) -> Path:
+    """Return where the packaged network of that name belongs, whether or not it is there."""
+    if name not in NAMES:
+        raise ValueError(f"There are no packaged weights named {name!r}; the names are {', '.join(NAMES)}.")
+    return FOLDER / f"{name}.safetensors"
