@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from expnet.coefficients import DEFAULT_FPS
+from expnet.io.markdown import markdown_table
 
 _WHAT = {
     "expression": "Regresses expression coefficients of a face, 25 times a second, from speech and the expression of a "
@@ -71,8 +72,8 @@ def _use(header: dict[str, Any], graphs: dict[str, float]) -> str:
         f'`expnet.models.saved_model.load_model("DIR", "{task}")`. Neither needs Lightning.',
     ]
     if graphs:
-        lines += ["", "| ONNX graph | largest difference to the network |", "| --- | --- |"]
-        lines += [f"| `{name}` | {difference:.0e} |" for name, difference in graphs.items()]
+        rows = [(f"`{name}`", f"{difference:.0e}") for name, difference in graphs.items()]
+        lines += ["", markdown_table(["ONNX graph", "largest difference to the network"], rows)]
     return "\n".join(lines)
 
 
@@ -81,13 +82,14 @@ def _data(notes: dict[str, Any]) -> str:
     data = notes.get("data")
     if data is None:
         return "\n".join([*lines, notes.get("trained_on") or "The weights do not say what they were trained on."])
-    lines += ["| track store | sha256 over its shards |", "| --- | --- |"]
-    lines += [f"| {store['name']} | `{store['fingerprint']}` |" for store in data["stores"]]
-    lines += ["", "| split | clips | people | hours | corpora |", "| --- | --- | --- | --- | --- |"]
+    stores = [(store["name"], f"`{store['fingerprint']}`") for store in data["stores"]]
+    splits = []
     for split, facts in data["splits"].items():
         hours = facts["frames"] / DEFAULT_FPS / _SECONDS_AN_HOUR
         corpora = ", ".join(facts["corpora"]) or "-"
-        lines.append(f"| {split} | {facts['clips']} | {facts['speakers']} | {hours:.2f} | {corpora} |")
+        splits.append((split, facts["clips"], facts["speakers"], f"{hours:.2f}", corpora))
+    lines += [markdown_table(["track store", "sha256 over its shards"], stores), ""]
+    lines += [markdown_table(["split", "clips", "people", "hours", "corpora"], splits)]
     return "\n".join(lines)
 
 
@@ -100,29 +102,27 @@ def _scores(notes: dict[str, Any]) -> str:
         f"On the validation clips, at the last validation up to step {notes['step']}; the weights were chosen by "
         f"`{notes['monitor']}`, so these are a little better than on clips that chose nothing.",
         "",
-        "| score | value |",
-        "| --- | --- |",
+        markdown_table(["score", "value"], [(name, f"{value:.4g}") for name, value in sorted(scores.items())]),
     ]
-    return "\n".join([*lines, *(f"| {name} | {value:.4g} |" for name, value in sorted(scores.items()))])
+    return "\n".join(lines)
 
 
 def _versions(header: dict[str, Any]) -> str:
     versions = header["notes"].get("versions", {})
-    rows = [f"| {name} | {value} |" for name, value in versions.items() if value is not None]
+    rows = [(name, value) for name, value in versions.items() if value is not None]
     if not rows:
         return "## Versions\n\nNot recorded."
-    return "\n".join(["## Versions it was trained with", "", "| package | version |", "| --- | --- |", *rows])
+    return "## Versions it was trained with\n\n" + markdown_table(["package", "version"], rows)
 
 
 def _options(model: Any) -> str:
-    rows = [f"| {name} | {value} |" for name, value in model.options.items()]
-    return "\n".join(["## Options", "", "| option | value |", "| --- | --- |", *rows])
+    return "## Options\n\n" + markdown_table(["option", "value"], list(model.options.items()))
 
 
 def _files(folder: Path) -> str:
     paths = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".yaml", ".onnx")]
-    rows = [f"| `{path.name}` | {path.stat().st_size:,} | `{_sha256(path)}` |" for path in paths]
-    return "\n".join(["## Files", "", "| file | bytes | sha256 |", "| --- | --- | --- |", *rows])
+    rows = [(f"`{path.name}`", f"{path.stat().st_size:,}", f"`{_sha256(path)}`") for path in paths]
+    return "## Files\n\n" + markdown_table(["file", "bytes", "sha256"], rows)
 
 
 def _limits(header: dict[str, Any]) -> str:
