@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -22,6 +21,7 @@ from expnet.data.batch import FaceBatch
 from expnet.errors import InputError
 from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.render.refinement.batch import RegionBatch
+from expnet.training.random_state import set_torch_random_state
 from expnet.training.tasks.base_task import BaseTask, gradient_norm
 from expnet.training.tasks.build import sync_loss
 from expnet.training.tasks.expression_task import ExpressionTask
@@ -110,7 +110,7 @@ def record(task: BaseTask, batch: FaceBatch | RegionBatch, random: Mapping[str, 
     Args:
         task: with its trainer.
         batch: the batch.
-        random: what `random_state` gave before the step.
+        random: what `torch_random_state` gave before the step.
         **about: plain values to add.
     """
     known = {
@@ -123,14 +123,6 @@ def record(task: BaseTask, batch: FaceBatch | RegionBatch, random: Mapping[str, 
         "notes": task.notes,
     }
     return Reproducer(batch, task.state_dict(), random, {**known, **about})
-
-
-def random_state() -> dict[str, Tensor]:
-    """Return the states of torch's generators, on which a training step draws."""
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
 
 
 @dataclass
@@ -213,9 +205,7 @@ class _Probe(pl.Callback):
         for name, module in pl_module.named_modules():
             if not name.startswith("averaged"):
                 module.register_forward_hook(self._look(name))
-        torch.set_rng_state(self.random["cpu"])
-        if "cuda" in self.random and pl_module.device.type == "cuda":
-            torch.cuda.set_rng_state(self.random["cuda"])
+        set_torch_random_state(self.random)
 
     def _look(self, name: str) -> Callable[[Any, Any, Any], None]:
         def hook(module: Any, arguments: Any, output: Any) -> None:

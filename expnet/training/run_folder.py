@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from expnet.errors import ConfigError, InputError
 from expnet.io.atomic import remove_partial_files, write_atomically
+from expnet.io.launcher import launched_process
 from expnet.io.versions import git_state, package_versions
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def open_run(*, task: str, output: str | None, ckpt: str | None, processes: int 
         ConfigError: the folder holds another run, or there is no such checkpoint.
     """
     inherited = os.environ.get(RUN_VARIABLE)
-    if output is None and inherited is None and started_from_outside(processes):
+    launched = launched_process()
+    if output is None and inherited is None and launched.launcher and max(processes, launched.world) > 1:
         raise ConfigError("A run of several processes that something else starts needs its folder: give output=FOLDER.")
     path = Path(output or inherited or _next_folder(task, latest=ckpt == "last"))
     if output is None:
@@ -102,12 +104,6 @@ def open_run(*, task: str, output: str | None, ckpt: str | None, processes: int 
         raise ConfigError(f"There is no checkpoint {ckpt} to go on from.")
     _log.info("%s has no checkpoint yet: the run starts at the beginning.", path)
     return RunDirectory(path)
-
-
-def started_from_outside(processes: int) -> bool:
-    """Whether this is one of several processes that torchrun or SLURM started, and not Lightning."""
-    counts = [processes, *(int(os.environ.get(variable, 1)) for variable in ("WORLD_SIZE", "SLURM_NTASKS"))]
-    return max(counts) > 1 and ("RANK" in os.environ or "SLURM_PROCID" in os.environ)
 
 
 def leave_run() -> None:

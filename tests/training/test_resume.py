@@ -14,7 +14,7 @@ from killable import Point, finish, log_of, start
 from safetensors.torch import load_file
 from small import arguments, checkpoint_of, rows_of, same, write_store
 
-from expnet.training.callbacks.resume import random_state, set_random_state
+from expnet.training.random_state import random_state, set_random_state
 
 KEPT = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "expnet", "TalkingFaceDataModule")
 POINTS: dict[str, Point] = {

@@ -31,8 +31,9 @@ from expnet.evaluation.videos.fid_summary import few_pictures, frechet_summaries
 from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
 from expnet.evaluation.videos.open_measures import Toolbox, open_toolbox
 from expnet.evaluation.videos.pairing import PairedClip, Pairing, pair_videos
-from expnet.evaluation.videos.processes import find_place, score_all
+from expnet.evaluation.videos.processes import score_all
 from expnet.evaluation.videos.trust_notes import lag_warnings, video_warnings
+from expnet.io.launcher import launched_process
 from expnet.io.versions import package_versions
 
 _log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
         MissingAssetError: weights are missing and ``strict`` is set.
     """
     started = time.monotonic()
-    place = find_place()
+    place = launched_process()
     output = prepare_output(config.output)
     pairing = pair_videos(config)
     toolbox = open_toolbox(config, torch.device("cpu"))
@@ -81,7 +82,7 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
         "reference": config.reference or "none",
         **{f"systems.{name}": folder for name, folder in config.systems.items()},
         "seconds": round(time.monotonic() - started, 1),
-        "processes": place.world if place.launcher else config.trainer.devices,
+        "processes": place.world if place.world > 1 else config.trainer.devices,
     }
     extras = _extras(config, pairing, report.metrics, finished, chosen_by, output)
     report = replace(report, details=details)

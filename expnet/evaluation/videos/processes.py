@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,47 +20,9 @@ from expnet.evaluation.report.results import ClipRow
 from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
 from expnet.evaluation.videos.open_measures import open_toolbox
 from expnet.evaluation.videos.pairing import PairedClip
+from expnet.io.launcher import LaunchedProcess
 
 _log = logging.getLogger(__name__)
-
-_LAUNCHERS = (
-    ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
-    ("SLURM", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which of the processes this is.
-
-    Attributes:
-        rank: 0 for the only one.
-        world: how many there are.
-        local_rank: which one on this machine.
-        launcher: who started them; empty for a process by itself.
-    """
-
-    rank: int = 0
-    world: int = 1
-    local_rank: int = 0
-    launcher: str = ""
-
-    def share(self, clips: Sequence[PairedClip]) -> list[PairedClip]:
-        """The clips of this process: every ``world``-th."""
-        return list(clips[self.rank :: self.world])
-
-
-def find_place() -> Place:
-    """Read this process's place from torchrun's or SLURM's variables.
-
-    An interactive SLURM shell (``salloc``, ``srun --pty bash``) is a process by itself.
-    """
-    for launcher, rank, world, local_rank in _LAUNCHERS:
-        if int(os.environ.get(world, "1")) > 1 and rank in os.environ:
-            if launcher == "SLURM" and os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
-                continue
-            return Place(int(os.environ[rank]), int(os.environ[world]), int(os.environ.get(local_rank, "0")), launcher)
-    return Place()
 
 
 def choose_device(accelerator: str, index: int) -> torch.device:
@@ -77,7 +38,7 @@ def choose_device(accelerator: str, index: int) -> torch.device:
     return torch.device("cuda", index % torch.cuda.device_count())
 
 
-def process_count(options: DevicesConfig, place: Place) -> int:
+def process_count(options: DevicesConfig, place: LaunchedProcess) -> int:
     """Processes to start here: one where a launcher has started them already."""
     if place.world > 1:
         return 1
@@ -118,7 +79,9 @@ class ClipWorker:
         self.work.write(clip, self.scorer.score(clip))
 
 
-def score_all(config: VideoBenchmarkConfig, clips: Sequence[PairedClip], work: WorkFolder, place: Place) -> None:
+def score_all(
+    config: VideoBenchmarkConfig, clips: Sequence[PairedClip], work: WorkFolder, place: LaunchedProcess
+) -> None:
     """Score this process's share of the clips that are not finished yet.
 
     With several processes a clip that kills its process (a decoder's crash, memory) becomes failed rows; with one it

@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 
 from expnet.errors import ExpnetError
 from expnet.training.callbacks.gradient_norm import GradientNorm
-from expnet.training.replay import random_state, record
+from expnet.training.random_state import torch_random_state
+from expnet.training.replay import record
 from expnet.training.tasks.base_task import BaseTask
 
 FIRST_STEPS = 10
@@ -53,7 +54,7 @@ class StopOnBadLoss(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
         """Keep what the step starts from."""
-        self._batch, self._random = batch, random_state()
+        self._batch, self._random = batch, torch_random_state()
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Keep its loss."""

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from expnet.errors import ConfigError
 from expnet.models.saved_model import HEADER
+from expnet.training.random_state import random_state, set_random_state
 from expnet.training.run_folder import RunDirectory
 from expnet.training.tasks.base_task import BaseTask
 
@@ -62,29 +63,6 @@ class RandomState(pl.Callback):
                 "continues, though not with the numbers of the run that was stopped."
             )
         self._restore = []
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of this process's generators, in tensors and plain values."""
-    name, keys, *position = np.random.get_state()
-    state: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *position),
-        "python": random.getstate(),
-    }
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    """Restore what `random_state` returned."""
-    torch.set_rng_state(state["torch"].cpu())
-    name, keys, *position = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *position))
-    random.setstate(state["python"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

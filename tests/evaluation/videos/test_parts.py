@@ -15,7 +15,6 @@ from expnet.evaluation.videos.fid_summary import few_pictures, frechet_summaries
 from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
 from expnet.evaluation.videos.measures import mean_over, resized
 from expnet.evaluation.videos.pairing import PairedClip, find_videos, pair_videos
-from expnet.evaluation.videos.processes import Place, find_place
 from expnet.evaluation.videos.reader import same_aspect
 from expnet.evaluation.videos.trust_notes import lag_warnings, video_warnings
 from expnet.metrics import FrechetInceptionDistance, PeakSignalToNoiseRatio
@@ -108,20 +107,6 @@ def test_worst_and_best_follow_the_direction_of_the_metric(tmp_path: Path) -> No
     ]
     assert [example.clip.clip_id for example in choose_clips("ours", clips[:1], rows[:1], [info], 2)] == ["a"]
     assert choose_clips("ours", clips, rows, [info], 0) == []
-
-
-def test_places_of_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_JOB_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    assert find_place() == Place()
-    monkeypatch.setenv("SLURM_NTASKS", "3")
-    monkeypatch.setenv("SLURM_PROCID", "2")
-    monkeypatch.setenv("SLURM_LOCALID", "1")
-    assert find_place() == Place(2, 3, 1, "SLURM")
-    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
-    assert find_place() == Place()
-    shares = [Place(rank, 3).share(list(range(7))) for rank in range(3)]  # type: ignore[arg-type]
-    assert sorted(item for share in shares for item in share) == list(range(7))  # type: ignore[type-var]
 
 
 def test_warnings_of_offsets_and_unlike_files() -> None:

@@ -1,0 +1,63 @@
+"""Which of several launched processes this one is, where torchrun, SLURM, LSF or MPI starts the processes of a job.
+
+The rules are those of Lightning's cluster environments, read here from the environment variables alone: importing
+Lightning takes seconds, and the benchmark of videos does not need it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+# Lightning tries the launchers in this order; torchrun comes first because it also runs inside of SLURM jobs.
+_VARIABLES = (
+    ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("SLURM", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    ("LSF", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_LOCAL_RANK"),
+    ("MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+)
+"""By launcher: the variables of the rank, the number of processes and the rank on this machine."""
+_INTERACTIVE_JOBS = ("bash", "interactive")
+"""Names of SLURM jobs in which a user types commands, each of which is a process by itself."""
+
+
+@dataclass(frozen=True)
+class LaunchedProcess:
+    """Rank of this process among those that one launcher started.
+
+    Attributes:
+        rank: Rank among all processes, from 0.
+        world: Number of processes.
+        local_rank: Rank among the processes of this machine, which chooses the GPU.
+        launcher: torchrun, SLURM, LSF or MPI; empty for a process that none of them started.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    launcher: str = ""
+
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        """Return this process's share of a list of work: every ``world``-th item, from its rank on."""
+        return list(items[self.rank :: self.world])
+
+
+def launched_process() -> LaunchedProcess:
+    """Read this process's rank from the variables of the launcher.
+
+    Processes that Lightning itself starts have no ``RANK`` and are not recognised: they know their parent's choices. A
+    command typed in an interactive SLURM shell (``salloc``, ``srun --pty bash``) is a process by itself.
+    """
+    for launcher, rank, world, local_rank in _VARIABLES:
+        if rank not in os.environ or world not in os.environ:
+            continue
+        if launcher == "SLURM" and os.environ.get("SLURM_JOB_NAME") in _INTERACTIVE_JOBS:
+            continue
+        return LaunchedProcess(
+            int(os.environ[rank]), int(os.environ[world]), int(os.environ.get(local_rank, "0")), launcher
+        )
+    return LaunchedProcess()
