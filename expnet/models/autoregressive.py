@@ -95,6 +95,8 @@ class AutoregressiveRegressor(ExpressionRegressor):
         **options: of `ExpressionRegressor`; its temporal module is the encoder of the sound.
     """
 
+    frame_by_frame = False  # its decoder runs over whole clips only
+
     def __init__(self, *, decoder_layers: int = 1, network: str = "autoregressive", **options: Any) -> None:
         super().__init__(**options)
         given = self.options

@@ -69,6 +69,7 @@ class ExpressionRegressor(nn.Module):
     """
 
     task = "expression"
+    takes_pieces = True
     expression_mean: Tensor
     expression_std: Tensor
     importance: Tensor
@@ -146,6 +147,11 @@ class ExpressionRegressor(nn.Module):
         self.head = nn.Linear(output_rank or features, expression_size)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    @property
+    def frame_by_frame(self) -> bool:
+        """Whether `next_frame` regresses speech that is still arriving."""
+        return self.streaming
 
     def set_statistics(
         self,

@@ -81,6 +81,9 @@ class PoseCVAE(nn.Module):
     """
 
     task = "pose"
+    takes_pieces = True
+    frame_by_frame = True
+    measures_styles = True
     pose_std: Tensor
 
     def __init__(

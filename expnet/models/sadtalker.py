@@ -181,6 +181,9 @@ class SadTalkerPose(nn.Module):
     """
 
     task = "pose"
+    takes_pieces = False
+    frame_by_frame = False
+    measures_styles = False
     window = WINDOW
     latent = LATENT
     pose_std: Tensor

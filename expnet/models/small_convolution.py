@@ -37,6 +37,9 @@ class SmallConvolution(nn.Module):
 
     task = "expression"
     blink = False
+    takes_pieces = False
+    streaming = False
+    frame_by_frame = False
     expression_mean: Tensor
     expression_std: Tensor
     mel_std: Tensor

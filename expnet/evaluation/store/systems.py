@@ -6,7 +6,7 @@ import logging
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,11 +18,13 @@ from expnet.errors import InputError
 from expnet.evaluation.store.clips import Clip, Selection
 from expnet.evaluation.store.per_frame_head import train_per_frame
 from expnet.evaluation.store.ridge import RidgeRegression, fit_ridge
-from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.interfaces import (
+    ExpressionNetwork,
+    HeadPoseNetwork,
+    load_expression_network,
+    load_head_pose_network,
+)
 from expnet.models.packaged_weights import has_packaged_weights, packaged_weights
-from expnet.models.pose_cvae import PoseCVAE
-from expnet.models.sadtalker import SadTalkerPose
-from expnet.models.saved_model import load_model
 
 _log = logging.getLogger(__name__)
 
@@ -135,8 +137,8 @@ class Networks:
         kind: str,
         description: str,
         *,
-        expression: ExpressionRegressor,
-        pose: PoseCVAE | SadTalkerPose | None = None,
+        expression: ExpressionNetwork,
+        pose: HeadPoseNetwork | None = None,
         pose_samples: int = 1,
         seed: int = 0,
     ) -> None:
@@ -161,7 +163,7 @@ class Networks:
         samples = torch.stack([split_pose(draw)[0] for draw in draws]) if len(draws) > 1 else None
         return Prediction(expression, draws[0], samples)
 
-    def _draw(self, pose: PoseCVAE | SadTalkerPose, clip: Clip, number: int) -> Tensor:
+    def _draw(self, pose: HeadPoseNetwork, clip: Clip, number: int) -> Tensor:
         """One head motion, absolute (T, 6)."""
         seed = zlib.crc32(f"{self.seed}/{number}/{clip.clip_id}".encode())
         generator = torch.Generator().manual_seed(seed)
@@ -205,10 +207,8 @@ def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]
         return None
     if paths["pose"] is None:
         notes.append("No head-pose network was given (pose=RUN), so the model's head is not scored.")
-    expression = load_model(paths["expression"], "expression")
-    pose = load_model(paths["pose"], "pose") if paths["pose"] is not None else None
-    assert isinstance(expression, ExpressionRegressor)
-    assert pose is None or isinstance(pose, PoseCVAE | SadTalkerPose)
+    expression = load_expression_network(paths["expression"])
+    pose = load_head_pose_network(paths["pose"]) if paths["pose"] is not None else None
     stored = sorted({entry.store.face_model for entry in selection.scored} - {expression.face_model})
     if stored:
         raise InputError(
@@ -216,19 +216,25 @@ def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]
             f"clips have those of '{stored[0]}': their coefficients cannot be compared."
         )
     size = sum(parameter.numel() for parameter in expression.parameters())
-    kind = expression.options["temporal_module"]
-    described = f"{kind}, {expression.options['attention_bias']}" if kind == "transformer" else str(kind)
     return Networks(
         "ours",
         "expnet",
         "model",
-        f"Expression network ({described}, {size / 1000:.0f} k parameters)"
+        f"Expression network ({_architecture(expression.options)}, {size / 1000:.0f} k parameters)"
         + ("." if pose is None else " and head-pose cVAE."),
         expression=expression,
         pose=pose,
         pose_samples=config.protocol.pose_samples,
         seed=config.seed,
     )
+
+
+def _architecture(options: dict[str, Any]) -> str:
+    """Name the architecture of an expression network in a few words."""
+    kind = options.get("temporal_module")
+    temporal = f"{kind}, {options['attention_bias']}" if kind == "transformer" else kind
+    named = [str(options["network"]).replace("_", " ")] if "network" in options else []
+    return ", ".join([*named, *([str(temporal)] if temporal else [])])
 
 
 def _add_ridge(systems: list[System], selection: Selection, metric: Tensor, notes: list[str]) -> None:
@@ -252,11 +258,10 @@ def _add_per_frame(
     if config.per_frame == "none":
         return
     if config.per_frame != "train":
-        model = load_model(config.per_frame, "expression")
-        assert isinstance(model, ExpressionRegressor)
-        if model.temporal is not None:
+        model = load_expression_network(config.per_frame)
+        if model.options.get("temporal_module") != "none":
             raise InputError(
-                f"per_frame={config.per_frame} has a temporal module; give a run of configs/per_frame.yaml, or "
+                f"per_frame={config.per_frame} relates frames to each other; give a run of configs/per_frame.yaml, or "
                 "per_frame=train."
             )
         how = "A run of its own."

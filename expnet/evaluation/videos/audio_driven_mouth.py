@@ -11,9 +11,8 @@ from expnet.data.store.track import blink_closure, open_eye_ratio
 from expnet.evaluation.videos.reader import Video
 from expnet.face.morphable import MorphableModel
 from expnet.metrics.functional import mouth_opening
-from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.interfaces import load_expression_network
 from expnet.models.packaged_weights import packaged_weights
-from expnet.models.saved_model import load_model
 
 
 class MouthListener:
@@ -29,9 +28,8 @@ class MouthListener:
     """
 
     def __init__(self, model: MorphableModel, weights: str | None = None) -> None:
-        network = load_model(weights or packaged_weights("expression-synthetic"), "expression")
-        assert isinstance(network, ExpressionRegressor)
-        self.network, self.model = network.eval(), model
+        self.network = load_expression_network(weights or packaged_weights("expression-synthetic"))
+        self.model = model
         self.name = weights or "expnet's, of made speech"
 
     @torch.no_grad()

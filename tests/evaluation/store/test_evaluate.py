@@ -22,6 +22,7 @@ from expnet.evaluation.store.scoring import Scorer
 from expnet.evaluation.store.systems import GroundTruth, Ridge, build_systems
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics import LandmarkDistance, MouthOpeningCorrelation, WithinClipR2
+from expnet.models.saved_model import build_model, save_model
 
 
 def run(options: list[str], *more: str) -> dict[str, Any]:
@@ -202,6 +203,21 @@ def test_a_mistake_is_one_sentence(options: list[str], override: str, fragment: 
     assert fragment in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("network", "described"),
+    [("small_convolution", "small convolution, "), ("autoregressive", "autoregressive, transformer, alibi, ")],
+)
+def test_every_expression_network_is_scored(options: list[str], tmp_path: Path, network: str, described: str) -> None:
+    torch.manual_seed(0)
+    small = {"width": 16} if network == "small_convolution" else {"width": 16, "layers": 1, "audio_channels": 8}
+    weights = save_model(tmp_path / "model.safetensors", build_model("expression", {"network": network, **small}))
+    results = run(options, f"expression={weights}", "per_frame=none", "baselines.ridge=false")
+    assert described in results["systems"]["ours"]["description"]
+    assert value(results, "ours", "landmark_distance") > 0
+    with pytest.raises(InputError, match="relates frames to each other"):
+        main([*options, f"per_frame={weights}"])
 
 
 def test_networks_of_the_wrong_kind(options: list[str], world: SimpleNamespace) -> None:
