@@ -1,1 +1,1 @@
-"""Sound: reading it, its mel spectrogram, its alignment with video frames, and built-in speech."""
+"""Audio: reading files, mel spectrograms, alignment with video frames, augmentation, speech encoders and synthesis."""

@@ -1,7 +1,7 @@
-"""Which sound belongs to which video frame: the only place that knows.
+"""Alignment of audio with video frames, defined here and nowhere else.
 
-Video frame i (25 a second) is heard in samples 640 i ... 640 i + 639 (16 kHz), whose middle is sample 640 (i + 1/2).
-The mel spectrogram has a column every 200 samples: 3.2 columns a frame.
+Video frame i (at 25 frames/s) goes with samples 640 i ... 640 i + 639 (at 16 kHz), centred on sample 640 (i + 1/2).
+The mel spectrogram has a column every 200 samples, that is 3.2 columns per frame.
 """
 
 from typing import TypeVar
@@ -25,26 +25,27 @@ _Samples = TypeVar("_Samples", np.ndarray, Tensor)
 
 
 def mel_columns(frames: int) -> int:
-    """Columns that ``mel_for_frames`` returns for this many video frames: 16 + ceil(3.2 frames) + 16."""
+    """Return the number of columns of `mel_for_frames`: 16 + ceil(3.2 frames) + 16."""
     return 2 * MEL_CONTEXT + -(-frames * MEL_RATE // FRAME_RATE)
 
 
 def frames_of_columns(columns: int) -> int:
-    """Video frames of a mel of this many columns: the inverse of `mel_columns`."""
+    """Return the number of video frames under a mel spectrogram of this many columns, the inverse of `mel_columns`."""
     return (columns - 2 * MEL_CONTEXT) * FRAME_RATE // MEL_RATE
 
 
 def mel_for_frames(samples: Tensor | Samples, first_frame: int, frames: int) -> Tensor:
-    """Log-mel spectrogram under a run of video frames, with context, computed from the needed samples only.
+    """Compute the log-mel spectrogram under consecutive video frames, with context on both sides.
 
     Column ``MEL_CONTEXT + k`` is centred on sample ``640 first_frame + 200 k`` of the clip, exactly, for every
-    ``first_frame`` (a slice of the whole clip's spectrogram would be up to 80 samples off, as 640 is no multiple
-    of 200). Frame i of the window is centred at column ``MEL_CONTEXT + 3.2 (i + 1/2)``. Outside the clip is silence.
+    ``first_frame``; a slice of the spectrogram of the whole clip would be up to 80 samples off, as 640 is not a
+    multiple of 200. Frame i of the window is centred on column ``MEL_CONTEXT + 3.2 (i + 1/2)``. Outside the clip is
+    silence. Only the samples under the window are read.
 
     Args:
-        samples: (S,) the whole clip at 16 kHz, in [-1, 1].
-        first_frame: first video frame of the window; may lie outside of the clip.
-        frames: number of video frames, at least 1.
+        samples: (S,) whole clip at 16 kHz, in [-1, 1].
+        first_frame: First video frame of the window; it may lie outside the clip.
+        frames: Number of video frames, at least 1.
 
     Returns:
         float32 (80, 16 + ceil(3.2 frames) + 16), values in [-4, 4].
@@ -58,7 +59,7 @@ def mel_for_frames(samples: Tensor | Samples, first_frame: int, frames: int) -> 
     end = begin + (columns - 1) * HOP + WINDOW
     inside_begin = min(max(begin, 0), len(samples))
     inside_end = min(max(end, inside_begin), len(samples))
-    # One sample earlier, since pre-emphasis looks back by one.
+    # One sample earlier, since pre-emphasis needs the previous sample.
     before = max(inside_begin - 1, 0)
     inside = torch.as_tensor(samples[before:inside_end]).to(torch.float32)
     if len(inside):
@@ -71,14 +72,14 @@ def mel_for_frames(samples: Tensor | Samples, first_frame: int, frames: int) -> 
 
 
 def sadtalker_windows(mel: Tensor, frames: int) -> Tensor:
-    """Cut the overlapping windows that SadTalker feeds its networks.
+    """Cut the overlapping mel windows that SadTalker's networks take.
 
     Frame i sees columns ``start ... start + 15`` with ``start = int(80 (i - 2) / 25)``, truncated toward zero, and
     indices clamped to the clip (OpenTalker/SadTalker:src/generate_batch.py).
 
     Args:
-        mel: (80, N) spectrogram of the whole clip from ``log_mel``.
-        frames: number of video frames T.
+        mel: (80, N) spectrogram of the whole clip, from `log_mel`.
+        frames: T, number of video frames.
 
     Returns:
         (T, 80, 16)
@@ -90,13 +91,14 @@ def sadtalker_windows(mel: Tensor, frames: int) -> Tensor:
 
 
 def sadtalker_mel(samples: Tensor, frames: int) -> Tensor:
-    """Mel of a whole clip laid out as by `mel_for_frames`, but beyond its ends the edge column is repeated.
+    """Compute the mel spectrogram of a whole clip as `mel_for_frames` does, but with the edge columns repeated outside.
 
-    What SadTalker's networks see at the ends of a clip; the two or three frames there differ from silence around it.
+    SadTalker's networks expect repeated columns at the ends of a clip, where `mel_for_frames` has silence; the first
+    and last two or three frames differ.
 
     Args:
-        samples: (S,) the whole clip at 16 kHz, in [-1, 1]; cut or filled with silence to ``640 frames``.
-        frames: number of video frames T.
+        samples: (S,) whole clip at 16 kHz, in [-1, 1]; cut or padded with silence to ``640 frames`` samples.
+        frames: T, number of video frames.
 
     Returns:
         (80, 16 + ceil(3.2 frames) + 16)
@@ -107,7 +109,7 @@ def sadtalker_mel(samples: Tensor, frames: int) -> Tensor:
 
 
 def fit_length(samples: _Samples, frames: int) -> _Samples:
-    """Cut samples (..., S) to ``640 frames``, or pad them with silence."""
+    """Cut or pad samples (..., S) with silence to ``640 frames`` samples."""
     length = frames * SAMPLES_PER_FRAME
     missing = length - samples.shape[-1]
     if missing <= 0:

@@ -1,8 +1,8 @@
-"""Changes of a sound that leave what is said, and when, as it is: functions of samples and a random generator.
+"""Audio augmentations that keep the words and their timing: functions of samples and a random generator.
 
-Each takes float32 samples (S,) at 16 kHz in [-1, 1] and returns as many. All randomness comes from the generator, so
-that whoever seeds it by (seed, epoch, window) gets the same training sound with any number of processes. Each is made
-for windows of a few seconds, and costs milliseconds for one of them (`benchmarks/sound_augmentation.py --cost`).
+Each takes float32 samples (S,) at 16 kHz in [-1, 1] and returns as many. All randomness comes from the generator:
+seeded by (seed, epoch, window), it gives the same training audio on any number of processes. They are meant for windows
+of a few seconds, where each costs milliseconds (`benchmarks/sound_augmentation.py --cost`).
 """
 
 import math
@@ -20,11 +20,11 @@ from expnet.audio.mel import SAMPLE_RATE
 Samples = NDArray[np.float32]
 Augmentation = Callable[[Samples, np.random.Generator], Samples]
 Voice = Callable[[int, np.random.Generator], Samples]
-"""Draws so many samples of somebody's speech."""
+"""Draws the given number of samples of some speaker's speech."""
 
 LEAST_POWER = 1e-6
-"""Noise is taken against this power at least, -60 dB of full scale: silence gets a little noise, too."""
-# Rooms: seconds until the echo has lost 60 dB, from a car to a hall, and the echo's power against the voice's in dB.
+"""Least signal power that a signal-to-noise ratio refers to, -60 dB of full scale, so that silence gets noise too."""
+# Reverberation: decay time to -60 dB in seconds, from a car to a hall, and power relative to the direct sound in dB.
 _DECAY_SECONDS = (0.1, 0.7)
 _ECHO_DECIBELS = (-12.0, 3.0)
 _TELEPHONE_HERTZ = (300.0, 3400.0)  # ITU-T G.712
@@ -33,7 +33,7 @@ _VOCODER_WINDOW, _VOCODER_HOP = 512, 128
 
 
 def sometimes(share: float, augmentation: Augmentation) -> Augmentation:
-    """Apply an augmentation to a share of the windows, in [0, 1], and leave the others as they are."""
+    """Apply an augmentation to a random share of the windows, in [0, 1]."""
 
     def apply(samples: Samples, generator: np.random.Generator) -> Samples:
         return augmentation(samples, generator) if generator.random() < share else samples
@@ -42,7 +42,7 @@ def sometimes(share: float, augmentation: Augmentation) -> Augmentation:
 
 
 def random_gain(decibels: float) -> Augmentation:
-    """Louder or softer by up to ``decibels``, uniform in decibels."""
+    """Change the volume by up to ``decibels`` in either direction, uniformly in decibels."""
 
     def apply(samples: Samples, generator: np.random.Generator) -> Samples:
         gain = 10.0 ** (generator.uniform(-decibels, decibels) / 20.0)
@@ -52,15 +52,15 @@ def random_gain(decibels: float) -> Augmentation:
 
 
 def random_noise(lowest_snr: float, highest_snr: float = 50.0) -> Augmentation:
-    """White or pink noise at a signal-to-noise ratio uniform between two values in decibels.
+    """Add white or pink noise at a signal-to-noise ratio drawn uniformly between two values in decibels.
 
-    The ratio is taken against the mean power of the window; a silent window gets noise at -60 dB of full scale.
+    The ratio refers to the mean power of the window; a silent window gets noise relative to -60 dB of full scale.
     """
 
     def apply(samples: Samples, generator: np.random.Generator) -> Samples:
         noise = generator.standard_normal(len(samples), dtype=np.float32)
         if generator.random() < 0.5:
-            # Pink: 1 / f in power, which is nearer to rooms and streets than white noise is.
+            # Pink noise, 1 / f in power, is closer to the noise of rooms and streets.
             spectrum = np.fft.rfft(noise)
             spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
             spectrum[0] = 0
@@ -71,22 +71,23 @@ def random_noise(lowest_snr: float, highest_snr: float = 50.0) -> Augmentation:
 
 
 def random_babble(voice: Voice, lowest_snr: float, highest_snr: float = 30.0, *, most_voices: int = 6) -> Augmentation:
-    """Other people's speech in the background, two to ``most_voices`` of them, at a ratio uniform in decibels."""
+    """Add two to ``most_voices`` other speakers at a signal-to-noise ratio drawn uniformly in decibels."""
 
     def apply(samples: Samples, generator: np.random.Generator) -> Samples:
         voices = [voice(len(samples), generator) for _ in range(generator.integers(2, most_voices + 1))]
-        # Equally loud, whatever their microphones were: one voice alone would be another speaker, not a background.
-        level = [sound / np.sqrt(max(float(np.mean(np.square(sound))), LEAST_POWER)) for sound in voices]
+        # Equally loud: one voice that stands out would be a second speaker instead of background babble.
+        level = [speech / np.sqrt(max(float(np.mean(np.square(speech))), LEAST_POWER)) for speech in voices]
         return mix(samples, np.sum(level, axis=0), generator.uniform(lowest_snr, highest_snr))
 
     return apply
 
 
 def random_reverberation() -> Augmentation:
-    """A room: the sound itself and an echo of noise that decays exponentially (Polack's model of late reverberation).
+    """Add reverberation: exponentially decaying noise after the direct sound (Polack's model of late reverberation).
 
-    ``h[0] = 1``, ``h[n] = g e[n] 10^(-3 n / (16000 T))`` with white noise e, T uniform in .1 ... .7 s and g so that
-    the echo has -12 ... 3 dB of the direct sound's power. The sound comes no later; its power stays the same.
+    The impulse response is ``h[0] = 1``, ``h[n] = g e[n] 10^(-3 n / (16000 T))`` with white noise e, T uniform in
+    .1 ... .7 s, and g such that the reverberation has -12 ... 3 dB of the power of the direct sound. The direct sound
+    is not delayed and the total power is kept.
     """
 
     def apply(samples: Samples, generator: np.random.Generator) -> Samples:
@@ -103,10 +104,10 @@ def random_reverberation() -> Augmentation:
 
 
 def random_codec() -> Augmentation:
-    """What a line or a file may have left of a voice: a narrower band, and amplitudes in coarse steps.
+    """Imitate lossy transmission by one of three effects with equal probability.
 
-    A third each: a telephone (300 to 3400 Hz, 8 bits by the mu law of ITU-T G.711), a low bit rate (nothing above
-    2.5 to 7 kHz), and coarse steps (6 to 10 bits, mu law).
+    A telephone line (300 to 3400 Hz, 8 bits by the mu law of ITU-T G.711), a low bit rate (a low-pass filter at 2.5 to
+    7 kHz), or coarse quantisation (6 to 10 bits, mu law).
     """
 
     def apply(samples: Samples, generator: np.random.Generator) -> Samples:
@@ -121,7 +122,7 @@ def random_codec() -> Augmentation:
 
 
 def random_pitch(semitones: float) -> Augmentation:
-    """A higher or lower voice, by up to so many semitones, uniform; each syllable stays where it is in time."""
+    """Shift the pitch uniformly by up to ``semitones`` in either direction; syllables keep their timing."""
 
     def apply(samples: Samples, generator: np.random.Generator) -> Samples:
         return shift_pitch(samples, generator.uniform(-semitones, semitones))
@@ -130,14 +131,14 @@ def random_pitch(semitones: float) -> Augmentation:
 
 
 def mix(samples: Samples, noise: NDArray[np.floating], snr: float) -> Samples:
-    """Add noise at a signal-to-noise ratio in decibels, against the mean power of the samples."""
+    """Add noise at a signal-to-noise ratio in decibels, relative to the mean power of the samples."""
     power = max(float(np.mean(np.square(samples))), LEAST_POWER)
     scale = np.sqrt(power / max(float(np.mean(np.square(noise))), 1e-12)) * 10.0 ** (-snr / 20.0)
     return np.clip(samples + np.float32(scale) * noise, -1.0, 1.0).astype(np.float32)
 
 
 def band_limit(samples: Samples, lowest: float, highest: float) -> Samples:
-    """Keep the frequencies between two, in hertz, with edges a tenth wide."""
+    """Keep the frequencies between ``lowest`` and ``highest``, in hertz, with transitions a tenth of these wide."""
     frequencies = np.fft.rfftfreq(len(samples), 1.0 / SAMPLE_RATE)
     keep = np.clip((1.1 * highest - frequencies) / (0.1 * highest), 0.0, 1.0)
     if lowest > 0:
@@ -146,7 +147,7 @@ def band_limit(samples: Samples, lowest: float, highest: float) -> Samples:
 
 
 def compand(samples: Samples, *, bits: int) -> Samples:
-    """Round to 2^bits steps that are finer for soft sounds: ``F(x) = sign(x) ln(1 + 255 |x|) / ln 256``, and back."""
+    """Quantise to 2^bits steps in the compressed domain ``F(x) = sign(x) ln(1 + 255 |x|) / ln 256``."""
     steps = 2.0 ** (bits - 1) - 1
     compressed = np.sign(samples) * np.log1p(_COMPANDING * np.minimum(np.abs(samples), 1.0)) / np.log1p(_COMPANDING)
     rounded = np.round(compressed * steps) / steps
@@ -154,9 +155,9 @@ def compand(samples: Samples, *, bits: int) -> Samples:
 
 
 def shift_pitch(samples: Samples, semitones: float) -> Samples:
-    """Change the pitch and leave the tempo: slower by a phase vocoder, then faster like a tape, or the reverse.
+    """Change the pitch and keep the tempo: stretch the time by a phase vocoder, then resample to the old length.
 
-    Formants move along, as those of a smaller or larger speaker do.
+    Formants shift with the pitch, as those of a smaller or larger speaker do.
     """
     factor = 2.0 ** (semitones / 12.0)
     stretched = change_speed(stretch_time(samples, factor), factor)[: len(samples)]
@@ -164,7 +165,7 @@ def shift_pitch(samples: Samples, semitones: float) -> Samples:
 
 
 def stretch_time(samples: Samples, factor: float) -> Samples:
-    """Make a sound ``factor`` times as long at the same pitch, with a phase vocoder (Flanagan & Golden 1966)."""
+    """Make audio ``factor`` times as long at the same pitch, with a phase vocoder (Flanagan & Golden 1966)."""
     window = torch.hann_window(_VOCODER_WINDOW)
     sizes: dict[str, Any] = {"n_fft": _VOCODER_WINDOW, "hop_length": _VOCODER_HOP, "window": window}
     spectrum = torch.stft(torch.from_numpy(samples), **sizes, pad_mode="constant", return_complex=True)  # (257, K)
@@ -174,8 +175,8 @@ def stretch_time(samples: Samples, factor: float) -> Samples:
     share = place - below
     size, angle = spectrum.abs(), spectrum.angle()
     size = size[:, below] * (1 - share) + size[:, below + 1] * share
-    # The phase goes on by what it goes on by at that place of the input: the whole turns that a bin's own frequency
-    # makes in a hop, and the rest that was measured.
+    # The phase advances as it does at that place of the input: by the whole turns of the bin's own frequency in a hop
+    # plus the measured rest.
     turn = 2.0 * math.pi * _VOCODER_HOP / _VOCODER_WINDOW * torch.arange(len(spectrum))[:, None]
     excess = angle.diff(dim=1) - turn
     advance = turn + excess - 2.0 * math.pi * (excess / (2.0 * math.pi)).round()  # (257, K - 1)
@@ -186,9 +187,9 @@ def stretch_time(samples: Samples, factor: float) -> Samples:
 
 
 def change_speed(samples: Samples, factor: float) -> Samples:
-    """Play a sound ``factor`` times as fast, like a tape: sample k is what was at ``factor k``, without aliasing.
+    """Resample so that audio plays ``factor`` times as fast, pitch included, without aliasing.
 
-    Takes the nearest fraction of numbers up to 100, which is off by a sample in 10,000 at most.
+    The factor is rounded to a fraction with a denominator of at most 100, an error of at most one sample in 10,000.
     """
     ratio = Fraction(factor).limit_denominator(100)
     return scipy.signal.resample_poly(samples, ratio.denominator, ratio.numerator).astype(np.float32)

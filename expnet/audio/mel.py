@@ -1,7 +1,8 @@
 """Log-mel spectrogram of Wav2Lip and SadTalker, in torch, without librosa.
 
-Values from Rudrabha/Wav2Lip:hparams.py and audio.py, identical in OpenTalker/SadTalker:src/utils/{hparams,audio}.py.
-librosa stays out of the library: its first call compiles for many seconds. The tests compare with it.
+The constants are those of Rudrabha/Wav2Lip:hparams.py and audio.py, identical in
+OpenTalker/SadTalker:src/utils/{hparams,audio}.py. librosa is not used, since its first call compiles for many seconds;
+the tests compare with it.
 """
 
 from functools import lru_cache
@@ -26,7 +27,7 @@ SILENCE = -MAXIMUM
 
 
 def log_mel(samples: Tensor) -> Tensor:
-    """Log-mel spectrogram, 80 columns a second, column k centred on sample 200 k; outside the clip is silence.
+    """Compute the log-mel spectrogram: 80 columns per second, column k centred on sample 200 k, silence outside.
 
     ``clip(8 (S + 100) / 100 - 4, -4, 4)`` with ``S = 20 log10(max(1e-5, M |STFT(y)|)) - 20``,
     ``y[n] = x[n] - .97 x[n-1]`` and M the Slaney mel filterbank.
@@ -43,14 +44,22 @@ def log_mel(samples: Tensor) -> Tensor:
 
 
 def pre_emphasis(samples: Tensor, previous: Tensor | None = None) -> Tensor:
-    """First-order high pass ``x[n] - .97 x[n-1]`` (..., S); ``previous`` (...,) is the sample before the first."""
+    """Apply the high-pass filter ``x[n] - .97 x[n-1]`` to samples (..., S).
+
+    Args:
+        samples: (..., S).
+        previous: (...,) sample before the first one; None for silence.
+
+    Returns:
+        (..., S)
+    """
     shifted = torch.roll(samples, 1, dims=-1)
     shifted[..., 0] = 0.0 if previous is None else previous
     return samples - PRE_EMPHASIS * shifted
 
 
 def mel_of_emphasised(samples: Tensor) -> Tensor:
-    """Normalised log-mel of pre-emphasised samples; column k covers samples 200 k ... 200 k + 799.
+    """Compute the log-mel spectrogram of pre-emphasised samples; column k covers samples 200 k to 200 k + 799.
 
     Args:
         samples: (..., S), S at least 800.
@@ -69,9 +78,9 @@ def mel_of_emphasised(samples: Tensor) -> Tensor:
 
 
 def mel_filterbank() -> np.ndarray:
-    """Triangular filters (80, 401) on Slaney's mel scale, each of unit area (Auditory Toolbox, 1998).
+    """Return triangular filters (80, 401) on Slaney's mel scale, each of unit area (Auditory Toolbox, 1998).
 
-    The scale is linear below 1000 Hz (200/3 Hz a mel) and logarithmic above (27 mels for a factor 6.4).
+    The scale is linear below 1000 Hz (200/3 Hz per mel) and logarithmic above (27 mels for a factor of 6.4).
     """
     edges = _mel_to_hertz(np.linspace(_hertz_to_mel(LOWEST_HERTZ), _hertz_to_mel(HIGHEST_HERTZ), MEL_BANDS + 2))
     bins = np.fft.rfftfreq(WINDOW, 1.0 / SAMPLE_RATE)  # (401,)

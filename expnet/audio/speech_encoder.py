@@ -1,11 +1,11 @@
-"""Self-supervised speech features (wav2vec 2.0, HuBERT, WavLM) of the user's own weights, one vector a video frame.
+"""Self-supervised speech features (wav2vec 2.0, HuBERT, WavLM) from the user's own weights, one vector per video frame.
 
-Needs the extra ``pip install 'expnet[features]'`` (transformers) and a folder with ``config.json`` and safetensors
-weights, as the publishers' repositories have them. Nothing is downloaded, and nothing but safetensors is read.
+This needs the extra ``pip install 'expnet[features]'`` (transformers) and a folder with ``config.json`` and safetensors
+weights, as published. Nothing is downloaded, and only safetensors files are read.
 
-The networks read 16 kHz sound and give a vector every 320 samples, each from 400 samples of it. The sound is extended
-by 40 zeros on either side, so that vector k is centred on sample ``320 k + 160``: the centre of video frame i, sample
-``640 i + 320``, lies in the middle between vectors 2 i and 2 i + 1, and linear interpolation there is their mean.
+The networks take 16 kHz audio and return a vector every 320 samples, each from 400 samples. The audio is padded by 40
+zeros on either side, so that vector k is centred on sample ``320 k + 160``. The centre of video frame i, sample
+``640 i + 320``, then lies midway between vectors 2 i and 2 i + 1, and linear interpolation there is their mean.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
 from expnet.errors import InputError, MissingAssetError
 
 ENCODERS = ("hubert", "wavlm", "wav2vec2")
-"""Networks by what their config.json calls them (``model_type``)."""
+"""Supported networks, by the ``model_type`` of their config.json."""
 PIECE = 20 * FRAME_RATE
-"""Frames that are encoded at a time; attention's cost is quadratic."""
+"""Frames encoded at a time, since the cost of attention is quadratic."""
 OVERLAP = 2 * FRAME_RATE
-"""Frames of sound that a piece sees before and after its own."""
+"""Frames of audio context before and after each piece."""
 
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """Where speech features come from: a network that was trained on them needs the very same.
+    """Identity of speech features; a network trained on features needs features of the same source.
 
-    Args:
+    Attributes:
         encoder: One of `ENCODERS`.
-        layer: Whose output they are: 1 for the first Transformer block, 0 for what enters it.
-        size: F, values a frame.
+        layer: Transformer block whose output they are, from 1; 0 for the input of the first block.
+        size: F, values per frame.
         sha256: Checksum of the weights.
     """
 
@@ -53,23 +53,23 @@ class FeatureSource:
     sha256: str
 
     def describe(self) -> str:
-        """The source in a few words."""
+        """Return a short description for error messages."""
         return f"layer {self.layer} of {self.encoder} weights with the sha256 {self.sha256[:12]}..."
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for files and the options of networks."""
+        """Return plain values, for files and the options of networks."""
         return dataclasses.asdict(self)
 
 
 class SpeechEncoder:
-    """A published speech network that turns sound into features.
+    """A published speech network that turns audio into features.
 
     Args:
-        folder: With ``config.json`` and safetensors weights; ``preprocessor_config.json`` says whether the network
-            wants sound of mean 0 and variance 1, which is assumed where there is none.
-        encoder: Which of `ENCODERS` it has to be; None for whichever it is.
+        folder: Folder with ``config.json`` and safetensors weights. ``preprocessor_config.json`` says whether the
+            network expects audio of mean 0 and variance 1; without that file it is assumed to.
+        encoder: The one of `ENCODERS` that the folder must hold; None accepts any.
         layer: Transformer block whose output is taken; None for the last.
-        device: Where to run.
+        device: Device to run on.
 
     Raises:
         MissingAssetError: transformers is not installed.
@@ -89,7 +89,7 @@ class SpeechEncoder:
         options = self._network.config
         if layer is not None and not 0 <= layer <= options.num_hidden_layers:
             raise InputError(
-                f"{folder} has no layer {layer}: give one from 0, what enters the first block, to "
+                f"{folder} has no layer {layer}: give one from 0, the input of the first block, to "
                 f"{options.num_hidden_layers}, the last."
             )
         self.source = FeatureSource(
@@ -105,8 +105,8 @@ class SpeechEncoder:
             reach = (reach - 1) * stride + kernel
         if SAMPLES_PER_FRAME % self._hop or (reach - self._hop) % 2:
             raise InputError(
-                f"{folder} gives a vector every {self._hop} samples from {reach} of them, which do not fit the "
-                f"{SAMPLES_PER_FRAME} samples of a video frame; expected every 320 from 400."
+                f"{folder} returns a vector every {self._hop} samples from a window of {reach}, which does not fit the "
+                f"{SAMPLES_PER_FRAME} samples of a video frame; expected a hop of 320 and a window of 400."
             )
         self._margin = (reach - self._hop) // 2
         self._network.to(self.device)
@@ -116,31 +116,31 @@ class SpeechEncoder:
         """Encode a recording.
 
         Args:
-            samples: (S,) the whole recording at 16 kHz; cut or filled with silence to ``640 frames``.
-            frames: T, video frames.
+            samples: (S,) whole recording at 16 kHz; cut or padded with silence to ``640 frames`` samples.
+            frames: T, number of video frames.
 
         Returns:
             (T, F)
         """
-        sound = torch.from_numpy(fit_length(np.asarray(samples, np.float32), frames))
+        audio = torch.from_numpy(fit_length(np.asarray(samples, np.float32), frames))
         if self._normalise:
-            sound = (sound - sound.mean()) / (sound.var(unbiased=False) + 1e-7).sqrt()
+            audio = (audio - audio.mean()) / (audio.var(unbiased=False) + 1e-7).sqrt()
         pieces = []
         for begin in range(0, frames, PIECE):
             left, right = max(begin - OVERLAP, 0), min(begin + PIECE + OVERLAP, frames)
-            encoded = self._encode(sound[left * SAMPLES_PER_FRAME : right * SAMPLES_PER_FRAME])
+            encoded = self._encode(audio[left * SAMPLES_PER_FRAME : right * SAMPLES_PER_FRAME])
             pieces.append(encoded[begin - left : begin - left + PIECE])
         return torch.cat(pieces)[:frames].cpu().numpy()
 
-    def _encode(self, sound: Tensor) -> Tensor:
-        """Features (n, F) of the sound of n video frames."""
-        padded = torch.nn.functional.pad(sound, (self._margin, self._margin)).to(self.device)
+    def _encode(self, audio: Tensor) -> Tensor:
+        """Return features (n, F) of the audio of n video frames."""
+        padded = torch.nn.functional.pad(audio, (self._margin, self._margin)).to(self.device)
         states = self._network(padded[None], output_hidden_states=True).hidden_states
         return states[self.source.layer][0].unflatten(0, (-1, SAMPLES_PER_FRAME // self._hop)).mean(dim=1)
 
 
 def _open_network(folder: Path, encoder: str | None) -> tuple[Any, str]:
-    """The network of a folder, and the checksum of its weights."""
+    """Return the network of a folder and the sha256 of its weights."""
     found = _read_json(folder / "config.json").get("model_type")
     if found not in ENCODERS or encoder not in (None, found):
         raise InputError(
@@ -150,7 +150,7 @@ def _open_network(folder: Path, encoder: str | None) -> tuple[Any, str]:
         )
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise InputError(f"{folder} holds no .safetensors file; other weight files can run code, and are not read.")
+        raise InputError(f"{folder} holds no .safetensors file; other weight formats can run code and are not read.")
     try:
         from transformers import AutoModel
     except ImportError as error:
@@ -163,10 +163,10 @@ def _open_network(folder: Path, encoder: str | None) -> tuple[Any, str]:
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder} holds no network that transformers can load: {error}") from error
-    # transformers fills what a file lacks with random numbers. (The mask's vector serves pre-training alone.)
+    # transformers fills missing weights with random numbers. (masked_spec_embed is used in pre-training only.)
     missing = sorted(set(loaded["missing_keys"]) - {"masked_spec_embed"})
     if missing:
-        raise InputError(f"{folder} is not complete: its weights lack {missing[0]} and {len(missing) - 1} more.")
+        raise InputError(f"{folder} is incomplete: its weights lack {missing[0]} and {len(missing) - 1} more.")
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:
@@ -175,7 +175,7 @@ def _open_network(folder: Path, encoder: str | None) -> tuple[Any, str]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Contents of a JSON file, empty where there is none."""
+    """Return the contents of a JSON file, empty if there is none."""
     if not path.is_file():
         return {}
     try:

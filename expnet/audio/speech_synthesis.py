@@ -1,8 +1,8 @@
-"""Built-in speech: text to samples with the exact time of every phoneme, offline, from eSpeak NG.
+"""Synthetic speech with the exact time of every phoneme, offline, from eSpeak NG.
 
-eSpeak NG (GPL-3) is an optional extra, ``pip install 'expnet[speech]'``, loaded at run time. It keeps state from one
-utterance to the next, which changes later ones by a few samples; so the library is loaded afresh for each utterance
-(about 5 ms), and the same call gives the same samples in any order and in any process.
+eSpeak NG (GPL-3) is an optional extra, ``pip install 'expnet[speech]'``, loaded at run time. It keeps state between
+utterances, which changes later ones by a few samples. The library is therefore loaded anew for each utterance (about
+5 ms), so that the same call returns the same samples in any order and in any process.
 """
 
 import _ctypes
@@ -22,7 +22,7 @@ from expnet.audio.wave import SAMPLE_RATE
 from expnet.errors import InputError, MissingAssetError
 
 PAUSE = "_"
-"""Symbol of a stretch without speech."""
+"""Symbol of a pause."""
 
 LANGUAGES = (
     "en-us",
@@ -43,14 +43,14 @@ LANGUAGES = (
     "sv",
     "tr",
 )
-"""Languages that were tried; eSpeak NG knows about 140, and any of its names is accepted."""
+"""Tested languages; eSpeak NG has about 140, and every one of its names is accepted."""
 
 VARIANTS = ("", "f1", "f4", "m1", "m2", "m3", "m4", "m7", "klatt", "klatt3", "Alex", "linda")
-"""Voices whose samples are bit-stable across processes (those with breath noise, such as f2 and f5, are not)."""
+"""Voices with identical samples in every process; voices with breath noise, such as f2 and f5, are random."""
 
 _RATE_RANGE = (80, 360)
 _PITCH_RANGE = (0, 100)
-_SHORTEST_PAUSE = 0.06  # seconds; a shorter nameless event is a release or glide of the phoneme before it
+_SHORTEST_PAUSE = 0.06  # seconds; a shorter event without a name is the release or glide of the previous phoneme
 
 # Constants of espeak-ng's speak_lib.h.
 _SYNCHRONOUS = 2
@@ -65,12 +65,12 @@ _one_at_a_time = threading.Lock()  # the library is not thread-safe
 
 @dataclass(frozen=True)
 class Phoneme:
-    """One sound of an utterance.
+    """One phoneme of an utterance.
 
     Attributes:
-        symbol: IPA as eSpeak NG writes it, a stress mark in front where there is one; ``PAUSE`` for silence.
-        start: seconds from the beginning of the utterance.
-        end: seconds; the start of the next phoneme.
+        symbol: IPA as written by eSpeak NG, with a leading stress mark if stressed; `PAUSE` for silence.
+        start: Seconds from the beginning of the utterance.
+        end: Seconds; the start of the next phoneme.
     """
 
     symbol: str
@@ -80,7 +80,12 @@ class Phoneme:
 
 @dataclass(frozen=True)
 class SpeechSynthesis:
-    """An utterance: ``samples`` float32 (S,) at 16 kHz in [-1, 1], and its ``phonemes``, without holes."""
+    """A synthetic utterance.
+
+    Attributes:
+        samples: float32 (S,) at 16 kHz in [-1, 1].
+        phonemes: Consecutive phonemes that cover the utterance without gaps.
+    """
 
     samples: np.ndarray
     phonemes: tuple[Phoneme, ...]
@@ -103,19 +108,19 @@ def synthesize_speech(
     """Speak a text.
 
     Args:
-        text: what to say, in the script of the language. Markup is not interpreted.
-        language: eSpeak NG's name of it, see ``LANGUAGES``.
-        variant: voice, see ``VARIANTS``; "" is the language's own.
-        rate: words a minute, 80 to 360.
-        pitch: 0 to 100.
-        pitch_range: liveliness of the melody, 0 (monotone) to 100.
+        text: Text to speak, in the script of the language. Markup is not interpreted.
+        language: eSpeak NG's name of the language, see `LANGUAGES`.
+        variant: Voice, see `VARIANTS`; "" for the default voice of the language.
+        rate: Words per minute, 80 to 360.
+        pitch: Pitch of the voice, 0 to 100.
+        pitch_range: Range of the intonation, 0 (monotone) to 100.
 
     Returns:
-        The same samples and phonemes for the same arguments, always.
+        The utterance, always the same for the same arguments.
 
     Raises:
-        MissingAssetError: the ``speech`` extra is not installed.
-        InputError: unknown language or voice, or a number out of its range, or nothing to say.
+        MissingAssetError: The ``speech`` extra is not installed.
+        InputError: The language or voice is unknown, a number is out of range, or the text has no words.
     """
     for name, value, (low, high) in (
         ("rate", rate, _RATE_RANGE),
@@ -127,7 +132,7 @@ def synthesize_speech(
     with _one_at_a_time, _library() as (library, rate_of_library):
         if library.espeak_SetVoiceByName(f"{language}+{variant}".rstrip("+").encode()) != 0:
             raise InputError(f"eSpeak NG has no language {language!r}; give one such as {', '.join(LANGUAGES[:8])}.")
-        if variant not in _known_variants():  # it would speak on with the language's own voice
+        if variant not in _known_variants():  # eSpeak NG would silently use the default voice
             raise InputError(f"eSpeak NG has no voice {variant!r}; give one such as {', '.join(VARIANTS[1:])}.")
         for parameter, value in ((_PARAMETER_RATE, rate), (_PARAMETER_PITCH, pitch), (_PARAMETER_RANGE, pitch_range)):
             library.espeak_SetParameter(parameter, value, 0)
@@ -135,7 +140,7 @@ def synthesize_speech(
     phonemes = _phonemes(events, len(samples), rate_of_library)
     if all(phoneme.symbol == PAUSE for phoneme in phonemes):
         raise InputError(f"there is nothing to say in the text {text[:40]!r}; give at least one word.")
-    from scipy.signal import resample_poly  # slow to import, and this module is imported for Phoneme alone, too
+    from scipy.signal import resample_poly  # slow to import, and many modules need only Phoneme
 
     divisor = gcd(SAMPLE_RATE, rate_of_library)
     up, down = SAMPLE_RATE // divisor, rate_of_library // divisor
@@ -145,7 +150,7 @@ def synthesize_speech(
 
 @lru_cache(maxsize=4)
 def _low_pass(factor: int) -> np.ndarray:
-    """The filter that resample_poly would design anew for each call."""
+    """Return the filter that resample_poly would otherwise design for each call."""
     from scipy.signal import firwin
 
     return firwin(20 * factor + 1, 1.0 / factor, window=("kaiser", 5.0))
@@ -153,7 +158,7 @@ def _low_pass(factor: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _known_variants() -> frozenset[str]:
-    """Names of the voice variants beside the library, and "" for none."""
+    """Return the names of the installed voice variants, and "" for the default voice."""
     import espeakng_loader
 
     folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
@@ -184,14 +189,14 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @contextlib.contextmanager
 def _library() -> Iterator[tuple[ctypes.CDLL, int]]:
-    """A freshly loaded and initialised library and its sample rate; unloaded afterwards."""
+    """Yield a newly loaded and initialised library and its sample rate; unload it afterwards."""
     try:
         import espeakng_loader
 
         library = ctypes.CDLL(espeakng_loader.get_library_path())
     except (ImportError, OSError) as error:
         raise MissingAssetError(
-            "built-in speech needs eSpeak NG, which is not installed; run: pip install 'expnet[speech]'"
+            "synthetic speech needs eSpeak NG, which is not installed; run: pip install 'expnet[speech]'"
         ) from error
     try:
         data = str(espeakng_loader.get_data_path()).encode()
@@ -203,13 +208,13 @@ def _library() -> Iterator[tuple[ctypes.CDLL, int]]:
         yield library, sample_rate
         library.espeak_Terminate()
     finally:
-        # Unloading is what resets its state: neither initialising again nor seeding does.
+        # Only unloading resets the state of the library; initialising it again or seeding does not.
         unload = getattr(_ctypes, "dlclose", None) or getattr(_ctypes, "FreeLibrary")  # noqa: B009
         unload(library._handle)
 
 
 def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """Return int16 samples (S,) at the library's rate, and (sample, symbol) of every phoneme event."""
+    """Return int16 samples (S,) at the rate of the library, and (sample, symbol) of every phoneme event."""
     chunks: list[np.ndarray] = []
     events: list[tuple[int, str]] = []
 
@@ -219,14 +224,14 @@ def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[int,
         index = 0
         while event[index].type != _EVENT_END_OF_LIST:
             if event[index].type == _EVENT_PHONEME:
-                # Eight bytes of UTF-8, without a terminator when full, so a character may be cut.
+                # Eight bytes of UTF-8 without a terminator when full, so the last character may be incomplete.
                 address = ctypes.addressof(event[index]) + _Event.id.offset
                 name = ctypes.string_at(address, 8).split(b"\0")[0].decode("utf-8", errors="ignore")
                 events.append((event[index].sample, name))
             index += 1
         return 0
 
-    callback = _Callback(receive)  # kept alive by this name while the library may call it
+    callback = _Callback(receive)  # this name keeps the callback alive while the library may call it
     library.espeak_SetSynthCallback(callback)
     encoded = text.replace("\0", " ").encode("utf-8")
     library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
@@ -234,14 +239,14 @@ def _speak(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[tuple[int,
 
 
 def _phonemes(events: list[tuple[int, str]], length: int, rate: int) -> tuple[Phoneme, ...]:
-    """Turn (sample, symbol) events into phonemes that cover the utterance without holes."""
+    """Turn (sample, symbol) events into phonemes that cover the utterance without gaps."""
     starts = [*(sample for sample, _ in events), length]
     found: list[list] = []  # symbol, first sample, end sample
     for index, (begin, name) in enumerate(events):
         end = min(starts[index + 1], length)
         if end <= begin:
             continue
-        # "(en)" marks a change of language within the text: no sound of its own.
+        # "(en)" marks a change of language within the text and is not a phoneme.
         symbol = PAUSE if not name or re.fullmatch(r"\(.*\)?", name) else name
         short = symbol == PAUSE and end - begin < _SHORTEST_PAUSE * rate
         if found and (short or (symbol == PAUSE and found[-1][0] == PAUSE)):

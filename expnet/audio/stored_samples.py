@@ -1,4 +1,4 @@
-"""Sound that is too long to hold: in a file that has no name, read where it is looked at."""
+"""Recordings too long for memory, kept in an unnamed temporary file and read slice by slice."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from numpy.typing import NDArray
 
 _BYTES = np.dtype(np.float32).itemsize
 HELD_SAMPLES = 10 * 60 * 16_000
-"""Sound up to ten minutes (38 MB) is simply held."""
+"""Recordings of up to ten minutes (38 MB) stay in memory."""
 
 
 class StoredSamples:
-    """Mono samples (S,) in a temporary file, which goes with the object; a slice of it is an array."""
+    """Mono samples (S,) in a temporary file that is deleted with the object; a slice is an array.
+
+    Args:
+        blocks: The samples in order, (n,) each.
+
+    Raises:
+        OSError: The disk of the temporary folder is full.
+    """
 
     ndim = 1
 
@@ -38,8 +45,8 @@ class StoredSamples:
     def __getitem__(self, part: slice) -> NDArray[np.float32]:
         start, stop, step = part.indices(self._length)
         if step != 1:
-            raise ValueError(f"stored samples are read in one go, not in steps of {step}")
-        # A read at a place leaves the file's own position alone, so that several readers do not meet.
+            raise ValueError(f"stored samples can only be read with step 1, not {step}")
+        # pread does not move the file position, so several threads can read at once.
         data = os.pread(self._file.fileno(), _BYTES * max(stop - start, 0), _BYTES * start)
         return np.frombuffer(data, np.float32).copy()
 
@@ -48,11 +55,18 @@ class StoredSamples:
 
 
 Samples = NDArray[np.float32] | StoredSamples
-"""Mono samples (S,) that can be sliced, wherever they are."""
+"""Mono samples (S,) that can be sliced, in memory or in a file."""
 
 
 def hold(blocks: Iterator[NDArray[np.float32]]) -> Samples:
-    """Hold short sound as an array, and put long sound into a file."""
+    """Collect a recording: in memory up to `HELD_SAMPLES`, otherwise in a temporary file.
+
+    Args:
+        blocks: The samples in order, (n,) each.
+
+    Returns:
+        (S,)
+    """
     held: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
     count = 0
     for block in blocks:

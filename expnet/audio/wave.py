@@ -1,13 +1,12 @@
-"""Read speech from any media file as 16 kHz mono samples, and write it back.
+"""Reading speech from any media file as 16 kHz mono samples, and writing wav files.
 
-Sample 0 lies where the first video frame is shown (or, in a file without video, where the sound starts), so that
-video frame ``i`` always goes with samples ``640 i ... 640 i + 639``. Encoder delay is removed by honouring the
-stream's timestamps and skip marks: a file written with timestamps comes back without any shift.
+Sample 0 is the time of the first video frame (in a file without video, the start of the audio), so that video frame
+``i`` always goes with samples ``640 i ... 640 i + 639``. The time stamps and skip marks of the stream are honoured,
+which removes the encoder's delay: a file written with time stamps is read back without any shift.
 """
 
 import logging
 import os
-import tempfile
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,35 +18,36 @@ from av.container import InputContainer
 
 from expnet.audio.stored_samples import Samples
 from expnet.errors import InputError
+from expnet.io.atomic import atomic_path
 
 _log = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16_000
 MINIMUM_SECONDS = 0.2
 SILENCE_PEAK = 1e-3
-"""A recording whose peak stays under this share of full scale (-60 dB) counts as silent."""
+"""A recording whose peak stays below this share of full scale (-60 dB) counts as silent."""
 
 _BLOCK = 60 * SAMPLE_RATE
-_GAP_SECONDS = 0.05  # timestamps closer than this to where they are due are rounding, not a gap
-_LONGEST_GAP_SECONDS = 600.0  # a jump beyond this is a broken timestamp, not a pause
+_GAP_SECONDS = 0.05  # smaller differences between a time stamp and the sample count are rounding
+_LONGEST_GAP_SECONDS = 600.0  # a larger jump is a broken time stamp, not a pause
 
 
 def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Read the sound of a media file.
+    """Read the audio of a media file.
 
-    Any container, codec, rate and channel layout that FFmpeg knows is accepted; channels are mixed down to one.
-    Pauses in the timestamps become silence, so that late sound stays late.
+    Any container, codec, rate and channel layout that FFmpeg knows is accepted; channels are mixed down to mono.
+    Gaps between time stamps become silence, so that audio that starts late stays late.
 
     Args:
-        path: an audio file, or a video file with an audio stream.
-        sample_rate: samples per second of the result.
+        path: An audio file, or a video file with an audio stream.
+        sample_rate: Samples per second of the result.
 
     Returns:
         float32 array (S,), values in [-1, 1].
 
     Raises:
-        InputError: no such file, not a media file, no audio stream, nothing decodable, a file that was cut short,
-            samples that are not numbers, or less than 0.2 s of sound.
+        InputError: There is no such file, it is not a media file, it has no audio stream, it cannot be decoded, it was
+            cut short, it holds NaN or infinite samples, or it is shorter than 0.2 s.
     """
     samples = np.concatenate([np.zeros(0, np.float32), *read_blocks(path, sample_rate=sample_rate)])
     check_length(path, len(samples), sample_rate)
@@ -55,10 +55,10 @@ def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) 
 
 
 def read_blocks(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
-    """Yield what `load_audio` returns in blocks of about a second, (S,) each, so that its length does not matter.
+    """Yield the samples of `load_audio` in blocks (S,) of about a second, in constant memory.
 
     Raises:
-        InputError: as `load_audio`, but for the length, which the caller knows in the end.
+        InputError: As for `load_audio`, except that the length is not checked, see `check_length`.
     """
     path = Path(path)
     if not path.exists():
@@ -69,10 +69,10 @@ def read_blocks(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE)
         # Only local files: a playlist in disguise must not make FFmpeg fetch something else.
         with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
             if not container.streams.audio:
-                raise InputError(f"{path} has no audio stream; give a file with sound.")
-            heard = broken = 0
+                raise InputError(f"{path} has no audio stream; give a file with audio.")
+            count = broken = 0
             for block in _resampled(container, container.streams.audio[0], sample_rate):
-                heard += len(block)
+                count += len(block)
                 broken += int((~np.isfinite(block)).sum())
                 yield np.clip(block, -1.0, 1.0).astype(np.float32, copy=False)  # lossy codecs overshoot
             declared = _declared_seconds(container, container.streams.audio[0])
@@ -82,42 +82,42 @@ def read_blocks(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE)
         raise InputError(
             f"{path} cannot be decoded as audio ({_reason(error)}); give a complete media file such as wav, mp3 or mp4."
         ) from error
-    if heard / sample_rate < 0.95 * declared - 0.5:
+    if count / sample_rate < 0.95 * declared - 0.5:
         raise InputError(
-            f"{path} is cut short: it should hold {declared:.1f} s of sound and holds {heard / sample_rate:.1f} s; "
+            f"{path} is cut short: it should hold {declared:.1f} s of audio but holds {count / sample_rate:.1f} s; "
             "copy or download it again."
         )
     if broken:
         raise InputError(
-            f"{path} holds samples that are not numbers (NaN or infinite, {broken / heard:.2%} of them); export the "
+            f"{path} holds samples that are not numbers (NaN or infinite, {broken / count:.2%} of them); export the "
             "audio again."
         )
 
 
 def check_length(path: str | os.PathLike[str], samples: int, sample_rate: int = SAMPLE_RATE) -> None:
-    """Refuse a file with less than 0.2 s of sound.
+    """Refuse a recording of less than 0.2 s.
 
     Raises:
-        InputError: it is shorter.
+        InputError: The recording is shorter.
     """
     if samples < MINIMUM_SECONDS * sample_rate:
         raise InputError(
-            f"{path} holds {samples / sample_rate:.2f} s of sound, and at least {MINIMUM_SECONDS} s is needed; "
+            f"{path} holds {samples / sample_rate:.2f} s of audio, and at least {MINIMUM_SECONDS} s is needed; "
             "give a longer recording."
         )
 
 
 def is_silent(samples: Samples) -> bool:
-    """Say whether a recording never rises above -60 dB of full scale (an empty one is silent)."""
+    """Return whether a recording never rises above -60 dB of full scale; an empty one is silent."""
     starts = range(0, len(samples), _BLOCK)
     return all(float(np.abs(samples[start : start + _BLOCK]).max()) < SILENCE_PEAK for start in starts)
 
 
 def write_wav(path: str | os.PathLike[str], samples: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> None:
-    """Write mono samples (S,) in [-1, 1] as a 16-bit wav file; the file appears whole or not at all.
+    """Write mono samples (S,) in [-1, 1] as a 16-bit wav file, atomically.
 
     Raises:
-        InputError: the folder does not exist or cannot be written to.
+        InputError: The folder does not exist or cannot be written to.
     """
     path = Path(path)
     samples = np.asarray(samples, dtype=np.float32)
@@ -125,26 +125,19 @@ def write_wav(path: str | os.PathLike[str], samples: np.ndarray, *, sample_rate:
         raise ValueError(f"write_wav takes mono samples (S,), received shape {samples.shape}")
     integers = np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
     try:
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); give a path in an existing folder that you may write to."
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as stream, wave.open(stream, "wb") as wav:
+        with atomic_path(path) as partial, wave.open(str(partial), "wb") as wav:
             wav.setnchannels(1)
             wav.setsampwidth(2)
             wav.setframerate(sample_rate)
             wav.writeframes(integers.tobytes())
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); give a path in an existing folder that you may write to."
+        ) from error
 
 
 def _resampled(container: InputContainer, stream: AudioStream, sample_rate: int) -> Iterator[np.ndarray]:
-    """Yield the stream's samples at ``sample_rate`` in pieces."""
+    """Yield the samples of the stream at ``sample_rate`` in pieces."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
     used = False
     for rate, mono in _in_blocks(_on_time(container, stream)):
@@ -162,7 +155,7 @@ def _resampled(container: InputContainer, stream: AudioStream, sample_rate: int)
 
 
 def _in_blocks(pieces: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
-    """Join pieces of about 1000 samples to blocks of a second: each call into FFmpeg costs as much as a block."""
+    """Join pieces of about 1000 samples into blocks of a second, since every call into FFmpeg has a fixed cost."""
     held: list[np.ndarray] = []
     rate = 0
     for rate, piece in pieces:
@@ -175,13 +168,13 @@ def _in_blocks(pieces: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, 
 
 
 def _on_time(container: InputContainer, stream: AudioStream) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (rate, mono samples at that rate) without holes or overlaps, beginning at time zero of the file."""
+    """Yield (rate, mono samples at that rate) without gaps, beginning at time zero of the file."""
     origin = _origin(container)
     rate = 0
-    position = 0  # samples given out so far, at the stream's rate
+    position = 0  # samples yielded so far, at the rate of the stream
     for frame in _decoded(container, stream):
         if rate not in (0, frame.sample_rate):
-            raise ValueError("its sample rate changes on the way")
+            raise ValueError("its sample rate changes within the file")
         rate = frame.sample_rate
         if origin is None:
             origin = frame.time or 0.0
@@ -189,7 +182,7 @@ def _on_time(container: InputContainer, stream: AudioStream) -> Iterator[tuple[i
         mono = _mono(frame)
         tolerance = _GAP_SECONDS * rate if position else 0
         if position == 0 and gap < 0:
-            mono = mono[-gap:]  # sound from before the first video frame
+            mono = mono[-gap:]  # audio before the first video frame
         elif tolerance < gap < _LONGEST_GAP_SECONDS * rate:
             mono = np.concatenate([np.zeros(gap, np.float32), mono])
         position += len(mono)
@@ -198,9 +191,10 @@ def _on_time(container: InputContainer, stream: AudioStream) -> Iterator[tuple[i
 
 
 def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """Mean of the channels of a decoded frame as float32 (S,) in [-1, 1]; surround goes through FFmpeg's own matrix.
+    """Return the mean of the channels of a decoded frame as float32 (S,) in [-1, 1].
 
-    (FFmpeg's stereo to mono in floats is 3 dB hotter than the mean, and clips.)
+    Surround audio goes through FFmpeg's stereo downmix first. FFmpeg's own conversion of stereo to mono in floating
+    point is 3 dB louder than the mean and clips.
     """
     channels = frame.layout.nb_channels
     if channels > 2:
@@ -217,7 +211,7 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
 
 
 def _origin(container: InputContainer) -> float | None:
-    """Time in seconds of the first video frame, or None for a file that has only sound (cover pictures aside)."""
+    """Return the time of the first video frame in seconds; None for a file without video (cover art does not count)."""
     for video in container.streams.video:
         picture = bool(video.disposition & av.stream.Disposition.attached_pic)
         if not picture and video.start_time is not None and video.time_base is not None:
@@ -226,7 +220,7 @@ def _origin(container: InputContainer) -> float | None:
 
 
 def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
-    """Length that the file's header gives the stream; 0 where there is none or FFmpeg estimates it (wav, mp3)."""
+    """Return the stream's length according to the header; 0 if there is none or FFmpeg estimates it (wav, mp3)."""
     exact = {"mov", "flac"} & set(container.format.name.split(","))
     if not exact or stream.duration is None or stream.time_base is None:
         return 0.0
@@ -234,7 +228,7 @@ def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
 
 
 def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
-    """Decode packet by packet; a damaged packet is passed over (its time becomes silence) and reported once."""
+    """Decode packet by packet; damaged packets become silence and are reported once."""
     damaged = 0
     good = 0
     failure: av.FFmpegError | None = None
@@ -254,12 +248,5 @@ def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.Audi
 
 
 def _reason(error: Exception) -> str:
-    """The library's own words, without the path that it repeats."""
+    """Return FFmpeg's own words, without the path that it repeats."""
     return str(getattr(error, "strerror", None) or error).split(":")[0]
-
-
-def _umask() -> int:
-    """The process's file mode mask (mkstemp ignores it, an ordinary open would not)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

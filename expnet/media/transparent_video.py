@@ -1,8 +1,6 @@
-"""Frames without a background: their opacity, and the files that can hold it, WebM (VP9 and Opus) and PNG sequences."""
+"""Video without a background: the opacity of frames, and files that hold it, WebM (VP9 and Opus) and PNG sequences."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
@@ -15,11 +13,12 @@ from PIL import Image, PngImagePlugin
 
 from expnet.audio.wave import write_wav
 from expnet.errors import InputError
+from expnet.io.atomic import atomic_folder, atomic_path
 from expnet.media.video_writer import FRAME_RATE, PROVENANCE, check_output
 
 WEBM = ".webm"
 SEQUENCE = ""
-"""A path without a suffix is a folder of pictures."""
+"""A path without a suffix is a folder of PNG files."""
 SUFFIXES = (WEBM, SEQUENCE)
 FRAME_NAME = "frame_{:06d}.png"
 SOUND_NAME = "sound.wav"
@@ -32,17 +31,17 @@ _VP9 = {"crf": "18", "b": "0", "deadline": "realtime", "cpu-used": "5", "row-mt"
 def cut_out(
     on_black: Iterable[NDArray[np.uint8]], on_white: Iterable[NDArray[np.uint8]]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield frames with opacity from the same frames before a black and before a white background.
+    """Recover opacity from the same frames rendered in front of a black and of a white background.
 
-    A pixel of colour c and opacity a shows a c before black and a c + 255 (1 - a) before white, so that the two tell
-    both (Smith and Blinn, Blue screen matting, 1996, "triangulation").
+    A pixel of colour c and opacity a appears as a c on black and as a c + 255 (1 - a) on white, which determines both
+    (Smith and Blinn, "Blue screen matting", 1996, triangulation).
 
     Args:
-        on_black: (H, W, 3) uint8.
-        on_white: as many, (H, W, 3) uint8.
+        on_black: (H, W, 3) uint8 frames.
+        on_white: The same number of (H, W, 3) uint8 frames.
 
     Yields:
-        (H, W, 4) uint8: colours that are not multiplied by the opacity, and the opacity.
+        (H, W, 4) uint8: straight (not premultiplied) colour, and opacity.
     """
     for black, white in zip(on_black, on_white, strict=True):
         difference = white.astype(np.float32) - black
@@ -52,10 +51,10 @@ def cut_out(
 
 
 def check_transparent_output(path: str | os.PathLike[str]) -> Path:
-    """Make sure that a WebM file or a new folder of pictures can be written, before any work is spent on it.
+    """Make sure that a WebM file or a new folder of PNG files can be written before any work is spent on it.
 
     Raises:
-        InputError: see :func:`expnet.media.video_writer.check_output`; or the folder is there already.
+        InputError: As for `expnet.media.video_writer.check_output`, or the folder exists already.
     """
     return check_output(path, suffixes=SUFFIXES)
 
@@ -69,42 +68,35 @@ def write_transparent(
     sample_rate: int = 16000,
     comment: str = PROVENANCE,
 ) -> int:
-    """Write frames with opacity, and sound that begins with the first of them.
+    """Write frames with opacity, and audio that begins with the first frame.
 
-    A WebM file holds VP9 with an alpha channel and Opus, which browsers and OBS show as it is. A folder holds
-    ``frame_000000.png``, ... and ``sound.wav``; frame k belongs to second k / fps. Both appear when they are complete.
+    A WebM file holds VP9 with an alpha channel and Opus, which browsers and OBS can show. A folder holds
+    ``frame_000000.png``, ... and ``sound.wav``; frame k belongs to second k / fps. Either appears only when complete.
 
     Args:
-        path: a ``.webm`` file, or a new folder (a path without a suffix).
-        frames: (H, W, 4) uint8, colours not multiplied by the opacity; consumed one at a time.
-        fps: frames/s.
-        audio: mono samples (S,) in [-1, 1], or None.
-        sample_rate: of the audio, Hz.
-        comment: provenance mark in the metadata of the file, or of every picture.
+        path: A ``.webm`` file, or a new folder (a path without a suffix).
+        frames: (H, W, 4) uint8 with straight colour; consumed one at a time.
+        fps: Frames/s.
+        audio: Mono samples (S,) in [-1, 1], or None.
+        sample_rate: Sample rate of the audio in Hz.
+        comment: Provenance mark in the metadata of the file, or of every PNG file.
 
     Returns:
         The number of frames written.
 
     Raises:
-        InputError: the output cannot be written, there is no frame, or one has another shape or type.
+        InputError: The output cannot be written, there are no frames, or one has another shape or type.
     """
     path = check_transparent_output(path)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        if path.suffix == SEQUENCE:
-            count = _write_pictures(partial, _checked(frames), audio, sample_rate, comment)
-            partial.chmod(0o755)  # temporary folders are private
-            partial.replace(path)
-        else:
-            count = _encode(partial / path.name, _checked(frames), fps, audio, sample_rate, comment)
-            (partial / path.name).replace(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return count
+    if path.suffix == SEQUENCE:
+        with atomic_folder(path) as folder:
+            return _write_sequence(folder, _checked(frames), audio, sample_rate, comment)
+    with atomic_path(path) as partial:
+        return _encode(partial, _checked(frames), fps, audio, sample_rate, comment)
 
 
 def _checked(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    """The frames, as long as they are alike and there is one."""
+    """Yield the frames; raise InputError unless there is at least one and all have one shape and type."""
     shape: tuple[int, ...] | None = None
     for index, image in enumerate(frames):
         shape = shape or image.shape
@@ -114,10 +106,10 @@ def _checked(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]
             )
         yield image
     if shape is None:
-        raise InputError("there is no frame to write; expected at least one.")
+        raise InputError("there are no frames to write; expected at least one.")
 
 
-def _write_pictures(
+def _write_sequence(
     folder: Path,
     frames: Iterable[NDArray[np.uint8]],
     audio: NDArray[np.floating] | None,
@@ -150,25 +142,27 @@ def _encode(
         video = container.add_stream("libvpx-vp9", rate=rate, options=_VP9)
         video.pix_fmt = "yuva420p"
         video.metadata["alpha_mode"] = "1"  # without it players ignore the alpha channel
-        sound: Iterator[list[av.Packet]] = iter(())
+        audio_packets: Iterator[list[av.Packet]] = iter(())
         if audio is not None:
-            sound = _sound_packets(container.add_stream("libopus", rate=_OPUS_RATE, layout="mono"), audio, sample_rate)
+            audio_packets = _audio_packets(
+                container.add_stream("libopus", rate=_OPUS_RATE, layout="mono"), audio, sample_rate
+            )
         for image in frames:
             if count == 0:
                 video.height, video.width = image.shape[0] + image.shape[0] % 2, image.shape[1] + image.shape[1] % 2
             container.mux(video.encode(_to_frame(image, count, rate)))
             count += 1
-            # Sound is written in step with the pictures, so that a player finds both in one place.
-            for packets in islice(sound, _chunks_between(count - 1, count, rate)):
+            # Audio is interleaved with the frames, so that players find both in one place.
+            for packets in islice(audio_packets, _chunks_between(count - 1, count, rate)):
                 container.mux(packets)
         container.mux(video.encode(None))
-        for packets in sound:
+        for packets in audio_packets:
             container.mux(packets)
     return count
 
 
 def _chunks_between(first: int, last: int, rate: Fraction) -> int:
-    """How many pieces of sound begin between two frames."""
+    """Return how many audio chunks begin between two frames."""
     begun = [int(frame / rate * _OPUS_RATE / _OPUS_CHUNK) for frame in (first, last)]
     return begun[1] - begun[0]
 
@@ -183,8 +177,8 @@ def _to_frame(image: NDArray[np.uint8], index: int, rate: Fraction) -> av.VideoF
     return frame
 
 
-def _sound_packets(stream: av.AudioStream, audio: NDArray[np.floating], sample_rate: int) -> Iterator[list[av.Packet]]:
-    """Encode the sound at 48 kHz in pieces of 20 ms, stamped from time zero."""
+def _audio_packets(stream: av.AudioStream, audio: NDArray[np.floating], sample_rate: int) -> Iterator[list[av.Packet]]:
+    """Encode the audio at 48 kHz in chunks of 20 ms, with time stamps from zero."""
     clean = np.clip(np.nan_to_num(np.asarray(audio, np.float32)), -1.0, 1.0)
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(clean[None]), format="fltp", layout="mono")
     frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)

@@ -1,6 +1,6 @@
-"""Video files in, through PyAV: no system ffmpeg, one frame in memory at a time. Writing is in ``video_writer``.
+"""Reading video files through PyAV: no system ffmpeg, one frame in memory at a time.
 
-Reading resamples any source (30 fps, 23.976 fps, variable rate) to a constant rate by time stamps, so that frame ``k``
+Any source (30 fps, 23.976 fps, variable rate) is resampled to a constant rate by its time stamps, so that frame ``k``
 is what a player shows nearest to second ``k / fps``.
 """
 
@@ -20,18 +20,18 @@ from expnet.media.video_writer import FRAME_RATE, PROVENANCE, check_output, writ
 __all__ = ["FRAME_RATE", "PROVENANCE", "VideoInfo", "check_output", "probe_video", "read_video", "write_video"]
 
 
-# Demuxers that hold moving pictures in one file. A whitelist, because a playlist that calls itself .mp4 could make
-# the demuxer open other files and addresses.
+# Demuxers of video in a single file. A whitelist, because a playlist disguised as .mp4 could make FFmpeg open other
+# files and addresses.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,mxf,nut,h264,hevc,m4v,obu,ivf"
 )
-# A file that stops this long before its own header says it ends is cut off.
+# A file that ends this much before the end that its header declares was cut off.
 _TRUNCATION_SECONDS = 0.5
-# Containers with an index of key frames; in the others (.ts, .mpg) a seek may land behind the frame that was asked for.
+# Containers with an index of key frames; in others (.ts, .mpg) a seek may land after the requested frame.
 _INDEXED = frozenset(("avi", "matroska", "mov"))
-# Seeking aims so much earlier, as an index may count in times of decoding and not of showing.
+# Seeking aims this much earlier, since an index may hold decoding times instead of presentation times.
 _SEEK_MARGIN_SECONDS = 1.0
-# No talking clip shows one picture this long; a larger step is a broken time stamp that would fill memory and disk.
+# No talking clip shows one frame for this long; a larger step is a broken time stamp that would fill memory and disk.
 _LONGEST_STEP_SECONDS = 120.0
 
 
@@ -40,13 +40,13 @@ class VideoInfo:
     """What a video file says about itself.
 
     Attributes:
-        frames: number of frames in the file, or None where the container does not say.
-        fps: average frame rate, frames/s.
-        size: (height, width) in pixels as shown, that is after rotation and with square pixels.
-        rotation: counter-clockwise turn in degrees that a player applies: 0, 90, 180 or 270.
-        has_audio: whether there is a sound track.
-        duration: seconds, 0.0 where the container does not say.
-        codec: name of the pictures' codec, as FFmpeg calls it.
+        frames: Number of frames in the file; None if the container does not say.
+        fps: Average frame rate, frames/s.
+        size: (height, width) in pixels as shown, after rotation and with square pixels.
+        rotation: Counter-clockwise rotation in degrees that a player applies: 0, 90, 180 or 270.
+        has_audio: Whether there is an audio stream.
+        duration: Seconds; 0.0 if the container does not say.
+        codec: FFmpeg's name of the video codec.
     """
 
     frames: int | None
@@ -62,13 +62,13 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
     """Read the header and the first frame of a video file.
 
     Raises:
-        InputError: no such file, not a video, or not decodable.
+        InputError: There is no such file, it is not a video, or it cannot be decoded.
     """
     with _open(path) as container:
         stream = container.streams.video[0]
         frame = next(_decode(container, path), None)
         if frame is None:
-            raise InputError(f"{path}: the video stream holds no frame; expected a playable video, encode it again.")
+            raise InputError(f"{path}: the video stream holds no frames; expected a playable video, encode it again.")
         return VideoInfo(
             frames=stream.frames or None,
             fps=float(stream.average_rate or stream.guessed_rate or FRAME_RATE),
@@ -90,22 +90,22 @@ def read_video(
 ) -> Iterator[np.ndarray]:
     """Yield the frames of a video at a constant rate, upright, as shown by a player.
 
-    Time zero is the first picture's, as it is for ``load_audio``, so that the frames stay in step with the sound.
-    Output ``k`` is the source frame whose time stamp is nearest to ``k / fps``; frames are held over gaps.
+    Time zero is the first frame, as for `expnet.audio.wave.load_audio`, so that frames and audio stay in sync. Output
+    ``k`` is the source frame whose time stamp is nearest to ``k / fps``; frames are repeated over gaps.
 
     Args:
-        path: any container and codec that FFmpeg decodes.
-        fps: output rate in frames/s; None yields the source's own frames untouched.
-        max_side: longer sides are scaled down (area averaging) to this many pixels.
-        start: second at which to begin, rounded to a frame of ``fps``; most of what lies before is not decoded.
-        end: second at which to stop, likewise; None for the end of the video.
+        path: Any container and codec that FFmpeg decodes.
+        fps: Output rate in frames/s; None yields the source's own frames.
+        max_side: Frames with a longer side are scaled down (area averaging) to this many pixels.
+        start: Second to begin at, rounded to a frame of ``fps``; most of the video before it is not decoded.
+        end: Second to stop at, rounded likewise; None for the end of the video.
 
     Yields:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        InputError: no such file, not a video, no video stream, broken or cut-off data.
-        ValueError: a part of the source's own frames was asked for.
+        InputError: There is no such file, it is not a video, or it is damaged or cut off.
+        ValueError: ``start`` or ``end`` is given without a frame rate.
     """
     if fps is None and (start or end is not None):
         raise ValueError("start and end need a constant frame rate")
@@ -145,7 +145,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]
         ) from error
     with container:
         if not container.streams.video:
-            raise InputError(f"{path}: there is no video stream in it; expected a file with moving pictures.")
+            raise InputError(f"{path}: it has no video stream; expected a video file.")
         yield container
 
 
@@ -154,7 +154,7 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(container: av.container.InputContainer, path: str | os.PathLike[str]) -> Iterator[av.VideoFrame]:
-    """Decode the first video stream; raise InputError for damaged data and for a file that was cut off."""
+    """Decode the first video stream; raise InputError if the data is damaged or the file was cut off."""
     stream = container.streams.video[0]
     end = 0.0
     try:
@@ -169,13 +169,13 @@ def _decode(container: av.container.InputContainer, path: str | os.PathLike[str]
     declared = _declared_end(container)
     if declared is not None and end < declared + _start(container) - _TRUNCATION_SECONDS:
         raise InputError(
-            f"{path}: the video is cut off: its header says {declared:.1f} s but the pictures stop at "
+            f"{path}: the video is cut off: its header says {declared:.1f} s but the frames stop at "
             f"{end - _start(container):.1f} s; copy the file again."
         )
 
 
 def _start(container: av.container.InputContainer) -> float:
-    """Seconds at which the pictures start: time zero of the clip, for :func:`expnet.audio.wave.load_audio` too."""
+    """Return the time of the first frame in seconds, which is time zero of the clip, for the audio too."""
     stream = container.streams.video[0]
     if stream.start_time is not None and stream.time_base is not None:
         return float(stream.start_time * stream.time_base)
@@ -183,9 +183,9 @@ def _start(container: av.container.InputContainer) -> float:
 
 
 def _seek(container: av.container.InputContainer, seconds: float) -> None:
-    """Go to a key frame that lies before a time counted from the first picture, where the container has an index."""
+    """Seek to a key frame before a time counted from the first frame, if the container has an index."""
     if not _INDEXED.intersection(container.format.name.split(",")):
-        return  # all frames are decoded, and those before the time passed over
+        return  # all frames are decoded, and those before the time are skipped
     stream = container.streams.video[0]
     target = max(_start(container) + seconds - _SEEK_MARGIN_SECONDS, 0.0)
     if stream.time_base is not None:
@@ -193,11 +193,11 @@ def _seek(container: av.container.InputContainer, seconds: float) -> None:
 
 
 def _declared_end(container: av.container.InputContainer) -> float | None:
-    """Seconds from the first picture to the end of the pictures, as the header has it."""
+    """Return the seconds from the first frame to the end of the video according to the header; None if unknown."""
     stream = container.streams.video[0]
     if stream.duration is not None and stream.time_base is not None:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - _start(container)
-    # Matroska gives only the longest stream's duration; where sound outlasts pictures it says nothing about these.
+    # Matroska declares only the duration of the longest stream, which may be the audio.
     if container.duration is not None and not container.streams.audio:
         return container.duration / av.time_base
     return None
@@ -206,7 +206,7 @@ def _declared_end(container: av.container.InputContainer) -> float | None:
 def _timed(
     container: av.container.InputContainer, frames: Iterable[av.VideoFrame]
 ) -> Iterator[tuple[av.VideoFrame, float, float]]:
-    """Give each frame its (start, end) in seconds from the first picture's; frames without a stamp follow on."""
+    """Yield each frame with its start and end in seconds from the first frame; those without a time stamp follow on."""
     stream = container.streams.video[0]
     rate = float(stream.average_rate or stream.guessed_rate or FRAME_RATE)
     start = _start(container)
@@ -221,21 +221,21 @@ def _timed(
 def _constant_rate(
     timed: Iterable[tuple[av.VideoFrame, float, float]], fps: float, path: str | os.PathLike[str], first: int = 0
 ) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Pair each source frame with the number of output frames, from number ``first`` on, that it is nearest to."""
+    """Yield each source frame with the number of output frames, counted from ``first``, that it is nearest to."""
     held: av.VideoFrame | None = None
     held_begin = held_end = 0.0
     written = first
     for frame, begin, end in timed:
         if held is not None:
-            if begin <= held_begin:  # a repeated or backward stamp: the later picture replaces the earlier
+            if begin <= held_begin:  # a repeated or backward time stamp: the later frame replaces the earlier
                 held, held_end = frame, max(end, held_end)
                 continue
             if begin - held_begin > _LONGEST_STEP_SECONDS:
                 raise InputError(
                     f"{path}: the time stamps jump from {held_begin:.1f} s to {begin:.1f} s; encode the video again."
                 )
-            # Outputs before the midpoint of the two stamps are nearer to the held frame. The small offset settles
-            # exact ties (50 to 25 frames/s) the same way whatever the rounding of the stamps.
+            # Outputs before the midpoint of the two time stamps are nearer to the held frame. The small offset decides
+            # exact ties (50 to 25 frames/s) the same way however the time stamps are rounded.
             until = math.ceil(0.5 * (held_begin + begin) * fps - 1e-4)
             if until > written:
                 yield held, until - written
@@ -248,12 +248,12 @@ def _constant_rate(
 
 
 def _pixel_ratio(stream: av.VideoStream) -> float:
-    """Width of a pixel over its height: not 1 for old camcorder and broadcast files."""
+    """Return the width of a pixel over its height, which is not 1 in old camcorder and broadcast files."""
     return float(stream.sample_aspect_ratio or 1)
 
 
 def _shown_size(frame: av.VideoFrame, ratio: float) -> tuple[int, int]:
-    """(height, width) with square pixels, upright."""
+    """Return (height, width) with square pixels, upright."""
     height, width = frame.height, max(round(frame.width * ratio), 1)
     return (width, height) if frame.rotation % 180 else (height, width)
 

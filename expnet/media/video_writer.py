@@ -1,6 +1,6 @@
-"""Video files out: H.264 and AAC in one file, in sync, complete or not there at all.
+"""Writing video files: H.264 and AAC in sync, complete or not at all.
 
-The sound carries explicit time stamps: without them a 16 kHz track comes back 1024 samples (64 ms, 1.6 frames) late.
+The audio carries explicit time stamps; without them a 16 kHz track is read back 1024 samples (64 ms, 1.6 frames) late.
 """
 
 import os
@@ -14,6 +14,7 @@ import numpy as np
 
 from expnet.audio.stored_samples import Samples
 from expnet.errors import InputError
+from expnet.io.atomic import atomic_path
 
 FRAME_RATE = 25.0
 PROVENANCE = "made with expnet (synthetic video)"
@@ -23,27 +24,27 @@ _AUDIO_CHUNK = 1024
 
 
 def check_output(path: str | os.PathLike[str], *, suffixes: Iterable[str] = _CONTAINERS, besides: str = "") -> Path:
-    """Make sure that a file can be written at ``path`` before any work is spent on it.
+    """Make sure that a file can be written before any work is spent on it.
 
     Args:
-        path: to be written.
-        suffixes: that it may have.
-        besides: what else the caller would take, for the message about a suffix that is not known.
+        path: File to write.
+        suffixes: Suffixes that it may have.
+        besides: What else the caller accepts, for the error message about an unknown suffix.
 
     Raises:
-        InputError: the folder does not exist or is read-only, the path is a folder, or the suffix is not known.
+        InputError: The folder does not exist or is read-only, the path is a folder, or the suffix is unknown.
     """
     path = Path(path)
     suffixes = list(suffixes)
     if path.suffix.lower() not in suffixes:
         known = ", ".join(suffixes)
-        raise InputError(f"{path}: the output's suffix {path.suffix!r} is not known; use one of {known}{besides}.")
+        raise InputError(f"{path}: the output's suffix {path.suffix!r} is unknown; use one of {known}{besides}.")
     if path.is_dir():
         raise InputError(f"{path}: the output is a folder; give the name of a file in it.")
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it or choose another output.")
     try:
-        # Trying is the only sure test: permissions, read-only mounts and full disks all answer here.
+        # Only trying is reliable: permissions, read-only mounts and full disks all show here.
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
@@ -64,41 +65,32 @@ def write_video(
     preset: str = "fast",
     comment: str = PROVENANCE,
 ) -> int:
-    """Write frames, and sound, to an H.264 + AAC file that players and browsers show in sync.
+    """Write frames and audio to an H.264 + AAC file that players and browsers show in sync.
 
-    The file is made beside ``path`` and renamed when complete, so a failure leaves nothing behind and never harms an
-    older file. Odd sides are padded by one repeated row or column, as yuv420p needs even ones. Colours are BT.709,
-    and tagged so.
+    The file is written beside ``path`` and renamed when complete, so a failure leaves nothing behind and never harms an
+    older file. Odd sides are padded by one repeated row or column, as yuv420p needs even sides. Colours are BT.709 and
+    tagged as such.
 
     Args:
-        path: output, ``.mp4``, ``.m4v``, ``.mov`` or ``.mkv``.
+        path: Output file, ``.mp4``, ``.m4v``, ``.mov`` or ``.mkv``.
         frames: (H, W, 3) uint8 RGB, all of one size; a generator is consumed one frame at a time.
-        fps: frames/s.
-        audio: mono samples (S,) in [-1, 1], or None for a silent file. Written whole, from time zero.
-        sample_rate: of the audio, Hz.
-        crf: x264 quality, 0 best to 51.
+        fps: Frames/s.
+        audio: Mono samples (S,) in [-1, 1], written from time zero; None for a video without audio.
+        sample_rate: Sample rate of the audio in Hz.
+        crf: x264 quality, from 0 (best) to 51.
         preset: x264 speed.
-        comment: provenance mark stored in the file's metadata.
+        comment: Provenance mark stored in the metadata of the file.
 
     Returns:
         The number of frames written.
 
     Raises:
-        InputError: the output cannot be written (checked before the first frame is drawn), or a frame has another
+        InputError: The output cannot be written (checked before the first frame is rendered), or a frame has another
             shape or type.
     """
     path = check_output(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
-        count = _encode(partial, frames, fps, audio, sample_rate, {"crf": str(crf), "preset": preset}, comment)
-        partial.chmod(0o666 & ~_umask())  # mkstemp makes private files
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return count
+    with atomic_path(path) as partial:
+        return _encode(partial, frames, fps, audio, sample_rate, {"crf": str(crf), "preset": preset}, comment)
 
 
 def _encode(
@@ -117,7 +109,7 @@ def _encode(
     ) as container:
         container.metadata["comment"] = comment
         video = container.add_stream("libx264", rate=rate, options=options)
-        sound = _SoundTrack(container, audio, sample_rate) if audio is not None else None
+        track = _AudioTrack(container, audio, sample_rate) if audio is not None else None
         shape: tuple[int, ...] | None = None
         count = 0
         for image in frames:
@@ -130,13 +122,13 @@ def _encode(
                 )
             container.mux(video.encode(_to_frame(image, count, rate)))
             count += 1
-            if sound is not None:
-                sound.write_until(count / float(rate))
+            if track is not None:
+                track.write_until(count / float(rate))
         if count == 0:
-            raise InputError(f"{path}: there is no frame to write; expected at least one.")
+            raise InputError(f"{path}: there are no frames to write; expected at least one.")
         container.mux(video.encode(None))
-        if sound is not None:
-            sound.finish()
+        if track is not None:
+            track.finish()
     return count
 
 
@@ -144,7 +136,7 @@ def _configure(video: av.VideoStream, shape: tuple[int, ...]) -> None:
     video.height, video.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
     video.pix_fmt = "yuv420p"
     context = video.codec_context
-    context.gop_size = 50  # players can jump to every second second
+    context.gop_size = 50  # a key frame every two seconds at 25 frames/s, for seeking
     context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
     context.color_range = 1  # limited
 
@@ -159,8 +151,8 @@ def _to_frame(image: np.ndarray, index: int, rate: Fraction) -> av.VideoFrame:
     return frame
 
 
-class _SoundTrack:
-    """An AAC stream fed in step with the pictures, so that the muxer never has to hold either back."""
+class _AudioTrack:
+    """An AAC stream written in step with the frames, so that the muxer never has to buffer either."""
 
     def __init__(self, container: av.container.OutputContainer, samples: Samples, sample_rate: int) -> None:
         if samples.ndim != 1:
@@ -184,13 +176,7 @@ class _SoundTrack:
         clean = np.clip(np.nan_to_num(chunk.astype(np.float32)), -1.0, 1.0)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(clean[None]), format="fltp", layout="mono")
         frame.sample_rate = self.sample_rate
-        # The stamp matters: without it the decoder does not drop the encoder's 1024 priming samples.
+        # Without the time stamp, decoders do not drop the 1024 priming samples of the encoder.
         frame.pts, frame.time_base = self.position, Fraction(1, self.sample_rate)
         self.container.mux(self.stream.encode(frame))
         self.position += len(chunk)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -128,5 +128,5 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match="its weights lack"):
         SpeechEncoder(tmp_path)
     write_network(tmp_path / "odd", "hubert", conv_stride=(5, 2, 2, 2, 2, 2, 3))
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="does not fit"):
         SpeechEncoder(tmp_path / "odd")

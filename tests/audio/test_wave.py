@@ -202,7 +202,7 @@ def bad_input(folder: Path, kind: str) -> Path:
         ("truncated", "cannot be decoded"),
         ("half mp4", "cut short"),
         ("half flac", "cut short"),
-        ("short", "0.10 s of sound"),
+        ("short", "0.10 s of audio"),
         ("nan", "not numbers"),
         ("mute video", "no audio stream"),
         ("playlist", "list.mp3"),
