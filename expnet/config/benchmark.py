@@ -1,13 +1,13 @@
-"""What can be configured in a benchmark of videos: the schema under ``python evaluate.py configs/benchmark.yaml``."""
+"""The configuration of a benchmark of videos: the schema under ``python evaluate.py configs/benchmark.yaml``."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from expnet.config import WandbConfig
-from expnet.errors import ConfigError
+from expnet.config.checks import at_least, require
+from expnet.config.training import WandbConfig
 
 GROUND_TRUTH = "ground_truth"
-"""Name of the real clips among the systems of a result; no other system may take it."""
+"""Name of the real videos among the systems of a result; no other system may have it."""
 METRIC_KEYS = (
     "sync_confidence",
     "sync_distance",
@@ -35,152 +35,153 @@ METRIC_KEYS = (
     "pose_speed_ratio",
     "beat_alignment",
 )
-"""Every metric, in the order of the table."""
+"""Keys of all metrics, in the order of the table's columns."""
 ONLY_WHEN_NAMED = ("lpips_vgg", "lpips_squeeze")
-"""Not among those that are computed by default: LPIPS with its other backbones."""
+"""Metrics that are computed only when named: LPIPS with its other backbones."""
 ASSET_KINDS = ("syncnet", "inception", "lpips_alex", "lpips_vgg", "lpips_squeeze", "recogniser")
 _RESERVED = ("reference", GROUND_TRUTH)
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
 @dataclass
 class VideoProtocolConfig:
-    """What must be equal for two tables to be comparable."""
+    """Choices that must be equal for two tables to be comparable."""
 
     seconds: float = 60.0
-    """Score at most the first so many seconds of each clip; all of it is in memory at once. 0 for the whole clip."""
+    """Score at most this many seconds of each clip, from its start; a clip is held in memory whole. 0 for the whole
+    clip."""
     sync: Literal["reference", "wav2lip_lrs", "latentsync", "direct"] = "reference"
-    """SyncNet: the original's steps, Wav2Lip's and LatentSync's variants, or frames as they are (no codec step)."""
+    """SyncNet protocol: the steps of the original code, those of Wav2Lip's or LatentSync's evaluation, or the frames as
+    they are, without the original's re-encoding."""
     fid: Literal["pytorch_fid", "torch_fidelity", "clean_fid"] = "pytorch_fid"
-    """Whose resizing and scaling the Frechet distance follows."""
+    """Implementation whose resizing and scaling FID follows."""
     csim: Literal["arcface", "resized"] = "arcface"
-    """Five-point aligned faces, or whole frames resized as in some papers; the two do not compare."""
+    """Input of the identity network: faces aligned by five points, or whole frames resized, as some papers do; the two
+    are not comparable."""
     ssim: Literal["gaussian", "uniform"] = "gaussian"
-    """Variant of SSIM: Wang's, or scikit-image's default."""
+    """Window of SSIM: the Gaussian one of Wang et al., or the uniform one that is scikit-image's default."""
     landmarks: Literal["centred", "pixels_256", "interocular", "centred_scaled"] = "centred"
-    """Normalisation of the landmark distance; centred is that of EAT and ER-NeRF, in pixels of a 256 crop."""
+    """Normalisation of the landmark distance; centred is that of EAT and ER-NeRF, in pixels of a 256 x 256 crop."""
     picture_stride: int = 1
-    """The metrics of pictures (fid, lpips, psnr, ssim, ms_ssim, cpbd, csim) look at every so many-th frame."""
+    """Compute the image metrics (fid, lpips, psnr, ssim, ms_ssim, cpbd, csim) on every n-th frame."""
     max_lag: int = 5
-    """Frames either way in which the lag of the mouth is looked for."""
+    """Largest lag of the mouth behind or ahead of the audio that is searched, in frames."""
     interval: Literal["speaker", "clip"] = "speaker"
-    """What the bootstrap draws: people, for claims about people not seen, or clips."""
+    """Unit of the bootstrap: speakers, for claims about unseen speakers, or clips."""
     resamples: int = 2000
-    """Bootstrap draws."""
+    """Bootstrap resamples."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _require(self.seconds >= 0, f"protocol.seconds must be 0 or more, not {self.seconds:g}.")
-        _require(1 <= self.max_lag <= 50, f"protocol.max_lag must be from 1 to 50 frames, not {self.max_lag}.")
-        for name in ("resamples", "picture_stride"):
-            _require(getattr(self, name) >= 1, f"protocol.{name} must be 1 or more, not {getattr(self, name)}.")
+        require(self.seconds >= 0, f"protocol.seconds must be 0 or more, not {self.seconds:g}.")
+        require(1 <= self.max_lag <= 50, f"protocol.max_lag must be from 1 to 50 frames, not {self.max_lag}.")
+        at_least("protocol", self, resamples=1, picture_stride=1)
 
 
 @dataclass
 class ExamplesConfig:
-    """Clips that the page shows side by side, with sound and mouth-opening curves."""
+    """Clips that the report page shows side by side, with audio and mouth-opening curves."""
 
     clips: int = 2
-    """Worst and best clips of the first system, so many of each; 0 for none."""
+    """Number of the first system's worst clips, and of its best clips, that are shown; 0 for none."""
     seconds: float = 8.0
-    """First seconds of each that are shown."""
+    """Seconds of each example, from the start of the clip."""
     height: int = 256
-    """Pixels of each picture's height."""
+    """Height of the examples in pixels."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _require(self.clips >= 0, f"examples.clips must be 0 or more, not {self.clips}.")
-        _require(self.seconds > 0, f"examples.seconds must be more than 0, not {self.seconds:g}.")
-        _require(self.height >= 64, f"examples.height must be 64 or more, not {self.height}.")
+        require(self.seconds > 0, f"examples.seconds must be above 0, not {self.seconds:g}.")
+        at_least("examples", self, clips=0, height=64)
 
 
 @dataclass
 class DevicesConfig:
-    """What the work is shared among; torchrun's and SLURM's processes are recognised from their variables."""
+    """Processes that share the clips; processes that torchrun or SLURM started share them as well."""
 
     devices: int = -1
-    """Processes on this machine, a GPU or a core each; -1 for all. Each holds its own networks and two videos."""
+    """Processes on this machine, with a GPU or a CPU core each; -1 for all. Each process holds its own networks and two
+    videos in memory."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where networks run: auto takes a GPU where there is one."""
+    """Where the networks run: auto uses a GPU if there is one."""
     threads: int = 1
-    """CPU threads of each process; 0 divides the cores. Most of the work is too small to be worth a second thread."""
+    """CPU threads of each process; 0 divides the cores among the processes. Most of the work is too small for a second
+    thread to pay off."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         good = self.devices >= 1 or self.devices == -1
-        _require(good, f"trainer.devices must be 1 or more, or -1 for all, not {self.devices}.")
-        _require(self.threads >= 0, f"trainer.threads must be 0 or more, not {self.threads}.")
+        require(good, f"trainer.devices must be 1 or more, or -1 for all, not {self.devices}.")
+        at_least("trainer", self, threads=0)
 
 
 @dataclass
 class VideoBenchmarkConfig:
-    """Score folders of videos against real ones: no training, no store."""
+    """Score folders of videos against real ones, without training and without a track store."""
 
     reference: str | None = None
-    """Folder of the real videos; null scores only what needs none. A manifest.csv in it (columns file, speaker) says
-    who speaks."""
+    """Folder of the real videos; null computes only the metrics that need no reference. A manifest.csv in it (columns
+    file, speaker) names the speaker of each video."""
     systems: dict[str, str] = field(default_factory=dict)
-    """Folders of the systems' videos by name, paired with the real ones by file name without suffix; the first is the
-    one that the others are compared with."""
+    """Folder of each system's videos, by system name, paired with the real ones by file name without suffix. The other
+    systems are compared with the first."""
     output: str = "results"
-    """Folder for results.json, results.csv, table.md, table.tex, index.html, videos, and the finished clips."""
+    """Folder for results.json, results.csv, table.md, table.tex, index.html, videos and the scores of finished
+    clips."""
     metrics: list[str] = field(default_factory=list)
-    """Keys of the metrics to compute; when empty all but lpips_vgg and lpips_squeeze."""
+    """Keys of the metrics to compute; empty for all but lpips_vgg and lpips_squeeze."""
     assets: dict[str, str] = field(default_factory=dict)
-    """Weight files by kind (syncnet, inception, lpips_alex, recogniser, ...), where they are not in a usual place;
-    'random' runs with seeded random weights, for trying things out."""
+    """Weight files by kind (syncnet, inception, lpips_alex, recogniser, ...) that are not where expnet looks for them;
+    'random' uses random weights with a fixed seed, for trying things out."""
     strict: bool = False
-    """Stop when a metric's weights are missing, instead of leaving the metric out with a note."""
+    """Stop when a metric's weights are missing; false leaves the metric out, with a note."""
     limit: int = 0
-    """Score at most this many clips, spread evenly; 0 for all."""
+    """Largest number of clips to score, evenly spaced; 0 for all."""
     title: str = ""
-    """Title of the page."""
+    """Title of the report page."""
     seed: int = 0
     """Seed of the bootstrap."""
     tracker: str = "mediapipe"
     """Face tracker: mediapipe, or the path of a Face Landmarker .task file."""
     face_model: str = "mediapipe468"
-    """Face model of pose and mouth: the built-in one, or the path of a BFM .mat or FLAME file."""
+    """Face model for pose and mouth: the built-in one, or the path of a BFM .mat or FLAME file."""
     expression: str | None = None
-    """Network that hears how far the mouth should open (audio_mouth_...); the package's, of made speech, when null."""
+    """Expression network that predicts the mouth opening from the audio, for the audio_mouth_... metrics; null for the
+    one in the package that was trained on synthetic speech."""
     devices: int | None = None
     """Short for trainer.devices."""
     protocol: VideoProtocolConfig = field(default_factory=VideoProtocolConfig)
-    """the protocol"""
+    """Protocol of the metrics."""
     examples: ExamplesConfig = field(default_factory=ExamplesConfig)
-    """the examples on the page"""
+    """Examples on the report page."""
     trainer: DevicesConfig = field(default_factory=DevicesConfig)
-    """the processes"""
+    """Processes and devices."""
     logger: WandbConfig = field(default_factory=WandbConfig)
-    """the table on a dashboard"""
+    """Copy of the table on Weights & Biases."""
 
     def __post_init__(self) -> None:
-        """Check names and what belongs together."""
-        _require(bool(self.output), "output must name a folder for the results.")
-        _require(
+        """Check names and combinations."""
+        require(bool(self.output), "output must name a folder for the results.")
+        require(
             bool(self.systems) or self.reference is not None,
-            "Give the videos to score: systems.NAME=DIR for each system, and reference=DIR for the real ones.",
+            "No videos were given to score: set systems.NAME=DIR for each system, and reference=DIR for the real "
+            "videos.",
         )
         for name in self.systems:
-            _require(name not in _RESERVED, f"systems.{name}: that name is kept for the real videos; choose another.")
+            require(name not in _RESERVED, f"systems.{name}: this name stands for the real videos; choose another.")
         for key in self.metrics:
             known = ", ".join(METRIC_KEYS)
-            _require(key in METRIC_KEYS, f"metrics: there is no metric {key}; those that there are: {known}.")
+            require(key in METRIC_KEYS, f"metrics: there is no metric {key}; expected some of {known}.")
         for kind in self.assets:
-            _require(
+            require(
                 kind in ASSET_KINDS,
                 f"assets.{kind}: there is no such kind of weight file; expected one of {', '.join(ASSET_KINDS)}.",
             )
-        _require(self.limit >= 0, f"limit must be 0 or more, not {self.limit}.")
+        at_least("", self, limit=0)
         if self.devices is not None:
             self.trainer = DevicesConfig(self.devices, self.trainer.accelerator, self.trainer.threads)
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Keys of the metrics to compute, in the order of the table."""
+        """Keys of the metrics to compute, in the order of the table's columns."""
         chosen = self.metrics or [key for key in METRIC_KEYS if key not in ONLY_WHEN_NAMED]
         return tuple(key for key in METRIC_KEYS if key in chosen)

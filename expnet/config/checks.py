@@ -1,4 +1,4 @@
-"""Ranges of configuration values."""
+"""Checks of the ranges of configuration values."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ def require(condition: bool, message: str) -> None:
 
 
 def not_negative(section: str, config: Any) -> None:
-    """Complain about a number of a section that is below 0."""
+    """Raise ConfigError if any number in a section is below 0."""
     for name, value in vars(config).items():
         require(not isinstance(value, int | float) or value >= 0, f"{section}.{name} must be 0 or more, not {value}.")
+
+
+def at_least(section: str, config: Any, **limits: float) -> None:
+    """Raise ConfigError if a value of a section is below its limit.
+
+    Args:
+        section: Name of the section for the message; empty for the top level.
+        config: The section.
+        **limits: The smallest allowed value, by key.
+    """
+    for name, limit in limits.items():
+        value = getattr(config, name)
+        key = f"{section}.{name}" if section else name
+        require(value >= limit, f"{key} must be {limit} or more, not {value}.")

@@ -1,7 +1,8 @@
 """The grammar of every configurable command: ``command file.yaml ... section.key=value ... [--print-config] [--help]``.
 
-Files and overrides are merged from left to right over a dataclass schema with OmegaConf. What OmegaConf lets pass in
-silence is refused here: a key without ``=``, dashes, ``+=``, items of a list, NaN; and ``~`` is expanded.
+Files and overrides are merged from left to right over a dataclass schema with OmegaConf. Mistakes that OmegaConf
+accepts silently are refused here: a key without ``=``, leading dashes, ``+=``, single items of a list, NaN. A leading
+``~`` in a text value is expanded.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ Schema = TypeVar("Schema")
 
 @dataclass(frozen=True)
 class Arguments:
-    """A command line, taken apart.
+    """A parsed command line.
 
     Attributes:
-        layers: the configuration files and key=value overrides, in the order they were given.
-        print_config: ``--print-config`` was there.
-        help: ``--help`` or ``-h`` was there.
+        layers: Configuration files and key=value overrides, in the order in which they were given.
+        print_config: Whether ``--print-config`` was given.
+        help: Whether ``--help`` or ``-h`` was given.
     """
 
     layers: tuple[str, ...] = field(default=())
@@ -42,15 +43,15 @@ class Arguments:
 
 
 def is_file_name(argument: str) -> bool:
-    """Say whether an argument names a configuration file; everything else must be key=value."""
+    """Return whether an argument names a configuration file; every other argument must be key=value."""
     return argument.endswith((".yaml", ".yml")) and "=" not in argument
 
 
 def parse_arguments(arguments: Sequence[str]) -> Arguments:
-    """Take a command line apart and refuse what is neither a file, nor key=value, nor one of the two options.
+    """Parse a command line of files, key=value overrides and the two options.
 
     Raises:
-        ConfigError: with what to write instead.
+        ConfigError: An argument is none of these; the message says what to write instead.
     """
     layers, options = [], set()
     for argument in arguments:
@@ -65,7 +66,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
 
 
 def split_override(argument: str) -> tuple[str, str]:
-    """Return key and value of ``key=value``; raise ConfigError for everything that only looks like it."""
+    """Return the key and the value of ``key=value``; raise ConfigError for anything else."""
     key, equals, value = argument.partition("=")
     if argument.startswith("-"):
         bare = argument.lstrip("-").replace("-", "_") if not equals else f"{key.lstrip('-').replace('-', '_')}={value}"
@@ -91,7 +92,7 @@ def split_override(argument: str) -> tuple[str, str]:
 
 
 def find_file(name: str) -> Path:
-    """Return the path of a configuration file: as given, or else among those that come with the package."""
+    """Return the path of a configuration file: the path as given, or else a file that comes with the package."""
     path = Path(name).expanduser()
     if path.is_file():
         return path
@@ -131,14 +132,14 @@ def merge(schema: type[Schema], layers: Sequence[str]) -> Schema:
     """Merge files and overrides over a schema's defaults, left to right.
 
     Args:
-        schema: a dataclass; its ``__post_init__`` checks rules that span several keys.
-        layers: file names and ``key=value`` strings.
+        schema: A dataclass. Its ``__post_init__`` checks ranges and rules that span several keys.
+        layers: File names and ``key=value`` strings.
 
     Returns:
         An instance of the schema.
 
     Raises:
-        ConfigError: unknown key (with the nearest known one), wrong type, NaN, unreadable file.
+        ConfigError: An unknown key (the message names the nearest known one), a wrong type, NaN, or an unreadable file.
     """
     config = OmegaConf.structured(schema)
     for layer in layers:
@@ -187,7 +188,7 @@ def _tidy(config: DictConfig, prefix: str) -> None:
 
 
 def to_container(config: Any) -> dict[str, Any]:
-    """Return a configuration as plain dicts, lists and scalars, which any checkpoint may hold."""
+    """Return a configuration as plain dicts, lists and scalars, which a weights-only checkpoint can hold."""
     return OmegaConf.to_container(OmegaConf.structured(config), resolve=True)  # type: ignore[return-value]
 
 
@@ -197,7 +198,7 @@ def to_yaml(config: Any) -> str:
 
 
 def attribute_docs(schema: type) -> dict[str, str]:
-    """Return the string under each field of a dataclass: the documentation that ``--help`` prints."""
+    """Return the docstring under each field of a dataclass, which ``--help`` prints, by field name."""
     docs: dict[str, str] = {}
     for owner in reversed(schema.__mro__[:-1]):
         tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
@@ -209,7 +210,7 @@ def attribute_docs(schema: type) -> dict[str, str]:
 
 
 def describe(schema: type, prefix: str = "") -> str:
-    """Return one paragraph a key: ``name: type = default`` and its documentation."""
+    """Return one paragraph for each key: ``name: type = default`` and its documentation."""
     docs, hints = attribute_docs(schema), get_type_hints(schema)
     lines: list[str] = []
     for item in fields(schema):

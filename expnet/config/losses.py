@@ -1,4 +1,4 @@
-"""What the networks are trained on."""
+"""The terms of each network's training loss and their weights."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from expnet.config.checks import not_negative, require
 
 @dataclass
 class ExpressionLossConfig:
-    """What the expression network is trained on; every term is 1 for a face that never moves."""
+    """Loss of the expression network; every term is 1 for a face that never moves."""
 
     coefficient_weight: float = 1.0
-    """Coefficient error, weighed by what each coefficient moves on the face."""
+    """Weight of the coefficient error, which counts each coefficient by how far it moves the vertices of the face."""
     velocity_weight: float = 0.1
-    """Error of the change from frame to frame, weighed alike."""
+    """Weight of the error in the change from frame to frame, measured in the same way."""
     landmark_weight: float = 1.0
-    """Error of the 68 landmarks of the face model, the mouth weighted up."""
+    """Weight of the error of the face model's 68 landmarks, in which the mouth counts more."""
     offset_weight: float = 0.05
-    """Weight of an error that a window has in all its frames alike, against 1 for the motion."""
+    """Weight of the part of the error that is constant over a window, relative to 1 for the motion."""
     balance: float = 0.7
-    """How far lively and calm windows count alike: 0 by their motion, near 1 all the same."""
+    """How far windows with much and with little motion are made to count alike: 0 leaves the loss proportional to the
+    motion, values near 1 give every window the same share."""
     eye_weight: float = 0.0
-    """Error of the opening of the eyes."""
+    """Weight of the error in how far the eyes are open."""
     mouth: float = 2.0
-    """Weight of an outer lip landmark against one elsewhere."""
+    """Weight of an outer lip landmark relative to a landmark elsewhere."""
     inner_mouth: float = 10.0
-    """Weight of an inner lip landmark against one elsewhere."""
+    """Weight of an inner lip landmark relative to a landmark elsewhere."""
     sync_weight: float = 0.0
-    """How far the predicted lips are from belonging to the sound, in the eyes of a frozen expert."""
+    """Weight of the sync loss: how badly the predicted lips match the audio according to a frozen sync expert."""
     sync_expert: str | None = None
-    """That expert, trained by configs/landmark_sync.yaml on nobody who is tested: run folder, .ckpt or .safetensors."""
+    """The sync expert, trained by configs/landmark_sync.yaml without any test speaker: a run folder, .ckpt or
+    .safetensors."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -52,20 +54,22 @@ class ExpressionLossConfig:
 
 @dataclass
 class PoseLossConfig:
-    """What the head-pose network is trained on."""
+    """Loss of the head-pose network."""
 
     velocity_weight: float = 0.1
-    """Error of the change from frame to frame, against 1 for the poses themselves; much more drowns the poses."""
+    """Weight of the error in the change from frame to frame, relative to 1 for the poses; a much larger weight
+    overwhelms the poses."""
     kl_weight: float = 5e-4
-    """Weight of a nat of divergence of a window's latent from the prior; four times as much loses the nods."""
+    """Weight of the KL divergence between a window's posterior and the prior, per nat; with four times this weight the
+    head no longer nods."""
     kl_anneal_steps: int = 200
-    """Steps over which that weight rises from 0, so that the latent is in use before it costs."""
+    """Steps over which the KL weight rises from 0, so that the decoder uses the latent before it costs anything."""
     free_nats: float = 0.02
-    """Divergence a latent dimension may carry at no cost."""
+    """KL divergence that each latent dimension may carry at no cost."""
     liveliness_weight: float = 0.1
-    """Weight of the difference between how far drawn and real heads travel, within one frame to sixteen."""
+    """Weight of the difference between how far sampled and real heads move, over 1 to 16 frames."""
     adversarial_weight: float = 0.0
-    """Weight of a discriminator that judges patches of head motion; SadTalker's is 0.7."""
+    """Weight of a discriminator that judges short stretches of head motion; SadTalker uses 0.7."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -74,16 +78,17 @@ class PoseLossConfig:
 
 @dataclass
 class RefinerLossConfig:
-    """What the renderer's refiner is trained on."""
+    """Loss of the renderer's refiner."""
 
     pixel_weight: float = 1.0
-    """Absolute difference from the real frame."""
+    """Weight of the absolute difference from the real frame."""
     pyramid_weight: float = 2.0
-    """The same of the levels of a Laplacian pyramid: edges count as much as areas."""
+    """Weight of the absolute difference over the levels of a Laplacian pyramid, in which edges count as much as
+    areas."""
     texture_weight: float = 1.0
-    """Difference of how sharp drawn and real pieces are, which keeps the other two from blurring."""
+    """Weight of the difference in local sharpness, which keeps the other two terms from blurring the image."""
     opening: float = 4.0
-    """Weight of a pixel inside of the lips or lids against one elsewhere."""
+    """Weight of a pixel between the lips or eyelids relative to a pixel elsewhere."""
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -80,7 +80,7 @@ def test_values() -> None:
         ("model.width=30", "model.width (30) must be a multiple of model.heads (4)."),
         ("data.validation_fraction=1", "data.validation_fraction must be at least 0 and below 1, not 1.0."),
         ("trainer.devices=0", "trainer.devices must be 1 or more, or -1, not 0."),
-        ("task=poze", "task is one of expression, pose, landmark_sync, refiner, not 'poze'."),
+        ("task=poze", "task must be one of expression, pose, landmark_sync, refiner, not 'poze'."),
         (
             "nowhere.yaml",
             "There is no configuration file nowhere.yaml; those that come with expnet are ",

@@ -144,7 +144,7 @@ def test_refusals(tmp_path: Path) -> None:
     assert "Did you mean: 'lr'?" in refusal(store, "optim.lrr=3")
     assert "no_velocity is the same as full" in refusal(store, "loss.velocity_weight=0")
     assert "seeds must be 1 or more" in refusal(store, "seeds=0")
-    assert "names one twice" in refusal(store, "lengths=[64, 64]")
+    assert "contains a value twice" in refusal(store, "lengths=[64, 64]")
     assert "not of the expression network" in refusal("configs/pose.yaml", store)
     (tmp_path / "full.yaml").write_text("task: expression\n")
     assert "have one name" in refusal("full.yaml", "configs/ablations/full.yaml", store)
