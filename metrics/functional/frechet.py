@@ -74,11 +74,15 @@ class Moments:
             data: which pictures they are of, a hash of the list of files or the like.
         """
         path = Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
         tensors = {"count": self.count.reshape(1), "total": self.total, "scatter": self.scatter}
         header = {"protocol": _canonical(protocol), "data": data}
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, beside, metadata=header)
-        os.replace(beside, path)
+        try:
+            save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, partial, metadata=header)
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(cls, path: str | Path, *, protocol: Mapping[str, Any], data: str) -> Self:

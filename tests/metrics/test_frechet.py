@@ -113,6 +113,24 @@ def test_moments_add_up_and_are_kept_with_what_they_are_of(tmp_path: Path) -> No
         Moments.load(path, protocol=small_metric(protocol_name="clean_fid").protocol, data="clips of 5 people")
 
 
+def test_a_failed_save_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, about = tmp_path / "real.safetensors", {"protocol": small_metric().protocol, "data": "5 people"}
+    Moments.none(8).save(path, **about)
+    before = path.read_bytes()
+
+    def fill_the_disk(tensors: object, filename: Path, **options: object) -> None:
+        Path(filename).write_bytes(b"half of it")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("expnet.metrics.functional.frechet.save_file", fill_the_disk)
+    with pytest.raises(OSError, match="no space"):
+        Moments.of(torch.rand(9, 8)).save(path, **about)
+    assert [file.name for file in tmp_path.iterdir()] == ["real.safetensors"]
+    assert path.read_bytes() == before
+
+
 def test_metric_equals_its_features_however_they_arrive() -> None:
     real, generated = pictures(20, 0), pictures(18, 1, 0.6)
     network = SmallNetwork().eval()

@@ -77,7 +77,7 @@ def in_a_checkpoint(step: int, name: str) -> None:
     save = torch.save
 
     def half(checkpoint: Any, file: Any, **options: Any) -> None:
-        wanted = f".{name}.ckpt." in str(getattr(file, "name", ""))
+        wanted = Path(str(getattr(file, "name", ""))).name.startswith(f".{name}.")
         if wanted and checkpoint["global_step"] == step:
             whole = io.BytesIO()
             save(checkpoint, whole)

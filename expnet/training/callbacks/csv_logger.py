@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from expnet.io.atomic import atomic_path
 
 FIRST = ("step", "epoch")
 
@@ -71,11 +72,9 @@ class CsvLogger(Logger):
             csv.DictWriter(file, self.columns).writerow(row)
 
     def _rewrite(self) -> None:
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "w", newline="", encoding="utf-8") as file:
+        with atomic_path(self.path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(beside, self.path)
         self._written = True

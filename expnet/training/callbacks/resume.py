@@ -15,6 +15,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from expnet.errors import ConfigError
+from expnet.io.atomic import atomic_path
 from expnet.models.saved_model import HEADER
 from expnet.training.random_state import random_state, set_random_state
 from expnet.training.run_folder import RunDirectory
@@ -72,15 +73,10 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """Write a checkpoint."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with open(beside, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with atomic_path(path) as partial, open(partial, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> Any:
         """Read a checkpoint without running anything in it."""
