@@ -1,7 +1,7 @@
-"""Lightning callbacks over the metrics; imported as ``expnet.callbacks``, for any LightningModule.
+"""Lightning callbacks that score and show validation clips of any LightningModule; imported as ``expnet.callbacks``.
 
-A ``validation_step`` returns `ClipSample` objects, or a callback is told where to find them, and each callback scores
-them over all processes: ``Trainer(callbacks=[LpipsCallback(), SyncNetCallback(every=5)])``.
+The module's ``validation_step`` returns `ClipSample` objects, or a function given to the callback makes them. Each
+callback scores them across all processes: ``Trainer(callbacks=[LpipsCallback(), SyncNetCallback(every=5)])``.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""LPIPS and FID in anybody's training."""
+"""LPIPS and FID of validation clips."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from expnet.metrics import Extractor, FrechetInceptionDistance, LearnedPerceptua
 
 
 class LpipsCallback(MetricCallback):
-    """Log ``val/lpips`` (``val/lpips_vgg``, ...): perceptual distance between generated and real frames.
+    """Log ``val/lpips`` (``val/lpips_vgg``, ...): the perceptual distance between generated and real frames.
 
-    Needs ``frames`` and ``target_frames``; of each clip every ``stride``-th frame is compared, the first left out.
+    Needs ``frames`` and ``target_frames``. Every ``stride``-th frame of a clip is compared, without frame 0.
 
     Args:
-        weights: torchvision's weight file of the backbone, None to look where `expnet.assets.registry` does, or
-            ``"random"``.
+        weights: Weight file of the torchvision backbone. None searches as `expnet.assets.registry` does, and
+            ``"random"`` takes random weights.
         backbone: ``alex``, ``vgg`` or ``squeeze``.
-        network: to use instead of a weight file.
-        stride: frames from one that is compared to the next.
-        **options: for `MetricCallback`.
+        network: Network to use instead of a weight file.
+        stride: Number of frames from one compared frame to the next.
+        **options: Arguments of `MetricCallback`.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class LpipsCallback(MetricCallback):
     ) -> None:
         super().__init__(**options)
         self.weights, self.backbone, self.network, self.stride = weights, backbone, network, stride
-        # It has a name and a direction, but no network yet.
+        # A placeholder without a network: name and direction are needed before the network is opened.
         self.measures = [LearnedPerceptualDistance(nn.Identity(), backbone=backbone)]
 
     def open(self) -> Sequence[NamedMetric]:
-        """Open the backbone."""
+        """Open the backbone and return the metric."""
         kind = f"lpips_{self.backbone}"
         extractor = open_extractor(kind, self.weights) if self.network is None else self.network
         return [LearnedPerceptualDistance(extractor, backbone=self.backbone)]
@@ -58,19 +58,20 @@ class LpipsCallback(MetricCallback):
 
 
 class FrechetCallback(MetricCallback):
-    """Log ``val/fid``: distance between the distributions of generated and real frames.
+    """Log ``val/fid``: the Frechet distance between the distributions of generated and real frames.
 
-    Needs ``frames`` and ``target_frames``; of each clip every ``stride``-th frame counts, the first left out. The real
-    frames are looked at in the first validation only: the clips are the same in all. With the few frames of a
-    validation the value is far above that of a large test set: it compares steps of one run, not systems.
+    Needs ``frames`` and ``target_frames``. Every ``stride``-th frame of a clip counts, without frame 0. Real frames are
+    processed in the first validation only, since all validations use the same clips. FID of so few frames is far above
+    that of a large test set, so the value compares steps of one run, not systems.
 
     Args:
-        weights: Inception's weight file, None to look where `expnet.assets.registry` does, or ``"random"``.
-        protocol_name: of `FrechetInceptionDistance`.
-        network: to use instead of a weight file.
-        features: size of its features.
-        stride: frames from one that counts to the next.
-        **options: for `MetricCallback`.
+        weights: Weight file of the Inception network. None searches as `expnet.assets.registry` does, and ``"random"``
+            takes random weights.
+        protocol_name: Protocol of `FrechetInceptionDistance`.
+        network: Network to use instead of a weight file.
+        features: Number of features that the network returns.
+        stride: Number of frames from one counted frame to the next.
+        **options: Arguments of `MetricCallback`.
     """
 
     measures: Sequence[NamedMetric | type[NamedMetric]] = (FrechetInceptionDistance,)
@@ -91,7 +92,7 @@ class FrechetCallback(MetricCallback):
         self._real_is_known = False
 
     def open(self) -> Sequence[NamedMetric]:
-        """Open Inception."""
+        """Open the Inception network and return the metric."""
         extractor = open_extractor("inception", self.weights) if self.network is None else self.network
         return [FrechetInceptionDistance(extractor, protocol_name=self.protocol_name, features=self.features)]
 
@@ -105,7 +106,7 @@ class FrechetCallback(MetricCallback):
                 metric.update(target[picked], real=True)
 
     def finish(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compute, and keep the real side of all processes for the next validation."""
+        """Log the values, and keep the moments of the real frames of all processes for the next validation."""
         super().finish(trainer, pl_module)
         for metric in self.metrics if not self._real_is_known else ():
             assert isinstance(metric, FrechetInceptionDistance)

@@ -1,4 +1,4 @@
-"""Landmark distance in anybody's training."""
+"""Landmark distance of validation clips."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from expnet.metrics import LandmarkDistance
 
 
 class LandmarkDistanceCallback(MetricCallback):
-    """Log ``val/landmark_distance`` and ``val/landmark_distance_mouth``.
+    """Log ``val/landmark_distance`` and ``val/landmark_distance_mouth``, by default in pixels of a 256-pixel crop.
 
     Needs ``landmarks`` and ``target_landmarks``.
 
     Args:
-        normalisation: of `LandmarkDistance`.
-        crop_size: side in pixels of the frames that the landmarks refer to.
-        **options: for `MetricCallback`.
+        normalisation: Normalisation of `LandmarkDistance`, which also decides the unit.
+        crop_size: Side in pixels of the frames that the landmarks refer to.
+        **options: Arguments of `MetricCallback`.
     """
 
     def __init__(self, *, normalisation: str = "centred", crop_size: float = 256.0, **options: Any) -> None:

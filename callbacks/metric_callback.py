@@ -1,4 +1,4 @@
-"""The base of all callbacks that score validation clips: when, where and on which processes, decided once."""
+"""Base classes of the validation callbacks: they decide which validations, clips and processes take part."""
 
 from __future__ import annotations
 
@@ -23,56 +23,60 @@ _log = logging.getLogger(__name__)
 
 
 class ValidationCallback(pl.Callback):
-    """Look at some clips of some validations.
+    """Process some clips of some validations.
 
-    The first validation of a run is looked at and then every ``every``-th; the count is part of the checkpoint, so that
-    a resumed run looks at the same ones. ``Trainer.validate`` is always looked at, Lightning's sanity check never.
+    The callback takes part in the first validation of a run and in every ``every``-th after it. The count is part of
+    the checkpoint, so a resumed run takes part in the same validations. It always takes part in ``Trainer.validate``
+    and never in Lightning's sanity check.
 
     Args:
-        samples: makes `ClipSample` from what ``validation_step`` returned and its batch; by default
-            ``outputs.samples`` or ``outputs["samples"]``.
-        every: validations from one that is looked at to the next.
-        clips: names of the clips to look at, the same in every process; all where None. Each process sees those of its
-            own share of the data, which must not be padded: see `warn_of_repeated_clips`.
+        samples: Function that makes the `ClipSample` objects from the output of ``validation_step`` and its batch. The
+            default takes ``outputs.samples`` or ``outputs["samples"]``.
+        every: Number of validations from one in which the callback takes part to the next.
+        clips: Names of the clips to process, the same in every process. None means all clips. Each process sees its
+            own share of the data, which must not be padded, see `warn_of_repeated_clips`.
+
+    Raises:
+        ConfigError: ``every`` is less than 1.
     """
 
     def __init__(
         self, *, samples: SampleSource | None = None, every: int = 1, clips: Collection[str] | None = None
     ) -> None:
         if every < 1:
-            raise ConfigError(f"every must be 1 validation or more, not {every}.")
+            raise ConfigError(f"every must be at least 1 validation, got {every}.")
         self.samples = samples or samples_of_outputs
         self.every = every
         self.clips = None if clips is None else frozenset(clips)
         self.due = False
-        """Whether the validation at hand, or else the last one, is looked at."""
+        """Whether the callback takes part in the current, or else the last, validation."""
         self.seen = 0
-        """Clips of this process that were looked at in it."""
+        """Number of clips that this process handled in that validation."""
         self._validations = 0
 
     def is_on(self, trainer: pl.Trainer) -> bool:
-        """Whether this process looks at anything at all."""
+        """Whether the callback runs in this process at all."""
         return True
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start a validation that is looked at."""
+        """Start a validation in which the callback takes part."""
 
     def add(self, sample: ClipSample) -> None:
-        """Look at one clip, on the module's device."""
+        """Process one clip, whose tensors are on the module's device."""
 
     def finish(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """End a validation that was looked at."""
+        """End a validation in which the callback took part."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of validations so far."""
         return {"validations": self._validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the number of validations."""
         self._validations = state_dict["validations"]
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Decide whether to look at this validation."""
+        """Decide whether to take part in this validation."""
         scheduled = trainer.state.fn != TrainerFn.FITTING or self._validations % self.every == 0
         self.due = scheduled and not trainer.sanity_checking and self.is_on(trainer)
         if self.due:
@@ -90,20 +94,20 @@ class ValidationCallback(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Look at the clips of a batch."""
+        """Process the clips of a batch."""
         if self.due:
             with full_precision_of(pl_module):
                 self.update(pl_module, outputs, batch)
 
     def update(self, pl_module: pl.LightningModule, outputs: Any, batch: Any) -> None:
-        """Look at a batch, clip by clip."""
+        """Make the samples of a batch and process those that are asked for."""
         for sample in self.samples(outputs, batch):
             if self.clips is None or sample.clip_id in self.clips:
                 self.add(sample.to(pl_module.device))
                 self.seen += 1
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count the validation, and finish if it was looked at."""
+        """Finish if the callback took part, and count the validation."""
         if self.due:
             with full_precision_of(pl_module):
                 self.finish(trainer, pl_module)
@@ -112,26 +116,26 @@ class ValidationCallback(pl.Callback):
 
 
 class MetricCallback(ValidationCallback):
-    """Score the clips of a validation with metrics, over all processes, and log ``val/NAME`` and ``val/NAME_clips``.
+    """Score validation clips with metrics across all processes; log ``val/NAME`` and ``val/NAME_clips``.
 
-    A subclass says in ``measures`` what it logs, makes the metrics in ``open`` and feeds them in ``add``. Every process
-    resets, feeds and computes, also one without a clip: ``compute`` adds the processes up, so the values are logged as
-    they are, equal everywhere. Metrics and networks belong to the callback, not to the module: they enter no
-    checkpoint, follow it to no other dtype, run outside of autocast, and leave the device after the validation.
+    A subclass lists in ``measures`` what it logs, makes the metrics in ``open`` and updates them in ``add``. Every
+    process resets, updates and computes, even one without a clip. ``compute`` sums over processes, so all of them log
+    the same value. Metrics and networks belong to the callback, not to the module: they enter no checkpoint, are not
+    cast with the module, run outside autocast, and leave the device after the validation.
 
     Args:
-        strict: stop when a weight file is missing in any process, instead of going on without these metrics.
-        **schedule: for `ValidationCallback`: ``samples``, ``every``, ``clips``.
+        strict: Stop if a weight file is missing in any process, instead of continuing without these metrics.
+        **schedule: Arguments of `ValidationCallback`: ``samples``, ``every``, ``clips``.
 
     Attributes:
-        measures: metrics, or their classes, whose ``name`` and ``higher_is_better`` are known before any is opened.
-        metrics: the metrics in use; none before the trainer is set up, or when a weight file is missing.
-        values: what was logged last, by name.
+        measures: Metrics, or metric classes, whose ``name`` and ``higher_is_better`` are known before ``open``.
+        metrics: The metrics in use; empty before the trainer is set up, or if a weight file is missing.
+        values: The values logged last, by name.
     """
 
     measures: Sequence[NamedMetric | type[NamedMetric]] = ()
     count_as = "{name}_clips"
-    """Under which name the number of scored clips is logged."""
+    """Name, after ``val/``, under which the number of scored clips is logged."""
 
     def __init__(self, *, strict: bool = False, **schedule: Any) -> None:
         super().__init__(**schedule)
@@ -142,35 +146,35 @@ class MetricCallback(ValidationCallback):
 
     @property
     def state_key(self) -> str:
-        """Name of this callback's part of a checkpoint: two of one kind may measure different things."""
+        """Key of this callback's state in a checkpoint; it tells callbacks of one class with other metrics apart."""
         return f"{type(self).__qualname__}({', '.join(measure.name for measure in self.measures)})"
 
     def open(self) -> Sequence[NamedMetric]:
-        """Make the metrics.
+        """Return the metrics to use.
 
         Raises:
-            MissingAssetError: a weight file is not there.
+            MissingAssetError: A weight file is missing.
         """
         return [measure for measure in self.measures if isinstance(measure, NamedMetric)]
 
     def higher_is_better(self, name: str) -> bool | None:
-        """Direction of a logged value: True up, False down, None for one that aims at a point of the scale.
+        """Return the direction of a logged value; None if neither higher nor lower is better.
 
         Raises:
-            KeyError: this callback does not log it.
+            KeyError: This callback does not log the value.
         """
         return {f"val/{measure.name}": measure.higher_is_better for measure in self.measures}[name]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the metrics in all processes, or in none."""
+        """Open the metrics in all processes or in none."""
         if self._opened:
             return
-        sentence = ""
+        problem = ""
         try:
             self.metrics = tuple(self.open())
         except MissingAssetError as error:
-            sentence = str(error)
-        missing = first_of_all_processes(sentence)
+            problem = str(error)
+        missing = first_message_of_all_processes(problem)
         if missing and self.strict:
             raise MissingAssetError(missing)
         if missing:
@@ -179,69 +183,69 @@ class MetricCallback(ValidationCallback):
                 names = ", ".join(f"val/{measure.name}" for measure in self.measures)
                 _log.warning("%s will not be measured: %s", names, missing)
         self._opened = True
-        _keep_quiet_about_equal_values()
+        _silence_sync_dist_advice()
 
     def is_on(self, trainer: pl.Trainer) -> bool:
-        """Whether there is anything to measure: the same answer in every process."""
+        """Whether there are metrics to compute; the answer is the same in every process."""
         return bool(self.metrics)
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the sums anew where the module lies."""
+        """Reset the metrics and move them to the module's device."""
         for metric in self.metrics:
             metric.reset()
             metric.to(pl_module.device)
 
     def finish(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compute and log the values of all processes, and give the device's memory back."""
+        """Compute and log the values over all processes, then free the device's memory."""
         logged: dict[str, Tensor] = {}
         for metric in self.metrics:
             logged[f"val/{metric.name}"] = metric.compute()
-            mine = metric.clips if isinstance(metric, ClipMetric) else torch.tensor(self.seen)
-            clips = trainer.strategy.reduce(mine.clone().to(pl_module.device), reduce_op="sum")
+            local = metric.clips if isinstance(metric, ClipMetric) else torch.tensor(self.seen)
+            clips = trainer.strategy.reduce(local.clone().to(pl_module.device), reduce_op="sum")
             logged[f"val/{self.count_as.format(name=metric.name)}"] = torch.as_tensor(clips)
         self.values = {name: float(value) for name, value in logged.items()}
         for name, value in self.values.items():
-            # sync_dist would average values that are those of all processes already
+            # Values are over all processes already; sync_dist would only average equal numbers.
             pl_module.log(name, value, on_step=False, on_epoch=True, sync_dist=False, batch_size=1)
         for extractor in self.extractors:
             extractor.release()
 
     @property
     def extractors(self) -> tuple[Extractor, ...]:
-        """Networks that the metrics look through."""
+        """Networks that the metrics use."""
         found = (getattr(metric, "extractor", None) for metric in self.metrics)
         return tuple(extractor for extractor in found if isinstance(extractor, Extractor))
 
 
-def first_of_all_processes(sentence: str) -> str:
-    """Return the first sentence that is not empty, of all processes: every one gets the same."""
+def first_message_of_all_processes(message: str) -> str:
+    """Return, in every process, the non-empty message of the lowest rank, or an empty string."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return sentence
-    sentences: list[Any] = [""] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(sentences, sentence)
-    return next((found for found in sentences if found), "")
+        return message
+    messages: list[Any] = [""] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(messages, message)
+    return next((found for found in messages if found), "")
 
 
 def warn_of_repeated_clips(trainer: pl.Trainer) -> None:
-    """Say so when a sampler repeats clips so that all processes get equally many, as Lightning's own does."""
+    """Warn if the sampler repeats clips to give all processes equally many, as Lightning's own sampler does."""
     loaders = trainer.val_dataloaders
     for loader in loaders if isinstance(loaders, list) else [loaders]:
-        # torch's DistributedSampler says in total_size how many clips it deals out.
+        # In torch's DistributedSampler, total_size counts the clips with repetitions.
         if getattr(getattr(loader, "sampler", None), "total_size", 0) > len(getattr(loader, "dataset", ())):
             rank_zero_warn(
-                "The distributed sampler repeats validation clips, which then count twice in every metric: use "
-                "Trainer(use_distributed_sampler=False) and a sampler that shares the clips out without padding, such "
-                "as expnet.data.sampling.ShardSampler."
+                "The distributed sampler repeats validation clips, which then count twice in every metric; use "
+                "Trainer(use_distributed_sampler=False) and a sampler that splits the clips without padding, such as "
+                "expnet.data.sampling.ShardSampler."
             )
 
 
 @contextmanager
 def full_precision_of(pl_module: pl.LightningModule) -> Iterator[None]:
-    """Switch autocast and gradients off: a metric is not part of the training's arithmetic."""
+    """Disable autocast and gradients, since metrics must not depend on the precision of the training."""
     with torch.no_grad(), torch.autocast(pl_module.device.type, enabled=False):
         yield
 
 
-def _keep_quiet_about_equal_values() -> None:
-    """Drop Lightning's advice to average over processes what is equal in all of them."""
+def _silence_sync_dist_advice() -> None:
+    """Suppress Lightning's advice to average values over processes, which are equal in all of them already."""
     warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\('val/.*sync_dist=True")

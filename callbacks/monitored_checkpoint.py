@@ -1,4 +1,4 @@
-"""The best checkpoint by any metric, its direction taken from the metric."""
+"""The best checkpoint by any validation metric; the metric knows which direction is better."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from expnet.errors import ConfigError
 
 
 class MonitoredCheckpoint(ModelCheckpoint):
-    """Keep the best weights by a value that a `MetricCallback` logs.
+    """Keep the checkpoint with the best value that a `MetricCallback` logs.
 
-    A validation in which the value was not measured saves nothing: its weights have no score of their own, and
-    Lightning's would be that of an older validation, or, right after a resume, none, which stops the run. A missing
-    weight file stops the run, as ``strict`` does: without the value there would be no best checkpoint at all.
+    A validation that does not measure the value saves nothing. Lightning would compare the new weights by the value of
+    an older validation or, right after a resume, would find none and stop the run. The monitored callback becomes
+    ``strict``, so that a missing weight file stops the run: without the value there would be no best checkpoint.
 
     Args:
-        monitor: the value, such as ``val/lpips``.
-        callbacks: the Trainer's callbacks, one of which logs it.
-        **options: for ``ModelCheckpoint``.
+        monitor: Name of the value, such as ``val/lpips``.
+        callbacks: Callbacks of the Trainer, one of which logs the value.
+        **options: Arguments of ``ModelCheckpoint``.
 
     Raises:
-        ConfigError: no callback logs the value, or it has no better end.
+        ConfigError: No callback logs the value, or neither higher nor lower is better.
     """
 
     def __init__(self, monitor: str, callbacks: Iterable[pl.Callback], **options: Any) -> None:
@@ -35,16 +35,16 @@ class MonitoredCheckpoint(ModelCheckpoint):
         super().__init__(monitor=monitor, mode=mode, **{"save_on_train_epoch_end": False, **options})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if the value was measured."""
+        """Save if this validation measured the value."""
         if self.source.due:
             super().on_validation_end(trainer, pl_module)
 
 
 def source_of(monitor: str, callbacks: Iterable[pl.Callback]) -> MetricCallback:
-    """Return the callback that logs a value which has a better end.
+    """Return the callback that logs a value which can be maximised or minimised.
 
     Raises:
-        ConfigError: no callback logs it, or it is best at a point of its scale.
+        ConfigError: No callback logs it, or neither higher nor lower is better.
     """
     known: dict[str, MetricCallback] = {}
     for callback in callbacks:
@@ -56,6 +56,6 @@ def source_of(monitor: str, callbacks: Iterable[pl.Callback]) -> MetricCallback:
         raise ConfigError(f"{monitor} is not measured in this run; {choice}.")
     if monitor not in ordered:
         raise ConfigError(
-            f"{monitor} is best at a point of its scale and not at an end, so no step is its best; {choice}."
+            f"{monitor} is neither maximised nor minimised, so no checkpoint is the best by it; {choice}."
         )
     return known[monitor]

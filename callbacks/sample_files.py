@@ -1,4 +1,4 @@
-"""What people look at: a clip as a video with sound, its curves, and its landmarks."""
+"""Views of a validation clip: video with audio, plots of mouth opening and head pose, landmark overlays."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from expnet.render.reenactment import labelled
 
 GENERATED, REAL = "generated", "real"
 _COLOURS = {GENERATED: "#d9480f", REAL: "#1864ab"}
-_COLUMNS = 5
+_LANDMARK_FRAMES = 5
 
 
 def write_sample_video(sample: ClipSample, path: Path) -> Path:
-    """Write the real frames, where there are any, and the generated ones side by side, with the sound."""
+    """Write the generated frames with the audio; real frames of the same size are shown to their left."""
     (frames,) = sample.need("frames")
     sides = [(REAL, sample.target_frames)] if _same_size(sample.target_frames, frames) else []
-    columns = [(label, pictures(side)) for label, side in [*sides, (GENERATED, frames)] if side is not None]
+    columns = [(label, to_images(side)) for label, side in [*sides, (GENERATED, frames)] if side is not None]
     count = min(len(column) for _, column in columns)
     tiles = (labelled([(label, column[index]) for label, column in columns]) for index in range(count))
     audio = None if sample.audio is None else sample.audio.float().cpu().numpy()
@@ -38,7 +38,7 @@ def write_sample_video(sample: ClipSample, path: Path) -> Path:
 
 
 def draw_curves(sample: ClipSample) -> NDArray[np.uint8] | None:
-    """Draw the mouth opening and the head's angles over time; None for a sample with neither."""
+    """Plot the mouth opening and the head angles over time; None for a sample with neither."""
     panels = list(_curves(sample))
     if not panels:
         return None
@@ -58,13 +58,13 @@ def draw_curves(sample: ClipSample) -> NDArray[np.uint8] | None:
 
 
 def draw_landmarks(sample: ClipSample) -> NDArray[np.uint8] | None:
-    """Draw landmarks on a few frames, generated above real; None for a sample without both."""
+    """Draw landmarks on a few frames, generated above real; None for a sample without landmarks or frames."""
     sides = (
         (GENERATED, sample.frames, sample.landmarks),
         (REAL, sample.target_frames, sample.target_landmarks),
     )
     rows = [
-        _dotted(frames, landmarks, colour=_COLOURS[label])
+        _landmark_row(frames, landmarks, colour=_COLOURS[label])
         for label, frames, landmarks in sides
         if frames is not None and landmarks is not None
     ]
@@ -72,34 +72,34 @@ def draw_landmarks(sample: ClipSample) -> NDArray[np.uint8] | None:
     return np.concatenate([row[:, :width] for row in rows]) if rows else None
 
 
-def pictures(frames: Tensor) -> NDArray[np.uint8]:
-    """(T, 3, H, W) as pictures (T, H, W, 3)."""
+def to_images(frames: Tensor) -> NDArray[np.uint8]:
+    """Convert frames (T, 3, H, W) to images (T, H, W, 3)."""
     return np.ascontiguousarray(frames.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def _curves(sample: ClipSample) -> Iterator[tuple[str, dict[str, NDArray[np.float64]]]]:
-    """Titles of the panels, and the lines in each."""
+    """Yield the title of each panel and its lines by label."""
     landmarks = {GENERATED: sample.landmarks, REAL: sample.target_landmarks}
     openings = {label: mouth_opening(points).cpu().numpy() for label, points in landmarks.items() if points is not None}
     if openings:
         yield "mouth opening", openings
     poses = {GENERATED: sample.pose, REAL: sample.target_pose}
     angles = {label: torch.rad2deg(pose).cpu().numpy() for label, pose in poses.items() if pose is not None}
-    for place, name in enumerate(("pitch", "yaw", "roll")) if angles else ():
-        yield f"{name}, °", {label: values[:, place] for label, values in angles.items()}
+    for column, name in enumerate(("pitch", "yaw", "roll")) if angles else ():
+        yield f"{name}, °", {label: values[:, column] for label, values in angles.items()}
 
 
-def _dotted(frames: Tensor, landmarks: Tensor, *, colour: str) -> NDArray[np.uint8]:
-    """A row of frames with their landmarks."""
-    places = np.unique(np.linspace(0, len(frames) - 1, _COLUMNS).round().astype(int))
+def _landmark_row(frames: Tensor, landmarks: Tensor, *, colour: str) -> NDArray[np.uint8]:
+    """Return a few evenly spaced frames side by side, each with its landmarks as dots."""
+    places = np.unique(np.linspace(0, len(frames) - 1, _LANDMARK_FRAMES).round().astype(int))
     row = []
-    for image, points in zip(pictures(frames[places]), landmarks[places, :, :2].cpu().numpy(), strict=True):
-        picture = Image.fromarray(image)
-        draw = ImageDraw.Draw(picture)
-        radius = max(1.0, picture.width / 200)
+    for frame, points in zip(to_images(frames[places]), landmarks[places, :, :2].cpu().numpy(), strict=True):
+        image = Image.fromarray(frame)
+        draw = ImageDraw.Draw(image)
+        radius = max(1.0, image.width / 200)
         for x, y in points:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
-        row.append(np.asarray(picture))
+        row.append(np.asarray(image))
     return np.concatenate(row, axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Clips to look at and listen to, on disk and on whichever dashboard runs."""
+"""Sample videos and plots of validation clips, on disk and on the dashboards."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from expnet.callbacks.sample_files import draw_curves, draw_landmarks, write_sam
 
 
 class SamplesCallback(ValidationCallback):
-    """Write clips as videos with sound, with curves of mouth opening and head pose and with landmark overlays.
+    """Write clips as videos with audio, plots of mouth opening and head pose, and landmark overlays.
 
-    Each validation that is looked at gets a folder, ``samples/step_000100``, with CLIP.mp4, CLIP_curves.png and
-    CLIP_landmarks.png; what a sample lacks is left out. W&B gets all three, TensorBoard, which has no videos, the two
-    pictures. Only the first process writes, of its own clips, and nothing is exchanged between processes.
+    Each validation in which the callback takes part gets a folder such as ``samples/step_000100`` with CLIP.mp4,
+    CLIP_curves.png and CLIP_landmarks.png; a file whose data the sample lacks is left out. W&B receives all three,
+    TensorBoard, which has no videos, the two images. Only rank 0 writes, from its own clips, without communication.
 
     Args:
-        folder: where ``step_...`` folders go; ``samples`` in the Trainer's ``default_root_dir`` when None.
-        most: clips of a validation that are written.
-        **schedule: for `ValidationCallback`: ``samples``, ``every``, ``clips``.
+        folder: Parent of the ``step_...`` folders. None means ``samples`` in the Trainer's ``default_root_dir``.
+        most: Maximum number of clips to write per validation.
+        **schedule: Arguments of `ValidationCallback`: ``samples``, ``every``, ``clips``.
     """
 
     def __init__(self, folder: str | Path | None = None, *, most: int = 4, **schedule: Any) -> None:
@@ -34,34 +34,34 @@ class SamplesCallback(ValidationCallback):
         self.folder = None if folder is None else Path(folder)
         self.most = most
         self._trainer: pl.Trainer | None = None
-        self._here = Path()
+        self._step_folder = Path()
 
     @property
     def state_key(self) -> str:
-        """Name of this callback's part of a checkpoint, wherever the run lies."""
+        """Key of this callback's state in a checkpoint; it does not depend on where the run folder is."""
         return f"{type(self).__qualname__}({'samples' if self.folder is None else self.folder.name})"
 
     def is_on(self, trainer: pl.Trainer) -> bool:
-        """Whether this process writes."""
+        """Whether this process writes, which only rank 0 does."""
         return trainer.is_global_zero
 
     def begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Name the folder."""
+        """Choose the folder of this validation."""
         folder = self.folder or Path(trainer.default_root_dir) / "samples"
-        self._trainer, self._here = trainer, folder / f"step_{trainer.global_step:06d}"
+        self._trainer, self._step_folder = trainer, folder / f"step_{trainer.global_step:06d}"
 
     def add(self, sample: ClipSample) -> None:
-        """Write one clip and hand it to the loggers."""
+        """Write one clip and pass it to the loggers."""
         if self.seen >= self.most:
             return
-        self._here.mkdir(parents=True, exist_ok=True)
+        self._step_folder.mkdir(parents=True, exist_ok=True)
         name = sample.clip_id.replace("/", "_")
         if sample.frames is not None:
-            self._log_video(name, write_sample_video(sample, self._here / f"{name}.mp4"))
-        for kind, picture in (("curves", draw_curves(sample)), ("landmarks", draw_landmarks(sample))):
-            if picture is not None:
-                Image.fromarray(picture).save(self._here / f"{name}_{kind}.png")
-                self._log_picture(f"{name}_{kind}", picture)
+            self._log_video(name, write_sample_video(sample, self._step_folder / f"{name}.mp4"))
+        for kind, image in (("curves", draw_curves(sample)), ("landmarks", draw_landmarks(sample))):
+            if image is not None:
+                Image.fromarray(image).save(self._step_folder / f"{name}_{kind}.png")
+                self._log_image(f"{name}_{kind}", image)
 
     def _log_video(self, name: str, path: Path) -> None:
         assert self._trainer is not None
@@ -69,11 +69,11 @@ class SamplesCallback(ValidationCallback):
             if isinstance(logger, WandbLogger):
                 logger.log_video(f"samples/{name}", [str(path)], step=self._trainer.global_step, format=["mp4"])
 
-    def _log_picture(self, name: str, picture: NDArray[np.uint8]) -> None:
+    def _log_image(self, name: str, image: NDArray[np.uint8]) -> None:
         assert self._trainer is not None
         step = self._trainer.global_step
         for logger in self._trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image(f"samples/{name}", [picture], step=step)
+                logger.log_image(f"samples/{name}", [image], step=step)
             elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(f"samples/{name}", picture, step, dataformats="HWC")
+                logger.experiment.add_image(f"samples/{name}", image, step, dataformats="HWC")

@@ -1,4 +1,4 @@
-"""SyncNet in anybody's training."""
+"""SyncNet's lip-sync scores of validation clips."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ _log = logging.getLogger(__name__)
 class SyncNetCallback(MetricCallback):
     """Log ``val/sync_distance`` (LSE-D), ``val/sync_confidence`` (LSE-C) and ``val/sync_offset``.
 
-    Needs ``frames`` and ``audio``. Where there are ``landmarks``, the face is cut out by them as the protocol says;
-    otherwise frames are taken as face crops. A clip that SyncNet cannot judge, such as one of a few frames, is left out
-    of the means and of the count, with a warning.
+    Needs ``frames`` and ``audio``. If a sample has ``landmarks``, the protocol crops the face by them; otherwise frames
+    are taken to be face crops. A clip that SyncNet cannot score, such as one of a few frames, is left out of the means
+    and of the count, with a warning.
 
     Args:
-        weights: SyncNet's weight file, None to look where `expnet.assets.registry` does, or ``"random"``.
-        protocol: one of ``expnet.metrics.SYNC_PROTOCOLS``; ``direct`` adds no compression.
-        network: to use instead of a weight file.
-        **options: for `MetricCallback`.
+        weights: Weight file of SyncNet. None searches as `expnet.assets.registry` does, and ``"random"`` takes random
+            weights.
+        protocol: A key of ``expnet.metrics.SYNC_PROTOCOLS``; ``direct`` adds no compression.
+        network: Network to use instead of a weight file.
+        **options: Arguments of `MetricCallback`.
     """
 
     measures: Sequence[NamedMetric | type[NamedMetric]] = (SyncDistance, SyncConfidence, SyncOffset)
@@ -55,7 +56,7 @@ class SyncNetCallback(MetricCallback):
         self.weights, self.protocol, self.network = weights, protocol, network
 
     def open(self) -> Sequence[NamedMetric]:
-        """Open SyncNet once for the three."""
+        """Open SyncNet once and return the three metrics that share it."""
         extractor = open_extractor("syncnet", self.weights) if self.network is None else as_extractor(self.network)
         self._sync = [
             metric(extractor, protocol_name=self.protocol) for metric in (SyncDistance, SyncConfidence, SyncOffset)
@@ -63,7 +64,7 @@ class SyncNetCallback(MetricCallback):
         return self._sync
 
     def add(self, sample: ClipSample) -> None:
-        """Score one clip: one look through the network for the three."""
+        """Score one clip; a single pass through the network serves all three metrics."""
         frames, audio = sample.need("frames", "audio")
         boxes = None if sample.landmarks is None else face_boxes(sample.landmarks[..., :2])
         try:

@@ -214,7 +214,7 @@ def test_a_clip_that_syncnet_cannot_judge_is_left_out_and_told(
 
 
 def test_mistakes_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"give the callback samples=FUNCTION"):
+    with pytest.raises(InputError, match=r"pass samples=FUNCTION to the callback"):
         samples_of_outputs(None, None)
     with pytest.raises(InputError, match=r"clip a has no audio and no pose"):
         ClipSample("a").need("audio", "pose")

@@ -59,7 +59,7 @@ def test_the_direction_is_the_metrics() -> None:
         "lpips_vgg": "min",
     }
     with pytest.raises(
-        ConfigError, match=r"val/sync_offset is best at a point of its scale .* monitor a loss or one of"
+        ConfigError, match=r"val/sync_offset is neither maximised nor minimised, .* monitor a loss or one of"
     ):
         MonitoredCheckpoint("val/sync_offset", callbacks)
     with pytest.raises(ConfigError, match=r"val/psnr is not measured in this run"):
