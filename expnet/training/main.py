@@ -157,11 +157,11 @@ def build_trainer(
     """Make the Trainer with its callbacks and loggers."""
     import pytorch_lightning as pl
 
-    from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_watchers
+    from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_monitors
+    from expnet.training.callbacks.expression_scores import ExpressionScores
     from expnet.training.callbacks.progress import ProgressLine
     from expnet.training.callbacks.resume import AtomicCheckpoints, RandomState
     from expnet.training.callbacks.throughput import FetchClock
-    from expnet.training.callbacks.validation_scores import ExpressionScores
     from expnet.training.loggers import build_loggers
     from expnet.training.tasks.expression_task import ExpressionTask
 
@@ -172,7 +172,7 @@ def build_trainer(
     scores: list[pl.Callback] = [ExpressionScores(task.metric)] if isinstance(task, ExpressionTask) else []
     scores += build_metric_callbacks(config, data.splits["validation"], run.path / "samples")
     # The line of a validation shows what was measured in it, so it comes after the scores.
-    watchers = build_watchers(config, run, task, resume_step)
+    watchers = build_monitors(config, run, task, resume_step)
     callbacks = [*scores, RandomState(), *watchers, ProgressLine(PROGRESS[config.task])]
     return pl.Trainer(
         accelerator=options.accelerator,

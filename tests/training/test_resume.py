@@ -107,7 +107,7 @@ def test_a_run_that_is_asked_to_leave_saves_where_it_is(
     left = finish(start(given, tmp_path, processes=processes, point=(killable.asked_to_leave, step)))
     assert left[0] == 128 + signal.SIGTERM, log_of(tmp_path)
     assert checkpoint_of(tmp_path / "run")["global_step"] == step
-    assert f"Stopped by SIGTERM after step {step}; go on with ckpt=last." in log_of(tmp_path)
+    assert f"Stopped by SIGTERM after step {step}; continue with ckpt=last." in log_of(tmp_path)
     assert finish(start(given, tmp_path, processes=processes)) == [0] * processes, log_of(tmp_path)
     assert_same_run(whole("expression", "data.workers=0", processes=processes), tmp_path / "run")
 

@@ -163,7 +163,7 @@ def test_mistakes_take_one_sentence(store: Path, tmp_path: Path, capsys) -> None
     assert main(smoke("pose", store, "output=run")) == 0
     capsys.readouterr()
     assert "run holds a run already: give ckpt=last" in sentence(*smoke("pose", store, "output=run"))
-    assert "is of the task 'pose', but this run is of 'expression'" in sentence(
+    assert "is a checkpoint of the task 'pose', but this run trains 'expression'" in sentence(
         *smoke("expression", store, "ckpt=run/checkpoints/last.ckpt", "output=other")
     )
     assert "was made with another network: width differ" in sentence(

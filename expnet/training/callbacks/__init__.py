@@ -1,1 +1,1 @@
-"""Lightning callbacks that serve expnet's own runs: logging, resuming, leaving in time."""
+"""Lightning callbacks of expnet's own training runs: logging, resuming, stopping on signals and on bad losses."""

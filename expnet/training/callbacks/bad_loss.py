@@ -1,4 +1,4 @@
-"""A loss that is no number any more ends the run at once, and leaves the step behind to look at."""
+"""Stops training when the loss becomes NaN or explodes, and saves the step for inspection."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from expnet.training.replay import record
 from expnet.training.tasks.base_task import BaseTask
 
 FIRST_STEPS = 10
-"""Steps whose mean loss the later ones are compared with."""
+"""Number of steps whose mean loss later losses are compared with."""
 
 
 class StopOnBadLoss(pl.Callback):
-    """Stop a run of an expnet task whose loss or gradient is no number, or whose loss explodes.
+    """Stop the run of an expnet task whose loss or gradient is not finite, or whose loss explodes.
 
-    Looks between backward pass and optimiser step, when all that made the loss is still there: the weights are those
-    it was computed with. It reads two numbers a step, for which a GPU finishes its backward pass first. Every process
-    of a run stops at the same step and writes its own batch.
+    The check runs between the backward pass and the optimiser step, while the weights are still those of the loss. It
+    reads two numbers per step, for which a GPU has to finish its backward pass. All processes stop at the same step,
+    and each saves its own batch.
 
-    Comes after `expnet.training.callbacks.resume.RandomState` and its ``gradients`` in the Trainer's list.
+    In the Trainer's list this callback comes after `expnet.training.callbacks.resume.RandomState` and ``gradients``.
 
     Args:
-        folder: where step_000123.safetensors goes; see `expnet.training.replay.Reproducer`.
-        gradients: measures the gradient.
-        explosion: stop above so many times the mean loss of the run's first ten steps; 0 for never.
+        folder: Folder for step_000123.safetensors, see `expnet.training.replay.Reproducer`.
+        gradients: The callback that measures the gradient norm.
+        explosion: Stop if a loss exceeds this multiple of the mean loss of the first ten steps; 0 means never.
+
+    Raises:
+        ExpnetError: The loss or gradient is bad; raised during training.
     """
 
     def __init__(self, folder: Path, gradients: GradientNorm, *, explosion: float = 100.0) -> None:
@@ -49,22 +52,22 @@ class StopOnBadLoss(pl.Callback):
         return {"first": list(self._first)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on comparing with them."""
+        """Restore the losses of the first steps."""
         self._first = state_dict["first"]
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
-        """Keep what the step starts from."""
+        """Keep the batch and the random state that the step starts from."""
         self._batch, self._random = batch, torch_random_state()
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Keep its loss."""
+        """Keep the loss of the step."""
         self._loss = loss.detach()
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Go on or stop, in all processes alike."""
-        # Loss scaling lets gradients overflow, skips such a step and lowers its scale.
+        """Continue or stop, the same in all processes."""
+        # With loss scaling, overflowing gradients are normal: the scaler skips the step and lowers its scale.
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         loss, norm = torch.stack([self._loss.double(), self.gradients.value.double()]).tolist()
         reason = self._judge(loss, 0.0 if scaled else norm)
@@ -73,7 +76,7 @@ class StopOnBadLoss(pl.Callback):
             self._stop(trainer, pl_module, reason or "Another process had to stop", loss, norm)
 
     def _judge(self, loss: float, norm: float) -> str:
-        """Say what is wrong, nothing when all is well."""
+        """Return what is wrong with the step, or an empty string."""
         if not math.isfinite(loss):
             return f"The loss became {loss}"
         if not math.isfinite(norm):
@@ -90,5 +93,5 @@ class StopOnBadLoss(pl.Callback):
         record(task, self._batch, self._random, reason=reason, loss=loss, gradient_norm=norm).save(path)
         raise ExpnetError(
             f"{reason} at step {trainer.global_step} on {', '.join(self._batch.clip_ids)}; 'expnet replay {path}' runs "
-            "the step again and says where it begins. Lower optim.lr, or look at these clips."
+            "the step again and shows where the problem begins. Lower optim.lr, or inspect these clips."
         )

@@ -22,8 +22,8 @@ from expnet.face.morphable import load_face_model
 from expnet.training.callbacks.bad_loss import StopOnBadLoss
 from expnet.training.callbacks.gradient_norm import GradientNorm
 from expnet.training.callbacks.preemption import LastCheckpoint
+from expnet.training.callbacks.rendered_samples import RenderedSamples
 from expnet.training.callbacks.run_artifacts import RunArtifacts
-from expnet.training.callbacks.staged_samples import StagedSamples
 from expnet.training.callbacks.throughput import Throughput
 from expnet.training.run_folder import RunDirectory
 from expnet.training.tasks.base_task import BaseTask
@@ -31,38 +31,38 @@ from expnet.training.tasks.build import monitored
 
 
 def build_metric_callbacks(config: Config, validation: list[ClipEntry], folder: Path) -> list[pl.Callback]:
-    """Make the callbacks over rendered validation clips: those of ``config.metrics``, sharing their renderings.
+    """Return the callbacks of ``config.metrics``, which score rendered validation clips and share the renderings.
 
     Args:
-        config: of the run.
-        validation: clips of the validation split, the same in every process.
-        folder: where samples go.
+        config: Configuration of the run.
+        validation: Clips of the validation split, the same in every process.
+        folder: Folder for the samples.
     """
     options = config.metrics
     if not (options.renders and validation):
         return []
     clips = spread_clips(validation, options.clips)
     model = load_face_model(config.face_model)
-    samples = StagedSamples(validation, clips, model, predicts=config.task, frames=options.frames)
+    samples = RenderedSamples(validation, clips, model, predicts=config.task, frames=options.frames)
     schedule: dict[str, Any] = {"samples": samples, "every": options.every, "clips": clips}
-    scored: dict[str, Any] = {**schedule, "strict": options.strict}
-    compared: dict[str, Any] = {**scored, "stride": options.stride}
+    of_clips: dict[str, Any] = {**schedule, "strict": options.strict}
+    of_frames: dict[str, Any] = {**of_clips, "stride": options.stride}
     callbacks: list[pl.Callback] = []
     if options.landmark_distance:
-        callbacks.append(LandmarkDistanceCallback(**scored))
+        callbacks.append(LandmarkDistanceCallback(**of_clips))
     if options.lpips:
-        callbacks.append(LpipsCallback(options.backbone_weights, backbone=options.backbone, **compared))
+        callbacks.append(LpipsCallback(options.backbone_weights, backbone=options.backbone, **of_frames))
     if options.fid:
-        callbacks.append(FrechetCallback(options.inception_weights, **compared))
+        callbacks.append(FrechetCallback(options.inception_weights, **of_frames))
     if options.sync:
-        callbacks.append(SyncNetCallback(options.syncnet_weights, **scored))
+        callbacks.append(SyncNetCallback(options.syncnet_weights, **of_clips))
     if options.samples:
         callbacks.append(SamplesCallback(folder, **schedule))
     return callbacks
 
 
-def build_watchers(config: Config, run: RunDirectory, task: BaseTask, resume_step: int | None) -> list[pl.Callback]:
-    """Make what watches every step, and what tells the dashboards what the run is made of."""
+def build_monitors(config: Config, run: RunDirectory, task: BaseTask, resume_step: int | None) -> list[pl.Callback]:
+    """Return the callbacks that monitor every step, and the one that describes the run on the dashboards."""
     gradients = GradientNorm()
     return [
         gradients,
@@ -73,7 +73,10 @@ def build_watchers(config: Config, run: RunDirectory, task: BaseTask, resume_ste
 
 
 def spread_clips(entries: list[ClipEntry], count: int) -> frozenset[str]:
-    """Names of ``count`` clips, evenly spread; of two stores' clips of one name, which cannot be told apart, none."""
+    """Return the names of ``count`` evenly spaced clips.
+
+    A name that occurs in two stores is never returned, since the callbacks could not tell its clips apart.
+    """
     counts = Counter(entry.row.clip_id for entry in entries)
     unique = [name for name, count in counts.items() if count == 1]
     places = np.unique(np.linspace(0, len(unique) - 1, min(count, len(unique))).round().astype(int))
@@ -83,7 +86,10 @@ def spread_clips(entries: list[ClipEntry], count: int) -> frozenset[str]:
 def build_checkpoints(
     config: Config, run: RunDirectory, task: BaseTask, scores: Sequence[pl.Callback], *, validate: bool
 ) -> list[pl.Callback]:
-    """Keep the best weights by a loss or a score, and the last: after each validation, and when asked to leave."""
+    """Return the callbacks that save best.ckpt, by a loss or a metric, and last.ckpt.
+
+    Checkpoints are saved after each validation, and last.ckpt also when a signal asks the run to stop.
+    """
     shared: dict[str, Any] = {
         "dirpath": run.checkpoints,
         "auto_insert_metric_name": False,
@@ -94,5 +100,5 @@ def build_checkpoints(
     options = {"filename": "best", "monitor": monitored(config, task), **shared}
     is_loss = options["monitor"] in {f"val/{name}" for name in task.sums}
     best = ModelCheckpoint(mode="min", **options) if is_loss else MonitoredCheckpoint(callbacks=scores, **options)
-    # Second in the list, so that it knows of the best one.
+    # last.ckpt comes after best.ckpt, so that its state includes the current best.
     return [best, ModelCheckpoint(filename="last", save_on_train_epoch_end=False, **shared), LastCheckpoint(run.last)]

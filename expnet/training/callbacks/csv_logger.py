@@ -1,4 +1,4 @@
-"""metrics.csv: a row for each time something is logged, readable while the run goes on, exact after a resume."""
+"""metrics.csv: one row per logging call, readable while the run continues and exact after a resume."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from expnet.io.atomic import atomic_path
 
-FIRST = ("step", "epoch")
+FIRST_COLUMNS = ("step", "epoch")
 
 
 class CsvLogger(Logger):
-    """Append rows to one file; a new column rewrites it beside and renames it.
+    """Append rows to one CSV file. A new column rewrites the file atomically.
 
     Args:
-        path: the file.
-        resume_step: a resumed run's step; rows of that step and later, from the run that was stopped, are dropped. None
-            starts the file anew.
+        path: The file.
+        resume_step: Step at which a resumed run continues: rows of that step and later, left by the stopped run, are
+            dropped. None starts a new file.
     """
 
     def __init__(self, path: str | Path, *, resume_step: int | None = None) -> None:
         super().__init__()
         self.path = Path(path)
         self.rows: list[dict[str, Any]] = []
-        self.columns: list[str] = list(FIRST)
+        self.columns: list[str] = list(FIRST_COLUMNS)
         if resume_step is not None and self.path.is_file():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            # A line without its end is one that a killed run was writing.
+            # A last line without a newline was being written when the run was killed.
             reader = csv.DictReader(line for line in lines if line.endswith("\n"))
             self.rows = [row for row in reader if int(row["step"]) < resume_step]
-            self.columns = list(reader.fieldnames or FIRST)
+            self.columns = list(reader.fieldnames or FIRST_COLUMNS)
         self._written = False
 
     @property
     def name(self) -> str:
-        """Nothing: the run folder names the run."""
+        """Empty, since the run folder names the run."""
         return ""
 
     @property
     def version(self) -> str:
-        """Nothing."""
+        """Empty, as the name."""
         return ""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> CsvLogger:
-        """The logger itself."""
+        """The logger itself, as Lightning's interface requires."""
         return self
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Do nothing: config.yaml lies beside."""
+        """Do nothing: config.yaml in the run folder holds the hyperparameters."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

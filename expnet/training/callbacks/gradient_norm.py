@@ -1,4 +1,4 @@
-"""The size of the gradient, before it is clipped."""
+"""Logs the norm of the gradient before clipping."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from expnet.training.tasks.base_task import gradient_norm
 
 
 class GradientNorm(pl.Callback):
-    """Log ``train/gradient_norm``: Euclidean, over all trained parameters, all processes averaged, before clipping.
+    """Log ``train/gradient_norm``: the Euclidean norm over all trained parameters, before clipping.
+
+    The gradient is the average over all processes.
 
     Attributes:
-        value: of the step at hand.
+        value: Gradient norm of the current step, a scalar tensor.
     """
 
     def __init__(self) -> None:
@@ -22,6 +24,6 @@ class GradientNorm(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Measure and log it."""
+        """Measure and log the norm."""
         self.value = gradient_norm(pl_module)
         pl_module.log("train/gradient_norm", self.value, batch_size=1)

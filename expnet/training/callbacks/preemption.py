@@ -1,4 +1,4 @@
-"""Leaving when the scheduler asks to, and checkpoints between two steps: a run goes on as if it had never stopped."""
+"""last.ckpt, saved between two steps and when the scheduler stops the job, so that a resumed run continues exactly."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ import pytorch_lightning as pl
 import torch
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""What schedulers send before they stop a job: SIGTERM at preemption and ``scancel``, SIGUSR1 by
-``sbatch --signal=USR1@SECONDS`` before the time is over."""
+"""Signals that schedulers send before they stop a job: SIGTERM at preemption and ``scancel``, SIGUSR1 from
+``sbatch --signal=USR1@SECONDS`` before the time limit."""
 
 _log = logging.getLogger(__name__)
 
 
 class LastCheckpoint(pl.Callback):
-    """Write last.ckpt between two steps: every so many, after the last, and before leaving when a signal asks to.
+    """Write last.ckpt between two steps: every few steps, after the last step, and when a signal stops the run.
 
-    Lightning's own handlers save in the middle of a step, and talk to the other processes while these may be busy with
-    something else; here a signal is only remembered, and all processes act on it together before their next step. The
-    run then ends with the exit status 128 + signal. After SIGUSR1 under SLURM the job is put back into the queue; after
-    SIGTERM it is not, since SLURM itself requeues what it preempts, and what a user cancelled should stay so.
+    Lightning's own handlers save in the middle of a step and communicate with processes that may be busy elsewhere.
+    Here the handler only records the signal, and all processes act on it together before their next step. The run then
+    ends with exit status 128 + signal. After SIGUSR1 a SLURM job is requeued. After SIGTERM it is not: SLURM requeues
+    preempted jobs itself, and a cancelled job must stay cancelled.
 
-    A signal that comes during a validation is acted on after it, and what was saved then is not saved again.
+    A signal during a validation takes effect after it, and the checkpoint of that validation is not saved again.
 
     Args:
-        path: of the checkpoint.
-        every: steps between two; None where another callback saves after each validation.
+        path: File to write.
+        every: Number of steps between checkpoints; None if another callback saves after each validation.
     """
 
     def __init__(self, path: Path, *, every: int | None = None) -> None:
@@ -44,24 +44,28 @@ class LastCheckpoint(pl.Callback):
         self._saved_step = -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to the signals, in place of Lightning's handlers; it restores the earlier ones when it is done."""
+        """Replace Lightning's signal handlers; Lightning restores the original ones after training."""
         self._saved_step = trainer.global_step
         self._signal = 0
         for number in SIGNALS:
-            signal.signal(number, self._remember)
+            signal.signal(number, self._record_signal)
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:
+    def _record_signal(self, number: int, frame: FrameType | None) -> None:
         self._signal = max(self._signal, number)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Know of the checkpoint that follows every validation."""
+        """Record that another callback saves a checkpoint after this validation."""
         if not (self.every or trainer.sanity_checking):
             self._saved_step = trainer.global_step
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Save if it is time, and leave if any process was asked to."""
-        asked = torch.tensor(self._signal, device=trainer.strategy.root_device)
-        number = int(trainer.strategy.reduce(asked, reduce_op="max"))
+        """Save if a checkpoint is due, and stop if any process received a signal.
+
+        Raises:
+            SystemExit: A signal asked the run to stop.
+        """
+        received = torch.tensor(self._signal, device=trainer.strategy.root_device)
+        number = int(trainer.strategy.reduce(received, reduce_op="max"))
         step = trainer.global_step
         due = self.every is not None and step % self.every == 0
         if (number or due) and step != self._saved_step:
@@ -70,12 +74,12 @@ class LastCheckpoint(pl.Callback):
             self._saved_step = step
         if number:
             if trainer.is_global_zero:
-                leave_word(number, step)
+                report_stop(number, step)
             raise SystemExit(128 + number)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Save after the last step, unless a validation follows, which does."""
-        # Here and not when training has ended: Lightning then counts an epoch as done that was broken off.
+        """Save after the last step, unless a validation follows, which saves a checkpoint."""
+        # Not in on_train_end: Lightning would by then count the interrupted epoch as completed.
         step = trainer.global_step
         validates = trainer.enable_validation and step % int(trainer.val_check_batch or 1) == 0
         if step == trainer.max_steps and not validates:
@@ -84,7 +88,7 @@ class LastCheckpoint(pl.Callback):
 
 @contextmanager
 def between_steps(trainer: pl.Trainer) -> Iterator[None]:
-    """Count the batch that was fetched but not trained on as not begun: it is the resumed run's first."""
+    """Count the fetched batch, on which no step was taken yet, as not started: a resumed run begins with it."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
     counts = (progress.current, progress.total)
     for count in counts:
@@ -96,20 +100,20 @@ def between_steps(trainer: pl.Trainer) -> Iterator[None]:
             count.ready += 1
 
 
-def leave_word(number: int, step: int) -> None:
-    """Say why the run ends, and put a SLURM job whose time is over back into the queue."""
-    _log.warning("Stopped by %s after step %d; go on with ckpt=last.", signal.Signals(number).name, step)
+def report_stop(number: int, step: int) -> None:
+    """Log why the run ends, and requeue a SLURM job that reached its time limit."""
+    _log.warning("Stopped by %s after step %d; continue with ckpt=last.", signal.Signals(number).name, step)
     job = slurm_job()
     if number != signal.SIGUSR1 or job is None:
         return
     try:
         subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)  # noqa: S603, S607
     except (OSError, subprocess.CalledProcessError) as error:
-        _log.warning("The job could not be put back into the queue (%s): submit it again.", error)
+        _log.warning("The job could not be requeued (%s); submit it again.", error)
 
 
 def slurm_job() -> str | None:
-    """Return the id of the SLURM job that this process belongs to, as scontrol takes it, or None."""
+    """Return the id of this process's SLURM job in the form that scontrol takes, or None outside SLURM."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array is not None:
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"

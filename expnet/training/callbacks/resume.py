@@ -1,4 +1,4 @@
-"""What a resumed run needs beside weights and optimiser: the random numbers, and checkpoint files that are whole."""
+"""What a resumed run needs besides weights and optimiser: random states and complete checkpoint files."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from expnet.training.tasks.base_task import BaseTask
 
 
 class RandomState(pl.Callback):
-    """Keep the random numbers of every process in the checkpoint, and restore them before the first resumed batch.
+    """Save the random state of every process in the checkpoint, and restore it before the first resumed batch.
 
-    Restored in ``on_train_batch_start`` and not in ``on_train_start``: setting up the loaders draws numbers in between.
+    It is restored in ``on_train_batch_start``, not in ``on_train_start``, because the set-up of the data loaders draws
+    random numbers in between.
     """
 
     def __init__(self) -> None:
         self._restore: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the random state of all processes, in their order; every one of them must ask."""
+        """Return the random states of all processes by rank; a collective call."""
         states: list[Any] = [random_state()]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             states *= torch.distributed.get_world_size()
@@ -44,7 +45,7 @@ class RandomState(pl.Callback):
         self._restore = state_dict["processes"]
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Part the processes, which were seeded alike to make the same weights: each has its own dropout and noise."""
+        """Seed each process differently: all started with one seed for equal weights, but need their own dropout."""
         if trainer.global_rank > 0:
             seed = torch.initial_seed() + trainer.global_rank
             torch.manual_seed(seed)
@@ -58,19 +59,19 @@ class RandomState(pl.Callback):
         if len(self._restore) == trainer.world_size:
             set_random_state(self._restore[trainer.global_rank])
         else:
-            # One process's numbers must not be repeated by another, so all keep what their seed gave them.
+            # Two processes must not draw the same numbers, so every process keeps the state of its seed.
             rank_zero_warn(
                 f"This run goes on with {trainer.world_size} processes, but was stopped with {len(self._restore)}: it "
-                "continues, though not with the numbers of the run that was stopped."
+                "continues, but its random numbers differ from those of the stopped run."
             )
         self._restore = []
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Write a checkpoint beside and rename it, so that none is ever half there; read tensors and plain values only."""
+    """Write checkpoints atomically and flush them to disk; read tensors and plain values only."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint; its folder is created if needed."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial, open(partial, "wb") as file:
@@ -79,12 +80,16 @@ class AtomicCheckpoints(TorchCheckpointIO):
             os.fsync(file.fileno())
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> Any:
-        """Read a checkpoint without running anything in it."""
+        """Read a checkpoint without executing code from it."""
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)
 
 
 def check_resume(run: RunDirectory, task: BaseTask) -> int | None:
-    """Return the step of the checkpoint to go on from, after a look at whether it fits the configuration."""
+    """Check that the checkpoint to resume from fits the configuration, and return its step; None without one.
+
+    Raises:
+        ConfigError: The file is not a checkpoint of expnet, or is of another task or network.
+    """
     if run.resume is None:
         return None
     try:
@@ -93,12 +98,14 @@ def check_resume(run: RunDirectory, task: BaseTask) -> int | None:
     except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file
         raise ConfigError(f"{run.resume} is not a checkpoint of expnet ({type(error).__name__}).") from error
     if block["task"] != task.model.task:
-        raise ConfigError(f"{run.resume} is of the task '{block['task']}', but this run is of '{task.model.task}'.")
-    mine: dict[str, Any] = task.model.options  # type: ignore[assignment]
-    changed = sorted(key for key in mine if block["options"].get(key) != mine[key])
+        raise ConfigError(
+            f"{run.resume} is a checkpoint of the task '{block['task']}', but this run trains '{task.model.task}'."
+        )
+    expected: dict[str, Any] = task.model.options  # type: ignore[assignment]
+    changed = sorted(key for key in expected if block["options"].get(key) != expected[key])
     if changed:
         raise ConfigError(
-            f"{run.resume} was made with another network: {', '.join(changed)} differ; go on with the run's own "
-            "config.yaml, or start anew without ckpt."
+            f"{run.resume} was made with another network: {', '.join(changed)} differ; resume with the run's own "
+            "config.yaml, or start a new run without ckpt."
         )
     return step

@@ -1,4 +1,4 @@
-"""What a run was made of, beside its curves: configuration, code and data."""
+"""Describes a run on the dashboards: configuration, code and data."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ RUN_FILES = ("config.yaml", "command.txt", "versions.json")
 
 
 class RunArtifacts(pl.Callback):
-    """Hand a run's description to the dashboards when training starts.
+    """Log a run's description to the dashboards when training starts.
 
-    W&B gets two artifacts: ``run-ID`` with config.yaml, command.txt and versions.json, which has the commit; and
-    ``data-FINGERPRINT`` with the stores' fingerprints and the sizes of the splits, one for all runs on the same data,
-    so that each shows the others. TensorBoard gets both as text.
+    W&B gets two artifacts: ``run-ID`` with config.yaml, command.txt and versions.json, which holds the commit, and
+    ``data-FINGERPRINT`` with the fingerprints of the stores and the sizes of the splits. Runs on the same data share
+    the latter, so W&B links them. TensorBoard gets both as text.
 
     Args:
-        folder: of the run.
-        data: facts about the data, ``stores`` with ``fingerprint`` among them, in plain values.
+        folder: The run folder.
+        data: Description of the data in plain values; its ``stores`` have a ``fingerprint`` each.
     """
 
     def __init__(self, folder: Path, data: Mapping[str, Any]) -> None:
         self.folder, self.data = folder, data
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log them once."""
+        """Log the description once, from rank 0."""
         if not trainer.is_global_zero:
             return
         for logger in trainer.loggers:
@@ -55,5 +55,5 @@ class RunArtifacts(pl.Callback):
 
 
 def _fenced(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Wrap text in a Markdown code block."""
     return f"```\n{text}\n```"

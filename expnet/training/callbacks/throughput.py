@@ -1,4 +1,4 @@
-"""How fast a training is and what holds it up. Times are never the same twice, so they have a file of their own."""
+"""Training speed and its bottlenecks, in speed.csv: times vary between runs, so metrics.csv must not hold them."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ _GIB = 2**30
 
 
 class FetchClock(Profiler):
-    """Count the seconds in which the training loop waits for its next batch: ``Trainer(profiler=FetchClock())``.
+    """Measure the time that the training loop waits for its next batch: ``Trainer(profiler=FetchClock())``.
 
-    Lightning tells its profiler when it begins and ends to fetch; the time between two steps would hold logging and
-    checkpoints, too.
+    Lightning reports the start and end of each fetch to its profiler. The time between two steps would include logging
+    and checkpoints.
 
     Attributes:
-        seconds: waited so far.
-        begun: when the last fetch began, by ``time.perf_counter``.
-        before: seconds waited until then.
+        seconds: Total waiting time so far.
+        started: Start of the last fetch, by ``time.perf_counter``.
+        seconds_before: Total waiting time before the last fetch.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds = 0.0
-        self.begun = self.before = 0.0
+        self.started = self.seconds_before = 0.0
 
     def start(self, action_name: str) -> None:
-        """Start the clock if a batch is fetched."""
+        """Start the clock if the action fetches a batch."""
         if action_name.endswith(_FETCH):
-            self.begun, self.before = time.perf_counter(), self.seconds
+            self.started, self.seconds_before = time.perf_counter(), self.seconds
 
     def stop(self, action_name: str) -> None:
-        """Stop it."""
+        """Stop the clock if the action fetches a batch."""
         if action_name.endswith(_FETCH):
-            self.seconds += time.perf_counter() - self.begun
+            self.seconds += time.perf_counter() - self.started
 
 
 def frames_of(batch: Any) -> int:
-    """Frames in a `expnet.data.batch.FaceBatch`, padding included: they are computed like the others."""
+    """Return the frames of a `expnet.data.batch.FaceBatch`, including padding, which costs as much to compute."""
     return int(batch.valid.numel())
 
 
 class Throughput(pl.Callback):
-    """Measure speed over every ``log_every_n_steps`` steps.
+    """Log the training speed over every ``log_every_n_steps`` steps.
 
-    ``speed/frames_per_second`` counts all processes; ``speed/data_wait_share`` is the share of the time, 0 to 1, in
-    which the first process waits for data, known where the Trainer has a `FetchClock`; ``speed/gpu_memory_gib`` is the
-    most that torch has held on the first process's GPU so far. Validations and checkpoints are left out.
+    ``speed/frames_per_second`` counts all processes. ``speed/data_wait_share``, in [0, 1], is the share of time that
+    rank 0 waits for data; it needs a `FetchClock` in the Trainer. ``speed/gpu_memory_gib`` is the peak memory that
+    torch has allocated on the GPU of rank 0 so far. Validations and checkpoints are excluded.
 
     Args:
-        path: file of the rows. They go to all loggers but metrics.csv, which is the same from run to run.
-        resume_step: see `CsvLogger`.
-        count: frames of a batch of one process.
+        path: CSV file of the values. They also go to all loggers but metrics.csv, which must not vary between runs.
+        resume_step: See `CsvLogger`.
+        count: Function that returns the number of frames in the batch of one process.
     """
 
     def __init__(
@@ -70,33 +70,35 @@ class Throughput(pl.Callback):
         self.count = count
         self._frames = 0
         self._seconds = self._waited = 0.0
-        self._mark = self._fetched = 0.0
+        self._last_time = self._last_waited = 0.0
         self._paused = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Wait for the first batch."""
+        """Pause until the first batch."""
         self._paused = True
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Pause until training goes on."""
+        """Pause until training continues."""
         self._paused = True
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Go on: from when this batch was asked for."""
+        """After a pause, continue from the time when this batch was requested."""
         if self._paused:
             clock = trainer.profiler  # type: ignore[attr-defined]
-            known = isinstance(clock, FetchClock)
-            self._mark, self._fetched = (clock.begun, clock.before) if known else (time.perf_counter(), 0.0)
+            if isinstance(clock, FetchClock):
+                self._last_time, self._last_waited = clock.started, clock.seconds_before
+            else:
+                self._last_time, self._last_waited = time.perf_counter(), 0.0
             self._paused = False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Add a step, and write a row now and then."""
-        now, fetched = time.perf_counter(), _waited(trainer)
-        self._seconds += now - self._mark
-        self._waited += fetched - self._fetched
-        self._mark, self._fetched = now, fetched
+        """Add the step, and log a row every ``log_every_n_steps`` steps."""
+        now, waited = time.perf_counter(), _waited(trainer)
+        self._seconds += now - self._last_time
+        self._waited += waited - self._last_waited
+        self._last_time, self._last_waited = now, waited
         self._frames += self.count(batch) * trainer.world_size
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             if trainer.is_global_zero:
@@ -110,11 +112,11 @@ class Throughput(pl.Callback):
         if device.type == "cuda":
             values["speed/gpu_memory_gib"] = torch.cuda.max_memory_allocated(device) / _GIB
         for logger in [self.file, *(logger for logger in trainer.loggers if not isinstance(logger, CsvLogger))]:
-            # Steps are counted from 0 in the rows of metrics.csv, and here alike.
+            # Rows count steps from 0, as those of metrics.csv do.
             logger.log_metrics(values, step=trainer.global_step - 1)
 
 
 def _waited(trainer: pl.Trainer) -> float:
-    """Seconds that the training loop has waited for data so far, as far as they are known."""
+    """Return the seconds that the training loop has waited for data so far; 0 without a `FetchClock`."""
     profiler = trainer.profiler  # type: ignore[attr-defined]
     return profiler.seconds if isinstance(profiler, FetchClock) else 0.0

@@ -56,7 +56,7 @@ def test_progress_line() -> None:
         callback_metrics={"train/loss": torch.tensor(0.51234), "val/within_clip_r2": torch.tensor(0.125)},
     )
     line.on_train_start(trainer, None)
-    line._begun -= 2.0
+    line._started -= 2.0
     trainer.global_step = 5
     line.on_train_batch_end(trainer)
     assert stream.getvalue() == ""

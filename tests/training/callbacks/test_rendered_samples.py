@@ -24,7 +24,7 @@ from expnet.media.video_reader import write_video
 from expnet.render import reenactment
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.training.callbacks.build import spread_clips
-from expnet.training.callbacks.staged_samples import StagedSamples
+from expnet.training.callbacks.rendered_samples import RenderedSamples
 from expnet.training.main import train
 from expnet.training.run_folder import RUN_VARIABLE
 from expnet.training.tasks.base_task import StepOutput
@@ -80,7 +80,7 @@ def renders(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("part", ["expression", "pose"])
 def test_the_true_motion_gives_the_target_and_another_does_not(part: str, store: Path, renders: list[int]) -> None:
-    samples = StagedSamples(entries(store), {"clip4"}, builtin_face_model(), predicts=part, frames=6)
+    samples = RenderedSamples(entries(store), {"clip4"}, builtin_face_model(), predicts=part, frames=6)
     true = output("clip4", truth(store, "clip4", part=part))
     (sample,) = samples(true, None)
     frames, target, audio = sample.need("frames", "target_frames", "audio")
@@ -123,7 +123,7 @@ def test_a_filmed_clip_is_compared_with_its_film(
             writer.add(make_track(name, name, 3, frames=20, source=str(source), source_start=0.2))
         writer.finish()
     clips = entries(tmp_path / "filmed")
-    samples = StagedSamples(clips, {"good", "gone_wrong"}, builtin_face_model(), predicts="expression", frames=50)
+    samples = RenderedSamples(clips, {"good", "gone_wrong"}, builtin_face_model(), predicts="expression", frames=50)
     (sample,) = samples(output("good", truth(tmp_path / "filmed", "good")), None)
     target = sample.need("target_frames")[0].float().mean(dim=(1, 2, 3))
     assert target.numpy() == pytest.approx(levels[5:25], abs=3)

@@ -1,4 +1,4 @@
-"""From what expnet's own tasks predict to clips that can be seen: rendered once for all callbacks."""
+"""Renders the predictions of expnet's own tasks on validation clips, once for all callbacks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,15 @@ Motion = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class _Scene:
-    """What of a clip stays the same from validation to validation."""
+    """The parts of a clip that are the same in every validation.
+
+    Attributes:
+        stage: Portrait, crop and renderer of the clip.
+        target: The sample without its generated parts.
+        expression: Real expression coefficients, (T, 64).
+        pose: Real head pose, (T, 6).
+        landmarks: Maps expression and pose to landmarks (T, 68, 2) in pixels of the rendered frames.
+    """
 
     stage: Stage
     target: ClipSample
@@ -40,22 +48,22 @@ class _Scene:
     landmarks: Callable[[Tensor, Tensor], Tensor]
 
 
-class StagedSamples:
-    """Render validation clips with the predicted motion; see `expnet.render.reenactment` for what on.
+class RenderedSamples:
+    """Render validation clips with the predicted motion, on the portrait that `expnet.render.reenactment` chooses.
 
-    The clip's stage is set once and kept, about 50 MB a clip, and a batch is rendered once, however many callbacks ask.
-    Landmarks are in pixels of the rendered frames: those of the face model under the prediction, and those that were
-    tracked in the real clip (on the built-in portrait: those under the true coefficients).
+    The scene of a clip, about 50 MB, is prepared once and kept, and a batch is rendered once for all callbacks.
+    Landmarks are in pixels of the rendered frames. Generated landmarks come from the face model under the prediction,
+    real ones from the track, or on the built-in portrait from the face model under the real coefficients.
 
-    A clip that cannot be staged, because its video no longer fits its track for instance, gives no sample and a
-    warning; the number of scored clips shows it.
+    A clip that cannot be rendered, for instance because its video no longer fits its track, yields no sample and a
+    warning, and the number of scored clips shows it.
 
     Args:
-        entries: clips of the store that may be asked for.
-        clips: names of those that are.
-        model: face model of the coefficients, on the CPU.
-        predicts: what of the motion is predicted, ``expression`` or ``pose``; the rest is the clip's own.
-        frames: how much of a clip is rendered, from its start.
+        entries: Clips of the validation split.
+        clips: Names of the clips to render.
+        model: Face model of the coefficients, on the CPU.
+        predicts: The predicted part of the motion, ``expression`` or ``pose``; the other part is the real one.
+        frames: Maximum number of frames to render, from the start of a clip.
     """
 
     def __init__(
@@ -73,7 +81,7 @@ class StagedSamples:
         self._rendered: tuple[Any, list[ClipSample]] = (None, [])
 
     def __call__(self, outputs: StepOutput, batch: Any) -> list[ClipSample]:
-        """Render the clips of a batch that are asked for."""
+        """Return the samples of the batch's clips that are to be rendered, which makes this a `SampleSource`."""
         if self._rendered[0] is not outputs:
             chosen = [(index, clip) for index, clip in enumerate(outputs.clip_ids) if clip in self._entries]
             predicted = outputs.predicted.detach().float().cpu()
@@ -84,7 +92,7 @@ class StagedSamples:
     @torch.no_grad()
     def _sample(self, clip: str, predicted: Tensor) -> ClipSample | None:
         if clip not in self._scenes:
-            self._scenes[clip] = self._set(clip)
+            self._scenes[clip] = self._prepare(clip)
         scene = self._scenes[clip]
         if scene is None:
             return None
@@ -93,25 +101,25 @@ class StagedSamples:
         return dataclasses.replace(scene.target, frames=frames, landmarks=scene.landmarks(expression, pose), pose=pose)
 
     def _motion(self, predicted: Tensor, scene: _Scene) -> Motion:
-        """The predicted motion, completed by the clip's own."""
+        """Return the motion to render: the predicted part, completed by the real one."""
         if self._predicts == "expression":
             return predicted, scene.pose
         return scene.expression, scene.pose[:1] + predicted
 
-    def _set(self, clip: str) -> _Scene | None:
+    def _prepare(self, clip: str) -> _Scene | None:
         track = self._entries[clip].read()
         try:
-            return _scene(track, self._model, min(self._frames, track.frames))
+            return _prepare_scene(track, self._model, min(self._frames, track.frames))
         except (DataError, InputError) as error:
             _log.warning("Clip %s cannot be rendered and is not scored: %s", clip, error)
             return None
 
 
-def _scene(track: Track, model: MorphableModel, frames: int) -> _Scene:
-    """Set a clip's stage, and gather what its renderings are compared with.
+def _prepare_scene(track: Track, model: MorphableModel, frames: int) -> _Scene:
+    """Prepare the renderer of a clip, and collect the real data that renderings are compared with.
 
     Raises:
-        DataError, InputError: it cannot be staged.
+        DataError, InputError: The clip cannot be rendered.
     """
     stage = set_stage(track, model, frames)
     frames = min(frames, len(stage.reference))
@@ -121,7 +129,7 @@ def _scene(track: Track, model: MorphableModel, frames: int) -> _Scene:
     crop, identity = (torch.from_numpy(np.array(part)).float() for part in (stage.crop, stage.identity))
 
     def landmarks(expression: Tensor, pose: Tensor) -> Tensor:
-        """(T, 68, 2) in pixels of the rendered frames."""
+        """Return landmarks (T, 68, 2) in pixels of the rendered frames."""
         moved = stage.coefficients(expression, pose)
         rotation, translation = split_pose(torch.from_numpy(np.array(moved.pose)))
         shape = model.landmarks(identity, torch.from_numpy(np.array(moved.expression)))
@@ -136,5 +144,5 @@ def _scene(track: Track, model: MorphableModel, frames: int) -> _Scene:
         target_pose=pose,
         valid=torch.from_numpy(np.array(track.valid[:frames])),
     )
-    # The frames of the source, at full size, are no longer needed.
+    # Drop the source frames at full size, which are no longer needed.
     return _Scene(dataclasses.replace(stage, reference=[]), target, expression, pose, landmarks)

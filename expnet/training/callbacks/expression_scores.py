@@ -1,4 +1,4 @@
-"""What a validation says beside the loss: motion explained, and whether the mouth opens when it should."""
+"""Validation metrics of the expression task beside the loss: within-clip R2 and mouth-opening correlation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from expnet.metrics import MouthOpeningCorrelation, WithinClipR2
 
 
 class ExpressionScores(MetricCallback):
-    """Log ``val/within_clip_r2``, ``val/mouth_opening_correlation`` and the number of clips behind them.
+    """Log ``val/within_clip_r2``, ``val/mouth_opening_correlation`` and the number of clips that they average over.
 
-    The same metrics as the evaluation's, from the `expnet.training.tasks.base_task.StepOutput` of each validation step.
+    They are the metrics of the evaluation, computed from the `expnet.training.tasks.base_task.StepOutput` of each
+    validation step.
 
     Args:
         metric: (E, E) weights of the coefficients, `MorphableModel.expression_metric`.
@@ -27,7 +28,7 @@ class ExpressionScores(MetricCallback):
         self.measures = [WithinClipR2(metric=metric, metric_name="face_model"), MouthOpeningCorrelation()]
 
     def update(self, pl_module: pl.LightningModule, outputs: Any, batch: Any) -> None:
-        """Score a batch of whole clips: coefficients, which need no picture."""
+        """Score a batch of whole clips from coefficients and landmarks; nothing is rendered."""
         motion, mouth = self.metrics
         motion.update(outputs.predicted, outputs.target, valid=outputs.valid)
         mouth.update(outputs.landmarks, outputs.target_landmarks, valid=outputs.valid)
