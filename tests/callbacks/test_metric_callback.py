@@ -218,7 +218,7 @@ def test_mistakes_say_what_to_do(tmp_path: Path) -> None:
         samples_of_outputs(None, None)
     with pytest.raises(InputError, match=r"clip a has no audio and no pose"):
         ClipSample("a").need("audio", "pose")
-    with pytest.raises(ConfigError, match="every must be 1"):
+    with pytest.raises(ConfigError, match="every must be at least 1"):
         LandmarkDistanceCallback(every=0)
     empty = trainer(tmp_path, LandmarkDistanceCallback(samples=lambda outputs, batch: [ClipSample("a")]))
     with pytest.raises(InputError, match="no landmarks and no target_landmarks"):
