@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from expnet.audio.alignment import mel_for_frames
 from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.mel_source import slices
+from expnet.models.mel_source import mel_slices
 from expnet.models.sadtalker import SADTALKER_EXPRESSION
 from speed_rows.measure import Row, Spread, compare, speed_row
 from speed_rows.setting import Setting
@@ -44,7 +44,7 @@ def speech(setting: Setting) -> Iterator[Row]:
 def in_chunks(published: ExpressionRegressor, samples: NDArray) -> torch.Tensor:
     """SadTalker's own way: ten windows of 80 x 16 at a time; expression (T, 64) only, its pose network comes on top."""
     frames = len(samples) // 640
-    sound = slices(mel_for_frames(samples, 0, frames)[None])
+    sound = mel_slices(mel_for_frames(samples, 0, frames)[None])
     first = torch.zeros(1, 64)
     parts = []
     for start in range(0, frames, CHUNK):

@@ -28,7 +28,7 @@ from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
 from expnet.models.expression_regressor import LONGEST, ExpressionRegressor
-from expnet.models.mel_source import KeptSound, Sound
+from expnet.models.mel_source import CachedMel, MelSource
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import load_model
 from expnet.render.portrait import Portrait
@@ -148,7 +148,13 @@ class Performer:
         return int(self._pose.options["styles"])
 
     def head_motion(
-        self, mel: Tensor | Sound, frames: int, first_pose: NDArray[np.float32], *, style: HeadStyle = 0, seed: int = 0
+        self,
+        mel: Tensor | MelSource,
+        frames: int,
+        first_pose: NDArray[np.float32],
+        *,
+        style: HeadStyle = 0,
+        seed: int = 0,
     ) -> NDArray[np.float32]:
         """Draw a head motion for speech.
 
@@ -182,7 +188,7 @@ class Performer:
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """What the networks say: expression (T, 64) at its scale, and head pose (T, 6) relative to the portrait's."""
         streaming = getattr(self._expression, "streaming", False)
-        sound = KeptSound(samples)
+        sound = CachedMel(samples)
         mel = _mel_of(sound, frames, in_pieces=isinstance(self._expression, ExpressionRegressor))
         heard = {}
         if self._speech_encoder is not None:
@@ -200,7 +206,7 @@ class Performer:
         return scale_expression(spoken.numpy(), rest, controls.expression_scale, average), turned
 
 
-def _mel_of(sound: KeptSound, frames: int, *, in_pieces: bool, delay: int = 0) -> Tensor | Sound:
+def _mel_of(sound: CachedMel, frames: int, *, in_pieces: bool, delay: int = 0) -> Tensor | MelSource:
     """The mel of a speech for a network; of a long one, or one that comes late, in pieces where the network takes them.
 
     Args:
@@ -210,7 +216,7 @@ def _mel_of(sound: KeptSound, frames: int, *, in_pieces: bool, delay: int = 0) -
         delay: frames that the sound is late, a multiple of five.
     """
     if in_pieces and (delay or frames > LONGEST):
-        return sound.late(delay)
+        return sound.delayed(delay)
     return mel_for_frames(sound.samples, -delay, frames)[None]
 
 

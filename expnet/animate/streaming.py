@@ -25,7 +25,7 @@ from expnet.coefficients import FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.morphable import MorphableModel
 from expnet.media.video_reader import FRAME_RATE
-from expnet.models.audio_encoder import RunningLevel, frame_centres, heard_columns
+from expnet.models.audio_encoder import RunningLevel, frame_centres, receptive_columns
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.pose_motion import POSE, within_reach
@@ -38,7 +38,7 @@ _FIXED = {"lip_scale": 1.0, "reference_video": None, "emotion": "neutral", "fps"
 
 def samples_needed(frame: int) -> int:
     """Samples from the start of the sound after which a frame is determined; the end of the sound counts as silence."""
-    return (heard_columns(frame)[1] - 1) * HOP + WINDOW - _LEAD
+    return (receptive_columns(frame)[1] - 1) * HOP + WINDOW - _LEAD
 
 
 def head_delay(window: int) -> int:
@@ -125,7 +125,7 @@ class StreamedHead:
     def _draw(self, heard: int, mel: Columns) -> None:
         """Draw the window whose first frame hears the sound of frame ``heard``."""
         model = self._model
-        begin, end = heard_columns(heard)[0], heard_columns(heard + model.window - 1)[1]
+        begin, end = receptive_columns(heard)[0], receptive_columns(heard + model.window - 1)[1]
         centres = frame_centres(torch.arange(heard, heard + model.window)) - 5 * begin
         audio = model.audio_encoder.at(mel.between(begin, end), centres)  # (1, W, A)
         z = model.prior(torch.randn(1, model.latent, generator=self._generator))
@@ -186,7 +186,7 @@ class StreamedMotion:
     @torch.inference_mode()
     def _advance(self) -> Motion:
         frame = self._frame
-        begin, end = heard_columns(frame)
+        begin, end = receptive_columns(frame)
         columns = self._stream.pull(end)
         self._mel.append(columns)
         self._levelled.append(self._level(columns) if self._expression.level else columns)
@@ -194,7 +194,7 @@ class StreamedMotion:
         spoken = self._expression.next_frame(heard, frame, self._first, self._caches)[0].numpy()  # (1, 64)
         turned = self._head.next(frame, self._mel)
         self._levelled.forget(begin)
-        self._mel.forget(heard_columns(frame - self._head.delay)[0])
+        self._mel.forget(receptive_columns(frame - self._head.delay)[0])
         if frame == len(self._blink):
             # A longer track begins like a shorter one.
             self._blink = blinking(2 * frame, self._controls, None)

@@ -33,7 +33,7 @@ def frame_centres(frames: Tensor) -> Tensor:
     return 5 * MEL_CONTEXT + 16 * frames + 8
 
 
-def heard_columns(frame: int) -> tuple[int, int]:
+def receptive_columns(frame: int) -> tuple[int, int]:
     """First column that a `SequenceEncoder` reads for a frame, and the one after the last."""
     centre = 5 * MEL_CONTEXT + 16 * frame + 8
     return (centre + TAPS[0]) // 5 - REACH, (centre + TAPS[-1]) // 5 + 2 + REACH

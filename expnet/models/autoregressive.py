@@ -1,9 +1,9 @@
-"""An autoregressive decoder of expressions: each frame is made from the sound and from the frames before it.
+"""An autoregressive decoder of expressions: each frame is computed from the audio and the frames before it.
 
-The form of FaceFormer (Fan et al., arXiv 2112.05329) at this package's size: an encoder over the sound, then a decoder
-with causal self-attention over its own past expressions (ALiBi in steps of a period, positions that repeat with it)
-and cross-attention in which a frame sees the sound of that frame alone. As there, training runs frame by frame on the
-network's own output, so that it meets in use what it met in training. It is a baseline: of accuracy, and of speed.
+This is FaceFormer (Fan et al., arXiv 2112.05329) at the size of this package's networks: an audio encoder, then a
+decoder with causal self-attention over its own past expressions (periodic ALiBi and periodic positions) and
+cross-attention in which a frame attends to its own audio only. As in FaceFormer, training decodes frame by frame from
+the network's own output, so that training and inference agree. It is a baseline for accuracy and for speed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class CachedAttention(nn.Module):
     Args:
         width: D, divisible by ``heads``.
         heads: H.
-        dropout: of the attention weights, in training only.
+        dropout: Dropout of the attention weights, in training only.
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
@@ -38,7 +38,7 @@ class CachedAttention(nn.Module):
         self.project_out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, bias: Tensor, past: Past | None) -> tuple[Tensor, Past]:
-        """Attend from x (B, 1, D) under bias (1, H, 1, t + 1); return (B, 1, D) and the past with this frame in it."""
+        """Attend from x (B, 1, D) with bias (1, H, 1, t + 1); return (B, 1, D) and the past including this frame."""
         query, key, value = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if past is not None:
             key, value = (torch.cat(pair, dim=2) for pair in zip(past, (key, value), strict=True))
@@ -53,21 +53,21 @@ class CachedAttention(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Pre-norm self-attention over the past, the sound of the frame, and a feed-forward layer.
+    """Pre-norm self-attention over the past, the audio of the frame, and a feed-forward layer.
 
     Args:
         width: D.
         heads: H.
-        feedforward: hidden layer, as a multiple of D.
-        dropout: everywhere.
+        feedforward: Size of the hidden layer as a multiple of D.
+        dropout: Dropout of every layer.
     """
 
     def __init__(self, width: int, heads: int, *, feedforward: int, dropout: float) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(width)
         self.attention = CachedAttention(width, heads, dropout=dropout)
-        # FaceFormer's alignment mask leaves cross-attention a single key, whose weight is 1: what is left of it is the
-        # map of the values.
+        # FaceFormer's alignment mask leaves cross-attention a single key, whose weight is 1, so only the value
+        # projection remains.
         self.listen = nn.Linear(width, width)
         self.norm_feedforward = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
@@ -75,24 +75,24 @@ class DecoderBlock(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, sound: Tensor, bias: Tensor, past: Past | None) -> tuple[Tensor, Past]:
-        """Map x (B, 1, D) with the frame's sound (B, 1, D) to (B, 1, D), and the past with this frame in it."""
+    def forward(self, x: Tensor, audio: Tensor, bias: Tensor, past: Past | None) -> tuple[Tensor, Past]:
+        """Map x (B, 1, D) with the frame's audio (B, 1, D) to (B, 1, D); also return the past including this frame."""
         attended, past = self.attention(self.norm_attention(x), bias, past)
         x = x + self.dropout(attended)
-        x = x + self.dropout(self.listen(sound))
+        x = x + self.dropout(self.listen(audio))
         return x + self.dropout(self.feedforward(self.norm_feedforward(x))), past
 
 
 class AutoregressiveRegressor(ExpressionRegressor):
     """An `ExpressionRegressor` whose last layer is a decoder over its own past expressions.
 
-    ``expression[t] = first + std * head(decoder(sound[t], expression[0 .. t - 1]))``; in place of the frame before the
-    first stands the first frame's expression. T frames cost T passes one after the other, with keys and values kept.
+    ``expression[t] = first + std * head(decoder(audio[t], expression[0 .. t - 1]))``; the decoder starts from the first
+    frame's expression. T frames take T sequential passes, with cached keys and values.
 
     Args:
-        decoder_layers: depth of the decoder (FaceFormer: 1).
-        network: name under which `expnet.models.saved_model` knows this class.
-        **options: of `ExpressionRegressor`; its temporal module is the encoder of the sound.
+        decoder_layers: Depth of the decoder (FaceFormer: 1).
+        network: Name under which `expnet.models.saved_model` knows this class.
+        **options: Options of `ExpressionRegressor`, whose temporal module encodes the audio.
     """
 
     frame_by_frame = False  # its decoder runs over whole clips only
@@ -102,9 +102,9 @@ class AutoregressiveRegressor(ExpressionRegressor):
         given = self.options
         self.options = {**given, "decoder_layers": decoder_layers, "network": network}
         head = self.head
-        # The regressor then ends with the features that its last layer would have seen.
-        nothing: Any = nn.Identity()
-        self.head, self.bottleneck = nothing, nothing
+        # The regressor then returns the features that its last layer would have read.
+        identity: Any = nn.Identity()
+        self.head, self.bottleneck = identity, identity
         self.read = nn.Linear(head.in_features, given["width"])
         self.embed_past = nn.Linear(given["expression_size"], given["width"])
         self.bias = PositionBias("alibi_periodic", given["heads"], period=given["period"])
@@ -118,25 +118,25 @@ class AutoregressiveRegressor(ExpressionRegressor):
         nn.init.zeros_(self.write.bias)
 
     def _change(self, mel: Tensor, frames: int, *conditions: Any) -> Tensor:
-        """Change from the first frame, (B, T, E), in standard deviations."""
+        """Return the change (B, T, E), in standard deviations, for a levelled mel."""
         return self.decode(super()._change(mel, frames, *conditions))
 
-    def decode(self, sound: Tensor) -> Tensor:
-        """Make the frames one after the other from features of the sound (B, T, D): (B, T, E)."""
-        sound = self.read(sound)
-        frames = sound.shape[1]
-        bias = self.bias(frames, device=sound.device, dtype=sound.dtype)  # (1, H, T, T)
+    def decode(self, audio: Tensor) -> Tensor:
+        """Decode audio features (B, T, D) frame by frame to the change (B, T, E), in standard deviations."""
+        audio = self.read(audio)
+        frames = audio.shape[1]
+        bias = self.bias(frames, device=audio.device, dtype=audio.dtype)  # (1, H, T, T)
         assert bias is not None
-        place = torch.arange(frames, device=sound.device) % self.bias.period
-        positions = sinusoids(place, sound.shape[2]).to(sound.dtype)  # (T, D)
+        phase = torch.arange(frames, device=audio.device) % self.bias.period
+        positions = sinusoids(phase, audio.shape[2]).to(audio.dtype)  # (T, D)
         pasts: list[Past | None] = [None] * len(self.blocks)
-        change = sound.new_zeros(sound.shape[0], len(self.expression_mean))
+        change = audio.new_zeros(audio.shape[0], len(self.expression_mean))
         changes = []
         for frame in range(frames):
             x = (self.embed_past(change * self.importance) + positions[frame])[:, None]  # (B, 1, D)
-            seen = bias[:, :, frames - 1 - frame, None, : frame + 1]  # rows count from the end
+            seen = bias[:, :, frames - 1 - frame, None, : frame + 1]  # the rows run from the last frame to the first
             for layer, block in enumerate(self.blocks):
-                x, pasts[layer] = block(x, sound[:, frame : frame + 1], seen, pasts[layer])
+                x, pasts[layer] = block(x, audio[:, frame : frame + 1], seen, pasts[layer])
             change = self.write(self.norm(x))[:, 0]  # (B, E)
             changes.append(change)
         return torch.stack(changes, dim=1)

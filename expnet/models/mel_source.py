@@ -1,4 +1,4 @@
-"""The mel of speech that is too long to hold as a whole: a function that gives the frames that are asked for."""
+"""The mel spectrogram of speech that is too long to hold in memory: a function that returns the frames asked for."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from expnet.audio.mel import MEL_BANDS
 from expnet.audio.stored_samples import Samples
 from expnet.models.audio_encoder import RunningLevel, level_of, subtract_level
 
-Sound = Callable[[int, int], Tensor]
-"""First frame, a multiple of five, and number of frames to their mel (B, 80, 2 x 16 + ceil(3.2 T)) with context.
+MelSource = Callable[[int, int], Tensor]
+"""Maps a first frame and a number of frames T to their mel with context, (B, 80, 2 x 16 + ceil(3.2 T)).
 
-Five frames are sixteen columns, so that all pieces lie on the columns of the whole."""
+The first frame is a multiple of five: five frames are sixteen columns, so every piece lies on the columns of the whole.
+"""
 PIECE = 1500
-"""Frames that are averaged at once, a minute."""
+"""Frames (one minute) over which the level is averaged at once."""
 BLOCK = 100
-"""Frames whose mel is made at once."""
+"""Frames whose mel is computed at once."""
 _BLOCK_COLUMNS = BLOCK // 5 * 16
 _BYTES = 4
 
 
-class KeptSound:
-    """The mel of a speech, made block by block when it is first asked for, and kept in a temporary file.
+class CachedMel:
+    """A `MelSource` that computes each block when it is first asked for and keeps it in a temporary file.
 
-    An average and two networks hear the same speech one after the other.
+    Levelling and two networks read the same speech one after the other, so the mel would otherwise be computed thrice.
 
     Args:
         samples: (S,) at 16 kHz.
@@ -38,10 +39,10 @@ class KeptSound:
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this object)
-        self._places: dict[int, int] = {}
+        self._offsets: dict[int, int] = {}
 
     def __call__(self, first: int, frames: int) -> Tensor:
-        """Return the mel of some frames, see `Sound`."""
+        """Return the mel of some frames; see `MelSource`."""
         begin = first // 5 * 16
         end = begin + mel_columns(frames)
         numbers = range(begin // _BLOCK_COLUMNS, -(-end // _BLOCK_COLUMNS))
@@ -49,59 +50,60 @@ class KeptSound:
         start = begin - numbers.start * _BLOCK_COLUMNS
         return columns[start : start + end - begin].T[None]
 
-    def late(self, delay: int) -> Sound:
-        """Return the same a number of frames later, a multiple of five."""
+    def delayed(self, delay: int) -> MelSource:
+        """Return the same mel, delayed by a number of frames that is a multiple of five."""
         return lambda first, frames: self(first - delay, frames)
 
     def _block(self, number: int) -> Tensor:
-        """Columns of `BLOCK` frames, (320, 80), those of the context before the first frame included."""
-        if number not in self._places:
+        """Return the columns of `BLOCK` frames, (320, 80), counted from the context before the first frame."""
+        if number not in self._offsets:
             mel = mel_for_frames(self.samples, number * BLOCK, BLOCK)[:, :_BLOCK_COLUMNS].T.contiguous()
-            self._places[number] = self._file.tell()
+            self._offsets[number] = self._file.tell()
             self._file.write(mel.numpy().tobytes())
             self._file.flush()
             return mel
-        data = os.pread(self._file.fileno(), _BLOCK_COLUMNS * MEL_BANDS * _BYTES, self._places[number])
+        data = os.pread(self._file.fileno(), _BLOCK_COLUMNS * MEL_BANDS * _BYTES, self._offsets[number])
         return torch.frombuffer(bytearray(data), dtype=torch.float32).view(_BLOCK_COLUMNS, MEL_BANDS)
 
 
-def slices(mel: Tensor) -> Sound:
-    """Pieces of a mel (B, 80, N) that is there as a whole."""
+def mel_slices(mel: Tensor) -> MelSource:
+    """Return a source of pieces of a mel (B, 80, N) that is already in memory."""
     return lambda first, frames: mel[..., first // 5 * 16 : first // 5 * 16 + mel_columns(frames)]
 
 
-def levelled(sound: Sound, frames: int, *, running: bool) -> Sound:
-    """Level a sound by its average.
+def level_source(source: MelSource, frames: int, *, running: bool) -> MelSource:
+    """Level a source by its average; see `expnet.models.audio_encoder.level_mel`.
 
     Args:
-        sound: to level.
-        frames: of all of it.
-        running: by the average so far, see `expnet.models.audio_encoder.RunningLevel`; such a sound is asked for from
-            beginning to end, piece after piece without overlap. Else by that of the whole, which is read once for it.
+        source: The source to level.
+        frames: Length of the whole speech in frames.
+        running: Level by the average so far, see `expnet.models.audio_encoder.RunningLevel`; the result must then be
+            read from beginning to end, piece after piece without overlap. Otherwise by the average of the whole, for
+            which the source is read once.
     """
     if running:
-        return _Running(sound)
-    mean = level_of(_apart(sound, frames))
-    return lambda first, count: subtract_level(sound(first, count), mean)
+        return _RunningSource(source)
+    mean = level_of(_without_overlap(source, frames))
+    return lambda first, count: subtract_level(source(first, count), mean)
 
 
-def _apart(sound: Sound, frames: int) -> Iterator[Tensor]:
-    """Yield the columns of a sound, each once."""
+def _without_overlap(source: MelSource, frames: int) -> Iterator[Tensor]:
+    """Yield every column of a source once."""
     for first in range(0, frames, PIECE):
-        mel = sound(first, min(PIECE, frames - first))
+        mel = source(first, min(PIECE, frames - first))
         last = first + PIECE >= frames
         yield mel[..., MEL_CONTEXT if first else 0 : None if last else -MEL_CONTEXT]
 
 
-class _Running:
-    """A sound levelled by the average so far: the columns that two pieces share are levelled once."""
+class _RunningSource:
+    """A source levelled by the average so far; the columns that two pieces share are levelled once."""
 
-    def __init__(self, sound: Sound) -> None:
-        self._sound, self._level = sound, RunningLevel()
+    def __init__(self, source: MelSource) -> None:
+        self._source, self._level = source, RunningLevel()
         self._shared: Tensor | None = None
 
     def __call__(self, first: int, frames: int) -> Tensor:
-        mel = self._sound(first, frames)
+        mel = self._source(first, frames)
         if self._shared is None:
             mel = self._level(mel)
         else:

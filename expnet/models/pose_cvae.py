@@ -18,7 +18,7 @@ from expnet.audio.alignment import mel_columns
 from expnet.errors import InputError
 from expnet.models.audio_encoder import SequenceEncoder
 from expnet.models.latent_prior import LatentPrior
-from expnet.models.mel_source import Sound, slices
+from expnet.models.mel_source import MelSource, mel_slices
 from expnet.models.pose_motion import FAR, FAR_WHEN_DRAWN, POSE, continuation, within_reach
 from expnet.models.pose_style import STYLE, PoseStyles, distances
 from expnet.models.temporal import Convolution
@@ -26,7 +26,7 @@ from expnet.models.temporal import Convolution
 SILENCE = -4.0
 """Log-mel of digital silence."""
 HELD = 50
-"""Windows whose sound is encoded at once: whole fives of frames, see `expnet.models.mel_source.Sound`."""
+"""Windows whose sound is encoded at once: whole fives of frames, see `expnet.models.mel_source.MelSource`."""
 RAMP = 8
 """Frames over which the decoder takes over from the continuation."""
 MOST = 6.0
@@ -246,7 +246,7 @@ class PoseCVAE(nn.Module):
     @torch.no_grad()
     def sample(
         self,
-        mel: Tensor | Sound,
+        mel: Tensor | MelSource,
         frames: int,
         first_pose: Tensor,
         style: Tensor | None = None,
@@ -272,7 +272,7 @@ class PoseCVAE(nn.Module):
         span, held = windows * self.window + 1, HELD * self.window
         if isinstance(mel, Tensor):
             missing = max(mel_columns(span) - mel.shape[-1], 0)
-            sound = slices(nn.functional.pad(mel, (0, missing), value=SILENCE))
+            sound = mel_slices(nn.functional.pad(mel, (0, missing), value=SILENCE))
         else:
             sound = mel
         style = torch.zeros(batch, dtype=torch.long, device=first_pose.device) if style is None else style

@@ -1,10 +1,12 @@
-"""What looks along time: a Transformer encoder, a stack of convolutions, a recurrent net, or nothing.
+"""The temporal module: a Transformer encoder, a stack of convolutions, a recurrent network, or nothing.
 
-All take and give (B, T, D), are conditioned by one vector a clip, and ignore padded frames, so that `temporal_module`
-is one switch.
+All of them map (B, T, D) to (B, T, D), are conditioned on one vector a clip, and ignore padded frames, so that
+``temporal_module`` is a single switch.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +17,40 @@ from expnet.models.attention import KeyValueCache, PositionBias, SelfAttention, 
 TEMPORAL_MODULES = ("transformer", "conv", "gru", "none")
 
 
+@dataclass(frozen=True)
+class TemporalOptions:
+    """Sizes and switches of a temporal module.
+
+    Attributes:
+        layers: Depth, at least 1.
+        heads: Number of attention heads (transformer).
+        feedforward: Size of the hidden layer as a multiple of D (transformer).
+        dropout: Dropout of every block.
+        stochastic_depth: Probability of dropping the deepest residual branch (transformer, conv).
+        attention_bias: One of `expnet.models.attention.ATTENTION_BIASES` (transformer).
+        period: Period of ``alibi_periodic`` in frames (transformer).
+        memory: Number of frames that ``alibi_causal`` attends to; 0 for all (transformer).
+    """
+
+    layers: int
+    heads: int = 1
+    feedforward: int = 2
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    attention_bias: str = "alibi"
+    period: int = 25
+    memory: int = 0
+
+
 class StochasticDepth(nn.Module):
-    """Drop a residual branch for whole examples, in training only (Huang et al., arXiv 1603.09382)."""
+    """Drops a residual branch for whole examples, in training only (Huang et al., arXiv 1603.09382)."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
 
     def forward(self, branch: Tensor) -> Tensor:
-        """Return the branch (B, T, D), zero for a share of the examples and scaled up for the others."""
+        """Return the branch (B, T, D): zero for some of the examples and scaled up for the others."""
         if not self.training or self.probability == 0:
             return branch
         keep = 1.0 - self.probability
@@ -32,7 +59,7 @@ class StochasticDepth(nn.Module):
 
 
 class Film(nn.Module):
-    """Scale and shift features by a condition (Perez et al., arXiv 1709.07871); the identity until trained."""
+    """Scales and shifts features by a condition (Perez et al., arXiv 1709.07871); the identity until trained."""
 
     def __init__(self, condition: int, width: int) -> None:
         super().__init__()
@@ -49,18 +76,17 @@ class Film(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm attention and feed-forward, each with a residual that may be dropped."""
+    """Pre-norm attention and feed-forward layer, each a residual branch under stochastic depth."""
 
-    def __init__(
-        self, width: int, heads: int, condition: int, *, feedforward: int, dropout: float, stochastic_depth: float
-    ) -> None:
+    def __init__(self, width: int, condition: int, options: TemporalOptions, *, stochastic_depth: float) -> None:
         super().__init__()
+        hidden, dropout = options.feedforward * width, options.dropout
         self.norm_attention = nn.LayerNorm(width)
         self.film = Film(condition, width)
-        self.attention = SelfAttention(width, heads, dropout=dropout)
+        self.attention = SelfAttention(width, options.heads, dropout=dropout)
         self.norm_feedforward = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
-            nn.Linear(width, feedforward * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(feedforward * width, width)
+            nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
         )
         self.dropout = nn.Dropout(dropout)
         self.drop_path = StochasticDepth(stochastic_depth)
@@ -73,41 +99,29 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Encoder of `TransformerBlock` s with one of `expnet.models.attention.ATTENTION_BIASES`."""
+    """An encoder of `TransformerBlock` s with one of `expnet.models.attention.ATTENTION_BIASES`.
 
-    def __init__(
-        self,
-        width: int,
-        layers: int,
-        condition: int,
-        *,
-        heads: int = 4,
-        feedforward: int = 2,
-        dropout: float = 0.0,
-        stochastic_depth: float = 0.0,
-        attention_bias: str = "alibi",
-        period: int = 25,
-        memory: int = 0,
-    ) -> None:
+    Args:
+        width: D.
+        condition: C, size of the condition vector.
+        options: Sizes and switches.
+    """
+
+    def __init__(self, width: int, condition: int, options: TemporalOptions) -> None:
         super().__init__()
-        self.heads = heads
-        self.bias = PositionBias(attention_bias, heads, period=period, memory=memory)
+        self.heads = options.heads
+        self.bias = PositionBias(options.attention_bias, options.heads, period=options.period, memory=options.memory)
         self.blocks = nn.ModuleList(
+            # Deeper branches are dropped more often, as in the source.
             TransformerBlock(
-                width,
-                heads,
-                condition,
-                feedforward=feedforward,
-                dropout=dropout,
-                # deeper branches are dropped more often, as in the source
-                stochastic_depth=stochastic_depth * (layer + 1) / layers,
+                width, condition, options, stochastic_depth=options.stochastic_depth * (layer + 1) / options.layers
             )
-            for layer in range(layers)
+            for layer in range(options.layers)
         )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, condition: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Map x (B, T, D), condition (B, C), valid (B, T) to (B, T, D)."""
+        """Map x (B, T, D), condition (B, C) and valid (B, T) to (B, T, D)."""
         x = self.bias.add_positions(x)
         bias = self.bias(x.shape[1], device=x.device, dtype=x.dtype)
         mask = merge_padding(bias, valid, batch=x.shape[0], heads=self.heads, dtype=x.dtype)
@@ -116,11 +130,11 @@ class Transformer(nn.Module):
         return self.norm(x)
 
     def caches(self) -> list[KeyValueCache]:
-        """Return empty caches, one a block, for `resume`; only for ``alibi_causal`` with a memory."""
+        """Return empty caches for `resume`, one a block; only for ``alibi_causal`` with a memory."""
         return [KeyValueCache(self.bias.memory) for _ in self.blocks]
 
     def resume(self, x: Tensor, condition: Tensor, caches: list[KeyValueCache]) -> Tensor:
-        """Map the next frames x (B, T, D) as `forward` maps them at the end of all frames so far."""
+        """Map the next frames x (B, T, D) as `forward` would at the end of all frames so far."""
         bias = self.bias(x.shape[1], device=x.device, dtype=x.dtype, before=caches[0].frames)
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block(x, condition, bias, cache)
@@ -128,7 +142,7 @@ class Transformer(nn.Module):
 
 
 class ConvolutionBlock(nn.Module):
-    """Dilated convolution over time, kernel 5, normalised by frame, with a residual."""
+    """A residual dilated convolution over time, kernel 5, with each frame normalised first."""
 
     def __init__(self, width: int, condition: int, *, dilation: int, dropout: float, stochastic_depth: float) -> None:
         super().__init__()
@@ -149,7 +163,7 @@ class ConvolutionBlock(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Stack of `ConvolutionBlock` s with dilations 1, 2, 4, ..."""
+    """A stack of `ConvolutionBlock` s with dilations 1, 2, 4, ..."""
 
     def __init__(
         self, width: int, layers: int, condition: int, *, dropout: float = 0.0, stochastic_depth: float = 0.0
@@ -168,7 +182,7 @@ class Convolution(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, condition: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Map x (B, T, D), condition (B, C), valid (B, T) to (B, T, D)."""
+        """Map x (B, T, D), condition (B, C) and valid (B, T) to (B, T, D)."""
         keep = None if valid is None else valid[..., None].to(x.dtype)
         for block in self.blocks:
             x = block(x, condition, keep)
@@ -176,7 +190,7 @@ class Convolution(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Bidirectional GRU with a residual."""
+    """A bidirectional GRU with a residual connection."""
 
     def __init__(self, width: int, layers: int, condition: int, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -191,59 +205,30 @@ class Recurrent(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, condition: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Map x (B, T, D), condition (B, C), valid (B, T) to (B, T, D)."""
+        """Map x (B, T, D), condition (B, C) and valid (B, T) to (B, T, D)."""
         y = self.film(self.norm_in(x), condition)
         if valid is not None:
             y = y * valid[..., None].to(x.dtype)
         return self.norm(x + self.dropout(self.gru(y)[0]))
 
 
-def build_temporal(
-    kind: str,
-    width: int,
-    layers: int,
-    condition: int,
-    *,
-    heads: int = 4,
-    feedforward: int = 2,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    attention_bias: str = "alibi",
-    period: int = 25,
-    memory: int = 0,
-) -> nn.Module | None:
-    """Return the module for one of `TEMPORAL_MODULES`; None for ``none``.
+def build_temporal(kind: str, width: int, condition: int, options: TemporalOptions) -> nn.Module | None:
+    """Return one of `TEMPORAL_MODULES`; None for ``none``.
 
     Args:
-        kind: see `TEMPORAL_MODULES`.
+        kind: One of `TEMPORAL_MODULES`.
         width: D.
-        layers: depth, 1 or more.
-        condition: size of the condition vector.
-        heads: attention heads (transformer).
-        feedforward: size of the hidden layer as a multiple of D (transformer).
-        dropout: in every block.
-        stochastic_depth: probability of dropping the deepest residual branch (transformer, conv).
-        attention_bias: see `expnet.models.attention.ATTENTION_BIASES` (transformer).
-        period: of ``alibi_periodic``, frames.
-        memory: frames that ``alibi_causal`` sees, 0 for all (transformer).
+        condition: C, size of the condition vector.
+        options: Sizes and switches.
     """
     if kind == "transformer":
-        return Transformer(
-            width,
-            layers,
-            condition,
-            heads=heads,
-            feedforward=feedforward,
-            dropout=dropout,
-            stochastic_depth=stochastic_depth,
-            attention_bias=attention_bias,
-            period=period,
-            memory=memory,
-        )
+        return Transformer(width, condition, options)
     if kind == "conv":
-        return Convolution(width, layers, condition, dropout=dropout, stochastic_depth=stochastic_depth)
+        return Convolution(
+            width, options.layers, condition, dropout=options.dropout, stochastic_depth=options.stochastic_depth
+        )
     if kind == "gru":
-        return Recurrent(width, layers, condition, dropout=dropout)
+        return Recurrent(width, options.layers, condition, dropout=options.dropout)
     if kind == "none":
         return None
-    raise ConfigError(f"temporal_module is one of {', '.join(TEMPORAL_MODULES)}, not {kind!r}.")
+    raise ConfigError(f"temporal_module must be one of {', '.join(TEMPORAL_MODULES)}, not {kind!r}.")

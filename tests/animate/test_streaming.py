@@ -26,9 +26,9 @@ from expnet.audio.mel import SILENCE
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import ConfigError, InputError
 from expnet.face.morphable import builtin_face_model
-from expnet.models.audio_encoder import RunningLevel, heard_columns
+from expnet.models.audio_encoder import RunningLevel, receptive_columns
 from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.mel_source import KeptSound
+from expnet.models.mel_source import CachedMel
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import save_model
 
@@ -124,7 +124,7 @@ def test_frames_equal_those_of_the_whole_speech(level: bool) -> None:
         stream.push(samples)
         level_so_far = RunningLevel()
         for frame in range(350):
-            begin, end = heard_columns(frame)
+            begin, end = receptive_columns(frame)
             columns = stream.pull(end)
             mel.append(level_so_far(columns) if level else columns)
             found = model.next_frame(mel.between(begin, end), frame, first, caches)
@@ -171,7 +171,7 @@ def test_long_speech_in_pieces_is_that_of_the_whole() -> None:
             expected = model(mel_for_frames(samples, 0, 300)[None], 300, first)
             model.longest, model.overlap = 150, 25
             in_pieces = model(mel_for_frames(samples, 0, 300)[None], 300, first)
-            lazily = model(KeptSound(samples), 300, first)
+            lazily = model(CachedMel(samples), 300, first)
         torch.testing.assert_close(lazily, in_pieces, atol=1e-5, rtol=0)
         if model.streaming:
             torch.testing.assert_close(in_pieces, expected, atol=1e-5, rtol=0)
@@ -194,7 +194,7 @@ def test_what_needs_the_whole_recording_is_refused(heads: PoseCVAE, fit: FaceCoe
         list(motion(network(), heads, fit, Controls()).push(np.zeros((2, 100), np.float32)))
     with pytest.raises(ConfigError, match="attention_bias=alibi_causal, not transformer and alibi"):
         ExpressionRegressor(**SMALL, streaming=True)
-    with pytest.raises(ConfigError, match="hears the mel alone"):
+    with pytest.raises(ConfigError, match="reads the mel alone"):
         network(blink=True)
 
 

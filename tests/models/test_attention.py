@@ -14,7 +14,7 @@ from expnet.models.attention import (
     merge_padding,
     sinusoids,
 )
-from expnet.models.temporal import TEMPORAL_MODULES, build_temporal
+from expnet.models.temporal import TEMPORAL_MODULES, TemporalOptions, build_temporal
 
 
 def slow_score_bias(kind: str, slope: float, i: int, j: int, period: int) -> float:
@@ -84,7 +84,7 @@ def test_slopes_of_the_paper() -> None:
 @pytest.mark.parametrize("kind", ["alibi_causal", "alibi_periodic"])
 def test_causal_means_that_the_future_changes_nothing(kind: str) -> None:
     torch.manual_seed(0)
-    module = build_temporal("transformer", 16, 2, 4, heads=4, attention_bias=kind, period=3).eval()
+    module = build_temporal("transformer", 16, 4, TemporalOptions(2, heads=4, attention_bias=kind, period=3)).eval()
     x, condition = torch.randn(1, 20, 16), torch.zeros(1, 4)
     changed = x.clone()
     changed[:, 11:] = torch.randn(1, 9, 16)
@@ -97,7 +97,7 @@ def test_causal_means_that_the_future_changes_nothing(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["alibi", "alibi_learned", "sinusoidal", "none"])
 def test_the_others_see_both_ways(kind: str) -> None:
     torch.manual_seed(0)
-    module = build_temporal("transformer", 16, 1, 4, heads=4, attention_bias=kind).eval()
+    module = build_temporal("transformer", 16, 4, TemporalOptions(1, heads=4, attention_bias=kind)).eval()
     x, condition = torch.randn(1, 20, 16), torch.zeros(1, 4)
     changed = x.clone()
     changed[:, 19] = torch.randn(1, 16)
@@ -109,7 +109,7 @@ def test_every_bias_gives_another_output() -> None:
     outputs = []
     for kind in ATTENTION_BIASES:
         torch.manual_seed(0)
-        module = build_temporal("transformer", 16, 2, 4, heads=4, attention_bias=kind).eval()
+        module = build_temporal("transformer", 16, 4, TemporalOptions(2, heads=4, attention_bias=kind)).eval()
         if kind == "alibi_learned":
             with torch.no_grad():
                 module.bias.log_slopes += 0.5
@@ -134,7 +134,7 @@ def test_learned_slopes_start_at_alibi_and_get_gradients() -> None:
 
 def test_without_bias_or_positions_order_is_unknown() -> None:
     torch.manual_seed(0)
-    module = build_temporal("transformer", 16, 1, 4, heads=4, attention_bias="none").eval()
+    module = build_temporal("transformer", 16, 4, TemporalOptions(1, heads=4, attention_bias="none")).eval()
     x, condition = torch.randn(1, 12, 16), torch.zeros(1, 4)
     order = torch.randperm(12)
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_without_bias_or_positions_order_is_unknown() -> None:
 @pytest.mark.parametrize("kind", TEMPORAL_MODULES)
 def test_padding_changes_nothing(kind: str) -> None:
     torch.manual_seed(0)
-    module = build_temporal(kind, 16, 2, 4, heads=4)
+    module = build_temporal(kind, 16, 4, TemporalOptions(2, heads=4))
     if module is None:
         return
     module.eval()
@@ -176,10 +176,10 @@ def test_sinusoids() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ConfigError, match="attention_bias is one of alibi"):
+    with pytest.raises(ConfigError, match="attention_bias must be one of alibi"):
         PositionBias("rotary", 4)
-    with pytest.raises(ConfigError, match="temporal_module is one of transformer"):
-        build_temporal("lstm", 8, 1, 4)
+    with pytest.raises(ConfigError, match="temporal_module must be one of transformer"):
+        build_temporal("lstm", 8, 4, TemporalOptions(1))
     with pytest.raises(ConfigError, match="multiple of heads"):
         SelfAttention(10, 4)
 

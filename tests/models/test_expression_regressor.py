@@ -151,6 +151,6 @@ def test_a_first_expression_of_the_wrong_shape_is_refused() -> None:
 def test_the_first_frame_is_left_out_of_a_share_of_training_examples() -> None:
     model = woken(dropout=0.0, stochastic_depth=0.0, first_frame_dropout=0.5).train()
     torch.manual_seed(0)
-    shown = model._shown(torch.ones(1000, 5)).any(dim=1)
+    shown = model._condition_on_first(torch.ones(1000, 5)).any(dim=1)
     assert 0.4 < float(shown.float().mean()) < 0.6
-    assert torch.equal(model.eval()._shown(torch.ones(2, 5)), torch.ones(2, 5) * model.importance)
+    assert torch.equal(model.eval()._condition_on_first(torch.ones(2, 5)), torch.ones(2, 5) * model.importance)
