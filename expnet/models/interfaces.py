@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.mel_source import Sound
+from expnet.models.mel_source import MelSource
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import load_model
 
@@ -48,7 +48,7 @@ class ExpressionNetwork(Protocol):
 
     def __call__(
         self,
-        mel: Tensor | Sound,
+        mel: Tensor | MelSource,
         frames: int,
         first_expression: Tensor,
         blink: Tensor | None = None,
@@ -81,7 +81,7 @@ class HeadPoseNetwork(Protocol):
 
     def sample(
         self,
-        mel: Tensor | Sound,
+        mel: Tensor | MelSource,
         frames: int,
         first_pose: Tensor,
         style: Tensor | None = None,
