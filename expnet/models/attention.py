@@ -79,7 +79,7 @@ class PositionBias(nn.Module):
     def __init__(self, kind: str, heads: int, *, period: int = 25, memory: int = 0) -> None:
         super().__init__()
         if kind not in ATTENTION_BIASES:
-            raise ConfigError(f"attention_bias is one of {', '.join(ATTENTION_BIASES)}, not {kind!r}.")
+            raise ConfigError(f"attention_bias must be one of {', '.join(ATTENTION_BIASES)}, not {kind!r}.")
         self.kind = kind
         self.heads = heads
         self.period = period
