@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from expnet.face.building import LinearFace, TrackedClip, align_clip, learn_face
+from expnet.face.face_model_data import FaceModelData
 from expnet.face.fitting import fit_clip, fit_residual
 from expnet.face.landmarks import (
     EYE_POINTS,
@@ -36,7 +37,7 @@ COMPONENTS = (16, 32, 64)
 def as_model(face: LinearFace) -> MorphableModel:
     """The learnt statistics as a model that can be fitted."""
     everyone = torch.arange(MESH_POINTS)
-    return MorphableModel(
+    data = FaceModelData(
         torch.from_numpy(face.mean),
         torch.from_numpy(face.identity_basis),
         torch.from_numpy(face.expression_basis),
@@ -50,6 +51,7 @@ def as_model(face: LinearFace) -> MorphableModel:
         noise=face.noise,
         identity_noise=face.identity_noise,
     )
+    return MorphableModel(data)
 
 
 def unexplained(face: LinearFace, motion: np.ndarray, components: int) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""Readers of the two licensed face models, from files that the user has: BFM-2009 and FLAME.
+"""Readers of face model files: expnet's own format, and the two licensed models BFM-2009 and FLAME.
 
-Neither may be redistributed, so that expnet ships neither. Both become a
-:class:`~expnet.face.morphable.MorphableModel` in face units with 64 expression components; tracked points are fitted to
-them through the 68 landmarks.
+BFM and FLAME may not be redistributed, so expnet ships neither and reads the user's files. Both are converted to face
+units and 64 expression components, and are fitted to tracked points through the 68 landmarks.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from expnet.coefficients import EXPRESSION_SIZE
 from expnet.errors import InputError
+from expnet.face.face_model_data import FaceModelData
 from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
-from expnet.face.morphable import MorphableModel
 from expnet.face.safe_pickle import load_arrays
 from expnet.face.template import EYE_DISTANCE
 
@@ -33,30 +34,61 @@ FLAME_LANDMARKS: tuple[int, ...] = (
 FLAME_VERTICES = 5023
 FLAME_SHAPES = 300
 FLAME_IDENTITIES = 100
-"""How many of FLAME's 300 shape components are used, as in DECA."""
+"""Number of FLAME's 300 shape components that are used, as in DECA."""
 FLAME_EXPRESSIONS = EXPRESSION_SIZE - 3
 FLAME_JAW_JOINT = 2
 FLAME_JAW_SCALE = (0.12, 0.02, 0.02)
 """Radians of jaw rotation about x (opening), y and z for a coefficient of 1."""
 
-# The bases of these models have another depth than the tracker's points, so that depth counts little in the fit.
+# The depth of these models differs from that of the tracker's points, so depth counts little in the fit.
 DEPTH_WEIGHT = 0.1
 
 
-def load_bfm(path: str | Path) -> MorphableModel:
-    """Read BFM-2009 in Deep3DFaceRecon's layout (BFM_model_front.mat, made by its transferBFM09).
-
-    Keys read: meanshape (1, 3V), idBase (3V, 80), exBase (3V, 64), tri (F, 3) counted from 1, keypoints (1, 68)
-    counted from 1. The mean is moved to its centre, as Deep3DFaceRecon does; its unit is the face unit already, and
-    its bases are scaled for coefficients of about unit variance. Textures are not read.
+def read_own_format(path: Path) -> FaceModelData:
+    """Read a face model in expnet's own safetensors layout, as ``scripts/build_face_model.py`` writes it.
 
     Raises:
-        InputError: if the file is not such a file.
+        InputError: There is no such file, or it has another layout.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            data = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            facts = json.loads((file.metadata() or {})["face_model"])
+        return FaceModelData(
+            mean=data["mean"],
+            identity_basis=data["identity_basis"],
+            expression_basis=data["expression_basis"],
+            triangles=data["triangles"],
+            landmark_indices=data["landmark_indices"],
+            name=str(facts["name"]),
+            fit_vertices=torch.arange(len(data["mean"])),
+            fit_points=torch.arange(len(data["mean"])),
+            fit_weights=data["fit_weights"],
+            rigidity=data["rigidity"],
+            noise=float(facts["noise"]),
+            identity_noise=float(facts["identity_noise"]),
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such face model file; give an existing path") from error
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path} is not a face model ({error}); expected a file written by scripts/build_face_model.py"
+        ) from error
+
+
+def read_bfm(path: Path) -> FaceModelData:
+    """Read BFM-2009 in Deep3DFaceRecon's layout (BFM_model_front.mat, made by its transferBFM09).
+
+    The keys read are meanshape (1, 3V), idBase (3V, 80), exBase (3V, 64), tri (F, 3) and keypoints (1, 68), the last
+    two with 1-based indices. The mean is centred, as in Deep3DFaceRecon. Its unit already is the face unit, and its
+    bases are scaled for coefficients of about unit variance. Textures are not read.
+
+    Raises:
+        InputError: The file cannot be read or has another layout.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    path = Path(path)
     try:
         data = loadmat(path)
     except (MatReadError, ValueError, NotImplementedError, OSError, TypeError) as error:
@@ -74,33 +106,32 @@ def load_bfm(path: str | Path) -> MorphableModel:
         arrays["keypoints"].ravel().astype(np.int64) - 1,
     )
     _check_indices(path, len(mean), triangles, landmarks)
-    return MorphableModel(
-        _tensor(mean - mean.mean(axis=0)),
-        _tensor(arrays["idBase"].reshape(len(mean), 3, -1)),
-        _tensor(arrays["exBase"].reshape(len(mean), 3, -1)),
-        torch.from_numpy(triangles),
-        torch.from_numpy(landmarks),
+    return FaceModelData(
+        mean=_tensor(mean - mean.mean(axis=0)),
+        identity_basis=_tensor(arrays["idBase"].reshape(len(mean), 3, -1)),
+        expression_basis=_tensor(arrays["exBase"].reshape(len(mean), 3, -1)),
+        triangles=torch.from_numpy(triangles),
+        landmark_indices=torch.from_numpy(landmarks),
         name="bfm2009",
         depth_weight=DEPTH_WEIGHT,
     )
 
 
-def load_flame(path: str | Path) -> MorphableModel:
+def read_flame(path: Path) -> FaceModelData:
     """Read FLAME (generic_model.pkl, flame2023.pkl, or an .npz with the same keys).
 
-    Keys read: v_template (5023, 3) in metres, shapedirs (5023, 3, 400: 300 shape, then 100 expression), posedirs
-    (5023, 3, 36), J_regressor (5, 5023), weights (5023, 5), f (F, 3). A pickle is read with an unpickler that only
-    builds arrays and can run nothing (:mod:`expnet.face.safe_pickle`).
+    The keys read are v_template (5023, 3) in metres, shapedirs (5023, 3, 400: 300 shape, then 100 expression), posedirs
+    (5023, 3, 36), J_regressor (5, 5023), weights (5023, 5) and f (F, 3). The unpickler builds arrays only and cannot
+    run code (:mod:`expnet.face.safe_pickle`).
 
-    What is modelled: 100 shape components; 61 expression components; and the jaw, whose rotation about x, y and z is
-    made linear at the closed mouth and given as the last three of the 64 expression components (0.12, 0.02 and 0.02
-    radians for a coefficient of 1; skinning and pose correctives included). The linear jaw departs from the true arc by
-    1 - cos: 2 % of the lever arm at 0.2 rad. What is not: neck, eyeballs' rotation, the expressions 62 to 100, texture.
+    The model has 100 shape components, 61 expression components, and the jaw: its rotation about x, y and z, linearised
+    at the closed mouth, makes the last three of the 64 expression components (0.12, 0.02 and 0.02 radians for a
+    coefficient of 1; skinning and pose correctives included). The linear jaw deviates from the true arc by 1 - cos,
+    which is 2 % of the lever arm at 0.2 rad. Neck, eyeball rotation, expressions 62 to 100 and texture are left out.
 
     Raises:
-        InputError: if the file is not such a file, or holds anything but arrays.
+        InputError: The file has another layout, or holds anything but arrays.
     """
-    path = Path(path)
     data = load_arrays(path) if path.suffix.lower() == ".pkl" else _load_npz(path)
     keys = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f")
     arrays = {key: _array(data, key, path) for key in keys}
@@ -116,19 +147,19 @@ def load_flame(path: str | Path) -> MorphableModel:
     between = marks[list(RIGHT_EYE)].mean(axis=0) - marks[list(LEFT_EYE)].mean(axis=0)
     unit = EYE_DISTANCE / max(float(np.linalg.norm(between)), 1e-9)  # face units per metre
     expression = np.concatenate([shapes[..., FLAME_SHAPES:needed], _jaw_basis(arrays, path)], axis=-1)
-    return MorphableModel(
-        _tensor((template - template.mean(axis=0)) * unit),
-        _tensor(shapes[..., :FLAME_IDENTITIES] * unit),
-        _tensor(expression * unit),
-        torch.from_numpy(triangles),
-        torch.from_numpy(landmarks),
+    return FaceModelData(
+        mean=_tensor((template - template.mean(axis=0)) * unit),
+        identity_basis=_tensor(shapes[..., :FLAME_IDENTITIES] * unit),
+        expression_basis=_tensor(expression * unit),
+        triangles=torch.from_numpy(triangles),
+        landmark_indices=torch.from_numpy(landmarks),
         name="flame",
         depth_weight=DEPTH_WEIGHT,
     )
 
 
 def _jaw_basis(arrays: Mapping[str, NDArray[np.floating]], path: Path) -> NDArray[np.floating]:
-    """Derivative of the skinned vertices by the jaw's rotation vector, scaled: (5023, 3, 3)."""
+    """Return the scaled derivative of the skinned vertices with respect to the jaw's rotation vector, (5023, 3, 3)."""
     template, weights, poses = arrays["v_template"], arrays["weights"], arrays["posedirs"]
     joints = arrays["J_regressor"]
     expected = {

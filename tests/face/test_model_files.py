@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE, MEDIAPIPE_POINTS
-from expnet.face.model_files import FLAME_LANDMARKS, load_bfm, load_flame
+from expnet.face.model_files import FLAME_LANDMARKS
 from expnet.face.morphable import builtin_face_model, load_face_model
 
 
@@ -94,7 +94,7 @@ def test_bfm_mat_has_its_layout(tmp_path):
 
 def test_tracked_points_are_fitted_to_a_bfm_file(tmp_path):
     io.savemat(tmp_path / "front.mat", bfm_arrays())
-    model = load_bfm(tmp_path / "front.mat")
+    model = load_face_model(tmp_path / "front.mat")
     points = np.zeros((4, MEDIAPIPE_POINTS, 3))
     beta = torch.zeros(4, 64)
     beta[:, 0] = torch.tensor([-1.0, 0.0, 1.0, 2.0])
@@ -122,7 +122,7 @@ def test_a_broken_bfm_file_is_one_sentence(tmp_path, key, value, message):
     arrays = {k: v for k, v in arrays.items() if k != key} | ({} if value is None else {key: value})
     io.savemat(tmp_path / "broken.mat", arrays)
     with pytest.raises(InputError, match=message):
-        load_bfm(tmp_path / "broken.mat")
+        load_face_model(tmp_path / "broken.mat")
 
 
 def test_flame_pickle_with_chumpy_and_sparse(tmp_path, flame_arrays, chumpy):
@@ -132,7 +132,7 @@ def test_flame_pickle_with_chumpy_and_sparse(tmp_path, flame_arrays, chumpy):
     (tmp_path / "generic_model.pkl").write_bytes(pickle.dumps(data, protocol=2))
     np.savez(tmp_path / "flame.npz", **{k: v for k, v in flame_arrays.items() if not isinstance(v, str)})
     sys.modules.pop("chumpy.ch")
-    model, same = load_flame(tmp_path / "generic_model.pkl"), load_face_model(tmp_path / "flame.npz")
+    model, same = load_face_model(tmp_path / "generic_model.pkl"), load_face_model(tmp_path / "flame.npz")
     assert (model.name, model.identity_size, model.expression_size) == ("flame", 100, 64)
     for key in ("mean", "identity_basis", "expression_basis", "triangles"):
         torch.testing.assert_close(getattr(model, key), getattr(same, key))
@@ -142,7 +142,7 @@ def test_flame_pickle_with_chumpy_and_sparse(tmp_path, flame_arrays, chumpy):
 
 def test_flame_jaw_is_the_derivative_of_skinning(tmp_path, flame_arrays):
     np.savez(tmp_path / "flame.npz", **{k: v for k, v in flame_arrays.items() if not isinstance(v, str)})
-    model = load_flame(tmp_path / "flame.npz")
+    model = load_face_model(tmp_path / "flame.npz")
     template, step = flame_arrays["v_template"], 1e-4
     unit = float(np.linalg.norm(model.mean[0] - model.mean[1]) / np.linalg.norm(template[0] - template[1]))
     joint = flame_arrays["J"][2]

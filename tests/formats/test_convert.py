@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from expnet.errors import DataError, InputError
 from expnet.face.landmarks import INNER_LIP_LOOP, LEFT_EYE_LOOP
-from expnet.face.model_files import load_bfm
+from expnet.face.morphable import load_face_model
 from expnet.face.rotation import euler_to_matrix
 from expnet.formats.coefficient_files import read_coefficient_file
 from expnet.formats.convert import FORMATS, ExportSettings, export, read_performance
@@ -181,7 +181,7 @@ def semantics_of_sadtalker(driving: Path, portrait: Path) -> tuple[np.ndarray, n
 
 def test_sadtalker_takes_what_is_converted_with_a_basel_model(tmp_path, make_clip, model):
     clip = make_clip()
-    basel = load_bfm(bfm_file(tmp_path / "front.mat", model))
+    basel = load_face_model(bfm_file(tmp_path / "front.mat", model))
     settings = ExportSettings(face_model=basel)
     driving = export(clip, tmp_path / "motion.mat", "sadtalker", settings)
     portrait = export(clip, tmp_path / "first.mat", "sadtalker-first", settings)
@@ -199,7 +199,7 @@ def test_sadtalker_takes_what_is_converted_with_a_basel_model(tmp_path, make_cli
 
 
 def test_pirender_takes_what_is_converted(tmp_path, make_clip, model):
-    basel = load_bfm(bfm_file(tmp_path / "front.mat", model))
+    basel = load_face_model(bfm_file(tmp_path / "front.mat", model))
     arrays = loadmat(export(make_clip(), tmp_path / "clip.mat", "pirender", ExportSettings(face_model=basel)))
     assert arrays["coeff"].shape == (60, 257)
     assert arrays["transform_params"].shape == (60, 5)

@@ -17,6 +17,7 @@ from expnet.data.preprocess.videos import preprocess
 from expnet.data.store.manifest import UnusableClipError
 from expnet.data.store.track_store import TrackStore
 from expnet.face.camera import project
+from expnet.face.face_model_data import FaceModelData
 from expnet.face.morphable import MorphableModel, builtin_face_model
 from expnet.face.tracker import LandmarkTrack
 from expnet.formats.coefficient_files import BASEL_FACE_MODEL, CoefficientFile, write_coefficient_file
@@ -276,7 +277,7 @@ def test_a_folder_of_images_is_one_track(tmp_path):
 def test_landmarks_need_the_face_model_of_the_coefficients(tmp_path):
     generator = torch.Generator().manual_seed(0)
     shape = (68, 3)
-    model = MorphableModel(
+    arrays = FaceModelData(
         torch.randn(shape, generator=generator) * 0.3,
         torch.randn((*shape, 80), generator=generator) * 0.01,
         torch.randn((*shape, 64), generator=generator) * 0.01,
@@ -284,6 +285,7 @@ def test_landmarks_need_the_face_model_of_the_coefficients(tmp_path):
         torch.arange(68),
         name=BASEL_FACE_MODEL,
     )
+    model = MorphableModel(arrays)
     crop = np.linspace((100.0, 90.0, 180.0), (140.0, 110.0, 220.0), 50)  # moves from frame to frame
     tracked = full(50, crop=crop)
     write_coefficient_file(tmp_path / "a.mat", CoefficientFile(tracked, "pirender", (256, 256)))

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from expnet.audio.alignment import mel_columns
 from expnet.config import AugmentConfig
 from expnet.data.batch import FaceBatch, collate
+from expnet.face.face_model_data import FaceModelData
 from expnet.face.morphable import MorphableModel
 from expnet.models.pose_cvae import PoseWindows
 from expnet.models.saved_model import load_model
@@ -31,7 +32,7 @@ def face_model() -> MorphableModel:
     generator = torch.Generator().manual_seed(0)
     draw = lambda *shape: 0.1 * torch.randn(*shape, generator=generator)  # noqa: E731
     return MorphableModel(
-        draw(V, 3), draw(V, 3, K), draw(V, 3, E), torch.zeros(1, 3).long(), torch.arange(68), name="toy"
+        FaceModelData(draw(V, 3), draw(V, 3, K), draw(V, 3, E), torch.zeros(1, 3).long(), torch.arange(68), name="toy")
     )
 
 
