@@ -13,12 +13,12 @@ from expnet.training.losses import (
     eye_loss,
     eye_ratio,
     gaussian_kl,
+    image_loss,
     kl_loss,
     landmark_loss,
     landmark_weights,
     masked_mean,
     motion_energy,
-    picture_loss,
     pyramid_loss,
     sharpness,
     texture_loss,
@@ -180,14 +180,14 @@ def test_balance_by_hand() -> None:
     assert torch.equal(balance_windows(predicted, target, energy, share=0.0), predicted)
 
 
-def pictures(seed: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def images(seed: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     first, second = torch.rand(2, 2, 3, size, size, generator=generator)
     return first, second, torch.rand(2, 1, size, size, generator=generator)
 
 
-def test_picture_loss_against_a_loop() -> None:
-    first, second, weight = pictures(0)
+def test_image_loss_against_a_loop() -> None:
+    first, second, weight = images(0)
     total = sum(
         float(weight[b, 0, y, x] * (first[b, c, y, x] - second[b, c, y, x]).abs())
         for b in range(2)
@@ -195,12 +195,12 @@ def test_picture_loss_against_a_loop() -> None:
         for y in range(16)
         for x in range(16)
     )
-    assert float(picture_loss(first, second, weight)) == pytest.approx(total / float(3 * weight.sum()), rel=1e-5)
-    assert picture_loss(first, second, 0 * weight) == 0
+    assert float(image_loss(first, second, weight)) == pytest.approx(total / float(3 * weight.sum()), rel=1e-5)
+    assert image_loss(first, second, 0 * weight) == 0
 
 
-def test_pyramid_loss_is_zero_for_equal_pictures_and_sees_every_scale() -> None:
-    first, second, weight = pictures(1)
+def test_pyramid_loss_is_zero_for_equal_images_and_sees_every_scale() -> None:
+    first, second, weight = images(1)
     assert pyramid_loss(first, first, weight) == 0
     assert pyramid_loss(first, second, weight) > 0
     flat = torch.ones(1, 1, 16, 16)
@@ -222,7 +222,7 @@ def test_texture_loss_punishes_a_blur_more_than_a_shift() -> None:
     shifted = sharp.roll(1, dims=-1)
     assert texture_loss(sharp, sharp, weight) == 0
     assert texture_loss(blurred, sharp, weight) > 5 * texture_loss(shifted, sharp, weight)
-    assert picture_loss(blurred, sharp, weight) < picture_loss(shifted, sharp, weight)
+    assert image_loss(blurred, sharp, weight) < image_loss(shifted, sharp, weight)
     assert float(sharpness(blurred, weight) / sharpness(sharp, weight)) < 0.5
 
 

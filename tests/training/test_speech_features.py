@@ -63,4 +63,4 @@ def test_what_does_not_go_together_is_refused(trained: dict[str, Path], capsys: 
     assert main([*base, "data.silent_share=0.1"]) == 2
     assert "set it to 0 with data.features" in capsys.readouterr().err
     assert main(["train", "configs/small_convolution.yaml", *base[2:]]) == 2
-    assert "knows the mel alone" in capsys.readouterr().err
+    assert "takes the mel spectrogram alone" in capsys.readouterr().err

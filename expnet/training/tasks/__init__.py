@@ -1,1 +1,1 @@
-"""LightningModules: how the networks train."""
+"""The LightningModules that train the networks, one for each task."""

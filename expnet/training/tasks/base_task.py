@@ -1,4 +1,4 @@
-"""What both tasks share: optimiser and schedule, averaged weights, and losses summed rightly across processes."""
+"""The base of all tasks: optimiser, schedule, averaged weights, and validation losses exact on many processes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from expnet.models.saved_model import HEADER, SCHEMA
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a validation step made of one batch of whole clips; callbacks score it.
+    """Predictions of a validation step for one batch of whole clips, which callbacks score.
 
     Attributes:
         predicted: (B, T, 64) expression, or (B, T, 6) pose relative to the first frame.
-        target: the same of the real clips.
-        valid: (B, T) bool: real frames, neither padding nor interpolated.
-        clip_ids: names of the clips.
-        landmarks: (B, T, 68, 3) of the prediction, in face units and without head motion; None for poses.
-        target_landmarks: (B, T, 68, 3) of the real clips' coefficients.
+        target: The same coefficients of the real clips.
+        valid: (B, T) bool, true for real frames, false for padding and interpolated frames.
+        clip_ids: Names of the clips.
+        landmarks: (B, T, 68, 3) landmarks of the prediction, in face units and without head motion; None for poses.
+        target_landmarks: (B, T, 68, 3) landmarks of the real clips' coefficients; None for poses.
     """
 
     predicted: Tensor
@@ -39,9 +39,9 @@ class StepOutput:
 
 
 class WeightedMean(Metric):
-    """Mean over all clips of all processes, from a sum and a weight: an average of averages would be wrong.
+    """Weighted mean over the clips of all processes, from a sum and a total weight: clips differ in length.
 
-    Not torchmetrics' MeanMetric: with ``nan_strategy="disable"`` it drops the weights (1.9.0).
+    torchmetrics' MeanMetric is not used because it ignores the weights with ``nan_strategy="disable"`` (1.9.0).
     """
 
     full_state_update = False
@@ -59,12 +59,12 @@ class WeightedMean(Metric):
         self.weight += weight
 
     def compute(self) -> Tensor:
-        """Return the mean; NaN of nothing."""
+        """Return the mean; NaN if nothing was added."""
         return (self.total / self.weight).float()
 
 
 class Total(Metric):
-    """Sum over all processes: the n behind a score. In float64, which counts exactly what float32 does not."""
+    """Sum of counts over all processes: the n of a score. Kept in float64, which is exact beyond 2^24."""
 
     full_state_update = False
     total: Tensor
@@ -83,15 +83,17 @@ class Total(Metric):
 
 
 class BaseTask(pl.LightningModule):
-    """A model, its averaged copy, and how it is optimised.
+    """A network, the moving average of its weights, and its optimiser.
+
+    A validation logs each loss as ``val/NAME``, averaged over the frames of all processes, and their number as
+    ``val/frames``.
 
     Args:
-        model: the network to train.
-        optim: values of `OptimConfig`, a plain dict.
-        augment: values of `AugmentConfig`, a plain dict.
-        max_steps: steps of the whole run, for the schedule.
-        losses: names of the losses that a validation logs as ``val/NAME``, averaged over frames of all processes, whose
-            number it logs as ``val/frames``.
+        model: The network to train.
+        optim: Values of `OptimConfig` as a plain dict.
+        augment: Values of `AugmentConfig` as a plain dict.
+        max_steps: Optimiser steps of the whole run, for the learning rate schedule.
+        losses: Names of the losses of a validation.
     """
 
     monitor = "val/loss"
@@ -111,9 +113,9 @@ class BaseTask(pl.LightningModule):
         self.optim = OptimConfig(**optim)
         self.augment = AugmentConfig(**augment)
         self.max_steps = max_steps
-        # What a checkpoint should say about its training, in plain values: see `describe_training`.
+        # Provenance that checkpoints carry, in plain values: see `describe_training`.
         self.notes: dict[str, Any] = {}
-        # A copy and not a callback's secret: it is part of the state dict, so a resumed run has the same averages.
+        # A submodule, and not kept by a callback: it is in the state dict, so a resumed run has the same average.
         self.averaged = copy.deepcopy(model).requires_grad_(False) if self.optim.ema else None
         self.register_buffer("averages", torch.zeros((), dtype=torch.long))
         self.sums = nn.ModuleDict({name: WeightedMean() for name in losses})
@@ -122,7 +124,7 @@ class BaseTask(pl.LightningModule):
 
     @property
     def evaluated(self) -> nn.Module:
-        """The weights that are validated and exported: the averaged ones where they are kept."""
+        """The network that is validated and exported: the one with averaged weights, if there is one."""
         return self.model if self.averaged is None else self.averaged
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -132,11 +134,11 @@ class BaseTask(pl.LightningModule):
             update_average(self.averaged, self.model, decay=self.optim.ema, step=int(self.averages))
 
     def full_precision(self) -> torch.autocast:
-        """Leave mixed precision, which is for the network in training: losses and validations are of full precision."""
+        """Disable mixed precision, which is for the network in training: losses and validation use full precision."""
         return torch.autocast(self.device.type, enabled=False)
 
     def log_losses(self, losses: dict[str, Tensor], valid: Tensor) -> None:
-        """Add the losses of a validation batch to the sums, weighed by its frames, and log the sums."""
+        """Add the losses of a validation batch, weighted by its valid frames, to the means that are logged."""
         count = valid.sum()
         for name, value in losses.items():
             metric = self.sums[name]
@@ -147,18 +149,18 @@ class BaseTask(pl.LightningModule):
         self.log("val/frames", self.frames, on_step=False, on_epoch=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, matrices decayed, with a linear warm-up and a cosine over the run's steps."""
+        """Return AdamW with weight decay on matrices, and linear warm-up with cosine decay over the run's steps."""
         optimizer = torch.optim.AdamW(parameter_groups(self, self.optim.weight_decay), lr=self.optim.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer,
-            lambda step: learning_rate_share(
+            lambda step: learning_rate_factor(
                 step, warmup=self.optim.warmup_steps, steps=self.max_steps, final=self.optim.final_lr
             ),
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say in the checkpoint what it is, in plain values that weights-only loading takes."""
+        """Add the header of expnet to the checkpoint, in plain values that weights-only loading accepts."""
         checkpoint[HEADER] = {
             "schema": SCHEMA,
             "version": __version__,
@@ -168,30 +170,30 @@ class BaseTask(pl.LightningModule):
         }
 
     def notes_now(self) -> dict[str, Any]:
-        """Return the notes with the step, and the scores of the last validation up to it."""
+        """Return the notes with the current step and the scores of the latest validation."""
         logged = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name[:4] == "val/"}
         return {**self.notes, "step": self.global_step, "validation": self._validation | logged}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the scores of the last validation: a resumed run's Trainer has forgotten them."""
+        """Restore the scores of the latest validation, which the Trainer of a resumed run does not know."""
         self._validation = checkpoint[HEADER]["notes"]["validation"]
 
 
-def widened(value: Tensor) -> Tensor:
-    """Return what a network computed in 16 bits in 32, and everything else as it is."""
+def at_least_float32(value: Tensor) -> Tensor:
+    """Convert 16-bit floats, which mixed precision produces, to float32; return other tensors unchanged."""
     return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
 
 
 def gradient_norm(module: nn.Module) -> Tensor:
-    """Return the Euclidean norm of all gradients of a module, a scalar; 0 where there are none."""
+    """Return the Euclidean norm of all gradients of a module, a scalar; 0 if there are none."""
     norms = [torch.linalg.vector_norm(value.grad) for value in module.parameters() if value.grad is not None]
     return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
 
 
 def update_average(average: nn.Module, model: nn.Module, *, decay: float, step: int) -> None:
-    """Move an average of weights one step: ``a <- d a + (1 - d) w`` with ``d = min(decay, (1 + step) / (10 + step))``.
+    """Update the moving average of weights: ``a <- d a + (1 - d) w`` with ``d = min(decay, (1 + step) / (10 + step))``.
 
-    The smaller decay at the start keeps the untrained weights from being remembered. Buffers are copied.
+    The smaller decay at the start lets the average forget the untrained weights. Buffers are copied.
     """
     decay = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
@@ -201,8 +203,8 @@ def update_average(average: nn.Module, model: nn.Module, *, decay: float, step: 
             kept_buffer.copy_(new_buffer)
 
 
-def learning_rate_share(step: int, *, warmup: int, steps: int, final: float) -> float:
-    """Return the share of the highest learning rate: up linearly, then down along half a cosine to ``final``."""
+def learning_rate_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
+    """Return the learning rate relative to its peak: linear warm-up, then cosine decay to ``final``."""
     if step < warmup:
         return (step + 1) / (warmup + 1)
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
@@ -210,12 +212,15 @@ def learning_rate_share(step: int, *, warmup: int, steps: int, final: float) -> 
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the trained parameters into matrices, which are decayed, and biases, norms, embeddings and slopes."""
+    """Split the trained parameters into matrices, which get weight decay, and all others, which get none.
+
+    The others are biases, norms, embeddings and the slopes of the attention bias.
+    """
     decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for part in module.modules():
-        for parameter in part.parameters(recurse=False):
+    not_decayed: list[nn.Parameter] = []
+    for submodule in module.modules():
+        for parameter in submodule.parameters(recurse=False):
             if parameter.requires_grad:
-                small = parameter.dim() < 2 or isinstance(part, nn.Embedding)
-                (kept if small else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+                exempt = parameter.dim() < 2 or isinstance(submodule, nn.Embedding)
+                (not_decayed if exempt else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": not_decayed, "weight_decay": 0.0}]

@@ -1,4 +1,4 @@
-"""From a configuration to a task: its network and losses, the weights it starts from, and what it says about itself."""
+"""From a configuration to a task: the network, its losses, its initial weights and its provenance."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ PACKAGED = {
     "streaming": "expression-streaming",
     "pose": "pose",
 }
-"""Weights in the package, by the name that ``init`` knows them by."""
+"""Weights in the package, by their name in the configuration key ``init``."""
 
 if TYPE_CHECKING:
     from expnet.data.datamodule import TalkingFaceDataModule
 
 
 def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
-    """Make the network and its losses, normalised by the training split's statistics."""
+    """Build the network and its losses, normalised by the statistics of the training split.
+
+    Raises:
+        ConfigError: The options do not fit the data or one another.
+    """
     shared: dict[str, Any] = {
         "optim": dataclasses.asdict(config.optim),
         "augment": dataclasses.asdict(config.augment),
@@ -49,7 +53,7 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
     if data.face_model and face_model.name != data.face_model:
         raise ConfigError(
             f"The clips in {config.data.store} have coefficients of the face model '{data.face_model}', but face_model "
-            f"is '{face_model.name}': set face_model to the one they were made with."
+            f"is '{face_model.name}': set face_model to the one that the clips were tracked with."
         )
     options = dataclasses.asdict(config.model)
     if isinstance(config, LandmarkSyncConfig):
@@ -66,7 +70,11 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
 
 
 def sync_loss(config: ExpressionLossConfig, face_model: str) -> SyncLoss | None:
-    """Return the term of the sync expert that was asked for; None where it weighs nothing."""
+    """Return the loss of the configured sync expert; None if its weight is 0.
+
+    Raises:
+        ConfigError: The expert was trained on another face model.
+    """
     if not config.sync_weight:
         return None
     assert config.sync_expert  # the configuration refuses a weight without an expert
@@ -74,18 +82,24 @@ def sync_loss(config: ExpressionLossConfig, face_model: str) -> SyncLoss | None:
     assert isinstance(expert, LandmarkSync)
     if expert.face_model != face_model:
         raise ConfigError(
-            f"loss.sync_expert={config.sync_expert} knows the lips of the face model '{expert.face_model}', but "
-            f"face_model is '{face_model}': train an expert on clips of that one."
+            f"loss.sync_expert={config.sync_expert} was trained on the face model '{expert.face_model}', but "
+            f"face_model is '{face_model}': train a sync expert on clips of '{face_model}'."
         )
     return SyncLoss(expert)
 
 
 def expression_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the constructor's arguments of the expression network that the options name."""
+    """Return the constructor arguments of the expression network that ``options["network"]`` names.
+
+    Raises:
+        ConfigError: Speech features were given for a network that takes the mel spectrogram alone.
+    """
     if options["network"] == "expnet":
         return {name: value for name, value in options.items() if name != "network"}
     if options["speech_features"] is not None:
-        raise ConfigError(f"model.network={options['network']} knows the mel alone: set data.features to nothing.")
+        raise ConfigError(
+            f"model.network={options['network']} takes the mel spectrogram alone: leave data.features empty."
+        )
     options.pop("speech_features")
     if options["network"] == "small_convolution":
         return {name: options[name] for name in ("network", "expression_size", "width", "dropout", "face_model")}
@@ -93,17 +107,25 @@ def expression_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def pose_options(model: PoseModelConfig, *, styles: int) -> dict[str, Any]:
-    """Return the constructor's arguments of the head-pose network that was asked for."""
+    """Return the constructor arguments of the configured head-pose network."""
     options = dataclasses.asdict(model)
     network, tied_variance = options.pop("network"), options.pop("tied_variance")
     if network == "expnet":
         return {**options, "styles": styles}
-    # As many as published at least, so that published weights fit.
+    # At least as many styles as the published network has, so that its weights fit.
     return {"network": network, "tied_variance": tied_variance, "styles": max(styles, STYLES)}
 
 
 def start_from(path: str, task: BaseTask) -> None:
-    """Copy the weights and statistics of a trained model into the task's."""
+    """Copy the weights and statistics of a trained network into the task's network and its average.
+
+    Args:
+        path: Name of weights in the package, see `PACKAGED`, or a run folder, .ckpt or .safetensors.
+        task: The task.
+
+    Raises:
+        ConfigError: The shapes differ.
+    """
     file = packaged_weights(PACKAGED[path]) if path in PACKAGED else path
     given = load_model(file, task.model.task).state_dict()  # type: ignore[arg-type]
     for model in (task.model, task.averaged):
@@ -113,11 +135,11 @@ def start_from(path: str, task: BaseTask) -> None:
             model.load_state_dict(given)
         except RuntimeError as error:
             reason = str(error).splitlines()[1].strip()
-            raise ConfigError(f"init={path} is a network of another shape than model describes: {reason}") from error
+            raise ConfigError(f"init={path} has another shape than the configured network: {reason}") from error
 
 
 def describe_training(config: Config, data: TalkingFaceDataModule, task: BaseTask) -> dict[str, Any]:
-    """Return what every checkpoint and the model of a run say about how they came about, in plain values."""
+    """Return the provenance that every checkpoint and the exported model carry, in plain values."""
     return {
         "config": to_container(config),
         "data": data.facts(),
@@ -129,5 +151,5 @@ def describe_training(config: Config, data: TalkingFaceDataModule, task: BaseTas
 
 
 def monitored(config: Config, task: BaseTask) -> str:
-    """Name of the value that best.ckpt is the best by."""
+    """Return the name of the logged value that chooses best.ckpt."""
     return config.trainer.monitor or task.monitor

@@ -16,12 +16,13 @@ from expnet.training.losses import (
     coefficient_loss,
     discount_offset,
     eye_loss,
+    landmark_displacements,
     landmark_loss,
     landmark_weights,
     motion_energy,
     velocity_loss,
 )
-from expnet.training.tasks.base_task import BaseTask, StepOutput, widened
+from expnet.training.tasks.base_task import BaseTask, StepOutput, at_least_float32
 from expnet.training.tasks.landmark_sync_task import SyncLoss
 from expnet.training.tasks.mel_augmentation import augment_mel
 
@@ -31,27 +32,28 @@ if TYPE_CHECKING:
     from expnet.face.morphable import MorphableModel
 
 VELOCITY_SHARE = 0.15
-"""Variance of the change from frame to frame over the variance of expressions, in 23 tracked clips of 18 people."""
+"""Variance of the frame-to-frame change divided by the variance of the expression, in 23 tracked clips of 18 people."""
 EYE_SCALE = 0.1
-"""A typical change of the eyes' opening."""
+"""A typical difference of `expnet.training.losses.eye_ratio`."""
 LOSSES = ("loss", "coefficient_loss", "velocity_loss", "landmark_loss", "eye_loss", "sync_loss")
 
 
 class ExpressionTask(BaseTask):
     """Fit an `ExpressionRegressor` to tracked clips.
 
-    Every loss is divided by its scale in the training clips, so that the weights compare: 1 is the error of a face
-    that always shows the mean expression.
+    Every loss is divided by its scale in the training clips, so that the weights are comparable: a face that always
+    shows the mean expression has a loss of 1.
 
     Args:
-        options: arguments of `ExpressionRegressor`, or of another network that they name; a plain dict.
-        loss: values of `ExpressionLossConfig`, a plain dict.
-        optim: values of `OptimConfig`, a plain dict.
-        augment: values of `AugmentConfig`, a plain dict.
-        max_steps: steps of the whole run.
-        face_model: turns coefficients into landmarks; its metric weighs coefficients. Not part of the checkpoint.
-        sync: the sync expert's term, where `ExpressionLossConfig.sync_weight` is not 0. Not part of the checkpoint.
-        statistics: of the training split; None when the weights (and with them the statistics) are loaded.
+        options: Constructor arguments of `ExpressionRegressor`, or of the network that their ``network`` names, as a
+            plain dict.
+        loss: Values of `ExpressionLossConfig` as a plain dict.
+        optim: Values of `OptimConfig` as a plain dict.
+        augment: Values of `AugmentConfig` as a plain dict.
+        max_steps: Optimiser steps of the whole run.
+        face_model: Turns coefficients into landmarks and weights coefficient errors. Not part of the checkpoint.
+        sync: Loss of the sync expert if `ExpressionLossConfig.sync_weight` is not 0. Not part of the checkpoint.
+        statistics: Statistics of the training split; None if they are loaded with the weights.
     """
 
     monitor = "val/within_clip_r2"
@@ -87,7 +89,7 @@ class ExpressionTask(BaseTask):
         self.save_hyperparameters(ignore=["face_model", "sync", "statistics"])
         self.weights = ExpressionLossConfig(**loss)
         self.sync = sync
-        # Its buffers are not persistent: a checkpoint holds only what was trained.
+        # None of these buffers is persistent: a checkpoint holds only what was trained.
         self.face_model = copy.deepcopy(face_model)
         self.register_buffer("metric", metric, persistent=False)
         weights = landmark_weights(mouth=self.weights.mouth, inner_mouth=self.weights.inner_mouth)
@@ -98,45 +100,38 @@ class ExpressionTask(BaseTask):
         self.register_load_state_dict_post_hook(_rescale)
 
     def _scales(self) -> tuple[Tensor, Tensor]:
-        """Return the two losses of a face that shows the mean, to first order: tr(G S) and its landmark counterpart."""
+        """Return the coefficient and landmark loss of the mean expression, for uncorrelated coefficients.
+
+        The first is ``sum_e G_ee s_e^2`` with the standard deviations ``s`` of the training clips.
+        """
         std = self.model.expression_std
-        identity = std.new_zeros(len(std), self.face_model.identity_basis.shape[-1])
-        # One standard deviation of each coefficient alone; the model is linear, so their squares add up.
-        rest, moved = (self.face_model.landmarks(identity, torch.diag(scale * std)) for scale in (0, 1))
-        moved = moved - rest  # (E, 68, 3)
-        landmark = (moved.square().sum(dim=-1) * self.landmark_weights).mean(dim=-1).sum()
+        displacements = landmark_displacements(self.face_model, std)
+        landmark = (displacements.square().sum(dim=-1) * self.landmark_weights).mean(dim=-1).sum()
         return (self.metric.diagonal() * std.square()).sum().clamp_min(1e-12), landmark.clamp_min(1e-12)
 
     def landmarks(self, identity: Tensor, expression: Tensor) -> Tensor:
-        """Return (B, T, 68, 3) face-space landmarks for identity (B, K) and expression (B, T, E)."""
+        """Return (B, T, 68, 3) landmarks in face units for identity (B, K) and expression (B, T, E)."""
         return self.face_model.landmarks(identity[:, None].expand(-1, expression.shape[1], -1), expression)
 
     def predict(self, model: ExpressionRegressor, batch: FaceBatch, mel: Tensor) -> Tensor:
-        """Run a model on a batch."""
+        """Return the expression (B, T, E) that a network predicts for a batch."""
         frames = batch.expression.shape[1]
-        inside = torch.arange(frames, device=mel.device)[None] < batch.frames[:, None]  # (B, T)
+        not_padding = torch.arange(frames, device=mel.device)[None] < batch.frames[:, None]  # (B, T)
         features = {"features": batch.features} if batch.features.numel() else {}
-        return model(mel, frames, batch.first_expression, batch.blink, batch.emotion, inside, **features)
+        return model(mel, frames, batch.first_expression, batch.blink, batch.emotion, not_padding, **features)
 
     def losses(self, predicted: Tensor, batch: FaceBatch, valid: Tensor) -> tuple[dict[str, Tensor], StepOutput]:
-        """Return the loss and its terms, and what callbacks need."""
+        """Return the loss with its terms by name, and the output for callbacks."""
         target, weights = batch.expression, self.weights
         landmarks = self.landmarks(batch.identity, predicted)
         with torch.no_grad():
             target_landmarks = self.landmarks(batch.identity, target)
         output = StepOutput(predicted.detach(), target, valid, batch.clip_ids, landmarks.detach(), target_landmarks)
-        # The expert hears the sound as it is, and sees the lips as they are, before windows are balanced.
+        # The expert takes the audio without augmentation, and the lips before offsets and windows are reweighted.
         sync = {"sync_loss": self.sync(landmarks, batch.mel, valid)} if self.sync else {}
         energy = motion_energy(target, self.metric, valid)
-        predicted, landmarks = (
-            balance_windows(
-                discount_offset(of_model, of_clip, valid, weight=weights.offset_weight),
-                of_clip,
-                energy,
-                share=weights.balance,
-            )
-            for of_model, of_clip in ((predicted, target), (landmarks, target_landmarks))
-        )
+        predicted = self._reweighted(predicted, target, energy, valid)
+        landmarks = self._reweighted(landmarks, target_landmarks, energy, valid)
         terms = {
             "coefficient_loss": coefficient_loss(predicted, target, self.metric, valid) / self.expression_scale,
             "velocity_loss": velocity_loss(predicted, target, self.metric, valid)
@@ -156,17 +151,22 @@ class ExpressionTask(BaseTask):
             loss = loss + weights.sync_weight * terms["sync_loss"]
         return {"loss": loss, **terms}, output
 
+    def _reweighted(self, predicted: Tensor, target: Tensor, energy: Tensor, valid: Tensor) -> Tensor:
+        """Discount the constant error of each window, and balance windows with much and with little motion."""
+        predicted = discount_offset(predicted, target, valid, weight=self.weights.offset_weight)
+        return balance_windows(predicted, target, energy, share=self.weights.balance)
+
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch of windows."""
+        """Return the loss of a batch of training windows."""
         mel = augment_mel(batch.mel, self.augment)
         predicted = self.predict(self.model, batch, mel)
         with self.full_precision():
-            losses, _ = self.losses(widened(predicted), batch, batch.valid)
+            losses, _ = self.losses(at_least_float32(predicted), batch, batch.valid)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch))
         return losses["loss"]
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput:  # type: ignore[override]
-        """Score whole clips with the averaged weights."""
+        """Log the losses of whole clips, predicted with the averaged weights."""
         with self.full_precision():
             predicted = self.predict(self.evaluated, batch, batch.mel)  # type: ignore[arg-type]
             losses, output = self.losses(predicted, batch, batch.valid)
@@ -175,6 +175,6 @@ class ExpressionTask(BaseTask):
 
 
 def _rescale(task: nn.Module, _: object) -> None:
-    """Take the losses' scales from the statistics that came with loaded weights."""
+    """Update the scales of the losses from the statistics that were loaded with the weights."""
     assert isinstance(task, ExpressionTask)
     task.expression_scale, task.landmark_scale = task._scales()

@@ -1,4 +1,4 @@
-"""Training of the landmark-space sync expert, and the loss that it gives the expression network."""
+"""Training of the sync expert on lip landmarks, and the sync loss that it provides for the expression network."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from expnet.models.landmark_sync import MAX_LAG, POINTS, LandmarkSync, lag_similarities
-from expnet.training.losses import masked_mean
-from expnet.training.tasks.base_task import BaseTask, StepOutput, widened
+from expnet.training.losses import landmark_displacements, masked_mean
+from expnet.training.tasks.base_task import BaseTask, StepOutput, at_least_float32
 from expnet.training.tasks.mel_augmentation import augment_mel
 
 if TYPE_CHECKING:
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from expnet.data.datamodule import CoefficientStatistics
     from expnet.face.morphable import MorphableModel
 
-PIECE = 50
-"""Frames of the pieces that a validation clip is cut into: 2 s are what an offset can just be found in."""
+SEGMENT = 50
+"""Frames of the segments that a validation clip is cut into; 2 s are just enough to find an offset."""
 LOSSES = ("loss", "offset_error")
 
 
 def offset_loss(expert: LandmarkSync, curve: Tensor, frames: Tensor, others: Tensor | None = None) -> Tensor:
-    """InfoNCE: cross-entropy of lag 0 against the other lags, and against other clips.
+    """InfoNCE loss: cross-entropy of lag 0 against the other lags and against other clips.
 
     Args:
-        expert: gives the evidence of a frame.
+        expert: Turns similarities into logits.
         curve: (B, 31) similarities by lag.
-        frames: (B, 1) frames that each similarity is a mean over.
+        frames: (B, 1) number of frames that each similarity is averaged over.
         others: (B, N) similarities with other clips; None for none.
 
     Returns:
-        A scalar; log 31 for an expert that knows nothing of the lags.
+        A scalar; log 31 for an expert whose similarities do not depend on the lag.
     """
     candidates = curve if others is None else torch.cat([curve, others], dim=1)
     target = torch.full((len(curve),), MAX_LAG, device=curve.device)
@@ -41,33 +41,34 @@ def offset_loss(expert: LandmarkSync, curve: Tensor, frames: Tensor, others: Ten
 
 
 class SyncLoss:
-    """How little a frozen expert finds that predicted lips belong to the sound.
+    """Loss of predicted lips that do not match the audio, as judged by a frozen sync expert.
 
-    No module, so that the expert does not enter the checkpoints, the averages and the optimiser of who is trained.
+    It is not a module, so that the expert enters neither the checkpoints nor the averages nor the optimiser of the
+    network that is trained with it.
 
     Args:
-        expert: trained on nobody whom the trained network is to be tested on.
+        expert: The sync expert, trained without any test speaker of that network.
     """
 
     def __init__(self, expert: LandmarkSync) -> None:
         self.expert = expert.eval().requires_grad_(False)
 
     def __call__(self, landmarks: Tensor, mel: Tensor, valid: Tensor) -> Tensor:
-        """Loss of landmarks (B, T, 68, 3) and mel (B, 80, N), see `offset_loss`; a scalar."""
+        """Return the `offset_loss` of landmarks (B, T, 68, 3) and mel (B, 80, N), a scalar."""
         self.expert.to(mel.device)
         return offset_loss(self.expert, self.expert(landmarks, mel, valid), valid.sum(dim=1, keepdim=True))
 
 
 class LandmarkSyncTask(BaseTask):
-    """Fit a `LandmarkSync` to tracked clips: which lag, and whose sound, belongs to these lips?
+    """Fit a `LandmarkSync` to tracked clips: at which lag, and to which clip's audio, do these lips belong?
 
     Args:
-        options: arguments of `LandmarkSync`, a plain dict.
-        optim: values of `OptimConfig`, a plain dict.
-        augment: values of `AugmentConfig`, a plain dict.
-        max_steps: steps of the whole run.
-        face_model: turns coefficients into landmarks. Not part of the checkpoint.
-        statistics: of the training split; None when the weights (and with them the statistics) are loaded.
+        options: Constructor arguments of `LandmarkSync` as a plain dict.
+        optim: Values of `OptimConfig` as a plain dict.
+        augment: Values of `AugmentConfig` as a plain dict.
+        max_steps: Optimiser steps of the whole run.
+        face_model: Turns coefficients into landmarks. Not part of the checkpoint.
+        statistics: Statistics of the training split; None if they are loaded with the weights.
     """
 
     model: LandmarkSync
@@ -91,39 +92,39 @@ class LandmarkSyncTask(BaseTask):
         self.face_model = copy.deepcopy(face_model)
 
     def landmarks(self, batch: FaceBatch) -> Tensor:
-        """Return (B, T, 68, 3) face-space landmarks of a batch of clips."""
+        """Return (B, T, 68, 3) landmarks of a batch of clips, in face units."""
         identity = batch.identity[:, None].expand(-1, batch.expression.shape[1], -1)
         return self.face_model.landmarks(identity, batch.expression)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch of windows: lips against their own sound at other lags, and against others'."""
+        """Return the loss of training windows: lag 0 against the other lags and the audio of other clips."""
         mel = augment_mel(batch.mel, self.augment)
-        lips = widened(self.model.encode_lips(self.landmarks(batch), batch.valid))
-        sound = widened(self.model.encode_sound(mel))
+        lips = at_least_float32(self.model.encode_lips(self.landmarks(batch), batch.valid))
+        audio = at_least_float32(self.model.encode_sound(mel))
         with self.full_precision():
-            curve = lag_similarities(lips, sound, batch.valid)
+            curve = lag_similarities(lips, audio, batch.valid)
             frames = batch.valid.sum(dim=1, keepdim=True)  # (B, 1)
-            loss = offset_loss(self.model, curve, frames, clip_similarities(lips, sound, batch))
+            loss = offset_loss(self.model, curve, frames, clip_similarities(lips, audio, batch))
         self.log("train/loss", loss.detach(), batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput | None:  # type: ignore[override]
-        """Find the offset, which is 0, of pieces of whole clips, with the averaged weights."""
+        """Log how often the offset of a segment, which is 0, is missed by more than a frame, with averaged weights."""
         expert = self.evaluated
         assert isinstance(expert, LandmarkSync)
-        pieces = batch.expression.shape[1] // PIECE
-        if not pieces:
+        segments = batch.expression.shape[1] // SEGMENT
+        if not segments:
             return None
         with self.full_precision():
-            lips, sound = (
-                features[:, : pieces * PIECE].reshape(pieces, PIECE, -1)
+            lips, audio = (
+                features[:, : segments * SEGMENT].reshape(segments, SEGMENT, -1)
                 for features in (
                     expert.encode_lips(self.landmarks(batch), batch.valid),
                     expert.encode_sound(batch.mel),
                 )
             )
-            valid = batch.valid[:, : pieces * PIECE].reshape(pieces, PIECE)
-            curve = lag_similarities(lips, sound, valid)  # (pieces, 31)
+            valid = batch.valid[:, : segments * SEGMENT].reshape(segments, SEGMENT)
+            curve = lag_similarities(lips, audio, valid)  # (segments, 31)
             missed = (curve.argmax(dim=1) - MAX_LAG).abs() > 1
             losses = {
                 "loss": offset_loss(expert, curve, valid.sum(dim=1, keepdim=True)),
@@ -133,29 +134,26 @@ class LandmarkSyncTask(BaseTask):
         return None
 
 
-def clip_similarities(lips: Tensor, sound: Tensor, batch: FaceBatch) -> Tensor:
-    """Similarity of each clip's lips to the others' sound, and of its sound to their lips, all at lag 0.
+def clip_similarities(lips: Tensor, audio: Tensor, batch: FaceBatch) -> Tensor:
+    """Similarity of each clip's lips to the other clips' audio, and of its audio to their lips, at lag 0.
 
     Args:
-        lips: (B, T, D).
-        sound: (B, T, D).
-        batch: says which frames are valid, and which windows are of one clip: these are not compared.
+        lips: (B, T, D) features of the lips.
+        audio: (B, T, D) features of the audio.
+        batch: Names the valid frames, and the clip of each window: windows of one clip are not compared.
 
     Returns:
-        (B, 2 B), -1, as unlike as can be, where a window would meet its own clip.
+        (B, 2 B) cosine similarities; -1, the lowest one, for two windows of one clip.
     """
     count = batch.valid.sum(dim=1).clamp_min(1)  # (B,)
     lips = lips * batch.valid[..., None]
-    across = torch.einsum("btd,ctd->bc", lips, sound) / count[:, None]  # (B, B) lips of b, sound of c
-    names = {name: number for number, name in enumerate(batch.clip_ids)}
-    clip = torch.tensor([names[name] for name in batch.clip_ids], device=lips.device)
-    own = clip[:, None] == clip[None]
-    return torch.cat([across.masked_fill(own, -1.0), across.T.masked_fill(own, -1.0)], dim=1)
+    across = torch.einsum("btd,ctd->bc", lips, audio) / count[:, None]  # (B, B) lips of b, audio of c
+    numbers = {name: number for number, name in enumerate(batch.clip_ids)}
+    clip = torch.tensor([numbers[name] for name in batch.clip_ids], device=lips.device)
+    same_clip = clip[:, None] == clip[None]
+    return torch.cat([across.masked_fill(same_clip, -1.0), across.T.masked_fill(same_clip, -1.0)], dim=1)
 
 
 def lip_scale(face_model: MorphableModel, expression_std: Tensor) -> Tensor:
-    """Root mean square of what the expressions of the training clips move a coordinate of the lips, a scalar."""
-    identity = expression_std.new_zeros(len(expression_std), face_model.identity_basis.shape[-1])
-    rest, moved = (face_model.landmarks(identity, torch.diag(size * expression_std)) for size in (0, 1))
-    # One standard deviation of each coefficient alone; the model is linear, so their squares add up.
-    return (moved - rest)[:, list(POINTS)].square().sum(dim=0).mean().sqrt()
+    """Return the root mean square motion of a lip coordinate over the expressions of the training clips, a scalar."""
+    return landmark_displacements(face_model, expression_std)[:, list(POINTS)].square().sum(dim=0).mean().sqrt()

@@ -1,4 +1,4 @@
-"""Disturbing the mel spectrogram, so that a network trained on minutes of speech does not learn voices by heart."""
+"""Augmentation of the mel spectrogram, which keeps a network from overfitting to the voices of minutes of speech."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from torch import Tensor
 from expnet.config import AugmentConfig
 
 SILENCE = -4.0
-"""Log-mel of digital silence: the lowest value, `expnet.audio.mel`."""
+"""Log-mel of digital silence, the lowest value of `expnet.audio.mel`."""
 LOUDEST = 4.0
+"""The highest value of `expnet.audio.mel`."""
 
 
 def augment_mel(mel: Tensor, config: AugmentConfig) -> Tensor:
-    """Change voice, loudness, timbre and noise of log-mel windows, and hide stretches and bands (SpecAugment).
+    """Change voice, loudness, timbre and noise of log-mel windows, and mask times and bands (SpecAugment).
 
-    What is hidden takes the window's mean: hidden speech must not look like silence, in which lips are closed.
-    Draws from torch's global generator, apart for each example, so that a seeded run stays repeatable.
+    Masked entries take the window's mean: masked speech must not look like silence, in which the lips are closed. All
+    numbers are drawn from torch's global generator, anew for each example, so that a seeded run is repeatable.
 
     Args:
         mel: (B, 80, N) in [-4, 4].
-        config: how much of each; all zero returns the input.
+        config: Strength of each augmentation; all 0 returns the input.
 
     Returns:
         (B, 80, N) in [-4, 4].
@@ -34,7 +35,7 @@ def augment_mel(mel: Tensor, config: AugmentConfig) -> Tensor:
         slope = torch.linspace(-1, 1, bands, device=mel.device)[:, None]  # (80, 1)
         mel = mel + config.tilt * torch.randn(batch, 1, 1, device=mel.device) * slope
     if config.floor:
-        # Half of the examples keep a floor below what can be heard.
+        # In half of the examples the floor lies below the lowest mel value, where it changes next to nothing.
         height = config.floor * (2 * torch.rand(batch, 1, 1, device=mel.device) - 1)
         mel = torch.maximum(mel, SILENCE + height + 0.3 * torch.randn_like(mel))
     if config.noise:
@@ -42,27 +43,27 @@ def augment_mel(mel: Tensor, config: AugmentConfig) -> Tensor:
     mel = mel.clamp(SILENCE, LOUDEST)
     mean = mel.mean(dim=(1, 2), keepdim=True)
     for _ in range(config.time_masks):
-        hidden = _stretch(batch, columns, config.time_mask_columns, mel.device)[:, None, :]
-        mel = torch.where(hidden, mean, mel)
+        masked = _random_span(batch, columns, config.time_mask_columns, mel.device)[:, None, :]
+        mel = torch.where(masked, mean, mel)
     for _ in range(config.band_masks):
-        hidden = _stretch(batch, bands, config.band_mask_bands, mel.device)[:, :, None]
-        mel = torch.where(hidden, mean, mel)
+        masked = _random_span(batch, bands, config.band_mask_bands, mel.device)[:, :, None]
+        mel = torch.where(masked, mean, mel)
     return mel
 
 
 def _warp_bands(mel: Tensor, factor: Tensor) -> Tensor:
-    """Read band b of example i from band ``b * factor[i]``, linearly interpolated and held at the top: (B, 80, N)."""
+    """Read band b of example i at band ``b * factor[i]``, interpolated linearly and clamped at the top: (B, 80, N)."""
     bands = mel.shape[1]
     position = (torch.arange(bands, device=mel.device) * factor[:, None]).clamp(max=bands - 1)  # (B, 80)
     below = position.floor().long().clamp(max=bands - 2)
-    share = (position - below)[..., None]
+    fraction = (position - below)[..., None]
     low, high = (mel.gather(1, index[..., None].expand_as(mel)) for index in (below, below + 1))
-    return low * (1 - share) + high * share
+    return low * (1 - fraction) + high * fraction
 
 
-def _stretch(batch: int, length: int, longest: int, device: torch.device) -> Tensor:
-    """Return (B, length), true in one run of 0 ... longest places in each row."""
+def _random_span(batch: int, length: int, longest: int, device: torch.device) -> Tensor:
+    """Return (B, length) bool, true in one random span of 0 to ``longest`` entries in each row."""
     size = (torch.rand(batch, 1, device=device) * (longest + 1)).floor()
     start = (torch.rand(batch, 1, device=device) * (length - size + 1)).floor()
-    place = torch.arange(length, device=device)
-    return (place >= start) & (place < start + size)
+    index = torch.arange(length, device=device)
+    return (index >= start) & (index < start + size)

@@ -18,7 +18,7 @@ from expnet.models.pose_discriminator import PoseDiscriminator
 from expnet.models.sadtalker import SadTalkerPose
 from expnet.models.saved_model import build_model
 from expnet.training.losses import annealed, both_valid, kl_loss, masked_mean
-from expnet.training.tasks.base_task import BaseTask, StepOutput, Total, widened
+from expnet.training.tasks.base_task import BaseTask, StepOutput, Total, at_least_float32
 from expnet.training.tasks.mel_augmentation import augment_mel
 
 if TYPE_CHECKING:
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from expnet.data.datamodule import CoefficientStatistics
 
 VELOCITY_SCALE = 0.1
-"""Size of a frame's change over that of the pose itself, in real clips (0.0096 / 0.097 radians of pitch)."""
+"""Frame-to-frame change divided by the range of the pose, in real clips (0.0096 / 0.097 radians of pitch)."""
 ACTIVE_VARIANCE = 0.01
-"""A latent dimension is in use when its posterior mean varies more than this (Burda et al., arXiv 1509.00519)."""
+"""A latent dimension is active if its posterior mean has a larger variance (Burda et al., arXiv 1509.00519)."""
 LIVELY_LAGS = (1, 2, 4, 8, 16)
-"""Frames over which the distances of drawn and real heads are compared."""
+"""Frames over which the displacements of sampled and real heads are compared."""
 LOSSES = ("loss", "reconstruction", "reconstruction_from_prior", "velocity_loss", "liveliness_loss", "kl")
 
 _log = logging.getLogger(__name__)
 
 
 class ActiveUnits(Metric):
-    """Count the latent dimensions whose posterior mean varies over windows: 0 means that the latent has collapsed.
+    """Number of latent dimensions whose posterior mean varies over windows; 0 means that the posterior has collapsed.
 
     Args:
-        latent: Z.
+        latent: Number of latent dimensions Z.
     """
 
     higher_is_better = True
@@ -63,7 +63,7 @@ class ActiveUnits(Metric):
         self.count += len(mean)
 
     def compute(self) -> Tensor:
-        """Return the number of dimensions in use."""
+        """Return the number of active dimensions."""
         count = self.count.clamp_min(1)
         variance = self.squares / count - (self.total / count).square()
         return (variance > ACTIVE_VARIANCE).sum().float()
@@ -73,13 +73,13 @@ class PoseTask(BaseTask):
     """Fit a `PoseCVAE` to the head motion of tracked clips.
 
     Args:
-        options: arguments of `PoseCVAE`, or of `expnet.models.sadtalker.SadTalkerPose` with ``network="sadtalker"``,
-            a plain dict.
-        loss: values of `PoseLossConfig`, a plain dict.
-        optim: values of `OptimConfig`, a plain dict.
-        augment: values of `AugmentConfig`, a plain dict.
-        max_steps: steps of the whole run.
-        statistics: of the training split; None when the weights (and with them the statistics) are loaded.
+        options: Constructor arguments of `PoseCVAE`, or of `expnet.models.sadtalker.SadTalkerPose` with
+            ``network="sadtalker"``, as a plain dict.
+        loss: Values of `PoseLossConfig` as a plain dict.
+        optim: Values of `OptimConfig` as a plain dict.
+        augment: Values of `AugmentConfig` as a plain dict.
+        max_steps: Optimiser steps of the whole run.
+        statistics: Statistics of the training split; None if they are loaded with the weights.
     """
 
     model: PoseCVAE | SadTalkerPose
@@ -105,7 +105,7 @@ class PoseTask(BaseTask):
         self.windows = Total()
 
     def losses(self, windows: PoseWindows) -> dict[str, Tensor]:
-        """Return the terms of the loss but the adversarial one, in units of how far each head usually goes."""
+        """Return the terms of the loss except the adversarial ones, in units of each head's usual range of motion."""
         error = (windows.predicted - windows.target) / windows.reach  # (N, W, 6)
         velocity = error.diff(dim=1) / VELOCITY_SCALE
         terms = {
@@ -114,45 +114,45 @@ class PoseTask(BaseTask):
             "kl": kl_loss(windows.mean, windows.log_variance),
         }
         if windows.from_prior is not None:
-            blind = ((windows.from_prior - windows.target) / windows.reach).square().mean(dim=-1)
-            terms["reconstruction_from_prior"] = masked_mean(blind, windows.valid)
+            prior_error = ((windows.from_prior - windows.target) / windows.reach).square().mean(dim=-1)
+            terms["reconstruction_from_prior"] = masked_mean(prior_error, windows.valid)
             terms["liveliness_loss"] = liveliness_loss(windows)
         return terms
 
     def total(self, terms: dict[str, Tensor], windows: PoseWindows, *, step: int) -> Tensor:
-        """Weigh the terms; the divergence counts in full once it has been annealed."""
-        share = annealed(step, steps=self.weights.kl_anneal_steps)
+        """Return the weighted sum of the terms, with the KL weight annealed up to the training step."""
+        annealing = annealed(step, steps=self.weights.kl_anneal_steps)
         divergence = kl_loss(windows.mean, windows.log_variance, free_nats=self.weights.free_nats)
         loss = (
             terms["reconstruction"]
             + self.weights.velocity_weight * terms["velocity_loss"]
-            + self.weights.kl_weight * share * divergence
+            + self.weights.kl_weight * annealing * divergence
         )
         if "liveliness_loss" in terms:
             loss = loss + self.weights.liveliness_weight * terms["liveliness_loss"]
         return loss
 
     def adversarial_loss(self, windows: PoseWindows) -> tuple[Tensor, Tensor]:
-        """Return what the generator and what the discriminator pays (least squares GAN), for one backward pass.
+        """Return the losses of the generator and of the discriminator (least-squares GAN), for one backward pass.
 
-        In the generator's term the discriminator's weights are constants, in the discriminator's term the poses are;
-        so both may be summed and optimised together, and no run needs two optimisers.
+        The generator's loss treats the discriminator's weights as constants, and the discriminator's loss treats the
+        poses as constants, so their sum trains both with a single optimiser.
         """
-        judge = self.discriminator
-        assert judge is not None
+        discriminator = self.discriminator
+        assert discriminator is not None
         real, fake = windows.target / windows.reach, windows.predicted / windows.reach
-        frozen = {name: value.detach() for name, value in judge.named_parameters()}
-        generator = (torch.func.functional_call(judge, frozen, fake) - 1).square().mean()
-        discriminator = 0.5 * ((judge(real) - 1).square().mean() + judge(fake.detach()).square().mean())
-        return generator, discriminator
+        frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
+        generator_loss = (torch.func.functional_call(discriminator, frozen, fake) - 1).square().mean()
+        on_real, on_fake = (discriminator(real) - 1).square().mean(), discriminator(fake.detach()).square().mean()
+        return generator_loss, 0.5 * (on_real + on_fake)
 
     def training_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch of stretches of motion."""
+        """Return the loss of a batch of training windows."""
         mel = augment_mel(batch.mel, self.augment)
-        lively = self.weights.liveliness_weight > 0
-        windows = self.model(mel, batch.relative_pose, batch.first_pose, batch.style, batch.valid, from_prior=lively)
+        sample = self.weights.liveliness_weight > 0
+        windows = self.model(mel, batch.relative_pose, batch.first_pose, batch.style, batch.valid, from_prior=sample)
         with self.full_precision():
-            windows = _widened_windows(windows)
+            windows = _windows_at_least_float32(windows)
             terms = self.losses(windows)
             loss = self.total(terms, windows, step=self.global_step)
             if self.discriminator is not None:
@@ -163,12 +163,12 @@ class PoseTask(BaseTask):
         return loss
 
     def validation_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput:  # type: ignore[override]
-        """Reconstruct whole clips, window by window, and once more with latents from the prior."""
+        """Reconstruct whole clips window by window, and decode them once more with latents sampled from the prior."""
         model: PoseCVAE | SadTalkerPose = self.evaluated  # type: ignore[assignment]
         mel, pose, valid = pad_to_windows(batch.mel, batch.relative_pose, batch.valid, model.window)
         devices = [self.device] if self.device.type == "cuda" else []
-        # Apart from the training's random numbers: validating more often must not change a run. Seeded by the clips:
-        # their place in the batches depends on the number of processes, which must not change a score.
+        # The random state of the training is left alone, so that validating more often does not change a run. The seed
+        # comes from the clips, since their order depends on the number of processes, which must not change a score.
         with torch.random.fork_rng(devices=devices), self.full_precision():
             torch.manual_seed(zlib.crc32("\n".join(batch.clip_ids).encode()))
             windows = model(mel, pose, batch.first_pose, batch.style, valid, from_prior=True)
@@ -185,62 +185,62 @@ class PoseTask(BaseTask):
         return StepOutput(predicted[:, :frames], batch.relative_pose, batch.valid, batch.clip_ids)
 
     def on_validation_epoch_end(self) -> None:
-        """Say so when the latent has collapsed: samples would then all be the same."""
+        """Warn if the posterior has collapsed: all samples would then be the same."""
         if self.trainer.sanity_checking or self.global_step <= self.weights.kl_anneal_steps:
             return
         if int(self.active_units.compute()) == 0:
             _log.warning(
-                "The latent of the head-pose network carries nothing at step %d: lower loss.kl_weight or raise "
-                "loss.free_nats.",
+                "The latent of the head-pose network carries no information at step %d (posterior collapse): lower "
+                "loss.kl_weight or raise loss.free_nats.",
                 self.global_step,
             )
 
 
 def liveliness_loss(windows: PoseWindows) -> Tensor:
-    """Compare how far drawn and real heads travel: 0 where they are alike at every pace, else positive.
+    """Compare how far sampled and real heads move over several lags: 0 if they move alike on average, else positive.
 
-    ``mean over lags k and the six numbers of log(E_drawn / E_real)^2`` with ``E = mean (p_{t+k} - p_t)^2`` over all
-    windows, in units of each head's reach. A squared error alone gives the average of what could be, which is calmer
-    than any of it; this asks of the draws what a spectrum would show, and says nothing about where they should go.
-    Poses are averaged over three frames first, as the frame-to-frame trembling of a tracker is not to be learned.
+    ``mean over lags k and the six pose components of log(E_sampled / E_real)^2`` with ``E = mean (p_{t+k} - p_t)^2``
+    over all windows, in units of each head's range of motion. A squared error alone is minimised by the average of all
+    plausible motions, which is calmer than any of them. This loss constrains the spectrum of the samples and leaves
+    their direction free. Poses are first smoothed over three frames, because tracking jitter should not be learned.
     """
     assert windows.from_prior is not None
-    counted = both_valid(both_valid(windows.valid))
-    assert counted is not None
+    valid = both_valid(both_valid(windows.valid))
+    assert valid is not None
     smooth = [
         (0.25 * x[:, :-2] + 0.5 * x[:, 1:-1] + 0.25 * x[:, 2:]) / windows.reach  # (N, W - 2, 6)
         for x in (windows.from_prior, windows.target)
     ]
     ratios = []
     for lag in LIVELY_LAGS:
-        both = (counted[:, lag:] & counted[:, :-lag]).to(smooth[0].dtype)[..., None]
-        drawn, real = (((x[:, lag:] - x[:, :-lag]).square() * both).sum(dim=(0, 1)) for x in smooth)  # (6,) each
-        ratios.append(((drawn + 1e-4) / (real + 1e-4)).log())
+        both = (valid[:, lag:] & valid[:, :-lag]).to(smooth[0].dtype)[..., None]
+        sampled, real = (((x[:, lag:] - x[:, :-lag]).square() * both).sum(dim=(0, 1)) for x in smooth)  # (6,) each
+        ratios.append(((sampled + 1e-4) / (real + 1e-4)).log())
     return torch.stack(ratios).square().mean()
 
 
-def _widened_windows(windows: PoseWindows) -> PoseWindows:
-    """What mixed precision left in 16 bits, in 32."""
-    changes = {name: widened(value) for name, value in vars(windows).items() if value is not None}
+def _windows_at_least_float32(windows: PoseWindows) -> PoseWindows:
+    """Convert the 16-bit tensors that mixed precision left in the windows to float32."""
+    changes = {name: at_least_float32(value) for name, value in vars(windows).items() if value is not None}
     return dataclasses.replace(windows, **changes)
 
 
 def pad_to_windows(mel: Tensor, pose: Tensor, valid: Tensor, window: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Lengthen a clip to one frame and whole windows, by frames that are not valid and silence.
+    """Pad a clip to one frame plus whole windows, with invalid frames and silence.
 
     Args:
         mel: (B, 80, N).
         pose: (B, T, 6).
-        valid: (B, T).
-        window: W.
+        valid: (B, T) bool.
+        window: Frames of a window W.
 
     Returns:
-        The three for ``1 + W ceil((T - 1) / W)`` frames, one window at least.
+        Mel, pose and valid for ``1 + W ceil((T - 1) / W)`` frames, with at least one window.
     """
     frames = pose.shape[1]
-    wanted = 1 + window * max(1, -(-(frames - 1) // window))
-    missing = wanted - frames
+    padded = 1 + window * max(1, -(-(frames - 1) // window))
+    missing = padded - frames
     pose = torch.cat([pose, pose[:, -1:].expand(-1, missing, -1)], dim=1)
     valid = torch.cat([valid, valid.new_zeros(len(valid), missing)], dim=1)
-    short = max(0, mel_columns(wanted) - mel.shape[-1])
-    return nn.functional.pad(mel, (0, short), value=SILENCE), pose, valid
+    missing_columns = max(0, mel_columns(padded) - mel.shape[-1])
+    return nn.functional.pad(mel, (0, missing_columns), value=SILENCE), pose, valid

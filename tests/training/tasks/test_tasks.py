@@ -17,7 +17,7 @@ from expnet.face.face_model_data import FaceModelData
 from expnet.face.morphable import MorphableModel
 from expnet.models.pose_cvae import PoseWindows
 from expnet.models.saved_model import load_model
-from expnet.training.tasks.base_task import StepOutput, learning_rate_share, parameter_groups, update_average
+from expnet.training.tasks.base_task import StepOutput, learning_rate_factor, parameter_groups, update_average
 from expnet.training.tasks.expression_task import VELOCITY_SHARE, ExpressionTask
 from expnet.training.tasks.mel_augmentation import augment_mel
 from expnet.training.tasks.pose_task import ActiveUnits, PoseTask, liveliness_loss, pad_to_windows
@@ -283,7 +283,7 @@ def test_averaged_weights() -> None:
 
 
 def test_schedule() -> None:
-    shares = [learning_rate_share(step, warmup=4, steps=100, final=0.1) for step in range(101)]
+    shares = [learning_rate_factor(step, warmup=4, steps=100, final=0.1) for step in range(101)]
     assert shares[0] == pytest.approx(0.2)
     assert shares[4] == 1
     assert shares[52] == pytest.approx(0.55)

@@ -1,0 +1,44 @@
+"""Training losses as pure functions of tensors; each returns a scalar that is comparable between batches.
+
+Frames that are not valid (padding, interpolated) never count, and a batch without a valid frame has a loss of 0.
+"""
+
+from expnet.training.losses.coefficients import (
+    balance_windows,
+    coefficient_loss,
+    discount_offset,
+    motion_energy,
+    velocity_loss,
+)
+from expnet.training.losses.images import image_loss, pyramid_loss, sharpness, texture_loss
+from expnet.training.losses.landmarks import (
+    eye_loss,
+    eye_ratio,
+    landmark_displacements,
+    landmark_loss,
+    landmark_weights,
+)
+from expnet.training.losses.latent import annealed, gaussian_kl, kl_loss
+from expnet.training.losses.masking import both_valid, masked_mean
+
+__all__ = [
+    "annealed",
+    "balance_windows",
+    "both_valid",
+    "coefficient_loss",
+    "discount_offset",
+    "eye_loss",
+    "eye_ratio",
+    "gaussian_kl",
+    "image_loss",
+    "kl_loss",
+    "landmark_displacements",
+    "landmark_loss",
+    "landmark_weights",
+    "masked_mean",
+    "motion_energy",
+    "pyramid_loss",
+    "sharpness",
+    "texture_loss",
+    "velocity_loss",
+]
