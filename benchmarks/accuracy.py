@@ -21,39 +21,30 @@ from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
-import hashlib
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from accuracy_table import Row, as_json, tables
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from expnet.audio.forced_alignment import align_text
 from expnet.audio.speech_synthesis import Phoneme
-from expnet.config import load_config
-from expnet.data.store.manifest import ClipRow, read_manifest, write_manifest
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
-from expnet.evaluation.log_energy_jaw import fit_log_energy_jaw
-from expnet.evaluation.motion_scoring import MotionScorer
 from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.ridge import fit_ridge
-from expnet.evaluation.store.systems import ClipMean, HoldFirstFrame, Networks, Ridge, System
+from expnet.evaluation.store.systems import ClipMean, HoldFirstFrame, Ridge, System
 from expnet.face.morphable import builtin_face_model
-from expnet.models.saved_model import load_model
-from expnet.training.main import train
-
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-VALIDATION_SHARE = 10  # one training speaker in so many is validated on
-USUAL_EYE = 0.3  # aspect ratio of an open eye, where a store does not say
+from shared.accuracy_table import Row, as_json, tables
+from shared.folds import check_names, divide, fold_view, read_clip, read_split
+from shared.forced_alignment import align_text
+from shared.left_out_networks import CONFIGS, train_network
+from shared.log_energy_jaw import fit_log_energy_jaw
+from shared.motion_scoring import MotionScorer
 
 FITTED = ("hold_first_frame", "clip_mean", "log_energy_jaw", "ridge")
 """Systems without chance: they are the same for every seed."""
@@ -67,60 +58,6 @@ TRAINED: dict[str, list[str]] = {
 """Systems that are trained, and how their training differs."""
 
 
-def bucket(name: str, count: int) -> int:
-    """A number below count that depends on the name alone."""
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
-
-
-def divide(speakers: set[str], folds: int) -> list[set[str]]:
-    """Divide people into folds of equal size, plus or minus one, in an order that their names alone decide."""
-    if not 2 <= folds <= len(speakers):
-        raise InputError(f"{len(speakers)} people cannot be divided into {folds} folds: give 2 to {len(speakers)}.")
-    ordered = sorted(speakers, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    return [set(ordered[number::folds]) for number in range(folds)]
-
-
-def check_names(stores: Sequence[Path]) -> None:
-    """Refuse stores in which one video is under two names: a model would be scored on what it has seen."""
-    names: dict[str, str] = {}
-    for store in stores:
-        for row in TrackStore(store).rows:
-            other = names.setdefault(row.sha256, row.speaker) if row.sha256 else row.speaker
-            if other != row.speaker:
-                raise InputError(
-                    f"{row.clip_id} in {store} is the video of a clip of {other}, but its speaker is {row.speaker}: "
-                    "give both one name."
-                )
-
-
-def fold_view(store: Path, folder: Path, tested: set[str], excluded: Sequence[str] = ()) -> Path:
-    """Make a store that shares the shards of another, with the given people as its test split and without others."""
-    rows, shards = read_manifest(store)
-    folder.mkdir(parents=True)
-    (folder / "shards").symlink_to((store / "shards").resolve())
-    split = {True: "test", False: "train"}
-    divided = [
-        dataclasses.replace(row, split="validation")
-        if row.speaker not in tested and bucket(row.speaker, VALIDATION_SHARE) == 0
-        else dataclasses.replace(row, split=split[row.speaker in tested])
-        for row in rows
-        if row.speaker not in excluded
-    ]
-    write_manifest(folder, divided, shards)
-    return folder
-
-
-def read_clip(store: TrackStore, row: ClipRow) -> Clip:
-    """One clip as systems see it."""
-    return Clip(store.read(row.clip_id), row.eye_open or USUAL_EYE, row.clip_id)
-
-
-def side(stores: Sequence[Path], split: str) -> list[Clip]:
-    """The clips of one side of a fold; their arrays are read when they are looked at."""
-    opened = [TrackStore(store) for store in stores]
-    return [read_clip(store, row) for store in opened for row in store.rows if row.split == split]
-
-
 def fit(name: str, stores: Sequence[Path]) -> System:
     """Make one of `FITTED` from a fold's training people."""
     face = builtin_face_model()
@@ -129,16 +66,9 @@ def fit(name: str, stores: Sequence[Path]) -> System:
     if name == "clip_mean":
         return ClipMean()
     if name == "log_energy_jaw":
-        return fit_log_energy_jaw(side(stores, "train"), face)
-    sides = ([(c.mel, c.expression, c.valid) for c in side(stores, split)] for split in ("train", "validation"))
+        return fit_log_energy_jaw(read_split(stores, "train"), face)
+    sides = ([(c.mel, c.expression, c.valid) for c in read_split(stores, split)] for split in ("train", "validation"))
     return Ridge(fit_ridge(*sides, metric=face.expression_metric))
-
-
-def train_network(name: str, stores: Sequence[Path], layers: Sequence[str], run: Path) -> System:
-    """Train one of `TRAINED` on a fold's training people, in a folder that is emptied first."""
-    shutil.rmtree(run, ignore_errors=True)
-    train(load_config([*layers, f"data.store=[{','.join(map(str, stores))}]", f"output={run}"]))
-    return Networks(name, name, "model", "", expression=load_model(run, "expression"))  # type: ignore[arg-type]
 
 
 def layers_of(name: str, seed: int, arguments: argparse.Namespace) -> list[str]:
@@ -162,7 +92,7 @@ def predict_once(file: Path, settings: dict[str, object], scored: Path, make: Ca
         return
     start = time.perf_counter()
     system = make()
-    predictions = {clip.clip_id: system.predict(clip).expression.contiguous() for clip in side([scored], "test")}
+    predictions = {clip.clip_id: system.predict(clip).expression.contiguous() for clip in read_split([scored], "test")}
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_suffix(".partial")
     save_file(predictions, beside, metadata={"settings": description})

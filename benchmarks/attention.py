@@ -19,7 +19,6 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
-from left_out import trained
 
 from expnet.data.store.track_store import TrackStore
 from expnet.evaluation.store.clips import Clip
@@ -28,6 +27,7 @@ from expnet.face.morphable import builtin_face_model
 from expnet.metrics import LandmarkDistance, MouthOpeningCorrelation, WithinClipR2
 from expnet.metrics.functional.statistics import bootstrap_difference, bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
+from shared.left_out_networks import train_expression_once
 
 BIASES = ("alibi", "alibi_causal", "alibi_learned", "sinusoidal", "none")
 OPEN_EYE = 0.3  # aspect ratio; no network here takes blinks
@@ -122,7 +122,9 @@ def main() -> None:
     speech = {store: list(long_speech(store, lengths[-1])) for store in arguments.scored}
     people = {clips[0].track.speaker for persons in speech.values() for clips in persons} | {*arguments.leave_out}
     networks = {
-        bias: trained(bias, arguments.train, people, arguments.output, [f"model.attention_bias={bias}", *overrides])
+        bias: train_expression_once(
+            bias, arguments.train, people, arguments.output, [f"model.attention_bias={bias}", *overrides]
+        )
         for bias in arguments.biases
     }
     found: dict[str, dict[str, list[Row]]] = {}

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from expnet.face.building import LinearFace, TrackedClip, align_clip, learn_face
 from expnet.face.face_model_data import FaceModelData
 from expnet.face.fitting import fit_clip, fit_residual
 from expnet.face.landmarks import (
@@ -29,6 +28,10 @@ from expnet.face.landmarks import (
 )
 from expnet.face.measures import mouth_opening
 from expnet.face.morphable import MorphableModel
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
+from build_face_model import add_clip_arguments, clips_from
+from learned_face.learning import LinearFace, TrackedClip, align_clip, learn_face
 
 REGIONS = {"all": list(range(MESH_POINTS)), "lips": list(LIP_POINTS), "eyes": list(EYE_POINTS)}
 COMPONENTS = (16, 32, 64)
@@ -89,9 +92,6 @@ def single_frames(model: MorphableModel, points: np.ndarray) -> tuple[float, flo
 
 def main() -> None:
     """Run the folds and print the tables."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-    from build_face_model import add_clip_arguments, clips_from
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_clip_arguments(parser)
     parser.add_argument("--folds", type=int, default=4)

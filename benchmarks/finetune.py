@@ -34,8 +34,8 @@ from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.saved_model import load_model
 from expnet.training.main import train
+from shared.left_out_networks import CONFIGS
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 PIECE = 75
 """Frames of a scored piece: 3 s, a GRID sentence."""
 FRAMES_PER_MINUTE = 1500

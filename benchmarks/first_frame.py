@@ -29,7 +29,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from left_out import trained
 from PIL import Image
 from torch import Tensor
 
@@ -39,7 +38,6 @@ from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore
 from expnet.data.synthetic.speakers import make_speaker
 from expnet.data.synthetic.utterance_track import utterance_track
-from expnet.evaluation.persistence import LATE_FRAMES, late_mean, nearest_face, opening_range, share_along
 from expnet.evaluation.store.clips import Clip
 from expnet.face.facial_features import feature_space
 from expnet.face.morphable import builtin_face_model
@@ -47,6 +45,8 @@ from expnet.metrics.functional import landmark_distance, mouth_opening, pearson
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.render.reenactment import labelled, set_stage
+from shared.first_frame_retention import LATE_FRAMES, late_mean, nearest_face, opening_range, share_along
+from shared.left_out_networks import train_expression_once
 
 VARIANTS = {
     "default": (),
@@ -246,7 +246,9 @@ def main() -> None:
     cases = [*made_cases(arguments.made), *real_cases(tracks, starts)]
     people = {*arguments.people, *arguments.leave_out, *(row.speaker for row in TrackStore(arguments.made).rows)}
     networks = {
-        name: trained(name.replace(" ", "_"), arguments.train, people, arguments.output, [*changes, *overrides])
+        name: train_expression_once(
+            name.replace(" ", "_"), arguments.train, people, arguments.output, [*changes, *overrides]
+        )
         for name, changes in VARIANTS.items()
     }
     rows = {name: [row for case in cases for row in score(network, case)] for name, network in networks.items()}

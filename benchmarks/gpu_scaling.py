@@ -19,13 +19,13 @@ from pathlib import Path
 import torch
 import torch.distributed
 import torch.multiprocessing
-from data import make_small_store
-from speed_rows.measure import timed
-from speed_rows.setting import Setting
-from speed_rows.training import BATCH, default_network, step_of
 
 from expnet.config import load_config
 from expnet.training.main import build_data
+from shared.random_stores import make_small_store
+from speed_rows.measure import timed
+from speed_rows.setting import Setting
+from speed_rows.training import BATCH, default_network, step_of
 
 LINK_LATENCY, LINK_BANDWIDTH = 20.0, 10.0
 """Microseconds a message and GB/s between devices: a modest network between machines, not NVLink."""

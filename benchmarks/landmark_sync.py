@@ -23,20 +23,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accuracy import CONFIGS, divide, fold_view, side, train_network
-from sync_offset import pieces
 
 from expnet.audio.alignment import FRAME_RATE, mel_for_frames
 from expnet.config import load_config
 from expnet.data.preprocess.sync_offset import LONGEST_OFFSET, estimate_offset
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore
-from expnet.evaluation.motion_scoring import MotionScorer
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.landmark_sync import MAX_LAG, LandmarkSync
 from expnet.models.saved_model import load_model
 from expnet.training.main import train
+from shared.folds import divide, fold_view, read_split
+from shared.left_out_networks import CONFIGS, train_network
+from shared.motion_scoring import MotionScorer
+from shared.planted_offsets import shifted_pieces
 
 SECONDS = (2, 3, 5, 8)
 JUDGED_SECONDS = 2
@@ -70,7 +71,7 @@ def find_offsets(expert: LandmarkSync, tracks: list[Track], found: Rows) -> None
     generator = np.random.default_rng(0)
     for track in tracks:
         for seconds in SECONDS:
-            for piece, planted in pieces(track, seconds * FRAME_RATE, generator):
+            for piece, planted in shifted_pieces(track, seconds * FRAME_RATE, generator):
                 for name, estimate in estimators(expert).items():
                     found[name, seconds].append((track.speaker, abs(estimate(piece) - planted) <= 1))
 
@@ -79,7 +80,7 @@ def judge(expert: LandmarkSync, tracks: list[Track], judged: dict[str, list[list
     """Add the similarities at lag 0 of pieces in sync, and of pieces whose sound is moved, to the person's."""
     generator = np.random.default_rng(1)
     for track in tracks:
-        for piece, planted in pieces(track, JUDGED_SECONDS * FRAME_RATE, generator):
+        for piece, planted in shifted_pieces(track, JUDGED_SECONDS * FRAME_RATE, generator):
             curve = expert_curve(expert, piece)
             # Of a piece whose sound is early by p frames, lag p is in sync, and lag 0 is not.
             if abs(planted) >= LEAST_SHIFT:
@@ -113,7 +114,7 @@ def loss_rows(weight: float, expert: Path, stores: list[Path], run: Path, overri
         recipe = [str(CONFIGS / "expression.yaml"), "trainer.max_steps=350", "trainer.validate_every=1000000"]
         system = train_network("ours", stores, [*recipe, "init=synthetic", *term, *overrides], run)
         scorer, rows = MotionScorer(builtin_face_model()), []
-        for clip in side(stores[:1], "test"):
+        for clip in read_split(stores[:1], "test"):
             scores = scorer.score(clip, system.predict(clip).expression)
             weight_of = scores.weights.get("within_clip_r2", 1.0)
             rows.append(
@@ -177,7 +178,7 @@ def main() -> None:
             for store, view in zip([arguments.scored, *arguments.also], views, strict=True):
                 fold_view(store, view, people, arguments.exclude)
         expert = trained_expert(views, folder / "expert", arguments)
-        tracks = [clip.track for clip in side(views[:1], "test")]
+        tracks = [clip.track for clip in read_split(views[:1], "test")]
         find_offsets(expert, tracks, found)
         judge(expert, tracks, judged)
         print(f"fold {fold}: {len(people)} people", flush=True)

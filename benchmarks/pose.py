@@ -25,15 +25,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from accuracy import check_names, divide
-from left_out import train_once
-from pose_scores import Drawer, Heard, motion_scores, read_clips, score_draws, score_long, score_posterior
-from pose_table import REAL, Results, Row, tables
 
 from expnet.data.store.manifest import read_manifest
 from expnet.errors import InputError
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import load_model
+from shared.folds import check_names, divide
+from shared.left_out_networks import train_once
+from shared.pose_scores import Drawer, Heard, motion_scores, read_clips, score_draws, score_long, score_posterior
+from shared.pose_table import REAL, Results, Row, tables
 
 LONG_CLIPS = 5
 """People of a fold for whose sound three minutes are drawn."""

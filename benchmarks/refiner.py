@@ -15,11 +15,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from accuracy import check_names, divide
-from left_out import train_once
-from render_quality import examine_all, table
-
 from expnet.data.store.track_store import TrackStore
+from shared.folds import check_names, divide
+from shared.left_out_networks import train_once
+from shared.render_table import examine_all, table
 
 
 def other_names(people: set[str], same: Sequence[str]) -> set[str]:

@@ -25,7 +25,6 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from expnet.coefficients import FaceCoefficients
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import open_tracker
@@ -34,18 +33,8 @@ from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.person_matte import person_matte
 from expnet.render.portrait import open_portrait
 from expnet.render.region_refiner import RegionModel, open_refiner
-
-
-def swaying(fit: FaceCoefficients, frames: int) -> FaceCoefficients:
-    """A head that turns a little all the time, with a talking mouth: nothing in the frame is at rest."""
-    time_axis = np.arange(frames)[:, None] / 25.0
-    basis = np.zeros((1, fit.expression.shape[1]))
-    basis[0, :4] = 1.0
-    return fit.with_(
-        expression=fit.expression + basis * np.sin(2 * np.pi * 3 * time_axis),
-        rotation=fit.rotation + np.sin(2 * np.pi * time_axis * [0.4, 0.5, 0.3]) * [0.06, 0.1, 0.05],
-        translation=np.repeat(fit.translation, frames, axis=0),
-    )
+from shared.render_scores import slope
+from shared.swaying_head import swaying
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -92,12 +81,6 @@ def mouth_opening(points: np.ndarray) -> np.ndarray:
     return inner / np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=-1)
 
 
-def slope(given: np.ndarray, got: np.ndarray) -> float:
-    """Least-squares slope of what came back on what was put in."""
-    given, got = given - given.mean(), got - got.mean()
-    return float(given @ got / max(float(given @ given), 1e-12))
-
-
 def reenact(path: Path, frames: int) -> dict[str, float | str]:
     """Drive a clip from its own first frame and track the result."""
     model, tracker = builtin_face_model(), open_tracker()
@@ -116,8 +99,8 @@ def reenact(path: Path, frames: int) -> dict[str, float | str]:
     return {
         "clip": path.stem,
         "mouth_correlation": float(np.corrcoef(given, got)[0, 1]),
-        "mouth_slope": slope(given, got),
-        "yaw_slope": slope(fit.rotation[:, 1], refit.rotation[:, 1]),
+        "mouth_slope": slope(got, given),
+        "yaw_slope": slope(refit.rotation[:, 1], fit.rotation[:, 1]),
         "psnr": float(np.mean([psnr(a, b) for a, b in zip(source[1:], drawn[1:], strict=True)])),
         "psnr_still": float(np.mean([psnr(a, source[0]) for a in source[1:]])),
     }

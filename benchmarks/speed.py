@@ -20,10 +20,10 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from speed_rows.measure import Row
-from speed_rows.setting import Setting
 
 from expnet.io.atomic import write_atomically
+from speed_rows.measure import Row
+from speed_rows.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ PARTS = {
     "render": Part("rendering", "rendering"),
     "animate": Part("commands", "animate"),
     "syncnet": Part("syncing", "syncing"),
-    "pictures": Part("pictures", "picture_metrics"),
+    "pictures": Part("image_metrics", "image_metrics"),
     "evaluate": Part("evaluating", "evaluating"),
     "processes": Part("processes", "processes"),
     "startup": Part("commands", "startup"),

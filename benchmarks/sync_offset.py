@@ -12,37 +12,21 @@ sound of another, where every confidence is too high.
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
+from expnet.audio.alignment import FRAME_RATE
 from expnet.data.preprocess.sync_offset import LONGEST_OFFSET, OffsetEstimate, estimate_offset
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore
+from shared.planted_offsets import LONGEST_PLANTED, shifted_pieces
 
 SECONDS = (2, 3, 5, 8, 12, 18)
-LONGEST_PLANTED = 7
 CERTAIN = 0.9
 EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0)
-
-
-def pieces(track: Track, frames: int, generator: np.random.Generator) -> Iterator[tuple[Track, int]]:
-    """Pieces of a clip, half overlapping, each with sound that is early by a planted number of frames."""
-    margin = LONGEST_PLANTED
-    for first in range(margin, track.frames - frames - margin + 1, max(frames // 2, 1)):
-        planted = int(generator.integers(-margin, margin + 1))
-        begin = (first + planted) * SAMPLES_PER_FRAME
-        yield (
-            replace(
-                track.window(first, frames),
-                audio=track.audio[begin : begin + frames * SAMPLES_PER_FRAME],
-            ),
-            planted,
-        )
 
 
 def read(store: Path, limit: int) -> list[Track]:
@@ -119,7 +103,7 @@ def main() -> None:
         print(f"{store.name}: {sum(offset is not None for offset in offsets)} of {len(tracks)} clips taken")
         for track, own in zip(tracks, offsets, strict=True):
             for seconds in SECONDS if own is not None else ():
-                for piece, planted in pieces(track, seconds * FRAME_RATE, generator):
+                for piece, planted in shifted_pieces(track, seconds * FRAME_RATE, generator):
                     tally.add(store.name, seconds, estimate_offset(piece), own + planted)
         for seconds in (3, 8):
             wrong = mismatched(tracks, seconds)

@@ -23,11 +23,9 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-import python_speech_features
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from expnet.audio.wave import load_audio
 from expnet.errors import ExpnetError
 from expnet.face.tracker import open_tracker
 from expnet.media.video_reader import read_video
@@ -36,6 +34,7 @@ from expnet.metrics.functional import face_boxes
 from expnet.metrics.functional.codec import recode_video
 from expnet.metrics.functional.face_crop import resize_frames
 from expnet.models.syncnet import SyncNet, load_syncnet
+from shared.published_syncnet import published_scores, random_syncnet, read_clip
 
 Result = TypeVar("Result")
 SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
@@ -46,42 +45,6 @@ COMMANDS = {
     "mpeg4_q2": (["-an", "-qscale:v", "2", "-r", "25"], "clip.avi"),
     "h264": (["-an", "-qscale:v", "2", "-r", "25"], "clip.mp4"),
 }
-
-
-def random_network() -> SyncNet:
-    """Random weights that keep their input's variation, with distances about as large as the trained network's."""
-    torch.manual_seed(0)
-    network = SyncNet().requires_grad_(False)
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Conv3d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    for first, head in ((network.netcnnlip[0], network.netfclip[3]), (network.netcnnaud[0], network.netfcaud[3])):
-        first.weight /= 100 if first is network.netcnnlip[0] else 10
-        head.weight /= 8
-    return network
-
-
-def original(frames: np.ndarray, audio: np.ndarray, network: SyncNet, device: str) -> tuple[float, float, int]:
-    """Distance, confidence and offset by the steps of the published script, without its files."""
-    images = np.stack([np.ascontiguousarray(frame[:, :, ::-1]) for frame in frames], axis=3)  # (224, 224, 3, T)
-    video = torch.from_numpy(images[None].transpose(0, 3, 4, 1, 2).astype(float)).float()  # (1, 3, T, 224, 224)
-    samples = np.round(audio * 32768.0).clip(-32768, 32767).astype(np.int16)
-    cepstra = torch.from_numpy(python_speech_features.mfcc(samples, 16_000).T[None, None]).float()
-    last = min(len(frames), len(audio) // 640) - 5
-    lips, sound = [], []
-    for start in range(0, last, 20):
-        chosen = range(start, min(last, start + 20))
-        batch = torch.cat([video[:, :, i : i + 5] for i in chosen]).to(device)
-        lips.append(network.netfclip(network.netcnnlip(batch).flatten(1)).cpu())
-        batch = torch.cat([cepstra[..., 4 * i : 4 * i + 20] for i in chosen]).to(device)
-        sound.append(network.netfcaud(network.netcnnaud(batch).flatten(1)).cpu())
-    padded = nn.functional.pad(torch.cat(sound), (0, 0, 15, 15))
-    rows = [
-        nn.functional.pairwise_distance(lip.repeat(31, 1), padded[i : i + 31]) for i, lip in enumerate(torch.cat(lips))
-    ]
-    curve = torch.stack(rows, 1).mean(1)
-    smallest, place = curve.min(0)
-    return float(smallest), float(curve.median() - smallest), 15 - int(place)
 
 
 def timed(work: Callable[[], Result], device: str) -> tuple[Result, float]:
@@ -101,12 +64,12 @@ def compare_network(clips: list[Path], network: SyncNet, device: str, limit: int
     print(f"{'clip':40} frames  distance confidence offset  difference  original s  ours s  ratio")
     agree, ratios = True, []
     for path in clips:
-        frames, audio = opened(path, limit)
+        frames, audio = read_clip(path, limit)
         faces = np.stack([cv2.resize(frame, (224, 224)) for frame in frames])
         tensor, sound = torch.from_numpy(faces).permute(0, 3, 1, 2), torch.from_numpy(audio)
         with torch.no_grad():
             for _ in range(1 if device == "cpu" else 2):  # the first on a card prepares it
-                expected, slow = timed(lambda: original(faces, audio, network, device), device)  # noqa: B023
+                expected, slow = timed(lambda: published_scores(faces, audio, network, device), device)  # noqa: B023
                 result, fast = timed(lambda: measure_sync(tensor.to(device), sound, extractor), device)  # noqa: B023
         difference = max(abs(result.distance - expected[0]), abs(result.confidence - expected[1]))
         agree &= difference < 1e-4 and result.offset == expected[2]
@@ -124,7 +87,7 @@ def compare_steps(clips: list[Path], program: str, limit: int) -> None:
     """Print how far each lossy step lies from ffmpeg's, and from the untouched pictures."""
     print(f"{'clip':40} step          from ffmpeg  ffmpeg's loss  our loss   grey levels, mean absolute")
     for path in clips:
-        frames = torch.from_numpy(opened(path, limit)[0]).permute(0, 3, 1, 2)
+        frames = torch.from_numpy(read_clip(path, limit)[0]).permute(0, 3, 1, 2)
         frames = frames[..., : frames.shape[-2] // 2 * 2, : frames.shape[-1] // 2 * 2]
         for step in (*COMMANDS, "opencv_mpeg4"):
             if step == "opencv_mpeg4":  # which sees only crops
@@ -191,12 +154,6 @@ def compare_boxes(clips: list[Path], detector: str) -> None:
     print(f"overlap with the boxes of face_boxes: median {statistics.median(overlaps):.3f}, worst {min(overlaps):.3f}")
 
 
-def opened(path: Path, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (T, H, W, 3) and sound (S,) of the first ``limit`` frames."""
-    frames = np.stack(list(islice(read_video(path), limit)))
-    return frames, load_audio(path)[: len(frames) * 640]
-
-
 def main() -> int:
     """Run what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -219,7 +176,7 @@ def main() -> int:
         elif options.detector:
             compare_boxes(clips, options.detector)
         else:
-            network = load_syncnet(options.weights) if options.weights else random_network()
+            network = load_syncnet(options.weights) if options.weights else random_syncnet()
             return 0 if compare_network(clips, network, options.device, options.limit) else 1
     except ExpnetError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -20,22 +20,12 @@ import torch
 
 from expnet.face.fitting import fit_clip, fit_residual
 from expnet.face.measures import eye_opening, mouth_opening
-from expnet.face.mediapipe_backend import import_solutions, quiet_native_stderr
 from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import LandmarkerTaskTracker, LandmarkTrack, MediaPipeTracker
 from expnet.media.video_reader import read_video
+from shared.mediapipe_alone import mediapipe_alone
 
 Seconds = dict[str, np.ndarray]
-
-
-def mediapipe_alone(frames: list[np.ndarray]) -> None:
-    """FaceMesh over the frames, results dropped."""
-    with quiet_native_stderr():
-        mesh = import_solutions().face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
-        mesh.process(frames[0])
-    for frame in frames[1:]:
-        mesh.process(frame)
-    mesh.close()
 
 
 def timed(action: Callable[[], object]) -> np.ndarray:

@@ -9,14 +9,13 @@ With --accelerator gpu a run on the CPU stands beside them, for its losses.
 """
 
 import argparse
-import csv
 import statistics
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from expnet.config import load_config
 from expnet.training.main import train
+from shared.csv_files import read_csv
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,6 @@ class Row:
         )
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def measure(
     store: str, task: str, accelerator: str, precision: str, *, compiled: bool, steps: int, threads: int
 ) -> Row:
@@ -67,9 +60,9 @@ def measure(
             "trainer.log_every": max(1, steps // 10),
         }
         run = train(load_config([f"configs/{task}.yaml", *(f"{key}={value}" for key, value in overrides.items())]))
-        speed = read(run / "speed.csv")
+        speed = read_csv(run / "speed.csv")
         settled = speed[len(speed) // 2 :]
-        metrics = read(run / "metrics.csv")
+        metrics = read_csv(run / "metrics.csv")
 
         def median(name: str) -> float:
             return statistics.median(float(row[name]) for row in settled)

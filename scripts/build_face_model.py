@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from expnet.face.building import LinearFace, TrackedClip, camera_axes, keep_signs, learn_face
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
-from expnet.face.topology import mesh_triangles
+from learned_face.learning import LinearFace, TrackedClip, camera_axes, keep_signs, learn_face
+from learned_face.topology import mesh_triangles
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 MINIMUM_FRAMES = 20

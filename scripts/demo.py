@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from skimage import data, io
+
 from stages import EXPNET, Stage, resume, run_stages, script
 
 TEXT = (

@@ -14,11 +14,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from pack_weights import pack
-from stages import EXPNET, Stage, resume, run_stages, script
-
 from expnet.audio.alignment import FRAME_RATE
 from expnet.data.store.track_store import TrackStore
+from pack_weights import pack
+from stages import EXPNET, Stage, resume, run_stages, script
 
 MADE = ["--clips", "1200", "--seed", "1"]
 STEPS = {"synthetic": 1100, "expression": 500, "streaming": 400, "pose": 400}

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from data import LARGE, SMALL, make_large_store, make_small_store
-from training_speed import read
 
 from expnet.config import load_config
 from expnet.data.store.track_store import TrackStore
 from expnet.training.main import train
+from shared.csv_files import read_csv
+from shared.random_stores import LARGE, SMALL, make_large_store, make_small_store
 from speed_rows.measure import Row, Spread, compare, speed_row, timed
 from speed_rows.setting import Setting
 
@@ -32,7 +32,7 @@ def loading(setting: Setting) -> Iterator[Row]:
         f"trainer.validate_every={steps}",
         "trainer.log_every=10",
     ]
-    rows = read(train(load_config(["configs/expression.yaml", *overrides])) / "speed.csv")[1:]
+    rows = read_csv(train(load_config(["configs/expression.yaml", *overrides])) / "speed.csv")[1:]
     waits = Spread.of([float(row["speed/data_wait_share"]) for row in rows])
     yield Row(
         "loading",

@@ -7,13 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tracking import mediapipe_alone
-
 from expnet.data.corpora import read_corpus
 from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
 from expnet.data.preprocess.engines import LocalEngine
 from expnet.data.preprocess.videos import preprocess
 from expnet.media.video_reader import read_video
+from shared.mediapipe_alone import mediapipe_alone
 from speed_rows.measure import Row, compare, speed_row
 from speed_rows.setting import Setting
 

@@ -6,9 +6,8 @@ import itertools
 import statistics
 from collections.abc import Iterator
 
-from data import make_small_store
-from training_speed import read
-
+from shared.csv_files import read_csv
+from shared.random_stores import make_small_store
 from speed_rows.commands import run
 from speed_rows.measure import Row, Spread
 from speed_rows.setting import Setting
@@ -37,7 +36,7 @@ def processes(setting: Setting) -> Iterator[Row]:
             f"trainer.validate_every={steps}",
             "trainer.log_every=10",
         )()
-        rows = read(output / "speed.csv")[1:]
+        rows = read_csv(output / "speed.csv")[1:]
         return statistics.median(float(row["speed/frames_per_second"]) for row in rows)
 
     pairs = [(rate(2), rate(1)) for _ in range(1 if setting.quick else 3)]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from render import swaying
-
 from expnet.face.morphable import builtin_face_model
 from expnet.media.video_reader import write_video
 from expnet.render.frame_prefetch import ahead
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
+from shared.swaying_head import swaying
 from speed_rows.measure import Row, Spread, compare, speed_row
 from speed_rows.setting import Setting
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import torch
-from syncnet import opened, original, random_network
 
 from expnet.metrics import Extractor, measure_sync
+from shared.published_syncnet import published_scores, random_syncnet, read_clip
 from speed_rows.measure import Row, compare, speed_row, timed
 from speed_rows.setting import Setting
 
@@ -25,17 +25,17 @@ def matrix_rate(size: int = 1024) -> float:
 
 def syncing(setting: Setting) -> Iterator[Row]:
     """One clip as face crops, from uint8 frames and samples to distance, confidence and offset."""
-    network = random_network().to(setting.device)
+    network = random_syncnet().to(setting.device)
     extractor, device = Extractor(network), str(setting.device)
-    frames, audio = opened(setting.videos[0], 50 if setting.quick else 100)
+    frames, audio = read_clip(setting.videos[0], 50 if setting.quick else 100)
     faces = np.stack([cv2.resize(frame, (224, 224)) for frame in frames])
     tensor, sound = torch.from_numpy(faces).permute(0, 3, 1, 2).to(device), torch.from_numpy(audio)
     with torch.inference_mode():
-        expected, result = original(faces, audio, network, device), measure_sync(tensor, sound, extractor)
+        expected, result = published_scores(faces, audio, network, device), measure_sync(tensor, sound, extractor)
         difference = max(abs(result.distance - expected[0]), abs(result.confidence - expected[1]))
         pairs = compare(
             lambda: measure_sync(tensor, sound, extractor),
-            lambda: original(faces, audio, network, device),
+            lambda: published_scores(faces, audio, network, device),
             repeats=min(setting.repeats, 3),
             warm=False,
         )

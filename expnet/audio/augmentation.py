@@ -2,7 +2,7 @@
 
 Each takes float32 samples (S,) at 16 kHz in [-1, 1] and returns as many. All randomness comes from the generator:
 seeded by (seed, epoch, window), it gives the same training audio on any number of processes. They are meant for windows
-of a few seconds, where each costs milliseconds (`benchmarks/sound_augmentation.py --cost`).
+of a few seconds, where each costs milliseconds (`benchmarks/audio_augmentation.py --cost`).
 """
 
 import math

@@ -102,8 +102,9 @@ def test_all_rows_resume_and_scores(
     assert difference == pytest.approx(next(two) - next(two))
 
     trained: list[str] = []
-    real_train = accuracy.train
-    monkeypatch.setattr(accuracy, "train", lambda config: trained.append(config.output) or real_train(config))
+    networks = importlib.import_module("shared.left_out_networks")
+    real_train = networks.train
+    monkeypatch.setattr(networks, "train", lambda config: trained.append(config.output) or real_train(config))
     (output / "predictions" / "seed1" / "fold0" / "ours.safetensors").unlink()
     accuracy.main(command)
     assert len(trained) == 1  # what was lost, and nothing else
@@ -121,7 +122,7 @@ def test_mistakes_on_the_command_line(accuracy: ModuleType, wrong: list[str]) ->
 
 def test_a_table_by_hand(accuracy: ModuleType) -> None:
     """Two people, two seeds: the mean over seeds comes before the people, and weights count."""
-    table = importlib.import_module("accuracy_table")
+    table = importlib.import_module("shared.accuracy_table")
 
     def row(*scores: tuple[float, float]) -> object:
         one = [[_scores(table, value) for value in seeds] for seeds in scores]

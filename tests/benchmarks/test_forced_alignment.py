@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from expnet.audio.forced_alignment import align_text
 from expnet.audio.speech_synthesis import PAUSE, synthesize_speech
+from shared.forced_alignment import align_text
 
 pytest.importorskip("espeakng_loader")
 TEXT = "Bin blue by m five now, place people before the map."

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from expnet.audio.speech_synthesis import Phoneme
-from expnet.evaluation.lip_closure import bilabial_windows, lip_closure
-from expnet.evaluation.log_energy_jaw import fit_log_energy_jaw, frame_energy
-from expnet.evaluation.motion_scoring import COLUMNS, STILL_POINTS, MotionScorer, drifts
 from expnet.evaluation.store.clips import Clip
 from expnet.face.measures import expression_for
 from expnet.face.morphable import builtin_face_model
+from shared.lip_closure import bilabial_windows, lip_closure
+from shared.log_energy_jaw import fit_log_energy_jaw, frame_energy
+from shared.motion_scoring import COLUMNS, STILL_POINTS, MotionScorer, drifts
 from tests.training.small import make_track
 
 FRAMES = 60
@@ -84,7 +84,7 @@ def test_every_column_is_scored() -> None:
     scores = scorer.score(real, real.expression, [Phoneme("b", 0.5, 0.6)])
     assert set(scores.values) == {column.key for column in COLUMNS}
     assert scores.values["mouth_opening_correlation"] == pytest.approx(1)
-    assert scores.values["landmark_distance"] == 0
+    assert scores.values["landmark_distance_percent"] == 0
     held = scorer.score(real, real.expression[:1].expand_as(real.expression))
     assert held.values["within_clip_r2"] == pytest.approx(0)
     assert held.weights["lip_closure_opening"] == 0

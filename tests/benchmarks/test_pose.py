@@ -17,13 +17,13 @@ from tests.training.small import make_track
 @pytest.fixture
 def scores(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    return importlib.import_module("pose_scores")
+    return importlib.import_module("shared.pose_scores")
 
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    return importlib.import_module("pose_table")
+    return importlib.import_module("shared.pose_table")
 
 
 def seeded(*shape: int) -> torch.Tensor:

@@ -1,8 +1,6 @@
 """The measure of the renderer: its baseline, its frames, its regions, its table, and that it goes on where it was."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,17 +10,10 @@ from expnet.coefficients import FaceCoefficients
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def quality() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "render_quality.py"
-    specification = importlib.util.spec_from_file_location("render_quality", path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+from render_quality import main
+from shared.piecewise_affine import PiecewiseAffine
+from shared.render_scores import AFFINE, OURS, STILL, region_error, spread
+from shared.render_table import COLUMNS, table
 
 
 @pytest.fixture
@@ -30,9 +21,9 @@ def landmarks() -> np.ndarray:
     return np.random.default_rng(0).uniform(60, 190, (68, 2))
 
 
-def test_the_baseline_is_exact_at_rest_and_moves_its_landmarks(quality: ModuleType, landmarks: np.ndarray) -> None:
+def test_the_baseline_is_exact_at_rest_and_moves_its_landmarks(landmarks: np.ndarray) -> None:
     image = astronaut()[:256, 100:356]
-    affine = quality.PiecewiseAffine(image, landmarks)
+    affine = PiecewiseAffine(image, landmarks)
     assert np.array_equal(affine.warp(landmarks), image)
     moved = affine.warp(landmarks + np.array([3.0, -2.0])).astype(int)
     middle = np.s_[110:140, 110:140]
@@ -41,41 +32,41 @@ def test_the_baseline_is_exact_at_rest_and_moves_its_landmarks(quality: ModuleTy
         assert np.array_equal(moved[edge], image[edge])
 
 
-def test_frames_are_spread_over_those_that_were_seen(quality: ModuleType) -> None:
+def test_frames_are_spread_over_those_that_were_seen() -> None:
     valid = np.ones(100, bool)
     valid[:5] = False
-    chosen = quality.spread(valid, 10)
+    chosen = spread(valid, 10)
     assert (chosen[0], chosen[-1], len(chosen)) == (5, 99, 11)
-    assert quality.spread(valid[:8], 10).tolist() == [5, 6, 7]
+    assert spread(valid[:8], 10).tolist() == [5, 6, 7]
 
 
-def test_a_region_sees_its_own_error_only(quality: ModuleType, landmarks: np.ndarray) -> None:
+def test_a_region_sees_its_own_error_only(landmarks: np.ndarray) -> None:
     real = [np.full((256, 256, 3), 100, np.uint8)]
     drawn = real[0].copy()
     points = landmarks.copy()
     points[48:68] = np.random.default_rng(1).uniform(100, 140, (20, 2))
     drawn[150:, :] = 0  # below the region, margin included
-    assert quality.region_error([drawn], real, points[None], range(48, 68)) == 0.0
+    assert region_error([drawn], real, points[None], range(48, 68)) == 0.0
     drawn[:150] = 110
-    assert quality.region_error([drawn], real, points[None], range(48, 68)) == 10.0
+    assert region_error([drawn], real, points[None], range(48, 68)) == 10.0
 
 
-def row(quality: ModuleType, clip: str, speaker: str, correlation: float) -> dict:
-    scores = dict.fromkeys(quality.COLUMNS, 1.0)
-    systems = {name: dict(scores) for name in (quality.OURS, quality.AFFINE, quality.STILL)}
-    systems[quality.OURS]["mouth_opening_correlation"] = correlation
+def row(clip: str, speaker: str, correlation: float) -> dict:
+    scores = dict.fromkeys(COLUMNS, 1.0)
+    systems = {name: dict(scores) for name in (OURS, AFFINE, STILL)}
+    systems[OURS]["mouth_opening_correlation"] = correlation
     return {"clip": clip, "speaker": speaker, "systems": systems}
 
 
-def test_the_table_names_what_falls_short_and_what_is_left_out(quality: ModuleType) -> None:
-    rows = [row(quality, "good", "a", 0.99), row(quality, "poor", "b", 0.5)]
-    written = quality.table([*rows, {"clip": "gone", "speaker": "c", "reason": "the video is not here"}])
+def test_the_table_names_what_falls_short_and_what_is_left_out() -> None:
+    rows = [row("good", "a", 0.99), row("poor", "b", 0.5)]
+    written = table([*rows, {"clip": "gone", "speaker": "c", "reason": "the video is not here"}])
     assert "2 clips of 2 people" in written
     assert "poor 0.500" in written
     assert "good 0.990" not in written
     assert "gone is left out: the video is not here" in written
     with pytest.raises(InputError, match="no clip could be scored"):
-        quality.table([{"clip": "gone", "speaker": "c", "reason": "the video is not here"}])
+        table([{"clip": "gone", "speaker": "c", "reason": "the video is not here"}])
 
 
 def still_clip(name: str) -> Track:
@@ -98,7 +89,7 @@ def still_clip(name: str) -> Track:
 
 
 def test_a_run_goes_on_where_it_was_and_refuses_other_settings(
-    quality: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Clips without a video: each is a row with that reason, kept and read again."""
     store = tmp_path / "store"
@@ -108,13 +99,13 @@ def test_a_run_goes_on_where_it_was_and_refuses_other_settings(
         writer.finish()
     arguments = [str(store), "--output", str(tmp_path)]
     with pytest.raises(InputError, match="no clip could be scored"):
-        quality.main(arguments)
+        main(arguments)
     files = sorted((tmp_path / "clips").iterdir())
     assert [file.stem for file in files] == [clip.clip_id for clip in TrackStore(store).rows]
     assert "is not here" in capsys.readouterr().out
     before = [file.stat().st_mtime_ns for file in files]
     with pytest.raises(InputError, match="no clip could be scored"):
-        quality.main(arguments)
+        main(arguments)
     assert [file.stat().st_mtime_ns for file in files] == before
     with pytest.raises(InputError, match="give another --output"):
-        quality.main([*arguments, "--frames", "7"])
+        main([*arguments, "--frames", "7"])

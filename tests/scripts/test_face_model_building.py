@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from expnet.face.building import (
+from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
+from expnet.face.morphable import builtin_face_model
+from expnet.face.rotation import euler_to_matrix
+from learned_face.learning import (
     TrackedClip,
     align_clip,
     frame_weights,
@@ -15,10 +18,7 @@ from expnet.face.building import (
     principal_components,
     steady_frames,
 )
-from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
-from expnet.face.morphable import builtin_face_model
-from expnet.face.rotation import euler_to_matrix
-from expnet.face.topology import mesh_triangles
+from learned_face.topology import mesh_triangles
 
 COMPONENTS = 5
 

@@ -1,8 +1,8 @@
 """What does each change of the training sound bring on people never seen, for clean, noisy and echoing speech?
 
-Usage: python benchmarks/sound_augmentation.py --scored STORE [--also STORE ...] [--exclude NAME ...]
+Usage: python benchmarks/audio_augmentation.py --scored STORE [--also STORE ...] [--exclude NAME ...]
        [--folds 2] [--variants default none rooms ...] --output DIR [KEY=VALUE ...]
-       python benchmarks/sound_augmentation.py --scored STORE --cost
+       python benchmarks/audio_augmentation.py --scored STORE --cost
 
 Every variant is trained on each fold's training people with the same steps and seed, from init=synthetic, and scored on
 the people left out three times: as recorded, with pink noise at 5 dB, and in a room (the same noise and the same room
@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accuracy import bucket, divide, fold_view
 
 from expnet.audio.alignment import mel_for_frames
 from expnet.audio.augmentation import (
@@ -45,8 +44,9 @@ from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.saved_model import load_model
 from expnet.training.main import train
+from shared.folds import bucket, divide, fold_view
+from shared.left_out_networks import CONFIGS
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 QUIET_MEL = [f"augment.{name}=0" for name in ("time_masks", "band_masks", "gain", "tilt", "warp", "floor", "noise")]
 QUIET_SOUND = ["data.gain_decibels=0", "data.noise_snr=null"]
 VARIANTS: dict[str, list[str]] = {

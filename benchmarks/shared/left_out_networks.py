@@ -6,13 +6,22 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from accuracy import CONFIGS, fold_view
-
 from expnet.config import load_config
 from expnet.errors import InputError
+from expnet.evaluation.store.systems import Networks, System
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.saved_model import load_model
 from expnet.training.main import train
+from shared.folds import fold_view
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def train_network(name: str, stores: Sequence[Path], layers: Sequence[str], run: Path) -> System:
+    """Train one of `TRAINED` on a fold's training people, in a folder that is emptied first."""
+    shutil.rmtree(run, ignore_errors=True)
+    train(load_config([*layers, f"data.store=[{','.join(map(str, stores))}]", f"output={run}"]))
+    return Networks(name, name, "model", "", expression=load_model(run, "expression"))  # type: ignore[arg-type]
 
 
 def train_once(
@@ -47,7 +56,7 @@ def train_once(
     return run
 
 
-def trained(
+def train_expression_once(
     name: str, stores: Sequence[Path], people: set[str], output: Path, overrides: Sequence[str]
 ) -> ExpressionRegressor:
     """Train a variant of the expression network without some people, or load it; arguments of `train_once`."""

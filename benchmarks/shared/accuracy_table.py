@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.evaluation.motion_scoring import COLUMNS, Column
 from expnet.evaluation.store.scoring import Scores
 from expnet.metrics.functional.statistics import (
     Interval,
@@ -16,6 +15,7 @@ from expnet.metrics.functional.statistics import (
     bootstrap_interval,
     bootstrap_peak,
 )
+from shared.motion_scoring import COLUMNS, Column
 
 LAG = "mouth_opening_lag"
 LIPS = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from picture_metrics import comparisons, pictures
 
+from shared.image_metric_pairs import comparisons, drifting_face
 from speed_rows.measure import Row, compare, speed_row
 from speed_rows.setting import Setting
 
@@ -14,9 +14,9 @@ AIMS = {"LPIPS alex": 1.0, "SSIM": 1.0, "FID features": 1.0, "CPBD": 30.0}
 """Times as fast as the package."""
 
 
-def picture_metrics(setting: Setting) -> Iterator[Row]:
+def image_metrics(setting: Setting) -> Iterator[Row]:
     """Frames of 256 pixels on one thread; what is not installed is left out."""
-    frames, noisy = pictures(10 if setting.quick else 20, 256)
+    frames, noisy = drifting_face(10 if setting.quick else 20, 256)
     with torch.inference_mode():
         for row in comparisons(frames, noisy, features=64):
             if row.name not in AIMS:

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from expnet.evaluation.persistence import LATE_FRAMES, late_mean, nearest_face, opening_range, share_along
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional import mouth_opening
+from shared.first_frame_retention import LATE_FRAMES, late_mean, nearest_face, opening_range, share_along
 
 
 @pytest.fixture

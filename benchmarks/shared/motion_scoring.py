@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from expnet.audio.speech_synthesis import Phoneme
-from expnet.evaluation.lip_closure import bilabial_windows, lip_closure
 from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.scoring import Scores
 from expnet.face.morphable import MorphableModel
@@ -28,6 +27,7 @@ from expnet.metrics import (
     WithinClipR2,
 )
 from expnet.metrics.functional import mouth_opening
+from shared.lip_closure import bilabial_windows, lip_closure
 
 PERCENT = 100.0
 LAST = 50
@@ -59,12 +59,12 @@ COLUMNS = (
     Column("mouth_opening_correlation", "mouth-opening correlation", "more"),
     Column("mouth_opening_lag", "lag, frames", "real", 0),
     Column("within_clip_r2", "within-clip R2", "more"),
-    Column("landmark_distance_mouth", "mouth distance, %", "less", 2),
-    Column("landmark_distance", "face distance, %", "less", 2),
+    Column("landmark_distance_mouth_percent", "mouth distance, %", "less", 2),
+    Column("landmark_distance_percent", "face distance, %", "less", 2),
     Column("lip_closure_opening", "opening at m, b, p", "real", 2),
     Column("lip_closure_recall", "closures found", "more", 2),
     Column("lip_closure_precision", "closures right", "more", 2),
-    Column("silent_lip_motion", "lip motion in silence, %", "real", 2),
+    Column("silent_lip_motion_percent", "lip motion in silence, %", "real", 2),
     Column("jitter_ratio", "jitter against real", "real", 2),
     Column("blink_rate", "blinks a minute", "real", 1),
     Column("identity_drift", "drift of identity, %", "real", 2),
@@ -98,10 +98,8 @@ class MotionScorer:
         scores.add_lag(self.lag, predicted, target, valid)
         scores.add(self.r2, expression, clip.expression, valid)
         for metric in self.distances:
-            scores.add(metric, predicted, target, valid)
-        scores.add(self.silence, predicted, clip.silent, valid)
-        for key in ("landmark_distance_mouth", "landmark_distance", "silent_lip_motion"):
-            scores.values[key] *= PERCENT
+            _put_percent(scores, metric, predicted, target, valid)
+        _put_percent(scores, self.silence, predicted, clip.silent, valid)
         scores.add(self.jitter, predicted, target, valid)
         scores.add(self.blinks, predicted, valid)
         self._add_closures(scores, clip, predicted, target, phonemes)
@@ -124,6 +122,12 @@ class MotionScorer:
         scores.put("lip_closure_opening", found.opening, float(found.bilabials))
         scores.put("lip_closure_recall", found.recall, float(found.real_closures))
         scores.put("lip_closure_precision", found.precision, float(found.speech_frames))
+
+
+def _put_percent(scores: Scores, metric: LandmarkDistance | SilentLipMotion, *inputs: Tensor) -> None:
+    """Add a distance in percent of the eye distance, under a key that says so."""
+    value, weight = metric.score(*(part[None] for part in inputs))
+    scores.put(f"{metric.name}_percent", PERCENT * float(value.reshape(-1)[0]), float(weight.reshape(-1)[0]))
 
 
 def drifts(landmarks: Tensor, first_frame: Tensor, valid: Tensor) -> tuple[float, float]:

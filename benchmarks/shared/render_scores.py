@@ -1,0 +1,158 @@
+"""Scores of rendered frames of one clip beside the real ones, and the systems that are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from expnet.data.store.track import Track
+from expnet.errors import DataError
+from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
+from expnet.face.morphable import MorphableModel
+from expnet.face.tracker import open_tracker
+from expnet.metrics.functional.image import psnr, ssim
+from expnet.metrics.functional.landmarks import MOUTH, landmark_distance
+from expnet.metrics.functional.mouth import mouth_opening, pearson
+from expnet.render.mesh_renderer import MeshRenderer
+from expnet.render.portrait import open_portrait
+from expnet.render.reenactment import CROP_PIXELS, cut, labelled, to_tensor
+from expnet.render.refinement.pairs import read_frames
+from expnet.render.region_refiner import RegionModel
+from shared.piecewise_affine import PiecewiseAffine
+
+Frames = list[NDArray[np.uint8]]
+Scores = dict[str, float]
+
+OURS, REFINED, STILL, AFFINE = "ours", "ours, refined", "first_frame", "piecewise_affine"
+_MARGIN = 0.25
+"""Of a region's box, added around it on each side."""
+
+
+def spread(valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """The first frame that was seen, and others spread evenly over those that follow it."""
+    seen = np.flatnonzero(valid)
+    return seen[np.unique(np.linspace(0, len(seen) - 1, min(count + 1, len(seen))).round().astype(int))]
+
+
+def draw(
+    track: Track, chosen: NDArray[np.int64], frames: Frames, model: MorphableModel, refiner: RegionModel | None
+) -> dict[str, Frames]:
+    """The systems' pictures of a clip's chosen frames, in its crop at 256 px; the first of them is the portrait."""
+    crop = track.coefficients.crop
+    assert crop is not None
+    portrait = open_portrait(frames[0], model, max_side=None)
+    coefficients = track.coefficients
+    fit = coefficients[chosen[0] : chosen[0] + 1]
+    asked = {OURS: None} if refiner is None else {OURS: None, REFINED: refiner}
+    renderers = {
+        name: MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte, refiner=one)
+        for name, one in asked.items()
+    }
+    rows = coefficients.with_(
+        expression=coefficients.expression[chosen],
+        rotation=coefficients.rotation[chosen],
+        translation=coefficients.translation[chosen],
+    )
+    first = cut(frames[0], crop)
+    landmarks = (track.landmarks[chosen] - crop[:2]) * (CROP_PIXELS / crop[2]) + CROP_PIXELS / 2
+    affine = PiecewiseAffine(first, landmarks[0])
+    return {
+        **{name: [cut(frame, crop) for frame in renderer.render(rows)] for name, renderer in renderers.items()},
+        AFFINE: [affine.warp(points) for points in landmarks],
+        STILL: [first] * len(chosen),
+    }
+
+
+def boxes(landmarks: NDArray[np.floating], points: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """The box around some landmarks (T, 68, 2), with a margin, in each frame."""
+    for places in landmarks[:, list(points)]:
+        low, high = places.min(axis=0), places.max(axis=0)
+        margin = _MARGIN * (high - low).max()
+        left, top = np.maximum(low - margin, 0).astype(int)
+        right, bottom = np.ceil(high + margin).astype(int)
+        yield np.s_[top:bottom, left:right]
+
+
+def region_error(drawn: Frames, real: Frames, landmarks: NDArray[np.floating], points: Sequence[int]) -> float:
+    """Mean absolute difference inside the box around some landmarks (T, 68, 2) of the real frames, grey levels."""
+    places = zip(drawn, real, boxes(landmarks, points), strict=True)
+    return float(np.mean([np.abs(one[box].astype(float) - other[box]).mean() for one, other, box in places]))
+
+
+def region_sharpness(drawn: Frames, real: Frames, landmarks: NDArray[np.floating], points: Sequence[int]) -> float:
+    """Mean length of the gradient inside of those boxes, over that of the real frames: a blur is below 1."""
+    pairs = zip(drawn, real, boxes(landmarks, points), strict=True)
+    lengths = [[np.hypot(*np.gradient(one[box].mean(axis=-1))).mean() for one in pair] for *pair, box in pairs]
+    ours, true = np.sum(lengths, axis=0)
+    return float(ours / max(true, 1e-12))
+
+
+def slope(got: NDArray[np.float64], given: NDArray[np.float64]) -> float:
+    """Least-squares slope of what came back on what was put in."""
+    centred = given - given.mean()
+    return float(centred @ got / max(float(centred @ centred), 1e-12))
+
+
+def tracked(frames: Frames) -> NDArray[np.float32]:
+    """The 68 landmarks of every frame, (T, 68, 2).
+
+    Raises:
+        DataError: a frame shows no face.
+    """
+    track = open_tracker().track(frames)
+    if not track.found.all():
+        raise DataError(f"no face is found in {int((~track.found).sum())} of the {len(frames)} crops")
+    return track.landmarks
+
+
+def score(
+    drawn: Frames, real: Frames, given: NDArray[np.float32], perceptual: Callable[..., torch.Tensor] | None
+) -> Scores:
+    """Compare one system's frames with the real ones, whose landmarks (T, 68, 2) are given."""
+    got, known = torch.from_numpy(tracked(drawn)), torch.from_numpy(given)
+    # The first frame is the portrait itself: it says nothing.
+    pictures, points = (to_tensor(drawn[1:]), to_tensor(real[1:])), (got[1:], known[1:])
+    openings = [mouth_opening(one) for one in points]
+    scores = {
+        "psnr": float(psnr(*pictures).mean()),
+        "ssim": float(ssim(*pictures).mean()),
+        "landmark_distance": float(landmark_distance(*points, normalisation="pixels_256")),
+        "landmark_distance_mouth": float(landmark_distance(*points, normalisation="pixels_256", region="mouth")),
+        "mouth_error": region_error(drawn[1:], real[1:], given[1:], range(MOUTH.start, MOUTH.stop)),
+        "mouth_sharpness": region_sharpness(drawn[1:], real[1:], given[1:], range(MOUTH.start, MOUTH.stop)),
+        "eye_error": region_error(drawn[1:], real[1:], given[1:], (*RIGHT_EYE, *LEFT_EYE)),
+        "mouth_opening_correlation": float(pearson(*openings, still=1e-4)),
+        "mouth_opening_slope": slope(openings[0].numpy(), openings[1].numpy()),
+    }
+    if perceptual is not None:
+        scores["lpips"] = float(perceptual(*pictures).mean())
+    return scores
+
+
+def examine(
+    track: Track,
+    model: MorphableModel,
+    count: int,
+    perceptual: Callable[..., torch.Tensor] | None,
+    picture: Path,
+    refiner: RegionModel | None = None,
+) -> dict[str, Scores]:
+    """Score every system on one clip, and draw the frame in which the real mouth is open widest."""
+    chosen = spread(track.valid, count)
+    frames = list(read_frames(track, chosen).values())
+    crop = track.coefficients.crop
+    if crop is None:
+        raise DataError("the clip has no crop, so its pictures cannot be compared")
+    real = [cut(frame, crop) for frame in frames]
+    systems = draw(track, chosen, frames, model, refiner)
+    widest = int(mouth_opening(torch.from_numpy(track.landmarks[chosen])).argmax())
+    tiles = [("portrait", real[0]), ("real", real[widest])]
+    tiles += [(name, frames[widest]) for name, frames in systems.items() if name != STILL]
+    Image.fromarray(labelled(tiles)).save(picture)
+    given = tracked(real)
+    return {name: score(drawn, real, given, perceptual) for name, drawn in systems.items()}

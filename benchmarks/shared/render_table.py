@@ -1,0 +1,125 @@
+"""Scores of rendered clips, resumable clip by clip, and their table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from expnet.assets.registry import locate
+from expnet.data.store.track_store import TrackStore
+from expnet.errors import ExpnetError, InputError, MissingAssetError
+from expnet.face.morphable import load_face_model
+from expnet.metrics import LearnedPerceptualDistance
+from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval
+from expnet.models.perceptual import load_lpips
+from expnet.render.region_refiner import open_refiner
+from shared.render_scores import OURS, REFINED, examine
+
+COLUMNS = {
+    "psnr": "PSNR, dB ↑",
+    "ssim": "SSIM ↑",
+    "lpips": "LPIPS ↓",
+    "landmark_distance": "landmarks, px ↓",
+    "landmark_distance_mouth": "mouth landmarks, px ↓",
+    "mouth_error": "mouth region, grey levels ↓",
+    "mouth_sharpness": "mouth sharpness over real (1 is best)",
+    "eye_error": "eye region, grey levels ↓",
+    "mouth_opening_correlation": "mouth opening, correlation ↑",
+    "mouth_opening_slope": "mouth opening, slope (1 is best)",
+}
+AIM = 0.95
+"""Correlation of the mouth's opening that every clip should reach."""
+
+
+def open_perceptual(given: Path | None) -> Callable[..., torch.Tensor] | None:
+    """LPIPS by frame, None where its weights are not here."""
+    try:
+        weights = locate("alexnet", given)
+    except MissingAssetError as error:
+        print(f"LPIPS is left out. {error}")
+        return None
+    return LearnedPerceptualDistance(load_lpips("alex", weights)).image_score
+
+
+def examine_all(arguments: argparse.Namespace) -> list[dict]:
+    """Score every clip that is not scored yet; a row a clip."""
+    store = TrackStore(arguments.store)
+    model, perceptual = load_face_model(store.face_model), open_perceptual(arguments.lpips)
+    refiner = None if arguments.refiner is None else open_refiner(arguments.refiner)
+    settings = {
+        "store": store.fingerprint(),
+        "frames": arguments.frames,
+        "lpips": perceptual is not None,
+        "refiner": None if arguments.refiner is None else str(arguments.refiner),
+    }
+    for folder in ("clips", "pictures"):
+        (arguments.output / folder).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for clip in store.rows:
+        if arguments.clips and clip.clip_id not in arguments.clips:
+            continue
+        file = arguments.output / "clips" / f"{clip.clip_id}.json"
+        if not file.is_file():
+            row: dict = {"clip": clip.clip_id, "speaker": clip.speaker, "settings": settings}
+            picture = arguments.output / "pictures" / f"{clip.clip_id}.png"
+            try:
+                track = store.read(clip.clip_id)
+                row["systems"] = examine(track, model, arguments.frames, perceptual, picture, refiner)
+            except ExpnetError as error:
+                row["reason"] = str(error)
+            beside = file.with_suffix(".partial")
+            beside.write_text(json.dumps(row, indent=1), encoding="utf-8")
+            beside.replace(file)
+        rows.append(json.loads(file.read_text(encoding="utf-8")))
+        if rows[-1]["settings"] != settings:
+            raise InputError(
+                f"{file} was made with another store, --frames, --refiner or --lpips; give another --output."
+            )
+        print(describe(rows[-1]), flush=True)
+    return rows
+
+
+def describe(row: dict) -> str:
+    """One line on a clip: our scores."""
+    if "reason" in row:
+        return f"{row['clip'][:32]:32s} left out: {row['reason']}"
+    ours = row["systems"].get(REFINED, row["systems"][OURS])
+    return f"{row['clip'][:32]:32s} " + " ".join(f"{ours.get(key, np.nan):7.3f}" for key in COLUMNS)
+
+
+def table(rows: list[dict]) -> str:
+    """Means with intervals over people, paired differences to ours, and the clips below the aim, as Markdown."""
+    scored = [row for row in rows if "systems" in row]
+    if not scored:
+        raise InputError("no clip could be scored; see the reasons above.")
+    people = [row["speaker"] for row in scored]
+    keys = [key for key in COLUMNS if key in scored[0]["systems"][OURS]]
+
+    def column(system: str, key: str) -> list[float]:
+        return [row["systems"][system][key] for row in scored]
+
+    lines = [f"{len(scored)} clips of {len(set(people))} people; 95 % intervals over people.", ""]
+    lines += ["| | " + " | ".join(COLUMNS[key] for key in keys) + " |", "|---" * (len(keys) + 1) + "|"]
+    best = REFINED if REFINED in scored[0]["systems"] else OURS
+    for system in scored[0]["systems"]:
+        cells = [text(bootstrap_interval(column(system, key), groups=people)) for key in keys]
+        lines.append(f"| {system} | " + " | ".join(cells) + " |")
+    for system in (name for name in scored[0]["systems"] if name != best):
+        cells = [text(bootstrap_difference(column(best, k), column(system, k), groups=people)) for k in keys]
+        lines.append(f"| {best} - {system} | " + " | ".join(cells) + " |")
+    reached = dict(zip((row["clip"] for row in scored), column(best, "mouth_opening_correlation"), strict=True))
+    below = [f"{clip} {value:.3f}" for clip, value in sorted(reached.items(), key=lambda item: item[1]) if value < AIM]
+    lines += ["", f"Mouth opening below {AIM}: {', '.join(below) or 'no clip'}."]
+    lines += [f"{row['clip']} is left out: {row['reason']}" for row in rows if "reason" in row]
+    return "\n".join(lines) + "\n"
+
+
+def text(interval: Interval) -> str:
+    """A mean and its interval."""
+    ends = "" if interval.low is None else f" ({interval.low:.3f} to {interval.high:.3f})"
+    return f"{interval.mean:.3f}{ends}"

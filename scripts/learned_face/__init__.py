@@ -1,0 +1,1 @@
+"""How the built-in face model is learned, see ``scripts/build_face_model.py``."""
