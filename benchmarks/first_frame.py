@@ -14,7 +14,7 @@ one that is shown it, but starts from the training mean. Scored, with intervals 
 - open mouth: the clips of --people from their own frame with the mouth most open in the first half, and from that with
   the mouth most shut. Whoever adds a change to an open mouth and does not see it keeps it open. The third row is the
   open mouth as `expnet animate` shows it to the network: its lips shut
-  (`expnet.animate.controls.motion_scale.lips_shut`).
+  (`expnet.animate.controls.motion_scale.close_lips`).
 
 --strip FILE draws frames of one made voice on the built-in portrait.
 """
@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from expnet.animate.controls.motion_scale import lips_shut
+from expnet.animate.controls.motion_scale import close_lips
 from expnet.audio.alignment import FRAME_RATE
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore
@@ -128,7 +128,7 @@ def real_cases(tracks: Sequence[Track], starts: Mapping[str, str]) -> Iterator[C
         opening = mouth_opening(on_face(clip, clip.expression))[: track.frames // 2]
         widest = int(opening.argmax())
         ends = {"shut": clip.expression[opening.argmin()], "open": clip.expression[widest]}
-        ends["open, lips shut first"] = torch.from_numpy(lips_shut(FACE, track.coefficients[widest : widest + 1]))[0]
+        ends["open, lips shut first"] = torch.from_numpy(close_lips(FACE, track.coefficients[widest : widest + 1]))[0]
         yield Case("open mouth", clip, ends, {}, dict.fromkeys(ends, clip.expression))
 
 

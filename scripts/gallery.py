@@ -20,7 +20,7 @@ from skimage import data
 
 from expnet import Animator
 from expnet.animate.controls.controls import Controls
-from expnet.animate.controls.motion_scale import lips_shut
+from expnet.animate.controls.motion_scale import close_lips
 from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.coefficients import concatenate
 from expnet.face.emotions import EMOTIONS
@@ -72,7 +72,7 @@ def poses(animator: Animator, picture: Frame) -> Frame:
     space, still = feature_space(animator.face_model), concatenate([portrait.fit] * len(POSES))
     features, turns, blink = (np.array(column) for column in zip(*map(numbers, POSES.values()), strict=True))
     shut = np.isin(list(POSES), FROM_SHUT_LIPS)[:, None]
-    expression = np.where(shut, lips_shut(animator.face_model, portrait.fit), still.expression)
+    expression = np.where(shut, close_lips(animator.face_model, portrait.fit), still.expression)
     driven = still.with_(expression=expression + features @ space.inverse.T, rotation=still.rotation + turns)
     return two_rows(list(zip(POSES, animator.render(portrait, driven, blink=blink), strict=True)))
 

@@ -1,1 +1,1 @@
-"""From a portrait and speech to a talking video: motion, frames, files."""
+"""From a portrait and speech to a talking video: motion, frames and files."""

@@ -1,10 +1,10 @@
-"""From a portrait and a recording to a video that talks.
+"""From a portrait and a recording to a video of the portrait speaking.
 
     image -> tracker, fit ----------------+-> first expression, identity, pose
-    audio -> mel -> ExpressionRegressor --+-> expression ---+
-                 -> PoseCVAE -------------+-> head pose ----+-> MeshRenderer -> frames -> mp4 with sound
+    audio -> mel -> expression network ---+-> expression ---+
+                 -> head-pose network ----+-> head pose ----+-> MeshRenderer -> frames -> mp4 with audio
 
-Nothing here imports Lightning, librosa, wandb or torchmetrics, and frames are drawn one at a time: memory does not
+Nothing here imports Lightning, librosa, wandb or torchmetrics. Frames are rendered one at a time, so memory does not
 grow with the number of frames.
 """
 
@@ -17,44 +17,42 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from expnet.animate.controls.background import change_background, check_background
-from expnet.animate.controls.controls import Controls, PathInput
-from expnet.animate.controls.framing import frame_portrait
-from expnet.animate.controls.gaze import redirect_gaze
+from expnet.animate.controls.apply_controls import Motion
+from expnet.animate.controls.controls import Controls, HeadStyle, PathInput
 from expnet.animate.controls.idle import LONGEST_SECONDS
 from expnet.animate.inputs import AudioInput, ImageInput, load_speech
-from expnet.animate.motion_source import Performer, frames_of
+from expnet.animate.motion_source import MotionSource, frames_covering
+from expnet.animate.portrait_renderer import PortraitRenderer
 from expnet.animate.streaming import StreamedMotion
+from expnet.animate.video_output import VideoOutput, open_output
 from expnet.audio.alignment import FRAME_RATE
-from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.stored_samples import Samples
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
 from expnet.errors import InputError
-from expnet.formats.convert import ExportSettings, check_export, export
-from expnet.formats.motion_clip import Performance
-from expnet.media.transparent_video import SUFFIXES as TRANSPARENT
-from expnet.media.transparent_video import check_transparent_output, cut_out, write_transparent
-from expnet.media.video_reader import check_output, write_video
-from expnet.render.frame_prefetch import ahead
+from expnet.face.morphable import MorphableModel
+from expnet.models.mel_source import MelSource
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import LARGEST_SIDE, Portrait
-from expnet.render.region_refiner import PairedRefiner, RegionModel, open_refiner
 
 logger = logging.getLogger(__name__)
 
 
-class Animator(Performer):
-    """Makes portraits speak.
+class Animator:
+    """Makes portraits speak: a `MotionSource`, a `PortraitRenderer` and files to write to.
 
     Args:
-        expression: see `Performer`, likewise ``pose``, ``speech_encoder`` and ``face_model``.
-        refiner: weights of a refiner of the renderer (run folder, .ckpt or .safetensors; docs/renderer.md); None for
-            none, as there are no built-in ones.
-        max_side: larger portraits are scaled down to this many pixels.
+        expression: Weights of the expression network (run folder, .ckpt or .safetensors). None loads the built-in
+            weights, "streaming" the built-in weights for :meth:`stream`.
+        pose: Weights of the head-pose network, or None for the built-in ones.
+        speech_encoder: Folder of the speech encoder that the expression network was trained with, if any.
+        refiner: Weights of a refiner of the renderer (docs/renderer.md). There are no built-in ones.
+        face_model: Face model of the coefficients.
+        max_side: Larger portraits are scaled down to this many pixels.
 
     Raises:
-        InputError: weights that do not exist, are damaged, or belong to another task or face model.
+        InputError: Weights do not exist, are damaged, or belong to another task or face model.
     """
 
     def __init__(
@@ -67,9 +65,20 @@ class Animator(Performer):
         face_model: str = DEFAULT_FACE_MODEL,
         max_side: int = LARGEST_SIDE,
     ) -> None:
-        super().__init__(expression=expression, pose=pose, speech_encoder=speech_encoder, face_model=face_model)
-        self._refiner = None if refiner is None else open_refiner(refiner)
-        self._max_side = max_side
+        self._source = MotionSource(
+            expression=expression, pose=pose, speech_encoder=speech_encoder, face_model=face_model
+        )
+        self._renderer = PortraitRenderer(self._source.face_model, refiner=refiner, max_side=max_side)
+
+    @property
+    def face_model(self) -> MorphableModel:
+        """Face model of the coefficients."""
+        return self._source.face_model
+
+    @property
+    def styles(self) -> int:
+        """Number of head-motion styles that the head-pose network knows by number, including the average style."""
+        return self._source.styles
 
     def animate(
         self,
@@ -84,23 +93,23 @@ class Animator(Performer):
         """Write the video of a portrait speaking a recording.
 
         Args:
-            image: the portrait, a file or (H, W, 3) uint8 RGB.
-            audio: the speech, any file with sound, or samples (S,) at 16 kHz in [-1, 1].
-            output: the mp4 to write; a .webm or a folder (no suffix) of pictures for the person without a background.
-            controls: how it moves and looks; None for the defaults.
-            exports: files for the motion, in the formats of their suffixes (`expnet.formats.convert.FORMATS`).
-            changes: single controls by name, in place of those: ``seed=1, head_scale=0.5``.
+            image: Portrait, a file or (H, W, 3) uint8 RGB.
+            audio: Speech, an audio or video file, or samples (S,) at 16 kHz in [-1, 1].
+            output: The .mp4 to write. A .webm or a folder (no suffix) of images holds the person without background.
+            controls: How the portrait moves and looks; None for the defaults.
+            exports: Files to write the motion to; the suffix chooses the format (`expnet.formats.convert.FORMATS`).
+            changes: Single controls by name, which override ``controls``: ``seed=1, head_scale=0.5``.
 
         Returns:
             The path written.
 
         Raises:
-            InputError: an input cannot be used or the output cannot be written; the latter before any work is done.
+            InputError: An input cannot be used, or an output cannot be written. Outputs are checked first.
         """
-        chosen = _chosen(controls, changes)
-        path, targets = _check_outputs(output, exports)
+        chosen = _with_changes(controls, changes)
+        target = open_output(output, exports)
         samples = load_speech(audio)
-        return self._write(path, self.portrait(image, chosen), samples, frames_of(samples), chosen, targets)
+        return self._write(target, self.portrait(image, chosen), samples, frames_covering(samples), chosen)
 
     def idle(
         self,
@@ -112,30 +121,30 @@ class Animator(Performer):
         exports: Iterable[PathInput] = (),
         **changes: Any,
     ) -> Path:
-        """Write a silent video of a portrait that waits: it breathes, blinks and moves a little, its lips shut.
+        """Write a silent video of a portrait that breathes, blinks and moves a little, its lips closed.
 
         Args:
-            image: the portrait.
-            seconds: length, up to an hour.
-            output: as for :meth:`animate`.
-            controls: as for :meth:`animate`; head motion is drawn without a pose style.
-            exports: likewise.
-            changes: likewise.
+            image: Portrait.
+            seconds: Length, up to an hour.
+            output: File to write, as for :meth:`animate`.
+            controls: Controls, as for :meth:`animate`. Head motion does not depend on the pose style.
+            exports: Files to write the motion to, as for :meth:`animate`.
+            changes: Single controls by name, as for :meth:`animate`.
 
         Raises:
-            InputError: as for :meth:`animate`.
+            InputError: As for :meth:`animate`.
         """
-        chosen = _chosen(controls, changes)
-        path, targets = _check_outputs(output, exports)
+        chosen = _with_changes(controls, changes)
+        target = open_output(output, exports)
         if not 1 / FRAME_RATE <= seconds <= LONGEST_SECONDS:
             raise InputError(f"idle {seconds:g} s: expected a length from a frame (0.04 s) to an hour (3600 s).")
-        return self._write(path, self.portrait(image, chosen), None, round(seconds * FRAME_RATE), chosen, targets)
+        return self._write(target, self.portrait(image, chosen), None, round(seconds * FRAME_RATE), chosen)
 
     def frames(
         self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any
     ) -> Iterator[NDArray[np.uint8]]:
-        """Yield the frames, (H, W, 3) uint8 RGB at ``fps`` a second, without writing a file."""
-        chosen = _chosen(controls, changes)
+        """Yield the frames, (H, W, 3) uint8 RGB at the controls' frame rate, without writing a file."""
+        chosen = _with_changes(controls, changes)
         samples = load_speech(audio)
         portrait = self.portrait(image, chosen)
         motion = self.motion(portrait, samples, controls=chosen)
@@ -148,97 +157,97 @@ class Animator(Performer):
         controls: Controls | None = None,
         **changes: Any,
     ) -> Iterator[NDArray[np.uint8]]:
-        """Yield frames while the sound is still arriving, each as soon as it is determined (docs/streaming.md).
+        """Yield frames while the audio is still arriving, each as soon as it is determined (docs/streaming.md).
 
-        The frames are those of :meth:`frames` with the same network, however the sound is cut.
+        The frames are those of :meth:`frames` with the same network, however the audio is cut into chunks.
 
         Args:
-            image: the portrait.
-            audio_chunks: samples (S,) at 16 kHz in [-1, 1], any number at a time; for a microphone, for example
+            image: Portrait.
+            audio_chunks: Samples (S,) at 16 kHz in [-1, 1], any number at a time; for a microphone, for example
                 ``iter(queue.get, None)``.
-            controls: how it moves and looks, but for those that need the whole recording.
-            changes: as for :meth:`animate`.
+            controls: Controls, except for those that need the whole recording.
+            changes: Single controls by name, as for :meth:`animate`.
 
         Returns:
-            (H, W, 3) uint8 RGB, 25 a second of sound.
+            Frames (H, W, 3) uint8 RGB, 25 for each second of audio.
 
         Raises:
-            InputError: the expression network was not made for streams, or a control needs the whole recording.
+            InputError: The expression network was not trained for streaming, or a control needs the whole recording.
         """
-        chosen = _chosen(controls, changes)
+        chosen = _with_changes(controls, changes)
         self.check_live(chosen)
         portrait = self.portrait(image, chosen)
-        motion, renderer = self.live_motion(portrait, chosen), self._renderer(portrait, self._refiner)
-        return _streamed(motion, renderer, audio_chunks)
+        return _render_live(self.live_motion(portrait, chosen), self._renderer.mesh_renderer(portrait), audio_chunks)
 
     def coefficients(
         self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any
     ) -> FaceCoefficients:
-        """Return the coefficients only: expression, and pose in the portrait's own camera, at ``fps`` a second."""
-        chosen = _chosen(controls, changes)
+        """Return only the coefficients: expression, and pose in the portrait's own camera, at the controls' rate."""
+        chosen = _with_changes(controls, changes)
         samples = load_speech(audio)
         return self.motion(self.portrait(image, chosen), samples, controls=chosen).coefficients
 
     def portrait(self, image: ImageInput, controls: Controls | None = None) -> Portrait:
-        """Load, track and fit a portrait, framed, looking and before the background that the controls say.
+        """Load, track and fit a portrait with the framing, gaze and background of the controls.
 
         The result can be given to :meth:`motion` and :meth:`render`.
         """
-        chosen = controls or Controls()
-        check_background(chosen.background)
-        portrait = frame_portrait(image, self.face_model, view=chosen.view, size=chosen.size, max_side=self._max_side)
-        if chosen.gaze is not None:
-            portrait = redirect_gaze(portrait, *chosen.gaze)
-        return change_background(portrait, chosen.background)
+        return self._renderer.open(image, controls or Controls())
+
+    def motion(
+        self,
+        portrait: Portrait,
+        samples: Samples | None,
+        frames: int | None = None,
+        *,
+        controls: Controls | None = None,
+    ) -> Motion:
+        """Compute the motion of a portrait, see `MotionSource.motion`."""
+        return self._source.motion(portrait, samples, frames, controls=controls)
+
+    def check_live(self, controls: Controls) -> None:
+        """Refuse what :meth:`live_motion` cannot do, see `MotionSource.check_live`."""
+        self._source.check_live(controls)
+
+    def live_motion(self, portrait: Portrait, controls: Controls) -> StreamedMotion:
+        """Return the motion of a portrait for live speech, see `MotionSource.live_motion`."""
+        return self._source.live_motion(portrait, controls)
+
+    def head_style(self, style: HeadStyle) -> Tensor:
+        """Return a head-motion style for the head-pose network, see `MotionSource.head_style`."""
+        return self._source.head_style(style)
+
+    def head_motion(
+        self,
+        mel: Tensor | MelSource,
+        frames: int,
+        first_pose: NDArray[np.float32],
+        *,
+        style: HeadStyle = 0,
+        seed: int = 0,
+    ) -> NDArray[np.float32]:
+        """Draw a head motion for speech, see `MotionSource.head_motion`."""
+        return self._source.head_motion(mel, frames, first_pose, style=style, seed=seed)
 
     def render(
         self, portrait: Portrait, coefficients: FaceCoefficients, *, blink: NDArray | None = None
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames of a portrait driven by given coefficients, in the portrait's own camera."""
-        return self._renderer(portrait, self._refiner).render(coefficients, blink=blink)
-
-    def _renderer(self, portrait: Portrait, refiner: RegionModel | None) -> MeshRenderer:
-        return MeshRenderer(
-            portrait.image, portrait.fit, portrait.points, self.face_model, matte=portrait.matte, refiner=refiner
-        )
+        return self._renderer.render(portrait, coefficients, blink=blink)
 
     def _write(
-        self,
-        path: Path,
-        portrait: Portrait,
-        samples: Samples | None,
-        frames: int,
-        controls: Controls,
-        exports: Iterable[Path],
+        self, output: VideoOutput, portrait: Portrait, samples: Samples | None, frames: int, controls: Controls
     ) -> Path:
         motion = self.motion(portrait, samples, frames, controls=controls)
-        performed = Performance(motion.coefficients, motion.blink, portrait.image.shape[:2])
-        settings = ExportSettings(face_model=self.face_model, portrait=portrait.image, fit=portrait.fit)
-        for target in exports:
-            export(performed, target, settings=settings)
-        if path.suffix.lower() in TRANSPARENT:
-            # The same frames before two backgrounds tell how opaque each pixel is.
-            refiner = None if self._refiner is None else PairedRefiner(self._refiner)
-            black, white = (
-                self._renderer(change_background(portrait, colour), refiner).render(
-                    motion.coefficients, blink=motion.blink
-                )
-                for colour in ("black", "white")
-            )
-            drawn = cut_out(black, white)
-            sound = None if samples is None else np.asarray(samples)
-            count = write_transparent(path, drawn, fps=controls.fps, audio=sound, sample_rate=SAMPLE_RATE)
-        else:
-            drawn = ahead(self.render(portrait, motion.coefficients, blink=motion.blink))
-            count = write_video(path, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
-        logger.info("wrote %d frames to %s", count, path)
-        return path
+        count = output.write(self._renderer, portrait, motion, samples)
+        logger.info("wrote %d frames to %s", count, output.video)
+        return output.video
 
 
-def _streamed(
+def _render_live(
     motion: StreamedMotion, renderer: MeshRenderer, chunks: Iterable[NDArray[np.floating]]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Draw what each chunk determines, then what is left."""
+    """Render the frames that each chunk determines, then the remaining ones."""
     for chunk in chunks:
         for part in motion.push(np.asarray(chunk, np.float32)):
             yield from renderer.render(part.coefficients, blink=part.blink)
@@ -246,14 +255,5 @@ def _streamed(
         yield from renderer.render(part.coefficients, blink=part.blink)
 
 
-def _check_outputs(output: PathInput, exports: Iterable[PathInput]) -> tuple[Path, list[Path]]:
-    """Make sure that the video and the exports can be written before any work is done."""
-    targets = [check_export(target)[0] for target in exports]
-    if Path(output).suffix.lower() in TRANSPARENT:
-        return check_transparent_output(output), targets
-    return check_output(output, besides="; .webm, or no suffix for a folder, leave the background out"), targets
-
-
-def _chosen(controls: Controls | None, changes: dict[str, Any]) -> Controls:
-    """The controls with single ones changed."""
+def _with_changes(controls: Controls | None, changes: dict[str, Any]) -> Controls:
     return replace(controls or Controls(), **changes)

@@ -1,4 +1,4 @@
-"""Many portraits and recordings in one process: a table of videos to make in, a table of what became of them out."""
+"""Animates many portraits in one process: reads a manifest of videos to make, writes a table of results."""
 
 import csv
 import hashlib
@@ -14,13 +14,14 @@ from expnet.animate.animator import Animator
 from expnet.animate.controls.controls import CONTROL_NAMES, Controls, parse_controls
 from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.errors import ExpnetError, InputError
+from expnet.io.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
 
 RESULTS = "results.csv"
 _SOURCES = ("audio", "text", "idle")
 _COLUMNS = ("image", *_SOURCES, "language", "output")
-# Controls that are files: their paths are taken from the manifest's folder, as those of images and recordings.
+# Controls that may be files. Like images and recordings, their paths are relative to the manifest's folder.
 _FILE_CONTROLS = ("pose_style", "reference_video", "background")
 
 
@@ -29,9 +30,9 @@ class Job:
     """One video to make.
 
     Attributes:
-        row: what the manifest says, column -> text, without empty cells.
-        output: the video, below the batch's folder.
-        folder: that the manifest's paths start from.
+        row: Text of each column of the manifest, without empty cells.
+        output: Path of the video.
+        folder: Folder that paths in the manifest are relative to.
     """
 
     row: dict[str, str]
@@ -39,22 +40,22 @@ class Job:
     folder: Path
 
     def path(self, text: str) -> str:
-        """A path of the manifest."""
+        """Return a path that is written in the manifest."""
         return str(self.folder / text)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a job; a row of results.csv.
+    """Outcome of a job; a row of results.csv.
 
     Attributes:
-        output: the video, as in the manifest.
+        output: Path of the video, as in the manifest.
         status: ``done`` or ``failed``.
-        seconds: that it took.
-        reason: why it failed.
-        image: as in the manifest.
-        source: the recording, the text, or the seconds of waiting.
-        job: checksum of all that was asked for: a job that is changed is done again.
+        seconds: Time that it took.
+        reason: Why it failed.
+        image: Portrait, as in the manifest.
+        source: Recording, text, or seconds of idle motion.
+        job: Checksum of everything that was asked for; a job that changes is run again.
     """
 
     output: str
@@ -74,21 +75,21 @@ def animate_batch(
 ) -> list[Result]:
     """Make every video of a manifest; the networks are loaded once.
 
-    A row that fails is a row of ``results.csv`` with the reason, and the others go on. Started again, what is done
-    is left alone: rows with the same contents whose video is there.
+    A row that fails becomes a row of ``results.csv`` with the reason, and the others continue. A second run skips the
+    rows that are unchanged and whose video exists.
 
     Args:
-        open_animator: called once, if there is anything to do.
-        manifest: a csv; see docs/controls.md for its columns.
-        folder: where videos and results.csv are written.
-        controls: for rows that do not say otherwise.
+        open_animator: Returns the animator; called once, if there is anything to do.
+        manifest: A csv file; docs/controls.md describes its columns.
+        folder: Folder for the videos and results.csv.
+        controls: Controls for rows that do not set their own.
 
     Returns:
-        A result a row, in the manifest's order.
+        One result for each row, in the manifest's order.
 
     Raises:
-        InputError: the manifest cannot be used as a whole.
-        ExpnetError: videos failed; raised at the end.
+        InputError: The manifest cannot be used.
+        ExpnetError: Some videos failed; raised after all rows were tried.
     """
     folder, controls = Path(folder), controls or Controls()
     jobs = read_manifest(manifest, folder)
@@ -105,15 +106,15 @@ def animate_batch(
         animator = animator or open_animator()
         results.append(_run(animator, job, controls, key, folder))
         logger.info("%d of %d: %s %s", number, len(jobs), results[-1].status, job.output)
-        # What is not reached yet stays known, so that a run that is killed loses nothing.
-        later = [known for one in jobs[number:] if (known := earlier.get(_checksum(one, controls)))]
+        # Earlier results of the remaining jobs are kept, so that a run that is killed loses nothing.
+        later = [known for remaining in jobs[number:] if (known := earlier.get(_checksum(remaining, controls)))]
         _write_results(folder / RESULTS, [*results, *later])
     _write_results(folder / RESULTS, results)
     failed = sum(result.status == "failed" for result in results)
     if failed:
         raise ExpnetError(
-            f"{failed} of {len(results)} videos could not be made; {folder / RESULTS} says why, and the same command "
-            "goes on from there."
+            f"{failed} of {len(results)} videos could not be made; {folder / RESULTS} says why. The same command tries "
+            "them again."
         )
     return results
 
@@ -122,7 +123,8 @@ def read_manifest(manifest: str | os.PathLike[str], folder: Path) -> list[Job]:
     """Read a manifest.
 
     Raises:
-        InputError: no such file, no rows, an unknown column, a row without image or sound, or two of one output.
+        InputError: The file does not exist or has no rows, a column is unknown, a row lacks an image or a source, or
+            two rows have the same output.
     """
     manifest = Path(manifest)
     try:
@@ -131,14 +133,14 @@ def read_manifest(manifest: str | os.PathLike[str], folder: Path) -> list[Job]:
             columns = [name.strip() for name in reader.fieldnames or []]
             rows = [{name.strip(): (text or "").strip() for name, text in row.items() if name} for row in reader]
     except FileNotFoundError as error:
-        raise InputError(f"{manifest}: no such csv file; check the path.") from error
+        raise InputError(f"{manifest}: the file does not exist; check the path.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{manifest}: not a csv file that can be read ({error}); expected one in UTF-8.") from error
+        raise InputError(f"{manifest}: not a readable csv file ({error}); expected one in UTF-8.") from error
     unknown = [name for name in columns if name.replace("-", "_") not in (*_COLUMNS, *CONTROL_NAMES)]
     if unknown or "image" not in columns or not any(name in columns for name in _SOURCES):
         found = f"the columns {', '.join(columns)}" if columns else "nothing"
         raise InputError(
-            f"{manifest}: there is {found} in it; expected image, one of {', '.join(_SOURCES)}, and if wanted output, "
+            f"{manifest}: found {found}; expected image, one of {', '.join(_SOURCES)}, and optionally output, "
             f"language, {', '.join(CONTROL_NAMES)}."
         )
     jobs = []
@@ -150,15 +152,15 @@ def read_manifest(manifest: str | os.PathLike[str], folder: Path) -> list[Job]:
     outputs = [job.output for job in jobs]
     for number, output in enumerate(outputs, start=2):
         if outputs.index(output) != number - 2:
-            raise InputError(f"{manifest}, line {number}: the output {output.name} is that of an earlier line, too.")
+            raise InputError(f"{manifest}, line {number}: the output {output.name} is also that of an earlier line.")
     if not jobs:
-        raise InputError(f"{manifest}: there is no row in it; expected a video to make in each.")
+        raise InputError(f"{manifest}: there is no row in the file; expected one for each video.")
     return jobs
 
 
 def _default_output(row: dict[str, str], number: int) -> str:
-    said = Path(row["audio"]).stem if "audio" in row else next(name for name in _SOURCES if name in row)
-    return f"{number - 1:04d}-{Path(row['image']).stem}-{said}.mp4"
+    source = Path(row["audio"]).stem if "audio" in row else next(name for name in _SOURCES if name in row)
+    return f"{number - 1:04d}-{Path(row['image']).stem}-{source}.mp4"
 
 
 def _run(animator: Animator, job: Job, controls: Controls, key: str, folder: Path) -> Result:
@@ -200,11 +202,11 @@ def _seconds(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise InputError(f"idle {text}: expected seconds.") from error
+        raise InputError(f"idle {text}: expected a number of seconds.") from error
 
 
 def _checksum(job: Job, controls: Controls) -> str:
-    """Tell jobs apart by all that was asked for, and by when the portrait and the recording were last changed."""
+    """Identify a job by everything that was asked for, and by when the portrait and the recording last changed."""
     asked: dict[str, object] = {"row": job.row, "controls": asdict(controls), "output": str(job.output)}
     for name in ("image", "audio"):
         path = job.folder / job.row.get(name, "")
@@ -220,17 +222,12 @@ def _read_results(path: Path) -> list[Result]:
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         if reader.fieldnames != names:
-            raise InputError(f"{path}: not the results of a batch; choose another folder, or move the file away.")
+            raise InputError(f"{path}: not the results of a batch; choose another folder, or move the file.")
         return [Result(**row) for row in reader]
 
 
 def _write_results(path: Path, results: list[Result]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, [field.name for field in fields(Result)])
-            writer.writeheader()
-            writer.writerows(asdict(result) for result in results)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in fields(Result)])
+        writer.writeheader()
+        writer.writerows(asdict(result) for result in results)

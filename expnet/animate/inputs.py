@@ -1,10 +1,9 @@
-"""What an `expnet.animate.animator.Animator` is given: weights, the speech network that they need, recordings."""
+"""The inputs of an `expnet.animate.animator.Animator`: weights, the speech encoder that they need, recordings."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,27 +13,32 @@ from expnet.audio.speech_encoder import FeatureSource, SpeechEncoder
 from expnet.audio.stored_samples import Samples, hold
 from expnet.audio.wave import MINIMUM_SECONDS, check_length, is_silent, read_blocks
 from expnet.errors import InputError
+from expnet.models.interfaces import ExpressionNetwork
 from expnet.models.packaged_weights import packaged_weights
 
 ImageInput = str | os.PathLike[str] | NDArray[np.uint8]
 AudioInput = str | os.PathLike[str] | NDArray[np.floating]
 STREAMING = "streaming"
-"""Name of the built-in expression network for sound that arrives as it is spoken."""
+"""Name of the built-in expression network for live speech."""
 
 
-def built_in_or(path: str | os.PathLike[str] | None, task: str) -> Path:
-    """The given weights, or the built-in ones."""
+def weights_or_packaged(path: str | os.PathLike[str] | None, task: str) -> Path:
+    """Return the given weights, or the packaged ones of the task."""
     if path == STREAMING and task == "expression":
         return packaged_weights("expression-streaming")
     return packaged_weights(task) if path is None else Path(path)
 
 
-def open_encoder(expression: Any, folder: str | os.PathLike[str] | None) -> SpeechEncoder | None:
-    """The speech network that an expression network was trained on, None for one that needs none."""
+def open_speech_encoder(expression: ExpressionNetwork, folder: str | os.PathLike[str] | None) -> SpeechEncoder | None:
+    """Open the speech encoder that an expression network was trained with; None for a network that needs none.
+
+    Raises:
+        InputError: The encoder is missing, is not needed, or has other weights than in training.
+    """
     needed = expression.options.get("speech_features")
     if needed is None:
         if folder is not None:
-            raise InputError("The expression network hears the mel alone: leave the speech encoder out.")
+            raise InputError("The expression network reads only the mel: leave the speech encoder out.")
         return None
     source = FeatureSource(**needed)
     if folder is None:
@@ -52,10 +56,10 @@ def open_encoder(expression: Any, folder: str | os.PathLike[str] | None) -> Spee
 
 
 def load_speech(audio: AudioInput) -> Samples:
-    """Load and check speech: (S,) at 16 kHz, held in a file where it is long.
+    """Load and check speech: (S,) at 16 kHz, kept in a temporary file where it is long.
 
     Raises:
-        InputError: it cannot be read, is too short, or there is only silence in it.
+        InputError: The audio cannot be read, is too short, or is silent.
     """
     name = "the audio" if isinstance(audio, np.ndarray) else str(audio)
     samples: Samples
@@ -67,7 +71,7 @@ def load_speech(audio: AudioInput) -> Samples:
         samples = hold(read_blocks(audio))
         check_length(audio, len(samples))
     if len(samples) < MINIMUM_SECONDS * SAMPLE_RATE:
-        raise InputError(f"{name}: {len(samples) / SAMPLE_RATE:.2f} s of sound; expected at least {MINIMUM_SECONDS} s.")
+        raise InputError(f"{name}: {len(samples) / SAMPLE_RATE:.2f} s of audio; expected at least {MINIMUM_SECONDS} s.")
     if is_silent(samples):
-        raise InputError(f"{name}: there is only silence in it; expected speech, check the recording.")
+        raise InputError(f"{name}: the recording is silent; expected speech.")
     return samples

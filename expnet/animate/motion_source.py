@@ -1,25 +1,24 @@
-"""How a portrait moves: what the networks make of speech, with what the controls say on top.
+"""How a portrait moves: the predictions of the networks for its speech, and the controls applied to them.
 
-first expression, mel -> ExpressionRegressor -> expression --+
-first pose, mel ------> PoseCVAE -------------> head pose ---+-> controls -> Motion
+first expression, mel -> expression network -> expression --+
+first pose, mel ------> head-pose network ---> head pose ---+-> controls -> Motion
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from expnet.animate.controls.apply_controls import Motion, apply_controls, blinks_for
 from expnet.animate.controls.controls import Controls, HeadStyle
-from expnet.animate.controls.directed_motion import Motion, blinking, direct
 from expnet.animate.controls.idle import idle_expression, idle_head
-from expnet.animate.controls.motion_scale import RunningAverage, lips_shut, scale_expression
+from expnet.animate.controls.motion_scale import RunningAverage, close_lips, scale_expression
 from expnet.animate.controls.reference_video import ReferenceMotion, measure_reference, track_video
-from expnet.animate.inputs import built_in_or, open_encoder
+from expnet.animate.inputs import open_speech_encoder, weights_or_packaged
 from expnet.animate.streaming import StreamedHead, StreamedMotion, check_controls, head_delay
 from expnet.audio.alignment import SAMPLES_PER_FRAME, mel_for_frames
 from expnet.audio.stored_samples import Samples
@@ -28,25 +27,31 @@ from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
 from expnet.models.expression_regressor import LONGEST, ExpressionRegressor
+from expnet.models.interfaces import (
+    draws_live,
+    load_expression_network,
+    load_head_pose_network,
+    measures_styles,
+    runs_live,
+)
 from expnet.models.mel_source import CachedMel, MelSource
 from expnet.models.pose_cvae import PoseCVAE
-from expnet.models.saved_model import load_model
 from expnet.render.portrait import Portrait
 
 
-class Performer:
-    """Moves portraits to speech.
+class MotionSource:
+    """The networks that move portraits to speech.
 
     Args:
-        expression: weights of the expression network (run folder, .ckpt or .safetensors); None for the built-in ones,
-            "streaming" for the built-in ones that :meth:`live_motion` takes.
-        pose: weights of the head-pose network, likewise.
-        speech_encoder: folder of the speech network (`expnet.audio.speech_encoder`) whose features the expression
-            network was trained on; None for one that hears the mel alone, as the built-in one does.
-        face_model: face model of the coefficients.
+        expression: Weights of the expression network (run folder, .ckpt or .safetensors). None loads the built-in
+            weights, "streaming" the built-in weights for :meth:`live_motion`.
+        pose: Weights of the head-pose network, or None for the built-in ones.
+        speech_encoder: Folder of the speech encoder (`expnet.audio.speech_encoder`) whose features the expression
+            network was trained on. None for a network that reads only the mel, as the built-in one does.
+        face_model: Face model of the coefficients.
 
     Raises:
-        InputError: weights that do not exist, are damaged, or belong to another task or face model.
+        InputError: Weights do not exist, are damaged, or belong to another task or face model.
     """
 
     def __init__(
@@ -58,15 +63,15 @@ class Performer:
         face_model: str = DEFAULT_FACE_MODEL,
     ) -> None:
         self.face_model = load_face_model(face_model)
-        self._expression: Any = load_model(built_in_or(expression, "expression"), "expression")
+        self._expression = load_expression_network(weights_or_packaged(expression, "expression"))
         needed = self._expression.face_model
         if needed != self.face_model.name:
             raise InputError(
-                f"The expression network gives coefficients of the face model '{needed}', but face_model is "
-                f"'{self.face_model.name}': give the one that the network was trained with."
+                f"The expression network predicts coefficients of the face model '{needed}', but face_model is "
+                f"'{self.face_model.name}'; use the face model that the network was trained with."
             )
-        self._speech_encoder = open_encoder(self._expression, speech_encoder)
-        self._pose: Any = load_model(built_in_or(pose, "pose"), "pose")
+        self._speech_encoder = open_speech_encoder(self._expression, speech_encoder)
+        self._pose = load_head_pose_network(weights_or_packaged(pose, "pose"))
 
     @torch.inference_mode()
     def motion(
@@ -77,58 +82,58 @@ class Performer:
         *,
         controls: Controls | None = None,
     ) -> Motion:
-        """How a portrait moves.
+        """Compute the motion of a portrait.
 
         Args:
-            portrait: of :meth:`expnet.animate.animator.Animator.portrait`.
-            samples: (S,) speech at 16 kHz, or None for somebody who waits.
-            frames: length at 25 a second, by default the sound's.
-            controls: None for the defaults.
+            portrait: The portrait, see :meth:`expnet.animate.animator.Animator.portrait`.
+            samples: Speech (S,) at 16 kHz, or None for idle motion.
+            frames: Length at 25 frames/s; by default that of the speech.
+            controls: Controls of the motion; None for the defaults.
 
         Returns:
-            Coefficients and blinks at the controls' frame rate; the first frame is the portrait.
+            Coefficients and blinks at the controls' frame rate. The first frame is the portrait.
         """
         chosen = controls or Controls()
         if frames is None:
             if samples is None:
-                raise ValueError("without sound, the number of frames has to be given")
-            frames = frames_of(samples)
+                raise ValueError("the number of frames is required when there is no speech")
+            frames = frames_covering(samples)
         reference = self._reference(chosen, frames)
-        blink = blinking(frames, chosen, reference)
+        blink = blinks_for(frames, chosen, reference)
         if samples is None:
             expression: NDArray = idle_expression(self.face_model, portrait.fit, frames, seed=chosen.seed)
-            turned: NDArray = idle_head(frames, seed=chosen.seed)
+            relative_pose: NDArray = idle_head(frames, seed=chosen.seed)
         else:
-            expression, turned = self._spoken(portrait, samples, frames, blink, chosen)
-        return direct(self.face_model, portrait.fit, expression, turned, blink, chosen, reference)
+            expression, relative_pose = self._predict(portrait, samples, frames, blink, chosen)
+        return apply_controls(self.face_model, portrait.fit, expression, relative_pose, blink, chosen, reference)
 
     def check_live(self, controls: Controls) -> None:
         """Refuse what :meth:`live_motion` cannot do.
 
         Raises:
-            InputError: the networks were not made for streams, or a control needs the whole recording.
+            InputError: A network was not made for live speech, or a control needs the whole recording.
         """
         check_controls(controls)
-        if not (type(self._expression) is ExpressionRegressor and self._expression.streaming):
-            raise InputError(
-                "The expression network needs the whole recording: give expression='streaming', or one of your own "
-                "from configs/streaming.yaml."
-            )
-        if not isinstance(self._pose, PoseCVAE):
-            raise InputError("This head-pose network needs the whole recording: leave pose out for the built-in one.")
+        self._live_networks()
 
     def live_motion(self, portrait: Portrait, controls: Controls) -> StreamedMotion:
-        """How a portrait moves while the sound is still arriving; see :meth:`check_live`."""
-        pose = torch.from_numpy(portrait.fit.pose[:1])
-        head = StreamedHead(self._pose, pose, self.head_style(controls.pose_style), seed=controls.seed)
-        return StreamedMotion(self._expression, head, self.face_model, portrait.fit, controls)
+        """Return the motion of a portrait for speech that is still arriving.
+
+        Raises:
+            InputError: See :meth:`check_live`, or there is no such head-motion style.
+        """
+        check_controls(controls)
+        expression, pose = self._live_networks()
+        first_pose = torch.from_numpy(portrait.fit.pose[:1])
+        head = StreamedHead(pose, first_pose, self.head_style(controls.pose_style), seed=controls.seed)
+        return StreamedMotion(expression, head, self.face_model, portrait.fit, controls)
 
     def head_style(self, style: HeadStyle) -> Tensor:
         """Return a head-motion style for the head-pose network: a number (1,), or one measured in a video (1, 12).
 
         Raises:
-            InputError: there is no such style, the video shows no face for long enough, or the network (SadTalker's)
-                takes numbers only.
+            InputError: There is no such style, the video shows no face for long enough, or the network accepts only
+                numbers.
         """
         if isinstance(style, int):
             if not 0 <= style < self.styles:
@@ -136,15 +141,15 @@ class Performer:
                     f"pose_style {style} does not exist: the network knows 0 to {self.styles - 1}, or a video."
                 )
             return torch.tensor([style])
-        if not isinstance(self._pose, PoseCVAE):
+        if not measures_styles(self._pose):
             raise InputError(f"pose_style {style}: this head-pose network takes a number, not a video.")
-        track = track_video(style, "a head-motion style is to be measured on")
+        track = track_video(style, "to measure a head-motion style")
         motion = fit_clip(self.face_model, track.points, track.found)
         return self._pose.style_of(torch.from_numpy(motion.pose), torch.from_numpy(track.found))
 
     @property
     def styles(self) -> int:
-        """Number of head-motion styles that the head-pose network knows by number, the average one included."""
+        """Number of head-motion styles that the head-pose network knows by number, including the average style."""
         return int(self._pose.options["styles"])
 
     def head_motion(
@@ -159,11 +164,12 @@ class Performer:
         """Draw a head motion for speech.
 
         Args:
-            mel: (1, 80, ...) of `expnet.audio.alignment.mel_for_frames`, or a function that gives it piece by piece.
-            frames: T.
-            first_pose: (1, 6) the portrait's.
-            style: as in `expnet.animate.controls.controls.Controls`.
-            seed: same seed, same motion.
+            mel: Mel (1, 80, ...) from `expnet.audio.alignment.mel_for_frames`, or a function that returns it piece by
+                piece.
+            frames: Number of frames T.
+            first_pose: Pose (1, 6) of the portrait.
+            style: Head-motion style, as in `expnet.animate.controls.controls.Controls`.
+            seed: The same seed gives the same motion.
 
         Returns:
             (T, 6) relative to the first pose.
@@ -172,13 +178,24 @@ class Performer:
         drawn = self._pose.sample(mel, frames, torch.from_numpy(first_pose), self.head_style(style), generator)
         return drawn[0].numpy()
 
+    def _live_networks(self) -> tuple[ExpressionRegressor, PoseCVAE]:
+        """Return the networks if both can follow live speech."""
+        if not runs_live(self._expression):
+            raise InputError(
+                "The expression network needs the whole recording: give expression='streaming', or a network of your "
+                "own trained with configs/streaming.yaml."
+            )
+        if not draws_live(self._pose):
+            raise InputError("This head-pose network needs the whole recording: leave pose out for the built-in one.")
+        return self._expression, self._pose
+
     def _reference(self, controls: Controls, frames: int) -> ReferenceMotion | None:
-        """The clip whose motion is taken over, for as many frames."""
+        """Measure the reference video that the controls name, and fit its length."""
         if controls.reference_video is None:
             return None
-        return measure_reference(controls.reference_video, self.face_model).lasting(frames)
+        return measure_reference(controls.reference_video, self.face_model).fit_length(frames)
 
-    def _spoken(
+    def _predict(
         self,
         portrait: Portrait,
         samples: Samples,
@@ -186,40 +203,41 @@ class Performer:
         blink: NDArray[np.float32],
         controls: Controls,
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """What the networks say: expression (T, 64) at its scale, and head pose (T, 6) relative to the portrait's."""
-        streaming = getattr(self._expression, "streaming", False)
-        sound = CachedMel(samples)
-        mel = _mel_of(sound, frames, in_pieces=isinstance(self._expression, ExpressionRegressor))
-        heard = {}
+        """Run the networks: expression (T, 64) at its scale, and head pose (T, 6) relative to the portrait's."""
+        streaming = self._expression.streaming
+        speech = CachedMel(samples)
+        mel = _mel_for(speech, frames, in_pieces=self._expression.takes_pieces)
+        encoded = {}
         if self._speech_encoder is not None:
-            heard["features"] = torch.from_numpy(self._speech_encoder(np.asarray(samples), frames))[None]  # (1, T, F)
-        first = torch.from_numpy(lips_shut(self.face_model, portrait.fit))
-        spoken = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **heard)[0]  # (T, 64)
-        in_pieces = isinstance(self._pose, PoseCVAE)
-        # A head that could be streamed hears the sound of a while ago.
-        delay = head_delay(self._pose.window) if streaming and in_pieces else 0
-        if delay or not isinstance(mel, Tensor):  # otherwise both hear the same
-            mel = _mel_of(sound, frames, in_pieces=in_pieces, delay=delay)
-        turned = self.head_motion(mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed)
-        rest = first[0].numpy()
-        average = RunningAverage()(spoken.numpy() - rest) if streaming else None
-        return scale_expression(spoken.numpy(), rest, controls.expression_scale, average), turned
+            encoded["features"] = torch.from_numpy(self._speech_encoder(np.asarray(samples), frames))[None]  # (1, T, F)
+        first = torch.from_numpy(close_lips(self.face_model, portrait.fit))
+        predicted = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **encoded)[0]  # (T, 64)
+        # In a streaming system the head follows delayed speech, so that the video equals the live one.
+        delay = head_delay(self._pose.window) if streaming and draws_live(self._pose) else 0
+        if delay or not isinstance(mel, Tensor):  # otherwise both networks read the same mel
+            mel = _mel_for(speech, frames, in_pieces=self._pose.takes_pieces, delay=delay)
+        relative_pose = self.head_motion(
+            mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed
+        )
+        expression, rest = predicted.numpy(), first[0].numpy()
+        average = RunningAverage()(expression - rest) if streaming else None
+        return scale_expression(expression, rest, controls.expression_scale, average), relative_pose
 
 
-def _mel_of(sound: CachedMel, frames: int, *, in_pieces: bool, delay: int = 0) -> Tensor | MelSource:
-    """The mel of a speech for a network; of a long one, or one that comes late, in pieces where the network takes them.
+def _mel_for(speech: CachedMel, frames: int, *, in_pieces: bool, delay: int = 0) -> Tensor | MelSource:
+    """Return the mel of speech for a network: in pieces where it is long or delayed and the network accepts pieces.
 
     Args:
-        sound: the speech.
-        frames: T.
-        in_pieces: whether it does.
-        delay: frames that the sound is late, a multiple of five.
+        speech: The speech.
+        frames: Number of frames T.
+        in_pieces: Whether the network accepts pieces.
+        delay: Frames by which the speech is delayed, a multiple of five.
     """
     if in_pieces and (delay or frames > LONGEST):
-        return sound.delayed(delay)
-    return mel_for_frames(sound.samples, -delay, frames)[None]
+        return speech.delayed(delay)
+    return mel_for_frames(speech.samples, -delay, frames)[None]
 
 
-def frames_of(samples: Samples) -> int:
-    """Frames at 25 a second that cover the samples."""
+def frames_covering(samples: Samples) -> int:
+    """Return the number of frames at 25 frames/s that cover the samples."""
     return max(-(-len(samples) // SAMPLES_PER_FRAME), 1)

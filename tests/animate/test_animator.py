@@ -18,7 +18,7 @@ from skimage.data import astronaut
 from expnet.animate.animator import Animator
 from expnet.animate.controls.blinks import blink_track
 from expnet.animate.controls.controls import Controls
-from expnet.animate.controls.motion_scale import lips_shut
+from expnet.animate.controls.motion_scale import close_lips
 from expnet.errors import InputError, MissingAssetError
 from expnet.face.facial_features import feature_space
 from expnet.media.video_reader import PROVENANCE, probe_video, read_video
@@ -102,7 +102,7 @@ def test_motion_starts_at_the_portrait(animator: Animator, picture: np.ndarray) 
 def test_lips_that_the_portrait_has_apart_do_not_stay_apart(animator: Animator, picture: np.ndarray) -> None:
     """This portrait laughs: once speech has taken over, it moves as if its lips had been shut, smiling."""
     laughing, samples = animator.portrait(picture), speech(1.0)
-    shut = replace(laughing, fit=laughing.fit.with_(expression=lips_shut(animator.face_model, laughing.fit)))
+    shut = replace(laughing, fit=laughing.fit.with_(expression=close_lips(animator.face_model, laughing.fit)))
     gap, corners = (
         feature_space(animator.face_model).measured(
             laughing.fit.identity, np.concatenate([laughing.fit.expression, shut.fit.expression])
@@ -160,7 +160,7 @@ def test_bad_outputs_are_refused_before_any_work(
 
 def test_bad_sounds_are_refused(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
     bad = {
-        "only silence": np.zeros(16000, np.float32),
+        "is silent": np.zeros(16000, np.float32),
         "at least 0.2 s": speech(0.1),
         "finite": np.full(16000, np.nan, np.float32),
         "mono": np.zeros((16000, 2), np.float32),

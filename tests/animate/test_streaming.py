@@ -9,9 +9,9 @@ import pytest
 import torch
 from skimage.data import astronaut
 
+from expnet.animate.controls.apply_controls import Motion
 from expnet.animate.controls.controls import Controls
-from expnet.animate.controls.directed_motion import Motion
-from expnet.animate.controls.motion_scale import lips_shut
+from expnet.animate.controls.motion_scale import close_lips
 from expnet.animate.streaming import (
     Columns,
     MelStream,
@@ -108,7 +108,7 @@ def test_chunks_change_nothing_bit_for_bit(heads: PoseCVAE, fit: FaceCoefficient
 
 def test_lips_that_the_portrait_has_apart_do_not_stay_apart(heads: PoseCVAE, fit: FaceCoefficients) -> None:
     samples, model = speech(1.0), network()
-    shut = fit.with_(expression=lips_shut(builtin_face_model(), fit))
+    shut = fit.with_(expression=close_lips(builtin_face_model(), fit))
     own, other = (values(streamed(motion(model, heads, face, Controls()), [samples])) for face in (fit, shut))
     assert not np.allclose(own[0], other[0], atol=0.1)
     assert np.allclose(own[6:], other[6:], atol=1e-4)
@@ -187,10 +187,10 @@ def test_columns_before_the_first_are_silence() -> None:
 
 
 def test_what_needs_the_whole_recording_is_refused(heads: PoseCVAE, fit: FaceCoefficients) -> None:
-    with pytest.raises(InputError, match="emotion happy: not available while the sound arrives"):
+    with pytest.raises(InputError, match="emotion happy: not available for live speech"):
         check_controls(Controls(emotion="happy"))
     check_controls(Controls(seed=3, head_scale=2.0, blink=10.0, gaze=(5.0, 0.0)))
-    with pytest.raises(InputError, match="a chunk of sound: expected finite mono samples"):
+    with pytest.raises(InputError, match="audio chunk: expected finite mono samples"):
         list(motion(network(), heads, fit, Controls()).push(np.zeros((2, 100), np.float32)))
     with pytest.raises(ConfigError, match="attention_bias=alibi_causal, not transformer and alibi"):
         ExpressionRegressor(**SMALL, streaming=True)
@@ -220,7 +220,7 @@ def test_streamed_frames_are_those_of_the_whole_recording(heads: PoseCVAE, tmp_p
     with pytest.raises(InputError, match="needs the whole recording: give expression='streaming'"):
         Animator().stream(picture, [samples])
     assert len(list(Animator(expression="streaming").stream(picture, cut(samples, 1)))) == 48  # the one in the package
-    with pytest.raises(InputError, match=r"fps 50\.0: not available while the sound arrives"):
+    with pytest.raises(InputError, match=r"fps 50\.0: not available for live speech"):
         animator.stream(picture, [samples], fps=50.0)
 
 

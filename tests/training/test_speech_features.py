@@ -53,7 +53,7 @@ def test_the_run_animates_with_the_same_network_only(trained: dict[str, Path], t
         Animator(expression=trained["run"])
     with pytest.raises(InputError, match="give the same weights"):
         Animator(expression=trained["run"], speech_encoder=write_network(tmp_path / "other", 1))
-    with pytest.raises(InputError, match="hears the mel alone"):
+    with pytest.raises(InputError, match="reads only the mel"):
         Animator(speech_encoder=trained["network"])
 
 

@@ -1,1 +1,1 @@
-"""What a user may decide about a video, beyond the portrait and the speech."""
+"""Controls of a video: seed, scales, styles, blinks, emotion, gaze, reference video, framing and background."""

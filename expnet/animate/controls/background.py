@@ -1,4 +1,4 @@
-"""Another background behind the person: blurred, one colour, or a picture."""
+"""Replaces the background of a portrait: blurred, one colour, or another image."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +16,16 @@ from expnet.render.portrait import Portrait, load_image
 Float = NDArray[np.float32]
 
 BLUR = 0.03
-"""Standard deviation of the blur, in longer sides of the picture: shapes stay, details go."""
-# How far the edge of the person is drawn in, in widths of the face.
-_RIM = 0.014
+"""Standard deviation of the blur relative to the image's longer side: shapes stay visible, details do not."""
+# Width by which the person's edge is eroded, relative to the width of the face.
+_EROSION = 0.014
 
 
-def check_background(background: PathInput) -> Float | None:
-    """Read a background: colours (1, 1, 3) or a picture (H, W, 3), None for ``keep`` and ``blur``.
+def read_background(background: PathInput) -> Float | None:
+    """Read a background: a colour (1, 1, 3) or an image (H, W, 3), or None for ``keep`` and ``blur``.
 
     Raises:
-        InputError: it is no word, colour or image file that is known.
+        InputError: The background is neither a known word, nor a colour, nor an image file.
     """
     if background in ("keep", "blur"):
         return None
@@ -42,50 +42,50 @@ def check_background(background: PathInput) -> Float | None:
 
 
 def change_background(portrait: Portrait, background: PathInput) -> Portrait:
-    """Lay the person over another background.
+    """Place the person in front of another background.
 
-    The portrait itself is changed, before it is rendered: the person's soft edge loses the old background's colours
-    and the renderer then has one consistent picture.
+    The portrait itself is changed before it is rendered: the person's soft edge loses the colours of the old
+    background, and the renderer then works on one consistent image.
 
     Args:
-        portrait: to change.
-        background: as in `expnet.animate.controls.controls.Controls`.
+        portrait: Portrait to change.
+        background: Background, as in `expnet.animate.controls.controls.Controls`.
 
     Raises:
-        InputError: see :func:`check_background`; or nobody was told from the background, as on some drawings.
+        InputError: See :func:`read_background`; or the person could not be segmented, as in some drawings.
     """
     if background == "keep":
         return portrait
-    wanted = check_background(background)
+    wanted = read_background(background)
     matte = person_matte(portrait.image, portrait.points, reach=np.inf)
     if matte is None:
         raise InputError(
-            f"background {background}: the person in the portrait could not be told from what is behind; "
+            f"background {background}: the person in the portrait could not be separated from the background; "
             "use another portrait, or keep its background."
         )
-    matte = _tightened(matte, portrait)
-    moving, plate = split_layers(portrait.image, matte)
-    behind = _blurred(plate) if wanted is None else _covering(wanted, portrait.image.shape[:2])
-    laid = moving[..., :3] + (1.0 - moving[..., 3:]) * behind  # (H, W, 3)
-    return replace(portrait, image=np.clip(laid + 0.5, 0.0, 255.0).astype(np.uint8), matte=matte)
+    matte = _erode_edge(matte, portrait)
+    person, old_background = split_layers(portrait.image, matte)
+    behind = _blur(old_background) if wanted is None else _cover(wanted, portrait.image.shape[:2])
+    composed = person[..., :3] + (1.0 - person[..., 3:]) * behind  # (H, W, 3)
+    return replace(portrait, image=np.clip(composed + 0.5, 0.0, 255.0).astype(np.uint8), matte=matte)
 
 
-def _tightened(matte: Float, portrait: Portrait) -> Float:
-    """Draw the soft edge of a matte in: the renderer's lies on the old background, of which no rim is to stay."""
+def _erode_edge(matte: Float, portrait: Portrait) -> Float:
+    """Erode the soft edge of a matte, which would otherwise leave a rim of the old background."""
     width = float(np.ptp(portrait.points[:, 0]))
-    drawn_in = ndimage.grey_erosion(matte, size=2 * max(round(_RIM * width), 1) + 1)
-    return np.clip((drawn_in - 0.3) / 0.7, 0.0, 1.0).astype(np.float32)
+    eroded = ndimage.grey_erosion(matte, size=2 * max(round(_EROSION * width), 1) + 1)
+    return np.clip((eroded - 0.3) / 0.7, 0.0, 1.0).astype(np.float32)
 
 
-def _blurred(plate: Float) -> Float:
-    """Blur the background that was continued behind the person, so that nothing of the person glows around it."""
-    sigma = BLUR * max(plate.shape[:2])
-    return np.asarray(ndimage.gaussian_filter(plate, (sigma, sigma, 0), mode="nearest"))
+def _blur(background: Float) -> Float:
+    """Blur a background that was inpainted behind the person, so that the person leaves no halo."""
+    sigma = BLUR * max(background.shape[:2])
+    return np.asarray(ndimage.gaussian_filter(background, (sigma, sigma, 0), mode="nearest"))
 
 
-def _covering(picture: Float, size: tuple[int, int]) -> Float:
-    """Scale and cut a picture so that it covers (height, width)."""
-    if picture.shape[:2] == (1, 1):
-        return np.broadcast_to(picture, (*size, 3))
-    image = Image.fromarray(picture.astype(np.uint8))
+def _cover(background: Float, size: tuple[int, int]) -> Float:
+    """Scale and crop an image so that it covers (height, width)."""
+    if background.shape[:2] == (1, 1):
+        return np.broadcast_to(background, (*size, 3))
+    image = Image.fromarray(background.astype(np.uint8))
     return np.asarray(ImageOps.fit(image, size[::-1], Image.Resampling.LANCZOS), np.float32)

@@ -1,4 +1,4 @@
-"""Every control of a video in one checked dataclass: what ``expnet animate`` takes, and what Python takes."""
+"""Every control of a video in one validated dataclass, shared by ``expnet animate`` and Python."""
 
 import math
 import os
@@ -12,14 +12,14 @@ from expnet.media.video_reader import FRAME_RATE
 from expnet.render.portrait import LARGEST_SIDE, SMALLEST_SIDE
 
 EXPRESSION_SCALE = 1.5
-"""A regression gives the average of what could be, which moves less than a face does: this brings the deviation of the
-mouth's opening to what tracked clips have (benchmarks/portraits.py prints it)."""
+"""A regression predicts the average of all plausible motions, which moves less than a face does. This scale gives the
+mouth opening the standard deviation that tracked clips have (benchmarks/portraits.py prints it)."""
 LARGEST_SCALE = 5.0
-"""Beyond, no face and no head moves like that."""
+"""No face and no head moves more than this."""
 MOST_BLINKS = 60.0
-"""A minute: at one a second the lids hardly open any more."""
+"""Blinks a minute: at one a second the eyelids hardly open."""
 GAZE_LIMITS = (30.0, 20.0)
-"""Degrees to a side, and up or down: as far as the iris can go on most portraits without meeting a corner or a lid."""
+"""Degrees to the side, and up or down: in most portraits the iris then just stays clear of the eye corners and lids."""
 FRAME_RATES = (5.0, 120.0)
 
 ReferencePart = Literal["head", "blink", "expression"]
@@ -32,30 +32,31 @@ HeadStyle = int | PathInput
 
 @dataclass(frozen=True, kw_only=True)
 class Controls:
-    """How a portrait moves and what the video looks like; docs/controls.md has a section on each.
+    """How a portrait moves and what the video looks like; docs/controls.md describes each control.
 
     Args:
-        seed: of head motion, blinks and idle motion; the same seed gives the same frames.
-        expression_scale: how strong the whole face moves about its average, 0 to 5; 1 is what the network says.
-        lip_scale: how far the lips open and how much they move, on top of that, 0 to 5; lips that meet still meet.
-        head_scale: how strong the head moves, 0 to 5; 0 keeps it still.
-        still: keep the head as it is in the portrait; the face still speaks and blinks.
-        pose_style: whose way of moving the head: the number of a training speaker, 0 for the average one, or a video
-            of anybody of a second or more, in which it is measured.
-        reference_video: a clip of anybody whose motion is taken over; it is repeated forth and back if it is shorter.
-        reference_parts: what is taken from it, any of ``head``, ``blink`` and ``expression`` (all of the face but the
-            lips and lids, which keep to the speech).
-        blink: ``auto`` for natural blinks, ``none``, or their number a minute, up to 60.
-        emotion: one of `expnet.face.emotions.EMOTIONS`; ``neutral`` adds nothing to the portrait.
-        level: of the emotion, 1 to 3.
-        gaze: degrees that the eyes look to the image's right and up of where they look in the portrait, or None.
-        fps: frames a second of the video, 5 to 120.
-        size: pixels of the video's longer side, or None for the portrait's own.
-        view: ``full`` for the whole picture, ``crop`` for a square around the head.
+        seed: Seed of head motion, blinks and idle motion; the same seed gives the same frames.
+        expression_scale: Strength of the whole face's motion about its average, 0 to 5; 1 is the network's prediction.
+        lip_scale: Strength of the lips' opening and motion on top of that, 0 to 5; lips that meet still meet.
+        head_scale: Strength of the head motion, 0 to 5; 0 keeps the head still.
+        still: Keep the head as it is in the portrait; the face still speaks and blinks.
+        pose_style: Style of the head motion: the number of a training speaker, 0 for the average speaker, or a video
+            of any person, at least a second long, in which the style is measured.
+        reference_video: Clip of any person whose motion is used. A clip shorter than the speech is repeated forwards
+            and backwards.
+        reference_parts: Parts of the motion that are taken from the reference video, any of ``head``, ``blink`` and
+            ``expression`` (the face except for lips and eyelids, which follow the speech).
+        blink: ``auto`` for natural blinks, ``none``, or the number of blinks a minute, up to 60.
+        emotion: One of `expnet.face.emotions.EMOTIONS`; ``neutral`` adds nothing to the portrait.
+        level: Strength of the emotion, 1 to 3.
+        gaze: Degrees by which the eyes turn to the image's right and upwards, relative to the portrait, or None.
+        fps: Frame rate of the video, 5 to 120.
+        size: Longer side of the video in pixels, or None for the portrait's own.
+        view: ``full`` for the whole image, ``crop`` for a square around the head.
         background: ``keep``, ``blur``, a colour (a name or #rrggbb), or an image file.
 
     Raises:
-        InputError: a value that is not allowed; the message names it and what is.
+        InputError: A value is not allowed; the message names it and what is allowed.
     """
 
     seed: int = 0
@@ -76,7 +77,7 @@ class Controls:
     background: PathInput = "keep"
 
     def __post_init__(self) -> None:
-        """Check each value, and those that exclude each other."""
+        """Check each value, and combinations that exclude each other."""
         if self.seed < 0:
             raise InputError(f"seed {self.seed}: expected a whole number of 0 or more.")
         for name in ("expression_scale", "lip_scale", "head_scale"):
@@ -90,7 +91,7 @@ class Controls:
         if not self.reference_parts:
             raise InputError(f"reference_parts is empty: expected some of {', '.join(REFERENCE_PARTS)}.")
         if isinstance(self.blink, str):
-            _check_one_of("blink", self.blink, ("auto", "none", "or a number a minute"))
+            _check_one_of("blink", self.blink, ("auto", "none", "or a number of blinks a minute"))
         else:
             _check_range("blink", self.blink, 0.0, MOST_BLINKS)
         if self.blink != "auto" and self.takes("blink"):
@@ -113,13 +114,13 @@ CONTROL_NAMES = tuple(field.name for field in fields(Controls))
 
 
 def parse_controls(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Turn controls as they are written in a table or on a command line into values of :class:`Controls`.
+    """Parse controls as they are written in a table or on the command line into values of :class:`Controls`.
 
     Args:
-        texts: name -> text; hyphens count as underscores.
+        texts: Text of each control by name; hyphens count as underscores.
 
     Raises:
-        InputError: no such control, or text that is no such value.
+        InputError: There is no such control, or a text cannot be parsed.
     """
     values = {}
     for written, text in texts.items():
@@ -171,9 +172,9 @@ _EXPECTED = {
     "lip_scale": _NUMBER,
     "head_scale": _NUMBER,
     "still": "yes or no",
-    "blink": "auto, none, or a number a minute",
+    "blink": "auto, none, or a number of blinks a minute",
     "level": "a whole number from 1 to 3",
-    "gaze": "two numbers, degrees to the image's right and up",
+    "gaze": "two numbers, degrees to the image's right and upwards",
     "fps": _NUMBER,
     "size": _WHOLE,
 }

@@ -1,10 +1,10 @@
-"""An emotion on a speaking face: its features are added, and the lips go on speaking."""
+"""Adds an emotion to a speaking face; the lips continue to speak."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.animate.controls.motion_scale import change_of, scale_lips
-from expnet.audio.alignment import FRAME_RATE
+from expnet.animate.controls.fade import fade_in
+from expnet.animate.controls.motion_scale import expression_change, scale_lips
 from expnet.face.emotions import Emotion
 from expnet.face.facial_features import FeatureSpace
 
@@ -14,29 +14,23 @@ ONSET_SECONDS = 0.6
 """Faces take about this long to change from neutral to a full expression."""
 
 
-def rise(frames: int, seconds: float, first: int = 0) -> Array:
-    """Smooth rise from exactly 0 at frame 0 to 1: (T,), from frame ``first`` on."""
-    share = np.clip((first + np.arange(frames)) / (seconds * FRAME_RATE), 0.0, 1.0)
-    return share * share * (3.0 - 2.0 * share)
-
-
 def add_emotion(space: FeatureSpace, identity: Array, expression: Array, emotion: Emotion) -> Array:
-    """Add an emotion's features to a speaking face; see `expnet.face.emotions`.
+    """Add the features of an emotion to a speaking face; see `expnet.face.emotions`.
 
-    The offsets keep the gap of the lips, as it is a feature of its own with no offset: only the emotion's articulation
-    changes it, from closed, so that closures stay closures.
+    The offsets do not change the lip gap, which is a feature of its own without an offset. Only the emotion's
+    articulation scales it, starting from closed lips, so that closures stay closures.
 
     Args:
-        space: features of the face model.
-        identity: (K,).
-        expression: (T, E) of the speaking face.
-        emotion: at its level.
+        space: Features of the face model.
+        identity: Identity coefficients (K,).
+        expression: Expression (T, E) of the speaking face.
+        emotion: Emotion at its level.
 
     Returns:
-        (T, E), the same as ``expression`` in the first frame but for the articulation.
+        (T, E). The first frame differs from ``expression`` only in articulation.
     """
     spoken = scale_lips(space, identity, expression, emotion.articulation)
     if not emotion.features:
         return spoken
-    onset = rise(len(expression), ONSET_SECONDS)
-    return spoken + change_of(space, {name: offset * onset for name, offset in emotion.features.items()})
+    onset = fade_in(len(expression), ONSET_SECONDS)
+    return spoken + expression_change(space, {name: offset * onset for name, offset in emotion.features.items()})

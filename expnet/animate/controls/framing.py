@@ -1,4 +1,4 @@
-"""What the video shows of the portrait, and at which size."""
+"""Chooses the part of the portrait that the video shows, and its size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,28 +9,28 @@ from expnet.face.morphable import MorphableModel
 from expnet.render.portrait import Portrait, load_image, open_portrait
 
 CROP_SIDE = 2.0
-"""Side of the square around the head, as a multiple of the height of the face from chin to forehead."""
+"""Side of the square around the head, as a multiple of the face's height from chin to forehead."""
 CROP_RAISE = 0.08
-"""How far the square's middle lies above the face's, in heights of the face: hair takes more room than the neck."""
-# Pictures are read at up to this many pixels before they are cropped.
+"""How far the square's centre lies above the face's, in face heights: hair takes more room than the neck."""
+# Images are read at up to this many pixels before they are cropped.
 _LARGEST_SOURCE = 8192
 
 
 def head_square(points: NDArray, size: tuple[int, int]) -> tuple[int, int, int]:
-    """Place a square around a head, inside the picture.
+    """Place a square around a head, inside the image.
 
     Args:
-        points: (478, 3) tracked points in pixels.
-        size: height and width of the picture.
+        points: Tracked points (478, 3) in pixels.
+        size: Height and width of the image.
 
     Returns:
-        left, top and side in pixels; the side is even.
+        Left, top and side in pixels; the side is even.
     """
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     height = float(high[1] - low[1])
     side = min(int(CROP_SIDE * max(height, float(high[0] - low[0]))), *size) // 2 * 2
-    middle = (low + high) / 2 - np.array([0.0, CROP_RAISE * height])
-    left, top = np.clip((middle - side / 2).round().astype(int), 0, np.array(size[::-1]) - side)
+    centre = (low + high) / 2 - np.array([0.0, CROP_RAISE * height])
+    left, top = np.clip((centre - side / 2).round().astype(int), 0, np.array(size[::-1]) - side)
     return int(left), int(top), side
 
 
@@ -42,19 +42,19 @@ def frame_portrait(
     size: int | None,
     max_side: int,
 ) -> Portrait:
-    """Open a portrait as the video is to show it.
+    """Open a portrait with the view and size of the video.
 
-    A crop is cut from the picture at its own resolution, not from what the full view would show.
+    A crop is cut from the image at its own resolution, not from the scaled image of the full view.
 
     Args:
-        image: a file, or (H, W, 3) uint8 RGB.
-        model: the face model to fit.
+        image: Image file, or (H, W, 3) uint8 RGB.
+        model: Face model to fit.
         view: ``full`` or ``crop``.
-        size: pixels of the longer side, None for the picture's own.
-        max_side: pixels that are not exceeded.
+        size: Longer side in pixels; None for the image's own.
+        max_side: Limit of the longer side in pixels.
 
     Raises:
-        InputError: as `expnet.render.portrait.open_portrait`.
+        InputError: See `expnet.render.portrait.open_portrait`.
     """
     portrait = open_portrait(image, model, max_side=max_side)
     shown = portrait.image
@@ -66,11 +66,11 @@ def frame_portrait(
     target = min(size or max(shown.shape[:2]), max_side)
     if shown is portrait.image and target == max(shown.shape[:2]):
         return portrait
-    return open_portrait(resized(shown, target), model, max_side=max_side)
+    return open_portrait(resize_longer_side(shown, target), model, max_side=max_side)
 
 
-def resized(image: NDArray[np.uint8], longer_side: int) -> NDArray[np.uint8]:
-    """Scale a picture up or down so that its longer side has this many pixels."""
+def resize_longer_side(image: NDArray[np.uint8], longer_side: int) -> NDArray[np.uint8]:
+    """Scale an image up or down so that its longer side has this many pixels."""
     height, width = image.shape[:2]
     scale = longer_side / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))

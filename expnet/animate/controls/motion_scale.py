@@ -1,4 +1,4 @@
-"""Stronger or weaker motion of the face and of the lips."""
+"""Amplifies or attenuates the motion of the face and of the lips."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from expnet.render.lips import CLOSED_GAP
 Array = NDArray[np.float64]
 
 SETTLED = 50
-"""Frames of rest that an average so far starts with: two seconds."""
+"""Frames at rest that a running average starts with: two seconds."""
 LIP_FEATURES = (
     "lip_gap",
     "mouth_width",
@@ -21,13 +21,13 @@ LIP_FEATURES = (
     "lower_lip_forward",
     "chin",
 )
-"""The features of `expnet.face.facial_features` that articulate; corners, brows and lids are expression."""
+"""Features of `expnet.face.facial_features` that articulate; mouth corners, brows and eyelids express emotion."""
 
 
 class RunningAverage:
-    """Average of a motion so far, frame by frame, for one that is scaled while it goes on.
+    """Average of a motion up to each frame, for a motion that is scaled while it is being computed.
 
-    It starts at no motion at all, which counts as much as `SETTLED` frames.
+    It starts at no motion, which counts as much as `SETTLED` frames.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,17 @@ class RunningAverage:
 
 
 def scale_expression(expression: Array, rest: Array, scale: float, average: Array | None = None) -> Array:
-    """Scale the motion of a face about its average: (T, E), rest (E,) -> (T, E); the average may be given, (T, E)."""
+    """Scale the motion of a face about its average.
+
+    Args:
+        expression: Expression (T, E).
+        rest: Expression (E,) that motion is measured from.
+        scale: Factor; 1 leaves the motion as it is.
+        average: Average motion (T, E) up to each frame; by default that of the whole clip.
+
+    Returns:
+        (T, E).
+    """
     change = expression - rest
     if average is None:
         average = change.mean(axis=0)
@@ -53,15 +63,15 @@ def scale_expression(expression: Array, rest: Array, scale: float, average: Arra
 def scale_lips(space: FeatureSpace, identity: Array, expression: Array, scale: float) -> Array:
     """Scale the articulation of the lips, and nothing else of the face.
 
-    The gap of the lips is scaled from *closed*, so that lips that meet still meet, whatever the scale; the lips and
-    the chin go along with it as in the faces that the model was built from. What the other features of the lips do
-    beyond that is scaled about its average.
+    The lip gap is scaled from *closed*, so that lips that meet still meet at any scale. The lips and the chin follow
+    the gap as they do in the faces that the model was built from; what other lip features do beyond that is scaled
+    about its average.
 
     Args:
-        space: features of the face model.
-        identity: (K,).
-        expression: (T, E).
-        scale: 1 leaves the lips as they are, 0 shuts them.
+        space: Features of the face model.
+        identity: Identity coefficients (K,).
+        expression: Expression (T, E).
+        scale: 1 leaves the lips as they are, 0 closes them.
 
     Returns:
         (T, E).
@@ -75,27 +85,27 @@ def scale_lips(space: FeatureSpace, identity: Array, expression: Array, scale: f
     for name in LIP_FEATURES[1:]:
         own = values[name] - space.with_gap[name] * values["lip_gap"]
         change[name] = space.with_gap[name] * opened + (scale - 1.0) * (own - own.mean())
-    return expression + change_of(space, change)
+    return expression + expression_change(space, change)
 
 
-def lips_shut(model: MorphableModel, fit: FaceCoefficients) -> NDArray[np.float32]:
-    """The expression of a portrait with its lips shut, (1, E): what speech starts from.
+def close_lips(model: MorphableModel, fit: FaceCoefficients) -> NDArray[np.float32]:
+    """Return the expression (1, E) of a portrait with its lips closed, from which speech starts.
 
-    An open mouth in a portrait is a moment of it, not a trait as a smile is. A network that is shown one keeps about
-    half of it for good (docs/models.md, "Open mouth"), and its lips would not meet again.
+    An open mouth in a portrait is a momentary state, not a trait as a smile is. A network that sees one keeps about
+    half of it permanently (docs/models.md, "Open mouth"), and the lips would never meet.
     """
-    shut = scale_lips(feature_space(model), identity_of(fit), fit.expression[:1].astype(np.float64), 0.0)
-    return shut.astype(np.float32)
+    closed = scale_lips(feature_space(model), identity_of(fit), fit.expression[:1].astype(np.float64), 0.0)
+    return closed.astype(np.float32)
 
 
 def identity_of(fit: FaceCoefficients) -> Array:
-    """The identity (K,) of a fitted portrait."""
+    """Return the identity (K,) of a fitted portrait."""
     if fit.identity is None:
         raise ValueError("the portrait's coefficients lack the identity; make them with fit_clip")
     return np.atleast_2d(fit.identity)[0].astype(np.float64)
 
 
-def change_of(space: FeatureSpace, features: dict[str, Array]) -> Array:
-    """Most probable change of the expression (T, E) that changes these features by (T,), and no others."""
+def expression_change(space: FeatureSpace, features: dict[str, Array]) -> Array:
+    """Return the most probable change of the expression (T, E) that changes these features by (T,), and no others."""
     columns = [FEATURES.index(name) for name in features]
     return np.stack(list(features.values()), axis=-1) @ space.inverse[:, columns].T

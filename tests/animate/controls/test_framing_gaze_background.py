@@ -97,7 +97,7 @@ def test_backgrounds_that_are_none(animator: Animator, full: Portrait, monkeypat
     with pytest.raises(InputError, match="background reddish: expected keep, blur"):
         animator.portrait("a.png", Controls(background="reddish"))
     monkeypatch.setattr("expnet.animate.controls.background.person_matte", lambda *given, **more: None)
-    with pytest.raises(InputError, match="could not be told"):
+    with pytest.raises(InputError, match="could not be separated"):
         change_background(full, "blur")
 
 

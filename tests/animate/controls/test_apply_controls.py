@@ -7,12 +7,17 @@ import pytest
 import torch
 
 from expnet.animate.animator import Animator
+from expnet.animate.controls.apply_controls import Motion, apply_controls, blinks_for
 from expnet.animate.controls.controls import Controls
-from expnet.animate.controls.directed_motion import Motion, blinking, direct
 from expnet.animate.controls.emotion import add_emotion
 from expnet.animate.controls.idle import idle_expression, idle_head
 from expnet.animate.controls.motion_scale import LIP_FEATURES, scale_lips
-from expnet.animate.controls.reference_video import LID_FEATURES, ReferenceMotion, lid_closure, take_expression
+from expnet.animate.controls.reference_video import (
+    LID_FEATURES,
+    ReferenceMotion,
+    measure_lid_closure,
+    transfer_expression,
+)
 from expnet.coefficients import FaceCoefficients
 from expnet.face.emotions import EMOTION_TABLE, EMOTIONS
 from expnet.face.facial_features import FEATURES, FeatureSpace, feature_space
@@ -117,7 +122,7 @@ def test_a_head_that_is_scaled_up_stays_within_what_can_be_rendered(
     fit = fit_of(spoken[:1], identity)
     turned = np.zeros((FRAMES, 6))
     turned[:, 1] = 0.35 * np.sin(np.arange(FRAMES) / 10)
-    far = direct(model, fit, spoken, turned, np.zeros(FRAMES, np.float32), Controls(head_scale=5.0))
+    far = apply_controls(model, fit, spoken, turned, np.zeros(FRAMES, np.float32), Controls(head_scale=5.0))
     assert 0.35 < np.abs(far.coefficients.rotation).max() <= 0.4
 
 
@@ -131,14 +136,14 @@ def test_every_control_starts_at_the_portrait(animator: Animator, portrait: Port
 
 @pytest.mark.parametrize("rate", [6.0, 17.0, 30.0, 55.0])
 def test_blinks_come_at_the_rate_that_is_asked_for(rate: float) -> None:
-    track = np.concatenate([blinking(25 * 600, Controls(blink=rate, seed=seed), None) for seed in range(3)])
+    track = np.concatenate([blinks_for(25 * 600, Controls(blink=rate, seed=seed), None) for seed in range(3)])
     starts = int(((track[1:] > 0.5) & (track[:-1] <= 0.5)).sum())
     assert starts / 30 == pytest.approx(rate, rel=0.15)
 
 
 def test_no_blinks_and_those_of_an_emotion() -> None:
-    assert blinking(5000, Controls(blink="none"), None).max() == 0
-    natural, afraid = (blinking(25 * 600, Controls(emotion=name), None) for name in ("neutral", "fear"))
+    assert blinks_for(5000, Controls(blink="none"), None).max() == 0
+    natural, afraid = (blinks_for(25 * 600, Controls(emotion=name), None) for name in ("neutral", "fear"))
     assert afraid.mean() > 1.1 * natural.mean()  # the frightened blink more
 
 
@@ -183,7 +188,7 @@ def test_a_reference_gives_what_is_asked_of_it(
 
     def motion(*parts: str) -> Motion:
         controls = Controls(reference_video="clip.mp4", reference_parts=parts)
-        return direct(model, fit, spoken, still, blinking(FRAMES, controls, clip), controls, clip)
+        return apply_controls(model, fit, spoken, still, blinks_for(FRAMES, controls, clip), controls, clip)
 
     plain, head, blink, face = motion("blink"), motion("head"), motion("blink"), motion("expression")
     assert np.abs(plain.coefficients.pose).max() == 0
@@ -199,18 +204,18 @@ def test_a_reference_gives_what_is_asked_of_it(
 
 def test_the_parts_of_two_faces_are_kept_apart(space: FeatureSpace, identity: np.ndarray, spoken: np.ndarray) -> None:
     other = np.random.default_rng(0).normal(size=spoken.shape)
-    taken = take_expression(space, identity, spoken, reference(FRAMES, other).coefficients)
+    taken = transfer_expression(space, identity, spoken, reference(FRAMES, other).coefficients)
     assert np.allclose(space.without_features(taken), space.without_features(other), atol=1e-5)
 
 
 def test_a_short_reference_goes_forth_and_back(spoken: np.ndarray) -> None:
     clip = reference(10, spoken[:10])
-    long = clip.lasting(40)
+    long = clip.fit_length(40)
     assert len(long.closure) == long.coefficients.frames == 40
     step = np.abs(np.diff(clip.coefficients.rotation[:, 1])).max()
     assert np.abs(np.diff(long.coefficients.rotation[:, 1])).max() <= step + 1e-7
-    assert np.array_equal(clip.lasting(4).coefficients.expression, spoken[:4].astype(np.float32))
-    assert len(reference(1, spoken[:1]).lasting(5).closure) == 5
+    assert np.array_equal(clip.fit_length(4).coefficients.expression, spoken[:4].astype(np.float32))
+    assert len(reference(1, spoken[:1]).fit_length(5).closure) == 5
 
 
 def test_shut_eyes_are_seen_in_a_clip() -> None:
@@ -230,7 +235,7 @@ def test_shut_eyes_are_seen_in_a_clip() -> None:
     class Known(LandmarkTrack):
         landmarks = property(lambda self: landmarks)
 
-    closure = lid_closure(Known(track.points, track.found, track.frame_size))
+    closure = measure_lid_closure(Known(track.points, track.found, track.frame_size))
     assert closure[shut > 0].min() > 0.95
     assert closure[shut == 0].max() == 0.0
 

@@ -1,0 +1,78 @@
+"""The files that an animation is written to: one video, and any exports of its motion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from expnet.animate.controls.apply_controls import Motion
+from expnet.animate.controls.controls import PathInput
+from expnet.animate.portrait_renderer import PortraitRenderer
+from expnet.audio.mel import SAMPLE_RATE
+from expnet.audio.stored_samples import Samples
+from expnet.formats.convert import ExportSettings, check_export, export
+from expnet.formats.motion_clip import Performance
+from expnet.media.transparent_video import SUFFIXES as TRANSPARENT
+from expnet.media.transparent_video import check_transparent_output, write_transparent
+from expnet.media.video_reader import check_output, write_video
+from expnet.render.frame_prefetch import ahead
+from expnet.render.portrait import Portrait
+
+
+@dataclass(frozen=True)
+class VideoOutput:
+    """Where a video and the exports of its motion are written.
+
+    Attributes:
+        video: An .mp4, or without a background a .webm or a folder of images.
+        exports: Files for the motion; the suffix chooses the format.
+    """
+
+    video: Path
+    exports: tuple[Path, ...]
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether the background is left out."""
+        return self.video.suffix.lower() in TRANSPARENT
+
+    def write(self, renderer: PortraitRenderer, portrait: Portrait, motion: Motion, samples: Samples | None) -> int:
+        """Write the exports, then render and write the video.
+
+        Args:
+            renderer: Renders the frames.
+            portrait: The portrait.
+            motion: Its motion, at the video's frame rate.
+            samples: Speech (S,) at 16 kHz, or None for a silent video.
+
+        Returns:
+            The number of frames.
+        """
+        performance = Performance(motion.coefficients, motion.blink, portrait.image.shape[:2])
+        settings = ExportSettings(face_model=renderer.face_model, portrait=portrait.image, fit=portrait.fit)
+        for target in self.exports:
+            export(performance, target, settings=settings)
+        fps = motion.coefficients.fps
+        if self.is_transparent:
+            frames = renderer.render_without_background(portrait, motion)
+            audio = None if samples is None else np.asarray(samples)
+            return write_transparent(self.video, frames, fps=fps, audio=audio, sample_rate=SAMPLE_RATE)
+        frames = ahead(renderer.render(portrait, motion.coefficients, blink=motion.blink))
+        return write_video(self.video, frames, fps=fps, audio=samples, sample_rate=SAMPLE_RATE)
+
+
+def open_output(video: PathInput, exports: Iterable[PathInput]) -> VideoOutput:
+    """Check that a video and its exports can be written, before any work is done.
+
+    Raises:
+        InputError: A file cannot be written, or its suffix stands for no format.
+    """
+    targets = tuple(check_export(target)[0] for target in exports)
+    if Path(video).suffix.lower() in TRANSPARENT:
+        return VideoOutput(check_transparent_output(video), targets)
+    return VideoOutput(
+        check_output(video, besides="; .webm, or no suffix for a folder, leave the background out"), targets
+    )
