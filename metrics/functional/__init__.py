@@ -1,4 +1,4 @@
-"""The maths of the metrics: pure functions of tensors, one score a clip, float64 out."""
+"""The maths of the metrics: pure functions of tensors that return one float64 score per clip."""
 
 from expnet.metrics.functional.beats import audio_beats, beat_alignment, motion_beats
 from expnet.metrics.functional.blink import blink_rate, blinks, eye_aspect_ratio

@@ -1,4 +1,4 @@
-"""Blinks, from how far the eyes are open over time."""
+"""Blinks, detected as dips of the eye aspect ratio."""
 
 import torch
 from torch import Tensor
@@ -7,19 +7,21 @@ from expnet.metrics.functional.masking import frame_weights
 
 RIGHT_EYE = (36, 37, 38, 39, 40, 41)
 LEFT_EYE = (42, 43, 44, 45, 46, 47)
-"""Landmarks of the person's eyes, iBUG order: outer or inner corner, upper lid, corner, lower lid."""
+"""Landmarks of the person's right and left eye in iBUG order: corner, upper eyelid, corner, lower eyelid."""
 
 
 def eye_aspect_ratio(landmarks: Tensor) -> Tensor:
-    r"""Height over width, mean of both eyes (Soukupova and Cech, "Real-time eye blink detection", CVWW 2016).
+    r"""Return the height of the eyes over their width, averaged over both eyes.
 
     .. math:: \mathrm{EAR} = \frac{\lVert p_1 - p_5 \rVert + \lVert p_2 - p_4 \rVert}{2 \lVert p_0 - p_3 \rVert}
 
+    Source: Soukupova and Cech, "Real-time eye blink detection", CVWW 2016.
+
     Args:
-        landmarks: (..., T, 68, D), D = 2 or 3.
+        landmarks: iBUG landmarks, (..., T, 68, D), D = 2 or 3, in any unit.
 
     Returns:
-        (..., T) float64, about 0.3 open and below 0.15 closed.
+        (..., T) float64; about 0.3 for open and below 0.15 for closed eyes.
     """
     points = landmarks.double()
 
@@ -38,32 +40,37 @@ def blinks(
     closed_below: float = 0.7,
     longest: float = 0.5,
 ) -> Tensor:
-    """Count the blinks of each clip: short dips of the eye opening below a share of its own median.
+    """Count the blinks of each clip: short dips of the eye aspect ratio below a share of the clip's median.
 
-    Relative to the clip's median, because the open ratio of people lies between 0.2 and 0.4. A dip counts when valid
-    frames with open eyes stand right before and after it: one that the clip's edge or a lost face cuts off is left out,
-    and so is a longer one, which is a closed eye.
+    The threshold is relative because the ratio of open eyes varies between people from 0.2 to 0.4. A dip counts only if
+    valid frames with open eyes stand directly before and after it, so dips cut off by the clip's ends or by a lost face
+    are left out. Longer dips are closed eyes and do not count.
 
     Args:
-        openness: (..., T) eye aspect ratio.
-        valid: (..., T) boolean.
-        fps: frames a second.
-        closed_below: share of the median.
-        longest: seconds.
+        openness: Eye aspect ratio, (..., T).
+        valid: Frames to use, (..., T) boolean.
+        fps: Frames per second.
+        closed_below: Share of the median below which the eyes count as closed.
+        longest: Maximum duration of a blink in seconds.
 
     Returns:
-        (...) int64.
+        Number of blinks, (...) int64.
+
+    Example:
+        >>> openness = torch.tensor([0.3, 0.3, 0.3, 0.1, 0.1, 0.3, 0.3, 0.3, 0.1])
+        >>> int(blinks(openness))  # the last dip is cut off by the end of the clip
+        1
     """
     known = frame_weights(valid, openness) > 0
     median = openness.double().masked_fill(~known, torch.nan).nanmedian(-1, keepdim=True).values
     closed = known & (openness < closed_below * median)
     pad = torch.nn.functional.pad
-    inside = pad(closed, (1, 1)).reshape(-1, closed.shape[-1] + 2)  # (N, T + 2), nothing is known at the edges
+    inside = pad(closed, (1, 1)).reshape(-1, closed.shape[-1] + 2)  # (N, T + 2), False beyond the ends
     opened = pad(known & ~closed, (1, 1)).reshape(inside.shape)
-    first = (inside[:, 1:-1] & ~inside[:, :-2]).nonzero()  # (runs, 2): clip, first frame
-    last = (inside[:, 1:-1] & ~inside[:, 2:]).nonzero()  # (runs, 2): the same runs' last frames
+    first = (inside[:, 1:-1] & ~inside[:, :-2]).nonzero()  # (dips, 2): clip and first frame
+    last = (inside[:, 1:-1] & ~inside[:, 2:]).nonzero()  # (dips, 2): clip and last frame of the same dips
     clip, start, end = first[:, 0], first[:, 1], last[:, 1]
-    whole = opened[clip, start] & opened[clip, end + 2]  # the padding shifts by one
+    whole = opened[clip, start] & opened[clip, end + 2]  # indices into the padded series are one larger
     short = (end - start + 1) <= longest * fps
     counts = torch.bincount(clip[whole & short], minlength=inside.shape[0])
     return counts.reshape(openness.shape[:-1])
@@ -78,19 +85,19 @@ def blink_rate(
     longest: float = 0.5,
     shortest_clip: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """Blinks a minute of each clip, definition ``eye_aspect_ratio_dip``.
+    """Return the blinks per minute of each clip, definition ``eye_aspect_ratio_dip`` (see ``blinks``).
 
     Args:
-        landmarks: (..., T, 68, D).
-        valid: (..., T) boolean.
-        fps: frames a second.
-        closed_below: share of the clip's median eye aspect ratio below which eyes are closed.
-        longest: seconds that a blink may last.
-        shortest_clip: seconds of valid frames that a clip must have.
+        landmarks: iBUG landmarks, (..., T, 68, D).
+        valid: Frames to use, (..., T) boolean.
+        fps: Frames per second.
+        closed_below: Share of the clip's median eye aspect ratio below which the eyes count as closed.
+        longest: Maximum duration of a blink in seconds.
+        shortest_clip: Minimum duration of a clip in seconds of valid frames.
 
     Returns:
-        rate (...) float64, NaN for a clip that is too short; and the minutes of valid frames (...), the weight under
-        which a mean over clips is all blinks over all minutes.
+        The rate in blinks per minute, (...) float64, NaN for a clip that is too short, and the minutes of valid frames,
+        (...). With the minutes as weights, the mean over clips is all blinks over all minutes.
     """
     openness = eye_aspect_ratio(landmarks)
     minutes = frame_weights(valid, openness).sum(-1) / fps / 60.0

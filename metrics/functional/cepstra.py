@@ -1,4 +1,4 @@
-"""Mel-frequency cepstra as SyncNet heard them in training: those of python_speech_features with its defaults."""
+"""Mel-frequency cepstral coefficients as SyncNet was trained on: python_speech_features with its defaults."""
 
 from functools import cache
 
@@ -17,20 +17,26 @@ _TINY = torch.finfo(torch.float64).eps
 
 
 def mel_cepstra(audio: Tensor) -> Tensor:
-    r"""Cepstra of a recording, 100 columns/s.
+    r"""Return the cepstral coefficients of a recording, 100 columns per second.
 
-    Pre-emphasis .97, windows of 25 ms every 10 ms without a taper, power spectrum of 512 points over 512, 26 triangles
-    on 0..8 kHz whose corners lie on whole bins, logarithm, orthonormal cosine transform, the first 13, lifter
-    :math:`1 + 11 \sin(\pi n / 22)`; coefficient 0 gives way to the logarithm of the window's energy, and zeros to
-    2.2e-16 before a logarithm. The samples count as 16-bit numbers: sound in [-1, 1] would shift coefficient 0 by
-    exactly :math:`-2 \ln 32768` and nothing else, which a trained network punishes without a word.
-    (https://github.com/jameslyons/python_speech_features; agrees to 1e-9.)
+    The steps are pre-emphasis 0.97; rectangular windows of 25 ms every 10 ms; a 512-point power spectrum divided by
+    512; 26 triangular filters on 0 to 8 kHz with corners at whole bins; the logarithm, with zeros set to 2.2e-16; an
+    orthonormal cosine transform, of which the first 13 coefficients are kept; and the lifter
+    :math:`1 + 11 \sin(\pi n / 22)`. Coefficient 0 is replaced by the logarithm of the window's energy.
+
+    Samples are scaled to 16-bit integers. Without that, coefficient 0 would be shifted by exactly
+    :math:`-2 \ln 32768`, on which a trained network silently gives wrong scores.
+
+    Source: https://github.com/jameslyons/python_speech_features, with which the result agrees to 1e-9.
 
     Args:
-        audio: (S,) mono, 16 kHz, float in [-1, 1].
+        audio: Mono audio at 16 kHz, (S,) floating point in [-1, 1].
 
     Returns:
-        (13, N) float64, N = 1 + ceil((S - 400) / 160), at least 1.
+        (13, N) float64 with N = 1 + ceil((S - 400) / 160), at least 1.
+
+    Raises:
+        ValueError: ``audio`` is empty, not finite, or of another shape or type.
     """
     signal = pulse_code(audio)
     emphasised = torch.cat([signal[:1], signal[1:] - _EMPHASIS * signal[:-1]])
@@ -45,7 +51,7 @@ def mel_cepstra(audio: Tensor) -> Tensor:
 
 
 def pulse_code(audio: Tensor) -> Tensor:
-    """Round (S,) in [-1, 1] to the values of 16-bit samples, float64, as FFmpeg writes them to a wav file."""
+    """Round audio (S,) in [-1, 1] to 16-bit sample values, returned as float64, as FFmpeg writes a wav file."""
     if audio.ndim != 1 or not audio.is_floating_point() or len(audio) == 0:
         raise ValueError(f"audio must be (S,) floating point, got {tuple(audio.shape)} {audio.dtype}")
     if not bool(audio.isfinite().all()):
@@ -59,7 +65,7 @@ def _logarithm(power: Tensor) -> Tensor:
 
 @cache
 def _triangles() -> Tensor:
-    """(257, 26) weights of the bands."""
+    """Return the weights of the mel filters, (257, 26)."""
     top = 2595.0 * torch.log10(torch.tensor(1 + SAMPLE_RATE / 2 / 700.0, dtype=torch.float64))
     mel = torch.linspace(0.0, float(top), _BANDS + 2, dtype=torch.float64)
     corners = ((_TRANSFORM + 1) * 700.0 * (10.0 ** (mel / 2595.0) - 1) / SAMPLE_RATE).floor()  # (28,)
@@ -70,7 +76,7 @@ def _triangles() -> Tensor:
 
 @cache
 def _cosines() -> Tensor:
-    """(26, 13) orthonormal cosine transform with the lifter."""
+    """Return the orthonormal cosine transform with the lifter, (26, 13)."""
     band, order = torch.arange(_BANDS, dtype=torch.float64)[:, None] + 0.5, torch.arange(_CEPSTRA, dtype=torch.float64)
     transform = torch.cos(torch.pi * order * band / _BANDS) * (2.0 / _BANDS) ** 0.5
     transform[:, 0] /= 2.0**0.5

@@ -1,9 +1,9 @@
-"""The lossy steps between a video and the network in published lip-sync protocols, done in memory through PyAV.
+"""The lossy steps between a video and the network in published lip-sync protocols, in memory with PyAV.
 
-The original scripts call ``ffmpeg`` several times and read JPEG files. The steps move the numbers more than any detail
-of the network: JPEG at FFmpeg's default rate control alone costs 5 grey levels. Encoders are rate-controlled and
-differ between FFmpeg versions, so no two installations agree to the bit; ``benchmarks/syncnet.py --ffmpeg`` prints
-what these functions and a given ``ffmpeg`` differ by.
+The original scripts call ``ffmpeg`` several times and read JPEG files. These steps affect the scores more than any
+detail of the network: JPEG at FFmpeg's default rate control alone changes frames by 5 grey levels. Rate-controlled
+encoders differ between FFmpeg versions, so no two installations agree to the bit; ``benchmarks/syncnet.py --ffmpeg``
+prints the difference between these functions and a given ``ffmpeg``.
 """
 
 import io
@@ -28,12 +28,12 @@ FRAME_RATE = 25
 
 @dataclass(frozen=True)
 class VideoCodec:
-    """One lossy step.
+    """One lossy video step.
 
     Attributes:
-        encoder: FFmpeg's name.
-        options: of the encoder; quantisers are fixed by ``qmin`` and ``qmax``, as ``-qscale`` does.
-        pixels: FFmpeg's pixel format.
+        encoder: FFmpeg's name of the encoder.
+        options: Options of the encoder; ``qmin`` and ``qmax`` fix the quantiser, as ``-qscale`` does.
+        pixels: FFmpeg's name of the pixel format.
     """
 
     encoder: str
@@ -42,89 +42,95 @@ class VideoCodec:
 
 
 VIDEO_CODECS = {
-    # `ffmpeg -i clip -f image2 %06d.jpg`: 200 kb/s by rate control, whatever the size of the picture
+    # `ffmpeg -i clip -f image2 %06d.jpg`: rate control aims at 200 kb/s, whatever the frame size
     "jpeg": VideoCodec("mjpeg", pixels="yuvj420p"),
     # `ffmpeg -qscale:v 2 -f image2`
     "jpeg_q2": VideoCodec("mjpeg", {"qmin": "2", "qmax": "2"}, "yuvj420p"),
     # `ffmpeg -qscale:v 2 -r 25 video.avi`
     "mpeg4_q2": VideoCodec("mpeg4", {"qmin": "2", "qmax": "2"}),
-    # `ffmpeg -qscale:v 2 video.mp4`: x264 does not know qscale and keeps its own constant rate factor of 23
+    # `ffmpeg -qscale:v 2 video.mp4`: x264 ignores qscale and keeps its default constant rate factor of 23
     "h264": VideoCodec("libx264", {"crf": "23"}),
-    # `cv2.VideoWriter(fourcc XVID or mp4v)`: FFmpeg's own MPEG-4 encoder with OpenCV's settings for 224 x 224, 25/s
+    # `cv2.VideoWriter(fourcc XVID or mp4v)`: FFmpeg's MPEG-4 encoder with OpenCV's settings for 224 x 224, 25 frames/s
     "opencv_mpeg4": VideoCodec("mpeg4", {"b": str(25 * 224 * 224), "bt": str(25 * 224 * 224), "qmin": "3", "g": "12"}),
 }
 AUDIO_CODECS = {"mp3": ("mp3", "libmp3lame"), "aac": ("mp4", "aac")}
-"""Step -> FFmpeg's names of container and encoder, at the encoder's default rate."""
+"""Audio steps: FFmpeg's names of container and encoder, which runs at its default bit rate."""
 
 
 def recode_video(frames: Tensor, steps: Iterable[str]) -> Tensor:
-    """Send a clip through lossy steps one after the other, as 25 frames/s.
+    """Encode and decode a clip of 25 frames/s with each step in turn.
 
-    Between two steps pictures stay in the codecs' own colour space, as between two calls of ``ffmpeg``; a JPEG step at
-    the end is decoded by libjpeg, as by OpenCV.
+    Between two steps, frames stay in the codec's colour space, as between two calls of ``ffmpeg``. A final JPEG step is
+    decoded by libjpeg, as OpenCV does.
 
     Args:
-        frames: (T, 3, H, W) uint8 RGB. With an odd size the last row or column is dropped: codecs cannot hold it.
-        steps: keys of `VIDEO_CODECS`.
+        frames: (T, 3, H, W) uint8 RGB. An odd last row or column is dropped, since the codecs need even sizes.
+        steps: Keys of `VIDEO_CODECS`.
 
     Returns:
-        The same shape, but for an odd size.
+        Decoded frames of the same shape, or of the next smaller even size.
     """
     codecs = [VIDEO_CODECS[step] for step in steps]
     if not codecs or len(frames) == 0:
         return frames
     height, width = frames.shape[-2:]
-    pictures = _pictures(frames[..., : height // 2 * 2, : width // 2 * 2])
+    video = _video_frames(frames[..., : height // 2 * 2, : width // 2 * 2])
     for codec in codecs[:-1]:
-        pictures = _decoded(_packets(pictures, codec), codec)
-    packets = _packets(pictures, codecs[-1])
+        video = _decode(_encode(video, codec), codec)
+    packets = _encode(video, codecs[-1])
     if codecs[-1].encoder == "mjpeg":
         arrays = (np.asarray(Image.open(io.BytesIO(bytes(packet)))) for packet in packets)
     else:
-        arrays = (picture.to_ndarray(format="rgb24") for picture in _decoded(packets, codecs[-1]))
+        arrays = (frame.to_ndarray(format="rgb24") for frame in _decode(packets, codecs[-1]))
     recoded = torch.from_numpy(np.stack(list(arrays)))  # (T, H, W, 3)
     return recoded.permute(0, 3, 1, 2).to(frames.device)
 
 
 def recode_audio(audio: Tensor, steps: Iterable[str]) -> Tensor:
-    """Send a recording (S,) float in [-1, 1], 16 kHz, through lossy steps, without delay; the same shape, float32.
+    """Encode and decode a recording with each step in turn, without a delay.
 
-    The files of the original scripts start late by the encoder's delay where the container does not tell it: MP3 in
-    AVI by 1105 samples (69 ms at 16 kHz, 25 ms at 44.1 kHz), and FFmpeg holds the first picture to make up for it.
-    That is a property of a container and of FFmpeg's version, and not reproduced.
+    In the files of the original scripts, audio starts late by the encoder's delay if the container does not store it:
+    MP3 in AVI by 1105 samples (69 ms at 16 kHz, 25 ms at 44.1 kHz), for which FFmpeg compensates by holding the first
+    frame. This depends on the container and on FFmpeg's version, and is not reproduced.
+
+    Args:
+        audio: Mono audio at 16 kHz, (S,) floating point in [-1, 1].
+        steps: Keys of `AUDIO_CODECS`.
+
+    Returns:
+        Decoded audio, (S,) float32; ``audio`` itself without steps.
     """
     for step in steps:
         container, encoder = AUDIO_CODECS[step]
-        audio = _through_file(audio, container, encoder)
+        audio = _recode_in_memory(audio, container, encoder)
     return audio
 
 
-def _pictures(frames: Tensor) -> Iterator[av.VideoFrame]:
-    """Number the frames of a clip (T, 3, H, W)."""
-    for number, frame in enumerate(frames):
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.permute(1, 2, 0).cpu().numpy()), format="rgb24")
-        picture.pts, picture.time_base = number, Fraction(1, FRAME_RATE)
-        yield picture
+def _video_frames(frames: Tensor) -> Iterator[av.VideoFrame]:
+    """Convert the frames (T, 3, H, W) to numbered frames of PyAV."""
+    for number, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy()), format="rgb24")
+        frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
+        yield frame
 
 
-def _packets(pictures: Iterator[av.VideoFrame], codec: VideoCodec) -> Iterator[av.Packet]:
-    """Encode."""
-    first = next(pictures)
+def _encode(frames: Iterator[av.VideoFrame], codec: VideoCodec) -> Iterator[av.Packet]:
+    first = next(frames)
     encoder = cast(VideoCodecContext, av.CodecContext.create(codec.encoder, "w"))
     encoder.width, encoder.height, encoder.pix_fmt = first.width, first.height, codec.pixels
     encoder.time_base, encoder.framerate = Fraction(1, FRAME_RATE), Fraction(FRAME_RATE)
     encoder.thread_count = 1  # rate control must not depend on the number of cores
     encoder.options = dict(codec.options)
-    for picture in chain([first], pictures):
-        converted = picture.reformat(format=codec.pixels, interpolation="BICUBIC")
-        converted.pts, converted.time_base = picture.pts, Fraction(1, FRAME_RATE)
-        converted.pict_type = 0  # the decoder's choice of key frames is not the encoder's
+    for frame in chain([first], frames):
+        converted = frame.reformat(format=codec.pixels, interpolation="BICUBIC")
+        converted.pts, converted.time_base = frame.pts, Fraction(1, FRAME_RATE)
+        converted.pict_type = 0  # do not inherit the key frames of the previous step
         yield from encoder.encode(converted)
     yield from encoder.encode(None)
 
 
-def _decoded(packets: Iterator[av.Packet], codec: VideoCodec) -> Iterator[av.VideoFrame]:
-    """Decode, in the order of display."""
+def _decode(packets: Iterator[av.Packet], codec: VideoCodec) -> Iterator[av.VideoFrame]:
+    """Decode packets to frames in display order."""
     name = "h264" if codec.encoder == "libx264" else codec.encoder
     decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     for packet in packets:
@@ -132,8 +138,8 @@ def _decoded(packets: Iterator[av.Packet], codec: VideoCodec) -> Iterator[av.Vid
     yield from decoder.decode(None)
 
 
-def _through_file(audio: Tensor, container: str, encoder: str) -> Tensor:
-    """Write and read a file in memory; the decoder trims what the encoder put in front."""
+def _recode_in_memory(audio: Tensor, container: str, encoder: str) -> Tensor:
+    """Write and read a file in memory; the decoder removes the encoder's padding."""
     samples = pulse_code(audio).to(torch.int16).cpu().numpy()
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
@@ -145,6 +151,6 @@ def _through_file(audio: Tensor, container: str, encoder: str) -> Tensor:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     with av.open(buffer, "r") as source:
         pieces = [piece.to_ndarray()[0] for frame in source.decode(audio=0) for piece in resampler.resample(frame)]
-    heard = np.concatenate(pieces)[: len(samples)]
-    heard = np.pad(heard, (0, len(samples) - len(heard)))
-    return torch.from_numpy(heard.astype(np.float32) / 32768.0).to(audio.device)
+    decoded = np.concatenate(pieces)[: len(samples)]
+    decoded = np.pad(decoded, (0, len(samples) - len(decoded)))
+    return torch.from_numpy(decoded.astype(np.float32) / 32768.0).to(audio.device)

@@ -1,4 +1,4 @@
-"""Faces as a recogniser was trained to see them: turned, scaled and shifted until five points lie where it expects."""
+"""Face alignment for recognition networks: a similarity transform moves five landmarks to their trained positions."""
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,14 @@ ARCFACE_POINTS = (
     (41.5493, 92.3655),
     (70.7299, 92.2041),
 )
-"""Eyes (the one at the left first), nose tip and mouth corners in a 112 pixel face, x and y.
+"""Eyes, nose tip and mouth corners in a 112-pixel face, x and y; of each pair, the point at the image's left first.
 
 https://github.com/deepinsight/insightface (``norm_crop``, issue 1162)
 """
 
 
 def five_points(landmarks: Tensor) -> Tensor:
-    """Centres of the eyes, nose tip, mouth corners of 68 iBUG landmarks: (..., 68, D >= 2) -> (..., 5, 2)."""
+    """Return eye centres, nose tip and mouth corners of iBUG landmarks, (..., 68, D >= 2) -> (..., 5, 2)."""
     if landmarks.ndim < 2 or landmarks.shape[-2] != 68 or landmarks.shape[-1] < 2:
         raise ValueError(f"landmarks must be (..., 68, D >= 2), got {tuple(landmarks.shape)}")
     points = landmarks[..., :2]
@@ -28,17 +28,17 @@ def five_points(landmarks: Tensor) -> Tensor:
 
 
 def similarity_transform(source: Tensor, target: Tensor) -> Tensor:
-    r"""Rotation, scale and shift that bring points closest to others, in the sense of least squares.
+    r"""Return the rotation, scale and shift that map points to others with the least squared error.
 
-    With points as complex numbers about their means, :math:`a = \sum \bar p q / \sum |p|^2`; this is Umeyama's solution
-    without reflection.
+    With centred points as complex numbers p and q, rotation and scale are :math:`a = \sum \bar p q / \sum |p|^2`, which
+    is Umeyama's solution without reflection.
 
     Args:
-        source: (..., P, 2) pixels.
-        target: (..., P, 2).
+        source: Points to map, (..., P, 2).
+        target: Where they should lie, (..., P, 2).
 
     Returns:
-        (..., 2, 3) float64, [linear | shift]: target ≈ linear @ source + shift. Not finite where all source points
+        (..., 2, 3) float64, [linear | shift] with target ≈ linear @ source + shift. Not finite if all source points
         coincide or one of them is not finite.
     """
     source, target = source.double(), target.double()
@@ -53,35 +53,35 @@ def similarity_transform(source: Tensor, target: Tensor) -> Tensor:
 
 
 def align_faces(frames: Tensor, landmarks: Tensor, *, side: int = FACE_SIDE) -> Tensor:
-    """Cut aligned faces out of frames, bilinear, black beyond the frame, as insightface's ``norm_crop`` does.
+    """Crop aligned faces from frames as insightface's ``norm_crop`` does: bilinear, black outside the frame.
 
     Args:
         frames: (N, 3, H, W) uint8 or floating point.
-        landmarks: (N, 68, D >= 2), pixels of the frame, pixel centres at whole numbers.
-        side: pixels of the result; the five points scale with it.
+        landmarks: (N, 68, D >= 2) in pixels of the frames, with pixel centres at integers.
+        side: Side of the crops in pixels.
 
     Returns:
-        (N, 3, side, side) float32, the frames' range.
+        (N, 3, side, side) float32 in the range of the frames.
     """
     template = torch.tensor(ARCFACE_POINTS, dtype=torch.float64, device=frames.device) * (side / FACE_SIDE)
     points = five_points(landmarks.to(frames.device))
-    back = _inverse(similarity_transform(points, template.expand_as(points)))  # (N, 2, 3): from face into frame
-    place = torch.arange(side, dtype=torch.float64, device=frames.device)
-    rows, columns = torch.meshgrid(place, place, indexing="ij")
+    face_to_frame = _inverse(similarity_transform(points, template.expand_as(points)))  # (N, 2, 3)
+    axis = torch.arange(side, dtype=torch.float64, device=frames.device)
+    rows, columns = torch.meshgrid(axis, axis, indexing="ij")
     grid = torch.stack([columns, rows, torch.ones_like(rows)], -1)  # (side, side, 3)
-    pixels = torch.einsum("nij,yxj->nyxi", back, grid)  # (N, side, side, 2)
+    pixels = torch.einsum("nij,yxj->nyxi", face_to_frame, grid)  # (N, side, side, 2)
     last = torch.tensor([frames.shape[-1] - 1, frames.shape[-2] - 1], dtype=torch.float64, device=frames.device)
-    places = (2 * pixels / last - 1).float()
-    return F.grid_sample(frames.float(), places, mode="bilinear", padding_mode="zeros", align_corners=True)
+    normalised = (2 * pixels / last - 1).float()
+    return F.grid_sample(frames.float(), normalised, mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
 def _inverse(transform: Tensor) -> Tensor:
-    """The similarity that undoes one, (..., 2, 3)."""
+    """Return the inverse of a similarity transform, (..., 2, 3)."""
     linear, shift = transform[..., :2], transform[..., 2:]
-    undone = linear.mT / linear[..., :1].square().sum(-2, keepdim=True)  # of a turn and a scale, no solver is needed
-    return torch.cat([undone, -undone @ shift], -1)
+    inverse = linear.mT / linear[..., :1].square().sum(-2, keepdim=True)  # exact for a rotation and a scale
+    return torch.cat([inverse, -inverse @ shift], -1)
 
 
 def resize_faces(frames: Tensor, *, side: int = FACE_SIDE) -> Tensor:
-    """Whole frames as faces, bilinear between pixel centres without smoothing: (N, 3, H, W) -> (N, 3, side, side)."""
+    """Resize whole frames, bilinear without antialiasing: (N, 3, H, W) -> (N, 3, side, side) float32."""
     return F.interpolate(frames.float(), (side, side), mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""From boxes around a face to the 224-pixel crops that SyncNet sees, as the original pipeline cuts them."""
+"""The 224-pixel face crops that SyncNet takes, cut from face boxes as the original pipeline does."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 CROP_SIZE = 224
 LARGEST_GAP = 25
-"""Frames without a face that a track survives."""
+"""Maximum distance in frames between two detections of one track."""
 _SMALLEST_OVERLAP = 0.5
 _MEDIAN_FRAMES = 13
-_MARGIN = 0.4  # of half a box: how far beyond the box the crop reaches to the sides, and twice that below
-_PADDING = 110  # grey level outside the picture
-_DETECTOR_MARGINS = (0.0, -0.33, 0.0, 0.0)  # left, top, right, bottom, of the landmarks' width and height
-_UNIT = 2048  # OpenCV resizes in whole numbers, with weights of 11 bits
-_CHUNK = 16  # frames that are cut at once, to bound the memory
+_MARGIN = 0.4  # relative to half the box: the crop extends this far beyond its sides and twice as far below it
+_PADDING = 110  # grey level outside the frame
+_DETECTOR_MARGINS = (0.0, -0.33, 0.0, 0.0)  # left, top, right, bottom, relative to the landmarks' width and height
+_UNIT = 2048  # OpenCV resizes in integer arithmetic, with 11-bit weights
+_CHUNK = 16  # frames that are resampled at once, to bound the memory
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class FaceTrack:
     """One face over consecutive frames.
 
     Attributes:
-        first: number of the first frame.
-        boxes: (n, 4) left, top, right, bottom in pixels, without gaps.
+        first: Index of the first frame.
+        boxes: Left, top, right, bottom in pixels, (n, 4), without gaps.
     """
 
     first: int
@@ -39,18 +39,22 @@ class FaceTrack:
 
 
 def find_tracks(boxes: Tensor, *, min_track: int, min_size: float) -> list[FaceTrack]:
-    """Link the boxes of a clip to tracks: overlap above .5 with the track's last box, at most 25 frames later.
+    """Link the face boxes of a clip to tracks.
 
-    Gaps are filled by linear interpolation. Cuts between shots are found only where the face jumps: the original also
-    splits where its scene detector sees a cut.
+    A box joins a track if its intersection over union with the track's last box exceeds 0.5 and that box is at most 25
+    frames old. Gaps are interpolated linearly. A shot cut splits a track only if the face jumps, whereas the original
+    also splits where its scene detector finds a cut.
 
     Args:
-        boxes: (T, 4) left, top, right, bottom in pixels, NaN in frames without a face.
-        min_track: tracks must have been seen in more frames than this.
-        min_size: and be larger than this on average, in pixels, by the longer side.
+        boxes: Left, top, right, bottom in pixels, (T, 4), NaN in frames without a face.
+        min_track: A track must have been detected in more frames than this.
+        min_size: The longer side of a track's mean box must exceed this, in pixels.
 
     Returns:
-        Tracks in the order in which they start; they may overlap in time where a face jumps there and back.
+        Tracks in the order of their first frames. They can overlap in time if a face jumps back and forth.
+
+    Raises:
+        ValueError: ``boxes`` has another shape.
     """
     seen = boxes.detach().double().cpu().numpy()
     if seen.ndim != 2 or seen.shape[1] != 4:
@@ -75,15 +79,15 @@ def find_tracks(boxes: Tensor, *, min_track: int, min_size: float) -> list[FaceT
 
 
 def crop_faces(frames: Tensor, boxes: NDArray[np.float64]) -> Tensor:
-    """Cut the face out of every frame.
+    """Crop the face from every frame.
 
-    With s half the longer side of the box and (x, y) its centre, each the median over 13 frames (zeros beyond the ends,
-    as scipy's filter has it), the crop is rows y - s .. y + 1.8 s and columns x - 1.4 s .. x + 1.4 s in whole pixels,
-    level 110 outside the picture, resized to 224 pixels.
+    Let s be half the longer side of the box and (x, y) its centre, each filtered by a median over 13 frames (with zeros
+    beyond the ends, as scipy does). The crop spans rows y - s to y + 1.8 s and columns x - 1.4 s to x + 1.4 s in whole
+    pixels, has grey level 110 outside the frame, and is resized to 224 x 224 pixels.
 
     Args:
         frames: (n, 3, H, W) uint8.
-        boxes: (n, 4) as in `FaceTrack`, n >= 7: the filter needs a majority of real values.
+        boxes: (n, 4) as in `FaceTrack`, with n >= 7 so that most values under the median filter are real.
 
     Returns:
         (n, 3, 224, 224) uint8.
@@ -91,7 +95,7 @@ def crop_faces(frames: Tensor, boxes: NDArray[np.float64]) -> Tensor:
     left, top, right, bottom = boxes.T
     half = medfilt(np.maximum(bottom - top, right - left) / 2, _MEDIAN_FRAMES)  # (n,)
     y, x = medfilt((top + bottom) / 2, _MEDIAN_FRAMES), medfilt((left + right) / 2, _MEDIAN_FRAMES)
-    # In the order of the original, which pads the picture and truncates there: .1 + .2 - .3 may cross a whole number.
+    # The original pads the frame and truncates padded coordinates; another order could round to another integer.
     pad = np.trunc(half * (1 + 2 * _MARGIN))
     y, x = y + pad, x + pad
     edges = [y - half, y + half * (1 + 2 * _MARGIN), x - half * (1 + _MARGIN), x + half * (1 + _MARGIN)]
@@ -100,7 +104,7 @@ def crop_faces(frames: Tensor, boxes: NDArray[np.float64]) -> Tensor:
 
 
 def resize_frames(frames: Tensor) -> Tensor:
-    """Resize whole pictures (T, 3, H, W) uint8 to 224 pixels, bilinear without antialiasing, as OpenCV does."""
+    """Resize whole frames (T, 3, H, W) uint8 to 224 x 224, bilinear without antialiasing, as OpenCV does."""
     height, width = frames.shape[-2:]
     if (height, width) == (CROP_SIZE, CROP_SIZE):
         return frames
@@ -109,48 +113,51 @@ def resize_frames(frames: Tensor) -> Tensor:
 
 
 def face_boxes(landmarks: Tensor) -> Tensor:
-    """Boxes like a face detector's, from landmarks.
+    """Return face boxes like those of a face detector from landmarks.
 
-    Detectors of the WIDER FACE convention, which S3FD of the original pipeline follows, draw the face from the forehead
-    to the chin. The box is that of the landmarks, its top raised by a share of its height; the shares are medians over
-    190 frames of 38 clips against such a detector (YuNet): ``benchmarks/syncnet.py --detector`` prints them.
+    Detectors with the WIDER FACE convention, among them the S3FD of the original pipeline, box the face from forehead
+    to chin. The box here is that of the landmarks with its top raised by 33 % of its height. The margins are medians
+    over 190 frames of 38 clips against such a detector (YuNet); ``benchmarks/syncnet.py --detector`` prints them.
 
     Args:
-        landmarks: (T, 68, 2 or more) in pixels, iBUG order, NaN in frames without a face.
+        landmarks: iBUG landmarks in pixels, (T, 68, 2 or more), NaN in frames without a face.
 
     Returns:
-        (T, 4) left, top, right, bottom in pixels, NaN where any landmark is.
+        Left, top, right, bottom in pixels, (T, 4), NaN where any landmark is NaN.
+
+    Raises:
+        ValueError: ``landmarks`` has another shape.
     """
     if landmarks.ndim != 3 or landmarks.shape[1] != 68 or landmarks.shape[2] < 2:
         raise ValueError(f"landmarks must be (T, 68, 2 or 3), got {tuple(landmarks.shape)}")
-    low, high = landmarks[..., :2].amin(1), landmarks[..., :2].amax(1)  # (T, 2); NaN goes through
+    low, high = landmarks[..., :2].amin(1), landmarks[..., :2].amax(1)  # (T, 2); NaN propagates
     size = high - low
     return torch.cat([low, high], dim=1) + torch.cat([size, size], dim=1) * size.new_tensor(_DETECTOR_MARGINS)
 
 
 def _overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Intersection over union of two boxes."""
+    """Return the intersection over union of two boxes."""
     shared = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None).prod()
     areas = (first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod()
     return float(shared / (areas - shared))
 
 
 def _resample(frames: Tensor, windows: Tensor) -> Tensor:
-    """Bilinear resize of a window of each frame to 224 x 224.
+    """Resize a window of each frame to 224 x 224, bilinear.
 
     Args:
         frames: (n, 3, H, W) uint8.
-        windows: (n, 4) first row, end row, first column, end column, whole numbers, may reach beyond the picture.
+        windows: First row, end row, first column, end column, (n, 4), integers; windows can extend beyond the frame.
 
     Returns:
-        (n, 3, 224, 224) uint8, as ``cv2.resize``; one level off in about one of 1000 values.
+        (n, 3, 224, 224) uint8 as from ``cv2.resize``; about one in 1000 values differs by one level.
     """
     pieces = zip(frames.split(_CHUNK), windows.split(_CHUNK), strict=True)
     return torch.cat([_resample_chunk(*piece) for piece in pieces])
 
 
 def _resample_chunk(frames: Tensor, windows: Tensor) -> Tensor:
-    # One pixel of padding around the picture stands for everything outside it.
+    # One pixel of padding stands for everything outside the frame.
     padded = torch.nn.functional.pad(frames, (1, 1, 1, 1), value=_PADDING)  # (n, 3, H + 2, W + 2)
     rows, down = _neighbours(windows[:, 0], windows[:, 1], frames.shape[-2])  # (n, 2, 224), (n, 224)
     columns, across = _neighbours(windows[:, 2], windows[:, 3], frames.shape[-1])
@@ -158,28 +165,28 @@ def _resample_chunk(frames: Tensor, windows: Tensor) -> Tensor:
     clip = torch.arange(len(frames), device=frames.device)[:, None]
 
     def line(side: int) -> Tensor:
-        """The rows before or after the samples, resized to 224 columns: (n, 224, 3, 224), times 2048."""
+        """Return the rows before or after the samples, resized to 224 columns: (n, 224, 3, 224), times 2048."""
         picked = padded[clip, :, rows[:, side]]  # (n, 224, 3, W + 2)
         places = columns[:, :, None, None].expand(-1, -1, CROP_SIZE, 3, -1)  # (n, 2, 224, 3, 224)
         before, after = (picked.gather(3, places[:, side]).int() for side in range(2))
         return before * (_UNIT - across) + after * across
 
-    # OpenCV's rounding: the plain formula is an eighth of a grey level brighter on average.
+    # OpenCV's rounding; exact arithmetic would be brighter by an eighth of a grey level on average.
     faces = (((line(0) >> 4) * (_UNIT - down) >> 16) + ((line(1) >> 4) * down >> 16) + 2) >> 2
     return faces.to(torch.uint8).transpose(1, 2)
 
 
 def _neighbours(first: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Where along an axis the 224 samples of a window lie.
+    """Return the neighbouring pixels of a window's 224 samples along an axis, and their weights.
 
     Args:
-        first: (n,) first pixel of each window.
-        end: (n,) pixel behind its last.
-        size: pixels of the unpadded axis.
+        first: First pixel of each window, (n,).
+        end: Pixel after the last of each window, (n,).
+        size: Length of the unpadded axis in pixels.
 
     Returns:
-        indices (n, 2, 224) of the pixels before and after each sample, on the padded axis, and the weight of the latter
-        (n, 224), of 2048.
+        Indices on the padded axis of the pixels before and after each sample, (n, 2, 224), and the weight of the latter
+        in units of 1 / 2048, (n, 224).
     """
     length = (end - first)[:, None]
     place = (torch.arange(CROP_SIZE, device=first.device) + 0.5) * (length / CROP_SIZE) - 0.5  # (n, 224)
