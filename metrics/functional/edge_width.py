@@ -46,7 +46,7 @@ def _run(line: NDArray[np.floating], column: int, way: int, rising: float) -> in
 
 @compiled
 def _has_nonzero_angle(grey: NDArray[np.floating]) -> bool:
-    """Whether any gradient has an angle other than 0; the original returns no edges for images without."""
+    """Whether any gradient has an angle other than 0; without one, the original finds no edge widths at all."""
     rows, columns = grey.shape
     for row in range(rows):
         above, below = max(row - 1, 0), min(row + 1, rows - 1)

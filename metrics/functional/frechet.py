@@ -1,9 +1,9 @@
-r"""Frechet distance between two sets of features, from moments that add up.
+r"""Frechet distance between two sets of features, computed from additive moments.
 
 .. math:: d = |\mu_1 - \mu_2|^2 + \operatorname{tr}(\Sigma_1) + \operatorname{tr}(\Sigma_2)
               - 2 \operatorname{tr} \sqrt{\Sigma_1 \Sigma_2}
 
-Everything is float64: sums of outer products in float32 lose seven digits of the covariance.
+All computations are in float64, since sums of outer products in float32 lose the covariance to cancellation.
 """
 
 import json
@@ -21,12 +21,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, sum and sum of outer products of feature vectors: those of a union are the sum of those of its parts.
+    """Count, sum and sum of outer products of feature vectors. The moments of a union are the sums of the moments.
 
     Attributes:
-        count: () int64.
-        total: (F,) float64.
-        scatter: (F, F) float64, not centred.
+        count: Number of vectors, () int64.
+        total: Sum of the vectors, (F,) float64.
+        scatter: Sum of the outer products, not centred, (F, F) float64.
     """
 
     count: Tensor
@@ -35,7 +35,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> Self:
-        """Moments of features (N, F)."""
+        """Return the moments of features (N, F)."""
         if features.ndim != 2:
             raise ValueError(f"features must be (N, F), got {tuple(features.shape)}")
         features = features.double()
@@ -44,34 +44,37 @@ class Moments:
 
     @classmethod
     def none(cls, features: int) -> Self:
-        """Moments of nothing, the neutral element of ``+``."""
+        """Return the moments of an empty set, the neutral element of ``+``."""
         return cls.of(torch.zeros(0, features, dtype=torch.float64))
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.count + other.count, self.total + other.total, self.scatter + other.scatter)
 
     def to(self, device: torch.device | str) -> "Moments":
-        """Copy to a device."""
+        """Return a copy on a device."""
         return Moments(self.count.to(device), self.total.to(device), self.scatter.to(device))
 
     @property
     def mean(self) -> Tensor:
-        """(F,)."""
+        """Mean of the vectors, (F,)."""
         return self.total / self.count
 
     @property
     def covariance(self) -> Tensor:
-        """(F, F), divided by count - 1; NaN with fewer than two vectors."""
+        """Unbiased covariance, (F, F); NaN with fewer than two vectors."""
         centred = self.scatter - torch.outer(self.total, self.total) / self.count
         return centred / torch.where(self.count > 1, self.count - 1, torch.nan)
 
     def save(self, path: str | Path, *, protocol: Mapping[str, Any], data: str) -> None:
-        """Write a safetensors file; a process that is killed leaves the old file or none.
+        """Write a safetensors file. It is complete or not there, and after an error the old file is unchanged.
 
         Args:
-            path: to write.
-            protocol: how the features were made: ``FrechetInceptionDistance.protocol``.
-            data: which pictures they are of, a hash of the list of files or the like.
+            path: File to write; its folder must exist.
+            protocol: How the features were computed, ``FrechetInceptionDistance.protocol``.
+            data: What the images are, for instance a hash of the list of files.
+
+        Raises:
+            OSError, SafetensorError: The file cannot be written.
         """
         path = Path(path)
         partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
@@ -86,11 +89,11 @@ class Moments:
 
     @classmethod
     def load(cls, path: str | Path, *, protocol: Mapping[str, Any], data: str) -> Self:
-        """Read what ``save`` wrote for the same protocol and data.
+        """Read a file that ``save`` wrote for the same protocol and data.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is of another protocol or of other data: numbers would not compare.
+            FileNotFoundError: There is no such file.
+            ValueError: The file belongs to another protocol or to other data, so the distance would be meaningless.
         """
         with safe_open(path, framework="pt") as stored:
             header = stored.metadata() or {}
@@ -101,19 +104,27 @@ class Moments:
 
 
 def frechet_distance(first: Moments, second: Moments) -> Tensor:
-    r"""Frechet distance of the two Gaussians with these moments.
+    r"""Return the Frechet distance between the Gaussians with the given moments (formula in the module docstring).
 
-    The trace of the root is the sum of the roots of the eigenvalues of the symmetric
-    :math:`\Sigma_1^{1/2} \Sigma_2 \Sigma_1^{1/2}`: no complex numbers and no failure on rank-deficient covariances,
-    which every set of fewer pictures than features has. Only the range of :math:`\Sigma_1` is looked at, so a small
-    first set costs little.
+    The trace of the matrix root is the sum of the square roots of the eigenvalues of the symmetric
+    :math:`\Sigma_1^{1/2} \Sigma_2 \Sigma_1^{1/2}`. This avoids complex numbers and works for the rank-deficient
+    covariances of sets with fewer images than features. The computation is restricted to the range of
+    :math:`\Sigma_1`, taken from the smaller set, so small sets cost little.
 
     Args:
-        first: moments of one set.
-        second: of the other; the distance is symmetric.
+        first: Moments of one set.
+        second: Moments of the other set; the distance is symmetric.
 
     Returns:
-        () float64, at least 0; NaN when a set has fewer than two vectors.
+        () float64, at least 0, in squared units of the features; NaN if a set has fewer than two vectors.
+
+    Raises:
+        ValueError: The sets have different numbers of features.
+
+    Example:
+        >>> first, second = Moments.of(torch.tensor([[0.0], [2.0]])), Moments.of(torch.tensor([[3.0], [5.0]]))
+        >>> round(float(frechet_distance(first, second)), 6)  # equal variances, means 1 and 4
+        9.0
     """
     if first.total.shape != second.total.shape:
         raise ValueError(f"moments are of {len(first.total)} and {len(second.total)} features")
@@ -123,15 +134,15 @@ def frechet_distance(first: Moments, second: Moments) -> Tensor:
         first, second = second, first
     covariance, other = first.covariance, second.covariance
     eigenvalues, vectors = torch.linalg.eigh(covariance)
-    # What rounding leaves below this is not variance (the tolerance of matrix_rank).
+    # Smaller eigenvalues are rounding errors (the tolerance of matrix_rank).
     kept = eigenvalues > eigenvalues[-1] * len(eigenvalues) * torch.finfo(torch.float64).eps
     half = vectors[:, kept] * eigenvalues[kept].sqrt()  # (F, R): covariance = half @ half.T
     product = torch.linalg.eigvalsh(half.T @ other @ half)  # (R,)
     root = product.clamp(min=0).sqrt().sum()
     distance = (first.mean - second.mean).square().sum() + covariance.trace() + other.trace() - 2 * root
-    return distance.clamp(min=0)  # rounding: identical sets are not -1e-13 apart
+    return distance.clamp(min=0)  # rounding could give -1e-13 for identical sets
 
 
 def _canonical(protocol: Mapping[str, Any]) -> str:
-    """One text for one protocol."""
+    """Return the same text for equal protocols."""
     return json.dumps(dict(protocol), sort_keys=True)

@@ -1,7 +1,7 @@
-"""Statistics over the valid frames of a clip: every metric here leaves padding and interpolated frames out.
+"""Statistics over the valid frames of a clip, with which all metrics leave out padding and interpolated frames.
 
-Letters: T frames, L landmarks, D coordinates, E expression coefficients; ``...`` any leading dimensions (usually
-the clips of a batch). A clip in which nothing can be measured scores NaN, and is counted as unscored, never as 0.
+Letters: T frames, L landmarks, D coordinates, E expression coefficients; ``...`` stands for any leading dimensions,
+usually the clips of a batch. A clip in which nothing can be measured scores NaN and is counted as unscored, not as 0.
 """
 
 import torch
@@ -9,11 +9,14 @@ from torch import Tensor
 
 
 def frame_weights(valid: Tensor | None, like: Tensor) -> Tensor:
-    """Return 1.0 for frames that count and 0.0 for the rest, float64, in the shape of ``like``.
+    """Return 1.0 for valid frames and 0.0 for the others, float64, in the shape of ``like``.
 
     Args:
-        valid: boolean mask that broadcasts to ``like``; None when every frame counts.
-        like: tensor of shape (..., T) that gives shape and device.
+        valid: Boolean mask that broadcasts to ``like``; None means that all frames are valid.
+        like: Tensor (..., T) that defines shape and device.
+
+    Raises:
+        ValueError: ``valid`` is not boolean.
     """
     if valid is None:
         return torch.ones(like.shape, dtype=torch.float64, device=like.device)
@@ -23,9 +26,13 @@ def frame_weights(valid: Tensor | None, like: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean over the last dimension of the frames whose weight is 1; NaN where there is none.
+    """Return the mean over the last dimension of the frames with weight; NaN if there is none.
 
-    A frame of weight 0 never reaches the sum, so that padding may hold NaN.
+    Frames of weight 0 do not enter the sum, so padding may hold NaN.
+
+    Example:
+        >>> float(masked_mean(torch.tensor([1.0, 3.0, torch.nan]), torch.tensor([1.0, 1.0, 0.0])))
+        2.0
     """
     kept = torch.where(weights > 0, values, torch.zeros_like(values))
     return (kept * weights).sum(-1) / weights.sum(-1)
@@ -36,10 +43,10 @@ def masked_centre(values: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         values: (..., T, E) float64.
-        weights: (..., T) from ``frame_weights``.
+        weights: Result of ``frame_weights``, (..., T).
 
     Returns:
-        (..., T, E).
+        (..., T, E) float64.
     """
     kept = torch.where(weights.unsqueeze(-1) > 0, values, torch.zeros_like(values))
     mean = kept.sum(-2, keepdim=True) / weights.sum(-1)[..., None, None].clamp(min=1.0)
@@ -47,20 +54,20 @@ def masked_centre(values: Tensor, weights: Tensor) -> Tensor:
 
 
 def masked_std(values: Tensor, weights: Tensor) -> Tensor:
-    """Population standard deviation over the last dimension (weights as in ``masked_mean``)."""
+    """Return the population standard deviation over the last dimension, with weights as in ``masked_mean``."""
     mean = masked_mean(values, weights).unsqueeze(-1)
     return masked_mean((values - mean).square(), weights).sqrt()
 
 
 def consecutive(weights: Tensor, frames: int) -> Tensor:
-    """Weight 1.0 where ``frames`` frames in a row are valid: the places where a difference may be taken.
+    """Return 1.0 where ``frames`` successive frames are valid, so that a finite difference can be taken, else 0.0.
 
     Args:
-        weights: (..., T).
-        frames: length of the run, 2 for a velocity and 3 for an acceleration.
+        weights: Result of ``frame_weights``, (..., T).
+        frames: Length of the run: 2 for a velocity, 3 for an acceleration.
 
     Returns:
-        (..., T - frames + 1), empty when the clip is shorter than the run.
+        (..., T - frames + 1), empty if the clip is shorter than the run.
     """
     count = max(weights.shape[-1] - frames + 1, 0)
     joined = torch.ones_like(weights[..., :count])

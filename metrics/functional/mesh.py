@@ -1,4 +1,4 @@
-"""Errors of three-dimensional meshes: lip vertex error and upper-face dynamics deviation."""
+"""Errors of animated 3D meshes: lip vertex error and upper-face dynamics deviation."""
 
 from collections.abc import Sequence
 
@@ -11,35 +11,45 @@ VARIANTS = ("squared", "root")
 
 
 def check_vertices(predicted: Tensor, target: Tensor, chosen: Tensor) -> None:
-    """Raise ValueError unless both are (..., T, V, 3) of one shape and every chosen vertex exists."""
+    """Raise ValueError unless both are (..., T, V, 3) of the same shape and all chosen vertices exist."""
     if predicted.shape != target.shape or predicted.ndim < 3 or predicted.shape[-1] != 3:
         raise ValueError(
-            f"vertices must be (..., T, V, 3) of one shape, got {tuple(predicted.shape)} and {tuple(target.shape)}"
+            f"vertices must be (..., T, V, 3) of the same shape, got {tuple(predicted.shape)} and {tuple(target.shape)}"
         )
     if chosen.numel() == 0 or int(chosen.min()) < 0 or int(chosen.max()) >= predicted.shape[-2]:
-        raise ValueError(f"the chosen vertices must be one or more of the mesh's {predicted.shape[-2]}")
+        raise ValueError(f"the chosen vertices must be one or more of the mesh's {predicted.shape[-2]} vertices")
 
 
 def lip_vertex_error(
     predicted: Tensor, target: Tensor, lips: Tensor, *, variant: str = "squared", valid: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""Error of the worst lip vertex of each frame, mean over frames.
+    r"""Return the error of the worst lip vertex of each frame, averaged over frames.
 
     .. math:: \mathrm{LVE} = \frac{1}{T} \sum_t \max_{v \in \mathrm{lips}} \lVert p_{tv} - q_{tv} \rVert_2^{2}
 
-    with the square for ``squared`` (CodeTalker's ``cal_metric.py`` and torchmetrics) and without it for ``root``
-    (FaceFormer's "maximal L2 error"). ARTalk's number is the root of the squared mean, a third thing.
+    The exponent 2 belongs to ``squared`` (CodeTalker's ``cal_metric.py`` and torchmetrics); ``root`` leaves it out
+    (FaceFormer's "maximal L2 error"). ARTalk reports a third variant, the root of the mean of the squares.
 
     Args:
-        predicted: (..., T, V, 3), in the mesh's unit of length.
-        target: the same shape.
-        lips: (N,) vertex indices. Published values differ mostly because these differ.
+        predicted: Vertices (..., T, V, 3) in the mesh's unit of length.
+        target: Vertices of the same shape.
+        lips: Vertex indices, (N,). Published values differ mostly because these differ.
         variant: ``squared`` or ``root``.
-        valid: (..., T) boolean.
+        valid: Frames to use, (..., T) boolean.
 
     Returns:
-        error (...) float64, squared units or units, NaN where no frame is valid; and the number of valid frames (...),
-        the weight under which a mean over clips pools the frames of all of them, as the sources do.
+        The error, (...) float64 in squared units of length (``squared``) or units of length (``root``), NaN without a
+        valid frame; and the number of valid frames, (...). With this number as weight, the mean over clips pools all
+        frames, as the sources do. Lower is better.
+
+    Raises:
+        ValueError: The variant, the shapes or the indices are wrong.
+
+    Example:
+        >>> target = torch.zeros(2, 5, 3)
+        >>> error, frames = lip_vertex_error(target + 2.0, target, torch.tensor([1, 3]))
+        >>> float(error), float(frames)
+        (12.0, 2.0)
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
@@ -51,16 +61,16 @@ def lip_vertex_error(
 
 
 def dynamics(vertices: Tensor, template: Tensor, chosen: Tensor, *, valid: Tensor | None = None) -> Tensor:
-    """Deviation over time of each chosen vertex's squared displacement from rest, mean over the vertices.
+    """Return the standard deviation over time of the squared displacement from rest, averaged over the vertices.
 
     Args:
-        vertices: (..., T, V, 3).
-        template: (V, 3) or (..., V, 3), the face at rest.
-        chosen: (N,) vertex indices.
-        valid: (..., T) boolean.
+        vertices: (..., T, V, 3) in the mesh's unit of length.
+        template: The face at rest, (V, 3) or (..., V, 3).
+        chosen: Vertex indices, (N,).
+        valid: Frames to use, (..., T) boolean.
 
     Returns:
-        (...) float64, squared units.
+        (...) float64 in squared units of length.
     """
     rest = template[..., chosen, :].double().unsqueeze(-3)  # (..., 1, N, 3)
     squared = (vertices[..., chosen, :].double() - rest).square().sum(-1).transpose(-1, -2)  # (..., N, T)
@@ -71,17 +81,26 @@ def dynamics(vertices: Tensor, template: Tensor, chosen: Tensor, *, valid: Tenso
 def upper_face_dynamics_deviation(
     predicted: Tensor, target: Tensor, template: Tensor, upper_face: Tensor, *, valid: Tensor | None = None
 ) -> Tensor:
-    """Dynamics of the real upper face minus that of the predicted one (CodeTalker's FDD, with its sign).
+    r"""Return the dynamics of the real upper face minus those of the predicted one (CodeTalker's FDD, signed).
+
+    .. math:: \mathrm{FDD} = \frac{1}{N} \sum_v \left[ \operatorname{std}_t \lVert q_{tv} - r_v \rVert^2
+              - \operatorname{std}_t \lVert p_{tv} - r_v \rVert^2 \right]
+
+    with real vertices q, predicted vertices p and the face at rest r.
 
     Args:
-        predicted: (..., T, V, 3).
-        target: the same shape.
-        template: (V, 3) or (..., V, 3).
-        upper_face: (N,) vertex indices.
-        valid: (..., T) boolean.
+        predicted: Vertices (..., T, V, 3) in the mesh's unit of length.
+        target: Vertices of the same shape.
+        template: The face at rest, (V, 3) or (..., V, 3).
+        upper_face: Vertex indices, (N,).
+        valid: Frames to use, (..., T) boolean.
 
     Returns:
-        (...) float64, squared units: above 0 the prediction moves too little, below 0 too much.
+        (...) float64 in squared units of length. Positive values mean that the prediction moves too little, negative
+        ones that it moves too much; 0 is ideal.
+
+    Raises:
+        ValueError: The shapes or the indices are wrong.
     """
     check_vertices(predicted, target, upper_face)
     if template.shape[-2:] != predicted.shape[-2:]:
@@ -91,5 +110,5 @@ def upper_face_dynamics_deviation(
 
 
 def index_tensor(indices: Sequence[int] | Tensor) -> Tensor:
-    """Vertex indices as int64, each once, in order: a set that lists a vertex twice is the same set."""
+    """Return vertex indices as int64, sorted and without duplicates, so that equal sets have equal tensors."""
     return torch.unique(torch.as_tensor(indices, dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""What the mouth does over time: opening, its correlation with the real one, its lag, and its rest in silence."""
+"""Mouth opening over time: its correlation with the real one, its lag, and its motion during silence."""
 
 import torch
 from torch import Tensor
@@ -7,26 +7,25 @@ from expnet.metrics.functional.landmarks import interocular_distance
 from expnet.metrics.functional.masking import frame_weights, masked_mean, masked_std
 
 INNER_LIPS = (62, 66)
-"""Middle of the upper and of the lower inner lip, iBUG order."""
+"""Middle of the upper and the lower inner lip in iBUG order."""
 NOSE_BRIDGE, CHIN = 27, 8
 STILL = 1e-5
-"""Mouth openings whose standard deviation is below this (inter-ocular distances) do not move: float32 projection
-noise is near 1e-7, the smallest speech movement near 1e-3."""
+"""Standard deviation in inter-ocular distances at or below which a mouth opening counts as constant. The noise of
+float32 projections is near 1e-7, the smallest speech movement near 1e-3."""
 
 
 def mouth_opening(landmarks: Tensor) -> Tensor:
-    """Distance between the inner lips (62-66) over the outer-eye-corner distance (36-45) of the same frame.
+    """Return the inner-lip gap (62-66) divided by the distance of the outer eye corners (36-45) in the same frame.
 
-    Lips that a model pushes through each other are shut, not open: where the lower lip lies above the upper one, along
-    the line from the bridge of the nose (27) to the chin (8), the opening is 0. Without that a mouth pressed shut in a
-    pause reads as half open.
+    If the lower lip lies above the upper one, along the line from the nose bridge (27) to the chin (8), the opening is
+    0: a model has pushed the lips through each other. Without this rule, a mouth pressed shut would read as half open.
 
     Args:
-        landmarks: (..., T, 68, D): D = 2 is what the picture shows, in which a nod alone changes the opening of a
-            still mouth; D = 3 does not depend on the head's pose.
+        landmarks: iBUG landmarks, (..., T, 68, D). With D = 2, the image plane, nodding changes the opening of a still
+            mouth; with D = 3 it does not depend on the head pose.
 
     Returns:
-        (..., T) float64, in inter-ocular distances: about 0 closed, about 0.3 wide open.
+        (..., T) float64 in inter-ocular distances: about 0 for a closed, about 0.3 for a wide open mouth.
     """
     points = landmarks.double()
     gap = (points[..., INNER_LIPS[0], :] - points[..., INNER_LIPS[1], :]).norm(dim=-1)
@@ -36,19 +35,24 @@ def mouth_opening(landmarks: Tensor) -> Tensor:
 
 
 def pearson(first: Tensor, second: Tensor, *, valid: Tensor | None = None, still: float = 0.0) -> Tensor:
-    r"""Pearson correlation over the last dimension.
+    r"""Return the Pearson correlation over the last dimension.
 
     .. math:: r = \frac{\sum_t (x_t-\bar x)(y_t-\bar y)}{\sqrt{\sum_t (x_t-\bar x)^2 \sum_t (y_t-\bar y)^2}}
 
     Args:
-        first: (..., T), the prediction.
-        second: (..., T), the target.
-        valid: (..., T) boolean.
-        still: standard deviation at or below which a series counts as constant.
+        first: The prediction, (..., T).
+        second: The target, (..., T).
+        valid: Frames to use, (..., T) boolean.
+        still: Standard deviation at or below which a series counts as constant.
 
     Returns:
-        (...) float64 in [-1, 1]. A constant *prediction* scores 0 (it explains nothing, and leaving it out would let
-        a frozen face keep only its good clips); a constant *target*, or fewer than 3 frames, scores NaN.
+        (...) float64 in [-1, 1]. A constant *prediction* scores 0, since leaving it out would reward a system that
+        freezes on its worst clips. A constant *target*, or fewer than 3 valid frames, scores NaN.
+
+    Example:
+        >>> series = torch.tensor([0.0, 1.0, 4.0])
+        >>> round(float(pearson(2 * series + 1, series)), 6), round(float(pearson(-series, series)), 6)
+        (1.0, -1.0)
     """
     first, second = first.double(), second.double()
     weights = frame_weights(valid, second)
@@ -66,11 +70,17 @@ def pearson(first: Tensor, second: Tensor, *, valid: Tensor | None = None, still
 def lagged_pearson(
     first: Tensor, second: Tensor, *, max_lag: int, valid: Tensor | None = None, still: float = 0.0
 ) -> Tensor:
-    """Correlation of a prediction with its target at every lag of -max_lag..+max_lag frames.
+    """Return the correlation of a prediction with its target at every lag from -max_lag to max_lag frames.
 
-    At lag k, ``first[t + k]`` is compared with ``second[t]``: a positive best lag says that the prediction comes
-    k frames *after* the target. Only frames that exist on both sides are compared (no padding with zeros, which
-    would make the score depend on the clip's length).
+    Lag k compares ``first[t + k]`` with ``second[t]``, so at a positive best lag the prediction comes *after* the
+    target. Only frames that exist on both sides are compared: padding would make the score depend on the length.
+
+    Args:
+        first: The prediction, (..., T).
+        second: The target, (..., T).
+        max_lag: Largest lag in frames.
+        valid: Frames to use, (..., T) boolean.
+        still: See ``pearson``.
 
     Returns:
         (..., 2 * max_lag + 1) float64, NaN where fewer than 3 frames overlap.
@@ -83,21 +93,26 @@ def lagged_pearson(
         if kept < 3:
             columns.append(torch.full(second.shape[:-1], torch.nan, dtype=torch.float64, device=second.device))
             continue
-        ahead, behind = max(lag, 0), max(-lag, 0)
-        both = weights[..., ahead : ahead + kept] & weights[..., behind : behind + kept]
-        shifted, fixed = first[..., ahead : ahead + kept], second[..., behind : behind + kept]
-        columns.append(pearson(shifted, fixed, valid=both, still=still))
+        start, target_start = max(lag, 0), max(-lag, 0)
+        predicted, target = slice(start, start + kept), slice(target_start, target_start + kept)
+        both = weights[..., predicted] & weights[..., target]
+        columns.append(pearson(first[..., predicted], second[..., target], valid=both, still=still))
     return torch.stack(columns, -1)  # (..., 2 * max_lag + 1)
 
 
 def best_lag(correlations: Tensor) -> tuple[Tensor, Tensor]:
-    """Pick the lag of the highest correlation; among equals the one nearest to 0.
+    """Return the lag of the highest correlation; among equal ones, the lag nearest to 0.
 
     Args:
-        correlations: (..., 2 * max_lag + 1) from ``lagged_pearson``.
+        correlations: Result of ``lagged_pearson``, (..., 2 * max_lag + 1).
 
     Returns:
-        lag in frames and correlation there, both (...) float64; NaN where no lag was defined.
+        The lag in frames and the correlation there, both (...) float64; NaN if all correlations are NaN.
+
+    Example:
+        >>> lag, correlation = best_lag(torch.tensor([0.1, 0.2, 0.9], dtype=torch.float64))
+        >>> float(lag), float(correlation)
+        (1.0, 0.9)
     """
     half = correlations.shape[-1] // 2
     lags = torch.arange(-half, half + 1, device=correlations.device)
@@ -118,23 +133,23 @@ def silent_frames(
     margin: int = 3,
     shortest: int = 3,
 ) -> Tensor:
-    """Mark the video frames in which nobody speaks, from the loudness of the sound under each frame.
+    """Mark the video frames without speech by the audio level under each frame.
 
-    A frame is quiet when its RMS level is ``below_peak`` dB below the clip's 95th percentile, or below ``floor``
-    dBFS. Quiet runs lose ``margin`` frames at both ends, because lips start to move before the sound and settle after
-    it, and what is left must last ``shortest`` frames: stop consonants are never taken for silence. The clip's own
-    ends are not shortened.
+    A frame is quiet if its RMS level is ``below_peak`` dB below the clip's 95th percentile, or below ``floor`` dBFS.
+    Quiet runs are shortened by ``margin`` frames at both ends, since lips start to move before the audio and settle
+    after it; the ends of the clip are not shortened. Runs of fewer than ``shortest`` remaining frames are dropped, so
+    that stop consonants do not count as silence.
 
     Args:
-        samples: (S,) mono in [-1, 1].
-        samples_per_frame: 640 at 16 kHz and 25 frames/s.
-        below_peak: dB.
-        floor: dBFS.
-        margin: frames.
-        shortest: frames.
+        samples: Mono audio in [-1, 1], (S,).
+        samples_per_frame: Audio samples per video frame; 640 at 16 kHz and 25 frames/s.
+        below_peak: Distance from the clip's level in dB.
+        floor: Level in dBFS below which a frame is always quiet.
+        margin: Number of frames to drop at both ends of a quiet run.
+        shortest: Minimum length of a silence in frames.
 
     Returns:
-        (S // samples_per_frame,) boolean.
+        (S // samples_per_frame,) boolean, True for silence.
     """
     frames = samples.shape[-1] // samples_per_frame
     if frames == 0:
@@ -149,7 +164,7 @@ def silent_frames(
 
 
 def _drop_short_runs(mask: Tensor, shortest: int) -> Tensor:
-    """Clear runs of True that are shorter than ``shortest``."""
+    """Set runs of True that are shorter than ``shortest`` to False."""
     kept = mask.clone()
     start = None
     for index, value in enumerate([*mask.tolist(), False]):
@@ -163,19 +178,19 @@ def _drop_short_runs(mask: Tensor, shortest: int) -> Tensor:
 
 
 def silent_lip_motion(landmarks: Tensor, silent: Tensor, *, valid: Tensor | None = None, fewest: int = 5) -> Tensor:
-    """Standard deviation of the mouth opening over the frames in which the audio is silent.
+    """Return the standard deviation of the mouth opening over the silent frames.
 
-    A good system keeps its lips still when nobody speaks; the real clip's own value is the yardstick (people swallow
-    and smile in pauses, so 0 is not the aim: a frozen face gets it).
+    A good system keeps the lips still during silence. Compare with the real clip's value, not with 0, which a frozen
+    face gets: people swallow and smile in pauses.
 
     Args:
-        landmarks: (..., T, 68, D).
-        silent: (..., T) boolean, from ``silent_frames`` or known phoneme times.
-        valid: (..., T) boolean.
-        fewest: silent frames that a clip must have to be scored.
+        landmarks: iBUG landmarks, (..., T, 68, D).
+        silent: Silent frames, (..., T) boolean, from ``silent_frames`` or from known phoneme times.
+        valid: Frames to use, (..., T) boolean.
+        fewest: Minimum number of silent frames.
 
     Returns:
-        (...) float64, in inter-ocular distances; NaN with fewer than ``fewest`` silent frames.
+        (...) float64 in inter-ocular distances; NaN with fewer than ``fewest`` silent frames.
     """
     opening = mouth_opening(landmarks)  # (..., T)
     weights = frame_weights(valid, opening) * frame_weights(silent, opening)

@@ -1,7 +1,7 @@
-"""How pictures reach the Inception network: three protocols whose numbers do not compare.
+"""Input of the Inception network under three protocols, whose FID values are not comparable.
 
-Each is a resize to 299 x 299 and a scale. At 256 pixels the resized pictures differ by half a grey level on average
-between protocols, at 512 by almost two, which is enough to move the Frechet distance.
+Each resizes to 299 x 299 and scales the values. On average, the resized images of two protocols differ by half a grey
+level at 256 pixels and by almost two at 512, which is enough to change the Frechet distance.
 """
 
 import torch
@@ -13,24 +13,24 @@ INCEPTION_PROTOCOLS = ("pytorch_fid", "torch_fidelity", "clean_fid")
 
 
 def inception_input(images: Tensor, protocol: str) -> Tensor:
-    """Resize and scale pictures as a FID tool does.
+    """Resize and scale images as a FID tool does.
 
-    - ``pytorch_fid``: bilinear between pixel centres, no smoothing before shrinking; :math:`(v - 127.5) / 127.5`.
+    - ``pytorch_fid``: bilinear between pixel centres without antialiasing; :math:`(v - 127.5) / 127.5`.
       https://github.com/mseitzer/pytorch-fid
-    - ``torch_fidelity``: TensorFlow 1's bilinear, whose grid starts at the corner pixel; :math:`(v - 128) / 128`.
-      https://github.com/toshas/torch-fidelity (also torchmetrics with ``antialias=False``)
-    - ``clean_fid``: Pillow's bicubic with smoothing, no rounding, clipped to 0..255; :math:`(v - 128) / 128`.
+    - ``torch_fidelity``: bilinear as in TensorFlow 1, whose grid is aligned at the top left pixel;
+      :math:`(v - 128) / 128`. https://github.com/toshas/torch-fidelity (also torchmetrics with ``antialias=False``)
+    - ``clean_fid``: Pillow's antialiased bicubic without rounding, clipped to [0, 255]; :math:`(v - 128) / 128`.
       https://github.com/GaParmar/clean-fid
 
     Args:
-        images: (N, 3, H, W) uint8; floating point pictures are refused, since tools round them differently.
-        protocol: a name from ``INCEPTION_PROTOCOLS``.
+        images: (N, 3, H, W) uint8. Floating point images are refused, since the tools round them differently.
+        protocol: One of ``INCEPTION_PROTOCOLS``.
 
     Returns:
-        (N, 3, 299, 299) float32.
+        (N, 3, 299, 299) float32, about in [-1, 1].
 
     Raises:
-        ValueError: wrong shape, dtype or protocol.
+        ValueError: Shape, dtype or protocol are wrong.
     """
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype is not torch.uint8:
         raise ValueError(f"images must be (N, 3, H, W) uint8, got {tuple(images.shape)} {images.dtype}")
@@ -46,18 +46,18 @@ def inception_input(images: Tensor, protocol: str) -> Tensor:
 
 
 def _corner_bilinear(images: Tensor, side: int) -> Tensor:
-    """TensorFlow 1's ``resize_bilinear``: output pixel i lies at input pixel i * size / side. (N, C, H, W)."""
+    """Resize (N, C, H, W) as TensorFlow 1's ``resize_bilinear``: output pixel i lies at input pixel i * size / side."""
     top, bottom, down = _neighbours(images.shape[-2], side, images)
     left, right, across = _neighbours(images.shape[-1], side, images)
     upper, lower = images[..., top, :], images[..., bottom, :]
-    # Not torch.lerp, which rounds differently: these are the tool's numbers, bit for bit.
+    # Not torch.lerp, whose rounding differs from the tool's, which this matches bit for bit.
     upper = upper[..., left] + (upper[..., right] - upper[..., left]) * across
     lower = lower[..., left] + (lower[..., right] - lower[..., left]) * across
     return upper + (lower - upper) * down[:, None]
 
 
 def _neighbours(size: int, side: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Index before, index after and the weight of the latter, each (side,)."""
+    """Return the index before, the index after and the weight of the latter, each (side,)."""
     places = torch.arange(side, device=like.device, dtype=like.dtype) * (size / side)
     before = places.long()
     return before, (before + 1).clamp(max=size - 1), places - before

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over clips, or over the people in them."""
+"""Bootstrap confidence intervals over clips or speakers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
+"""Number of bootstrap resamples."""
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,11 @@ class Interval:
     """A weighted mean with its percentile-bootstrap interval.
 
     Attributes:
-        mean: weighted mean of the values that are not NaN.
-        low: lower end, None when fewer than two independent units were there to resample.
-        high: upper end, likewise.
-        count: how many values entered.
-        units: how many independent units (clips or groups) were resampled.
+        mean: Weighted mean of the values that are not NaN; NaN if there is none.
+        low: Lower end of the interval; None with fewer than two independent units to resample.
+        high: Upper end of the interval; None with fewer than two independent units.
+        count: Number of values in the mean.
+        units: Number of independent units, clips or groups, that were resampled.
     """
 
     mean: float
@@ -37,18 +38,23 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Weighted mean and percentile-bootstrap interval, deterministic for a seed.
+    """Return the weighted mean and its percentile-bootstrap interval, deterministic for a seed.
 
-    Clips of one person are alike: give the speakers as ``groups`` and whole people are drawn instead of clips, which
-    is the honest interval for a claim about people not seen in training, and usually the wider one.
+    Clips of one speaker are correlated. With the speakers as ``groups``, speakers are resampled instead of clips. This
+    is the right interval for claims about unseen speakers, and usually the wider one.
 
     Args:
-        values: one score a clip; NaN is left out.
-        weights: one weight a clip, 1 by default (``jitter_ratio`` and ``within_clip_r2`` come with theirs).
-        groups: one label a clip.
-        confidence: 0.95 for a 95 % interval.
-        resamples: bootstrap draws.
-        seed: of the draws.
+        values: One score per clip; NaN is left out.
+        weights: One weight per clip, 1 by default. ``jitter_ratio`` and ``within_clip_r2`` return theirs.
+        groups: One label per clip.
+        confidence: Coverage of the interval, 0.95 for a 95 % interval.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
+
+    Example:
+        >>> interval = bootstrap_interval([1.0, 2.0, 3.0, float("nan")])
+        >>> interval.mean, interval.low, interval.high, interval.count
+        (2.0, 1.0, 3.0, 3)
     """
     scores = np.asarray(values, dtype=np.float64)
     shares = np.ones_like(scores) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -81,10 +87,10 @@ def bootstrap_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Paired difference ``first - second`` over the clips that both scored.
+    """Return the interval of the paired difference ``first - second`` over the clips that both systems scored.
 
-    Two systems scored on the same clips share the clips' difficulty: the paired interval is what tells whether one is
-    better, not whether their own intervals overlap.
+    Two systems scored on the same clips share the difficulty of the clips. The paired interval tells whether one is
+    better; whether their separate intervals overlap does not. Arguments are those of ``bootstrap_interval``.
     """
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     return bootstrap_interval(
@@ -100,17 +106,17 @@ def bootstrap_peak(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Lag at which the mean of the curves peaks, and its bootstrap interval.
+    """Return the lag at which the mean of the curves peaks, and its bootstrap interval.
 
     Args:
-        curves: (clips, 2 * max_lag + 1) correlations by lag; NaN is left out.
-        groups: one label a clip.
-        confidence: 0.95 for a 95 % interval.
-        resamples: bootstrap draws.
-        seed: of the draws.
+        curves: Correlations by lag, (clips, 2 * max_lag + 1); NaN is left out.
+        groups: One label per clip.
+        confidence: Coverage of the interval, 0.95 for a 95 % interval.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
 
     Returns:
-        An interval whose ``mean`` is the lag in frames.
+        An interval in frames, whose ``mean`` is the lag of the peak.
     """
     curves = np.asarray(curves, dtype=np.float64)
     kept = np.isfinite(curves).any(-1) if len(curves) else np.zeros(0, dtype=bool)
@@ -123,7 +129,7 @@ def bootstrap_peak(
     np.add.at(sums, unit, np.where(known, curves[kept], 0.0))
     np.add.at(counts, unit, known)
     half = curves.shape[1] // 2
-    order = np.argsort(np.abs(np.arange(-half, half + 1)), kind="stable")  # ties go to the smallest lag
+    order = np.argsort(np.abs(np.arange(-half, half + 1)), kind="stable")  # among ties, the lag nearest to 0 wins
 
     def peak(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
         mean = np.where(count > 0, total / np.maximum(count, 1), -np.inf)

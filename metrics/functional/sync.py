@@ -1,4 +1,4 @@
-"""From SyncNet's features to distance, confidence and offset, as the original computes them."""
+"""Distance, confidence and offset from SyncNet's features, computed as in the original."""
 
 from dataclasses import dataclass
 
@@ -6,25 +6,25 @@ import torch
 from torch import Tensor
 
 MAX_SHIFT = 15
-"""Video frames either way over which lips and sound are compared."""
+"""Largest shift in video frames, in both directions, at which lips and audio are compared."""
 _EPSILON = 1e-6  # torch.nn.functional.pairwise_distance adds it to every difference
 
 
 class UnscorableClipError(ValueError):
-    """A clip on which SyncNet has nothing to say: too short, or without a face that can be followed."""
+    """A clip that SyncNet cannot score: it is too short, or no face can be tracked."""
 
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What SyncNet says about one clip.
+    """SyncNet's scores of one clip.
 
     Attributes:
-        distance: LSE-D, the mean distance at the best shift; lower is better.
-        confidence: LSE-C, the median of the distances over the shifts less the distance; higher is better.
-        offset: best shift in video frames; positive when the sound comes before the lips.
-        windows: compared windows of 0.2 s, one a video frame.
-        curve: mean distance by shift: ``curve[j]`` is the distance if the offset were ``15 - j``.
-        tracks: face tracks that were averaged.
+        distance: LSE-D, the mean feature distance at the best shift; lower is better.
+        confidence: LSE-C, the median distance over all shifts minus the distance at the best one; higher is better.
+        offset: Best shift in video frames; positive if the audio comes before the lips.
+        windows: Number of compared windows of 0.2 s, one per video frame.
+        curve: Mean distance by shift; ``curve[j]`` belongs to the offset ``15 - j``.
+        tracks: Number of face tracks in the average.
     """
 
     distance: float
@@ -36,35 +36,38 @@ class SyncResult:
 
     @property
     def at_edge(self) -> bool:
-        """Whether the best shift is the last that was tried: the true one may lie beyond, or there is none."""
+        """Whether the best shift is the largest one tried, so that the true offset may lie beyond or not exist."""
         return abs(self.offset) >= MAX_SHIFT
 
 
-def shifted_distances(lips: Tensor, sound: Tensor) -> Tensor:
-    r"""Mean distance between lips and sound at each shift.
+def shifted_distances(lips: Tensor, audio: Tensor) -> Tensor:
+    r"""Return the mean distance between lip and audio features at each shift.
 
     .. math:: d_j = \frac{1}{n} \sum_{i=1}^{n} \lVert v_i - a_{i + j - 15} + 10^{-6} \rVert, \qquad j = 0 \dots 30
 
-    Sound from outside the clip is a vector of zeros and is counted, as in the original: at shift s a share |s| / n of
-    the terms says nothing, so the median over shifts, and the confidence with it, depends on the clip's length.
+    As in the original, audio features outside the clip are zero vectors, and their distances count. At shift s these
+    are a share |s| / n of the terms, so the median over shifts, and with it the confidence, depends on clip length.
 
     Args:
-        lips: (n, F), n >= 1.
-        sound: (n, F).
+        lips: Lip features v, (n, F), n >= 1.
+        audio: Audio features a, (n, F).
 
     Returns:
-        (31,) float64.
+        (31,) float64 by shift j.
+
+    Raises:
+        ValueError: The shapes are wrong.
     """
-    if lips.shape != sound.shape or lips.ndim != 2 or len(lips) == 0:
-        raise ValueError(f"features must be two (n >= 1, F), got {tuple(lips.shape)} and {tuple(sound.shape)}")
+    if lips.shape != audio.shape or lips.ndim != 2 or len(lips) == 0:
+        raise ValueError(f"features must be two (n >= 1, F), got {tuple(lips.shape)} and {tuple(audio.shape)}")
     lips = lips.double() + _EPSILON
-    padded = torch.nn.functional.pad(sound.double(), (0, 0, MAX_SHIFT, MAX_SHIFT))  # (n + 30, F)
+    padded = torch.nn.functional.pad(audio.double(), (0, 0, MAX_SHIFT, MAX_SHIFT))  # (n + 30, F)
     shifts = range(2 * MAX_SHIFT + 1)
     return torch.stack([(lips - padded[j : j + len(lips)]).norm(dim=1).mean() for j in shifts])
 
 
 def read_curve(curve: Tensor, windows: int) -> SyncResult:
-    """Read distance, confidence and offset off the mean distances by shift (31,)."""
+    """Return distance, confidence and offset for mean distances by shift, (31,)."""
     best = int(curve.argmin())
     distance = float(curve[best])
     return SyncResult(
@@ -77,7 +80,7 @@ def read_curve(curve: Tensor, windows: int) -> SyncResult:
 
 
 def mean_result(results: list[SyncResult]) -> SyncResult:
-    """Average over face tracks; the offset is the mean, cut to a whole number (LatentSync's convention)."""
+    """Average over face tracks; the mean offset is truncated to an integer, as in LatentSync."""
     count = len(results)
     curves = zip(*(result.curve for result in results), strict=True)
     return SyncResult(
