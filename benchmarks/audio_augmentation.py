@@ -36,7 +36,7 @@ from expnet.audio.augmentation import (
 )
 from expnet.config import load_config
 from expnet.data.audio_augmentation import voices_of
-from expnet.data.dataset import ClipEntry
+from expnet.data.clip_entry import ClipEntry
 from expnet.data.store.track_store import TrackStore
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics import MouthOpeningCorrelation, WithinClipR2

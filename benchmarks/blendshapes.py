@@ -21,6 +21,7 @@ from mediapipe.tasks import python as tasks
 from mediapipe.tasks.python import vision
 from numpy.typing import NDArray
 
+from expnet.data.even_spacing import evenly_spaced
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore
 from expnet.face.mediapipe_backend import quiet_native_stderr
@@ -93,9 +94,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--every", type=int, default=2, help="frames from one that is compared to the next")
     arguments = parser.parse_args(argv)
     store = TrackStore(arguments.store)
-    chosen = np.unique(np.linspace(0, len(store) - 1, min(arguments.clips, len(store))).round().astype(int))
     scores: dict[str, list[tuple[str, Agreement]]] = {name: [] for name in SHAPES}
-    for row in (store.rows[index] for index in chosen):
+    for row in evenly_spaced(store.rows, arguments.clips):
         both = compare(store.read(row.clip_id), arguments.task, arguments.every)
         if both is None:
             print(f"{row.clip_id} is left out: its video is not here")

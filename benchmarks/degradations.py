@@ -25,9 +25,9 @@ from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
 from expnet.audio.wave import load_audio
 from expnet.cli import guarded
 from expnet.config.benchmark import GROUND_TRUTH
+from expnet.data.even_spacing import evenly_spaced
 from expnet.evaluation.main import main as evaluate
 from expnet.evaluation.report.tables import NONE
-from expnet.evaluation.store.clips import spread
 from expnet.evaluation.videos.pairing import find_videos
 from expnet.media.video_reader import read_video, write_video
 
@@ -178,7 +178,7 @@ def rules() -> list[Rule]:
 def make_copies(clips: Path, output: Path, *, limit: int, seconds: float, side: int) -> None:
     """Write the clips at best quality, at most so many pixels a side, and every degraded copy; go on if interrupted."""
     found = find_videos(clips)
-    for name in spread(sorted(found), limit):
+    for name in evenly_spaced(sorted(found), limit or None):
         path, _ = found[name]
         decoded = read_video(path, fps=float(FRAME_RATE), max_side=side)
         frames = list(islice(decoded, round(seconds * FRAME_RATE)))

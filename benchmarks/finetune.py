@@ -24,7 +24,7 @@ import torch
 
 from expnet.config import load_config
 from expnet.config.evaluate import ProtocolConfig
-from expnet.data.store.manifest import ClipRow, read_manifest, write_manifest
+from expnet.data.store.manifest import ManifestRow, read_manifest, write_manifest
 from expnet.data.store.track_store import TrackStore
 from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.scoring import Scorer
@@ -44,7 +44,7 @@ SCORED_SHARE, LONGEST_SCORED = 0.25, 2 * FRAMES_PER_MINUTE
 COLUMNS = ("mouth_opening_correlation", "within_clip_r2", "landmark_distance_mouth", "landmark_distance")
 
 
-def view(store: Path, folder: Path, rows: Sequence[ClipRow]) -> Path:
+def view(store: Path, folder: Path, rows: Sequence[ManifestRow]) -> Path:
     """Make a store of some rows of another, or of parts of its clips, that shares its shards."""
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / "shards"
@@ -54,7 +54,7 @@ def view(store: Path, folder: Path, rows: Sequence[ClipRow]) -> Path:
     return folder
 
 
-def part(row: ClipRow, begin: int, frames: int) -> ClipRow:
+def part(row: ManifestRow, begin: int, frames: int) -> ManifestRow:
     """A part of a clip as a clip of its own."""
     name = f"{row.clip_id}-{begin}" if frames < row.frames else row.clip_id
     start = row.source_start + begin / row.fps
@@ -63,7 +63,7 @@ def part(row: ClipRow, begin: int, frames: int) -> ClipRow:
     )
 
 
-def stretch(rows: Sequence[ClipRow], begin: int, end: int) -> list[ClipRow]:
+def stretch(rows: Sequence[ManifestRow], begin: int, end: int) -> list[ManifestRow]:
     """Frames begin ... end of clips that are put end to end."""
     parts, place = [], 0
     for row in rows:
@@ -74,7 +74,7 @@ def stretch(rows: Sequence[ClipRow], begin: int, end: int) -> list[ClipRow]:
     return parts
 
 
-def pieces(rows: Sequence[ClipRow]) -> list[ClipRow]:
+def pieces(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
     """Clips cut into pieces of 3 s; what is left over at their ends is not scored."""
     return [part(row, first, PIECE) for row in rows for first in range(0, row.frames - PIECE + 1, PIECE)]
 
@@ -120,7 +120,7 @@ def train_base(arguments: argparse.Namespace) -> Path:
     return run / "model.safetensors"
 
 
-def divide(person: str, arguments: argparse.Namespace) -> tuple[Path, list[ClipRow], int]:
+def divide(person: str, arguments: argparse.Namespace) -> tuple[Path, list[ManifestRow], int]:
     """The store with most of a person's speech, its rows in order, and the frame where the scored end begins."""
     rows_of = {
         store: [row for row in TrackStore(store).rows if row.speaker == person and row.clip_id not in arguments.skip]

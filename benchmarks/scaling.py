@@ -35,7 +35,7 @@ from expnet.data.dataset import FaceDataset
 from expnet.data.preprocess.engines import Engine, LocalEngine, RayEngine
 from expnet.data.sampling import WindowDraw
 from expnet.data.store import shards
-from expnet.data.store.manifest import ClipRow, read_manifest, write_manifest
+from expnet.data.store.manifest import ManifestRow, read_manifest, write_manifest
 from expnet.data.store.storage import ShardInfo
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore
@@ -133,12 +133,12 @@ def measure_writing(folder: Path, full: int) -> list[Figure]:
     ]
 
 
-def manifest_rows(count: int) -> Iterator[ClipRow]:
+def manifest_rows(count: int) -> Iterator[ManifestRow]:
     """Rows as a corpus has them: long paths, a sum for every video, two clips a video, 200 clips a speaker."""
     generator = np.random.default_rng(0)
     for index in range(count):
         video = index // 2
-        yield ClipRow(
+        yield ManifestRow(
             f"lrs3_speaker{index // 200:05d}_{video:07d}_shot{index % 2 + 1:02d}",
             speaker=f"speaker{index // 200:05d}",
             corpus="lrs3",

@@ -16,6 +16,7 @@ from torch import Tensor
 from expnet.audio.alignment import FRAME_RATE
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.callbacks.clip_sample import ClipSample
+from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.media.video_writer import write_video
 from expnet.metrics.functional import mouth_opening
 from expnet.render.reenactment import labelled
@@ -91,7 +92,7 @@ def _curves(sample: ClipSample) -> Iterator[tuple[str, dict[str, NDArray[np.floa
 
 def _landmark_row(frames: Tensor, landmarks: Tensor, *, colour: str) -> NDArray[np.uint8]:
     """Return a few evenly spaced frames side by side, each with its landmarks as dots."""
-    places = np.unique(np.linspace(0, len(frames) - 1, _LANDMARK_FRAMES).round().astype(int))
+    places = evenly_spaced_indices(len(frames), _LANDMARK_FRAMES)
     row = []
     for frame, points in zip(to_images(frames[places]), landmarks[places, :, :2].cpu().numpy(), strict=True):
         image = Image.fromarray(frame)

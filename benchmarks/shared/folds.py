@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from expnet.data.store.manifest import ClipRow, read_manifest, write_manifest
+from expnet.data.store.manifest import ManifestRow, read_manifest, write_manifest
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
 from expnet.evaluation.store.clips import Clip
@@ -59,7 +59,7 @@ def fold_view(store: Path, folder: Path, tested: set[str], excluded: Sequence[st
     return folder
 
 
-def read_clip(store: TrackStore, row: ClipRow) -> Clip:
+def read_clip(store: TrackStore, row: ManifestRow) -> Clip:
     """One clip as systems see it."""
     return Clip(store.read(row.clip_id), row.eye_open or USUAL_EYE, row.clip_id)
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.data.store.track import Track
 from expnet.errors import DataError
 from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
@@ -36,7 +37,7 @@ _MARGIN = 0.25
 def spread(valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
     """The first frame that was seen, and others spread evenly over those that follow it."""
     seen = np.flatnonzero(valid)
-    return seen[np.unique(np.linspace(0, len(seen) - 1, min(count + 1, len(seen))).round().astype(int))]
+    return seen[evenly_spaced_indices(len(seen), count + 1)]
 
 
 def draw(

@@ -1,7 +1,6 @@
 """How the audio of training windows is changed: the functions of `expnet.audio.augmentation`, in natural order."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +17,7 @@ from expnet.audio.augmentation import (
     random_reverberation,
     sometimes,
 )
-
-if TYPE_CHECKING:
-    from expnet.data.dataset import ClipEntry
+from expnet.data.clip_entry import ClipEntry
 
 BABBLE_SNR = 5.0
 """Babble is so many decibels below the voice at least: a crowded room."""
@@ -29,7 +26,7 @@ SEMITONES = 4.0
 
 
 def sound_augmentations(
-    clips: Sequence["ClipEntry"],
+    clips: Sequence[ClipEntry],
     *,
     gain_decibels: float = 0.0,
     noise_snr: float | None = None,
@@ -65,7 +62,7 @@ def sound_augmentations(
     return changes
 
 
-def voices_of(clips: Sequence["ClipEntry"]) -> Voice:
+def voices_of(clips: Sequence[ClipEntry]) -> Voice:
     """Draw speech of any of the clips, from any frame on; short clips are repeated."""
 
     def voice(samples: int, generator: np.random.Generator) -> Samples:

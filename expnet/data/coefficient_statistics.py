@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from expnet.data.dataset import ClipEntry, FaceDataset
+from expnet.data.clip_entry import ClipEntry
+from expnet.data.dataset import FaceDataset
 from expnet.errors import DataError
 
 

@@ -14,13 +14,15 @@ from torch.utils.data import DataLoader, Dataset
 from expnet.audio.speech_encoder import FeatureSource
 from expnet.data.audio_augmentation import Augmentation, sound_augmentations
 from expnet.data.batch import FaceBatch, collate
+from expnet.data.clip_entry import ClipEntry
 from expnet.data.coefficient_statistics import CoefficientStatistics, measure_statistics
-from expnet.data.dataset import ClipEntry, FaceDataset
+from expnet.data.dataset import FaceDataset
+from expnet.data.even_spacing import evenly_spaced
 from expnet.data.sampling import ShardSampler, WindowSampler
 from expnet.data.silent_windows import SilentRuns
 from expnet.data.splits import TEST, TRAIN, VALIDATION, split_by_speaker, split_by_time
 from expnet.data.store.feature_cache import FeatureCache
-from expnet.data.store.manifest import ClipRow
+from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import ConfigError, DataError
 
@@ -147,11 +149,11 @@ class TalkingFaceDataModule(LightningDataModule):
         for entry, parts in zip(entries, self._divide([entry.row for entry in entries]), strict=True):
             for split, row in parts:
                 splits[split].append(ClipEntry(entry.store, row))
-        splits[TRAIN] = evenly(splits[TRAIN], self.limit_clips)
-        splits[VALIDATION] = evenly(splits[VALIDATION], self.limit_validation_clips)
+        splits[TRAIN] = evenly_spaced(splits[TRAIN], self.limit_clips)
+        splits[VALIDATION] = evenly_spaced(splits[VALIDATION], self.limit_validation_clips)
         return splits
 
-    def _divide(self, rows: list[ClipRow]) -> list[list[tuple[str, ClipRow]]]:
+    def _divide(self, rows: list[ManifestRow]) -> list[list[tuple[str, ManifestRow]]]:
         """Return each clip's parts with their splits; all of it, where clips are not cut."""
         options = self._split_options
         if self.split_by == "time":
@@ -196,7 +198,7 @@ class TalkingFaceDataModule(LightningDataModule):
     @cached_property
     def statistics(self) -> CoefficientStatistics:
         """Statistics over the training split."""
-        return measure_statistics(evenly(self.splits[TRAIN], STATISTICS_CLIPS), self.window)
+        return measure_statistics(evenly_spaced(self.splits[TRAIN], STATISTICS_CLIPS), self.window)
 
     def facts(self) -> dict[str, Any]:
         """What a model should say about its data, in plain values: stores with fingerprints, and the splits' sizes."""
@@ -314,10 +316,3 @@ class TalkingFaceDataModule(LightningDataModule):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
         return 0, 1
-
-
-def evenly(entries: list[ClipEntry], limit: int | None) -> list[ClipEntry]:
-    """At most ``limit`` entries, evenly spaced."""
-    if limit is None or len(entries) <= limit:
-        return entries
-    return [entries[int(index)] for index in np.linspace(0, len(entries) - 1, limit)]

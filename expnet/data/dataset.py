@@ -19,7 +19,7 @@ from expnet.data.sampling import WindowDraw
 from expnet.data.silent_windows import SilentRun, SilentRuns, silence
 from expnet.data.speaking_rate import resample_frames, resample_sound, source_frames
 from expnet.data.store.feature_cache import FeatureCache
-from expnet.data.store.manifest import ClipRow
+from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track import Track, blink_closure
 from expnet.data.store.track_store import TrackStore
 
@@ -34,7 +34,7 @@ class ClipEntry(NamedTuple):
     """
 
     store: TrackStore
-    row: ClipRow
+    row: ManifestRow
 
     def read(self) -> Track:
         """Read these frames of the clip."""

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from expnet.data.store.manifest import ClipRow
+from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track import SPLITS
 from expnet.errors import ConfigError, DataError
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def assign_splits(
-    rows: Sequence[ClipRow],
+    rows: Sequence[ManifestRow],
     *,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
@@ -56,7 +56,7 @@ def assign_splits(
 
 
 def split_by_speaker(
-    rows: Sequence[ClipRow],
+    rows: Sequence[ManifestRow],
     validation_fraction: float,
     test_fraction: float,
     seed: int,
@@ -87,8 +87,8 @@ def split_by_speaker(
 
 
 def split_by_time(
-    rows: Sequence[ClipRow], validation_fraction: float, test_fraction: float
-) -> list[list[tuple[str, ClipRow]]]:
+    rows: Sequence[ManifestRow], validation_fraction: float, test_fraction: float
+) -> list[list[tuple[str, ManifestRow]]]:
     """Cut each speaker's speech into a beginning to train on, a part to validate on, and an end to test on.
 
     A speaker's clips are put end to end in the order of their sources and of the time in them; a clip on a border is
@@ -107,7 +107,7 @@ def split_by_time(
         ConfigError: If the fractions leave nothing to train on.
     """
     _check_fractions(validation_fraction, test_fraction)
-    parts: list[list[tuple[str, ClipRow]]] = [[] for _ in rows]
+    parts: list[list[tuple[str, ManifestRow]]] = [[] for _ in rows]
     by_speaker: dict[str, list[int]] = defaultdict(list)
     for index in sorted(range(len(rows)), key=lambda i: (rows[i].source, rows[i].source_start, rows[i].clip_id)):
         by_speaker[rows[index].speaker].append(index)
@@ -158,7 +158,7 @@ def _trains(splits: set[str]) -> bool:
     return TRAIN in splits
 
 
-def _closed(rows: Sequence[ClipRow]) -> dict[str, set[str]]:
+def _closed(rows: Sequence[ManifestRow]) -> dict[str, set[str]]:
     """Speakers who may not be drawn into a split, by split: a corpus of theirs says who is in it."""
     corpora = {split: {row.corpus for row in rows if row.split == split} for split in (TEST, VALIDATION)}
     return {split: {row.speaker for row in rows if row.corpus in names} for split, names in corpora.items()}

@@ -7,9 +7,11 @@ from types import ModuleType
 
 import pytest
 
-from expnet.data.store.manifest import ClipRow, write_manifest
+from expnet.data.store.manifest import ManifestRow, write_manifest
 
-ROWS = [ClipRow(f"clip-{index}", frames=100, first_frame=100 * index, source_start=4.0 * index) for index in range(4)]
+ROWS = [
+    ManifestRow(f"clip-{index}", frames=100, first_frame=100 * index, source_start=4.0 * index) for index in range(4)
+]
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_pieces_are_three_seconds_and_whole(finetune: ModuleType) -> None:
 
 def test_a_person_is_divided_by_time_without_the_clips_that_repeat(finetune: ModuleType, tmp_path: Path) -> None:
     people = (("b", "anna"), ("a", "anna"), ("again", "anna"), ("c", "bert"))
-    rows = [ClipRow(name, speaker=speaker, frames=200, source=f"{name}.mp4") for name, speaker in people]
+    rows = [ManifestRow(name, speaker=speaker, frames=200, source=f"{name}.mp4") for name, speaker in people]
     write_manifest(tmp_path / "store", rows, {})
     arguments = argparse.Namespace(store=[tmp_path / "store"], skip=["again"])
     store, chosen, border = finetune.divide("anna", arguments)

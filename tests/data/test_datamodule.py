@@ -9,8 +9,9 @@ from torch.utils.data import DistributedSampler
 
 from expnet.audio.alignment import mel_for_frames
 from expnet.data.batch import FaceBatch, collate
+from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import TalkingFaceDataModule
-from expnet.data.dataset import ClipEntry, FaceDataset
+from expnet.data.dataset import FaceDataset
 from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import ConfigError, DataError

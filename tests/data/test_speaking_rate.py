@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from expnet.audio.alignment import SAMPLES_PER_FRAME
-from expnet.data.dataset import ClipEntry, FaceDataset
+from expnet.data.clip_entry import ClipEntry
+from expnet.data.dataset import FaceDataset
 from expnet.data.sampling import WindowDraw
 from expnet.data.speaking_rate import resample_frames, resample_sound, source_frames
 from expnet.data.store.track_store import TrackStore

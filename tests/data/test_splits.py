@@ -3,13 +3,13 @@ import logging
 import pytest
 
 from expnet.data.splits import assign_splits, split_by_time
-from expnet.data.store.manifest import ClipRow
+from expnet.data.store.manifest import ManifestRow
 from expnet.errors import ConfigError, DataError
 
 
 def clips(speakers, frames=100, per_speaker=2, **columns):
     return [
-        ClipRow(f"{speaker}-{index}", speaker=speaker, frames=frames, **columns)
+        ManifestRow(f"{speaker}-{index}", speaker=speaker, frames=frames, **columns)
         for speaker in speakers
         for index in range(per_speaker)
     ]
@@ -32,7 +32,7 @@ def test_division_depends_on_the_seed_and_not_on_the_order():
 
 
 def test_given_splits_stay_and_take_the_speaker_along():
-    rows = [*clips(["a", "b", "c", "d", "e"]), ClipRow("x", speaker="a", frames=100, split="test")]
+    rows = [*clips(["a", "b", "c", "d", "e"]), ManifestRow("x", speaker="a", frames=100, split="test")]
     splits = assign_splits(rows, seed=0)
     assert splits["x"] == splits["a-0"] == splits["a-1"] == "test"
     official = clips("ab", split="train") + clips("cd", split="test")
@@ -41,9 +41,9 @@ def test_given_splits_stay_and_take_the_speaker_along():
 
 def test_given_splits_that_share_a_speaker_must_be_allowed():
     rows = [
-        ClipRow("a1", speaker="a", frames=9, split="train"),
-        ClipRow("a2", speaker="a", frames=9, split="test"),
-        ClipRow("a3", speaker="a", frames=9),
+        ManifestRow("a1", speaker="a", frames=9, split="train"),
+        ManifestRow("a2", speaker="a", frames=9, split="test"),
+        ManifestRow("a3", speaker="a", frames=9),
     ]
     with pytest.raises(DataError, match="speakers on two sides"):
         assign_splits(rows)
@@ -76,7 +76,7 @@ def parts_of(rows, **fractions):
 
 
 def test_one_long_clip_is_cut_by_time():
-    (parts,) = parts_of([ClipRow("talk", speaker="anna", frames=1000, first_frame=70)], validation=0.1, test=0.2)
+    (parts,) = parts_of([ManifestRow("talk", speaker="anna", frames=1000, first_frame=70)], validation=0.1, test=0.2)
     cut = [(split, row.clip_id, row.first_frame - 70, row.frames, row.source_start) for split, row in parts]
     assert cut == [
         ("train", "talk", 0, 700, 0.0),
@@ -88,7 +88,8 @@ def test_one_long_clip_is_cut_by_time():
 def test_short_clips_are_divided_in_order_of_time_and_borders_keep_off_their_ends():
     # Named against the order of time; 10 clips of 75 frames, a border at frame 675 - 2 of 750.
     rows = [
-        ClipRow(f"clip-{9 - i}", speaker="anna", frames=75, source="film.mp4", source_start=3.0 * i) for i in range(10)
+        ManifestRow(f"clip-{9 - i}", speaker="anna", frames=75, source="film.mp4", source_start=3.0 * i)
+        for i in range(10)
     ]
     parts = parts_of(rows, validation=0.1027)
     assert [[(split, row.frames) for split, row in part] for part in parts] == [[("train", 75)]] * 9 + [

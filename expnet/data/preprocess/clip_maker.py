@@ -20,7 +20,7 @@ from expnet.data.corpora import PixelBox, SourceVideo
 from expnet.data.preprocess.coefficient_tracks import is_coefficient_track, read_coefficient_track
 from expnet.data.preprocess.shots import ShotDetector
 from expnet.data.preprocess.sync_offset import OffsetPolicy, synchronise
-from expnet.data.store.manifest import DROPPED, ClipRow, UnusableClipError
+from expnet.data.store.manifest import DROPPED, ManifestRow, UnusableClipError
 from expnet.data.store.track import Track
 from expnet.data.store.writer import write_clip
 from expnet.errors import InputError, MissingAssetError
@@ -79,7 +79,7 @@ class ClipMaker:
         """The tracker, opened when a video first needs it: tracks of coefficients do not."""
         return open_tracker(self.options.tracker)
 
-    def __call__(self, video: SourceVideo) -> list[ClipRow]:
+    def __call__(self, video: SourceVideo) -> list[ManifestRow]:
         """Write the usable clips of a video; return the rows of these and of the dropped ones."""
         sha256 = ""
         try:
@@ -103,7 +103,7 @@ class ClipMaker:
                 rows.append(row)
         return rows
 
-    def _write(self, video: SourceVideo, clip: Track, audio: NDArray[np.float32], sha256: str) -> ClipRow:
+    def _write(self, video: SourceVideo, clip: Track, audio: NDArray[np.float32], sha256: str) -> ManifestRow:
         """Estimate the offset of the sound, treat it as the options say, and write the clip."""
         begin = round(clip.source_start * FRAME_RATE) - _first_frame(video)
         clip, estimate, shift = synchronise(clip, audio, begin, self.options.offset)
@@ -288,9 +288,9 @@ def _first_frame(video: SourceVideo) -> int:
     return round(video.start * FRAME_RATE)
 
 
-def dropped_row(video: SourceVideo, clip_id: str, reason: str, sha256: str = "") -> ClipRow:
+def dropped_row(video: SourceVideo, clip_id: str, reason: str, sha256: str = "") -> ManifestRow:
     """Row of a clip that cannot be used, with what its corpus says about it."""
-    return ClipRow(
+    return ManifestRow(
         clip_id,
         DROPPED,
         reason,

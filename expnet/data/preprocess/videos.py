@@ -21,7 +21,7 @@ from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions, dropped_ro
 from expnet.data.preprocess.engines import Engine, LocalEngine
 from expnet.data.preprocess.isolated_workers import WorkerDiedError
 from expnet.data.preprocess.sync_offset import OffsetPolicy
-from expnet.data.store.manifest import DROPPED, OK, ClipRow
+from expnet.data.store.manifest import DROPPED, OK, ManifestRow
 from expnet.data.store.writer import TrackStoreWriter
 from expnet.errors import DataError, ExpnetError
 
@@ -150,7 +150,7 @@ def preprocess(
     return summary
 
 
-def _rows_of(video: SourceVideo, outcome: list[ClipRow] | Exception) -> list[ClipRow]:
+def _rows_of(video: SourceVideo, outcome: list[ManifestRow] | Exception) -> list[ManifestRow]:
     """Rows of a finished video; one dropped row where it ended the process, an error where the setup is wrong."""
     if isinstance(outcome, ExpnetError):
         raise outcome
@@ -164,7 +164,7 @@ def _rows_of(video: SourceVideo, outcome: list[ClipRow] | Exception) -> list[Cli
     return [dropped_row(video, video.clip_id, reason)]
 
 
-def _summarise(summary: PreprocessSummary, rows: list[ClipRow]) -> None:
+def _summarise(summary: PreprocessSummary, rows: list[ManifestRow]) -> None:
     usable = [row for row in rows if row.status == OK]
     dropped = {row.clip_id: row.drop_reason for row in sorted(rows, key=lambda row: row.clip_id) if row.status != OK}
     summary.clips = len(usable)

@@ -1,12 +1,11 @@
-"""Speech features of the clips of a track store, computed once and kept in a folder beside it.
+"""Speech features of the clips of a track store, computed once and kept in a folder of their own.
 
-``features.json`` says where they come from and to which store they belong; each shard of the store has a file of the
-same name, (N, F) float16 ``features`` of its frames, memory-mapped. A file appears whole or not at all, so an
-interrupted run goes on where it was.
+``features.json`` records the encoder and the store that the features belong to. Every shard of the store has a file of
+the same name with the ``features`` of its frames, (N, F) float16, memory-mapped. Files are written atomically, so an
+interrupted run resumes with the first shard that is missing.
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from expnet.audio.speech_encoder import FeatureSource, SpeechEncoder
-from expnet.data.store.manifest import ClipRow
-from expnet.data.store.storage import FolderFiles
+from expnet.data.store.folder_storage import FolderFiles
+from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import DataError
+from expnet.io.atomic import atomic_path
 
 ABOUT = "features.json"
-_KEY = "features"
+_FEATURES = "features"
 
 
 def default_folder(store: str, encoder: str) -> Path:
-    """Where the features of a store lie unless told otherwise: ``STORE-hubert``."""
+    """Return the default folder for the features of a store: ``STORE-hubert``."""
     return Path(f"{str(store).rstrip('/')}-{encoder}")
 
 
@@ -38,19 +38,19 @@ def cache_features(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Compute the features of all usable clips of a store, as far as they are not there.
+    """Compute the features of all usable clips of a store that are not in the folder yet.
 
     Args:
-        store: The store.
-        folder: Where they go.
-        encoder: Turns sound into features.
-        progress: Told how many clips of how many are done; None for nobody.
+        store: The track store.
+        folder: The folder to write to.
+        encoder: The encoder that turns audio into features.
+        progress: Called after each clip with the number of clips done and the number of all clips.
 
     Returns:
         The folder.
 
     Raises:
-        DataError: If the folder holds the features of other clips, or of another encoder, or something else.
+        DataError: If the folder holds features of other clips or of another encoder, or anything else.
     """
     files = FolderFiles(str(folder))
     about = {"store": store.fingerprint(), **encoder.source.as_dict()}
@@ -59,9 +59,9 @@ def cache_features(
         if found != about:
             raise DataError(f"{folder} holds features of other clips or another encoder; give another --output")
     elif folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder} is no folder of features (it has no {ABOUT}); give another --output")
+        raise DataError(f"{folder} is not a folder of features (it has no {ABOUT}); give another --output")
     files.write(ABOUT, json.dumps(about, indent=1).encode())
-    shards: dict[str, list[ClipRow]] = {}
+    shards: dict[str, list[ManifestRow]] = {}
     for row in store.rows:
         shards.setdefault(row.shard, []).append(row)
     done = 0
@@ -74,21 +74,22 @@ def cache_features(
                 done += 1
                 if progress is not None:
                     progress(done, len(store))
-            _save(folder / name, features)
+            with atomic_path(folder / name) as partial:
+                save_file({_FEATURES: features}, partial)
         else:
             done += len(rows)
     return folder
 
 
 class FeatureCache:
-    """The features of a store's clips.
+    """Cached speech features of the clips of a store.
 
     Args:
-        folder: What `cache_features` wrote.
-        store: The store that they have to belong to.
+        folder: A folder written by `cache_features`.
+        store: The store that the features must belong to.
 
     Raises:
-        DataError: If there are none, or those of other clips, or not of all.
+        DataError: If the folder has no features, features of other clips, or features of some clips only.
     """
 
     def __init__(self, folder: str | Path, store: TrackStore) -> None:
@@ -96,25 +97,25 @@ class FeatureCache:
         about = _read_about(self.folder)
         if about.pop("store") != store.fingerprint():
             raise DataError(
-                f"{folder} holds the features of other clips than those in {store.files.location}: run 'expnet "
-                "features' on that store"
+                f"{folder} holds features of other clips than those in {store.files.location}: run 'expnet features' "
+                "on that store"
             )
         self.source = FeatureSource(**about)
         missing = sorted({row.shard for row in store.rows if not (self.folder / row.shard).is_file()})
         if missing:
             raise DataError(
-                f"{folder} is not complete (it lacks {missing[0]}): run 'expnet features' again to finish it"
+                f"{folder} is incomplete ({missing[0]} is missing); run 'expnet features' again to finish it"
             )
         self._shards: dict[str, NDArray[np.float16]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """A spawned worker maps the files again for itself."""
+        """Leave the memory maps out: a spawned worker opens its own."""
         return {**self.__dict__, "_shards": {}}
 
     def frames(self, shard: str, first: int, count: int) -> NDArray[np.float32]:
-        """Features of ``count`` frames of a shard from ``first`` on, (count, F)."""
+        """Return the features of ``count`` frames of a shard from ``first`` on, (count, F)."""
         if shard not in self._shards:
-            self._shards[shard] = _map(self.folder / shard)
+            self._shards[shard] = _open_features(self.folder / shard)
         return self._shards[shard][first : first + count].astype(np.float32)
 
 
@@ -123,23 +124,14 @@ def _read_about(folder: Path) -> dict[str, Any]:
         return dict(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{folder} has no speech features that can be read ({error}); 'expnet features STORE' makes them"
+            f"{folder} has no readable speech features ({error}); compute them with 'expnet features STORE'"
         ) from error
 
 
-def _save(path: Path, features: NDArray[np.float16]) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+def _open_features(path: Path) -> NDArray[np.float16]:
     try:
-        save_file({_KEY: features}, beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _map(path: Path) -> NDArray[np.float16]:
-    try:
-        # As a torch tensor, which is a view of the map; safetensors would copy an array for numpy.
+        # Read as a torch tensor, which is a view of the memory map; for numpy, safetensors would copy.
         with safe_open(path, framework="pt") as file:
-            return np.asarray(file.get_tensor(_KEY).numpy())
+            return np.asarray(file.get_tensor(_FEATURES).numpy())
     except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} cannot be read ({error}); remove it and run 'expnet features' again") from error
+        raise DataError(f"{path} cannot be read ({error}); delete it and run 'expnet features' again") from error

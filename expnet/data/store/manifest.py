@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from expnet.data.store.storage import MANIFEST_NAME, ShardInfo, StoreFiles, open_files
+from expnet.data.store.open_files import open_files
+from expnet.data.store.storage import MANIFEST_NAME, ShardInfo, StoreFiles
 from expnet.errors import DataError
 
 STORE_VERSION = 1
@@ -28,7 +29,7 @@ class UnusableClipError(Exception):
 
 
 @dataclass(slots=True)
-class ClipRow:
+class ManifestRow:
     """One clip of a track store, as the manifest has it.
 
     Not frozen, as that would triple the time in which a store of 100,000 clips opens; nobody changes a row.
@@ -91,9 +92,9 @@ class ClipRow:
     sync_confidence: float = 0.0
     sync_shift: int = 0
 
-    def __reduce__(self) -> tuple[type["ClipRow"], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type["ManifestRow"], tuple[Any, ...]]:
         """Pickle by position: what a dataclass with slots does by itself takes many times as long."""
-        return ClipRow, _column_values(self)
+        return ManifestRow, _column_values(self)
 
     @property
     def origin(self) -> tuple[str, str]:
@@ -106,15 +107,15 @@ class ClipRow:
         return self.frames / self.fps
 
 
-COLUMNS = tuple(field.name for field in fields(ClipRow))
+COLUMNS = tuple(field.name for field in fields(ManifestRow))
 _column_values = attrgetter(*COLUMNS)
 # Columns that stores of the first release lack, and what stands for them.
 _LATER_COLUMNS = {"source_part": "", "sync_offset": 0, "sync_confidence": 0.0, "sync_shift": 0}
-_SCHEMA = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in fields(ClipRow)])
+_SCHEMA = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in fields(ManifestRow)])
 
 
 def write_manifest(
-    store: str | os.PathLike[str] | StoreFiles, rows: Iterable[ClipRow], shards: dict[str, ShardInfo]
+    store: str | os.PathLike[str] | StoreFiles, rows: Iterable[ManifestRow], shards: dict[str, ShardInfo]
 ) -> None:
     """Write the manifest of a store, rows ordered by clip name; it is there whole or as it was before."""
     ordered = sorted(rows, key=lambda row: row.clip_id)
@@ -127,7 +128,7 @@ def write_manifest(
     open_files(store).write(MANIFEST_NAME, stream.getvalue().to_pybytes(), durable=True)
 
 
-def read_manifest(store: str | os.PathLike[str] | StoreFiles) -> tuple[list[ClipRow], dict[str, ShardInfo]]:
+def read_manifest(store: str | os.PathLike[str] | StoreFiles) -> tuple[list[ManifestRow], dict[str, ShardInfo]]:
     """Read the rows and the shards of a finished store.
 
     Raises:
@@ -175,12 +176,12 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     return [words[index] for index in encoded.indices.to_pylist()]
 
 
-def _make_rows(columns: list[list[Any]]) -> list[ClipRow]:
+def _make_rows(columns: list[list[Any]]) -> list[ManifestRow]:
     """Turn columns into rows; the cycle collector, which would walk through all of them again and again, waits."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return [ClipRow(*values) for values in zip(*columns, strict=True)]
+        return [ManifestRow(*values) for values in zip(*columns, strict=True)]
     finally:
         if collecting:
             gc.enable()

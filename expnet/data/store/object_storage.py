@@ -1,9 +1,9 @@
-"""A track store behind a URL: ``s3://``, ``gs://``, or whatever else fsspec opens.
+"""A track store behind a URL: ``s3://``, ``gs://``, or any other that fsspec can open.
 
-Nothing is asked of the place but that an object is there whole or not at all: it needs no locks, no renames and no
-appending. (A bucket that is mounted as a folder is such a place, too: give it as ``local:///mnt/bucket/tracks``.)
-The journal is a row of objects, a new one after every :data:`LINES_PER_OBJECT` lines. Shards are read from a cache on
-this machine, where each is fetched once for all processes, and stays: its name is its sum.
+The storage needs to guarantee only that an object is either complete or absent: locks, renames and appending are not
+used. (A bucket mounted as a folder is such storage as well: give it as ``local:///mnt/bucket/tracks``.) The journal is
+a sequence of objects of up to :data:`LINES_PER_OBJECT` lines. Shards are memory-mapped from a cache on this machine,
+into which each is downloaded once for all processes; cached files are named by their sha256.
 """
 
 import fcntl
@@ -24,33 +24,34 @@ from expnet.data.store.storage import (
     StoreFiles,
     StoreJournal,
     parse_entries,
-    refuse_strangers,
+    refuse_foreign_files,
 )
 from expnet.errors import DataError, MissingAssetError
+from expnet.io.atomic import atomic_path
 
 CACHE_VARIABLE = "EXPNET_SHARD_CACHE"
-"""Environment variable: folder of the cached shards; by default ``expnet/shards`` in the user's cache."""
+"""Environment variable: folder of the shard cache; ``expnet/shards`` in the user's cache folder by default."""
 CACHE_LIMIT_VARIABLE = "EXPNET_SHARD_CACHE_GB"
-"""Environment variable: gigabytes that the cache may take; by default as many as there are."""
+"""Environment variable: size limit of the shard cache in gigabytes; unlimited by default."""
 
 LINES_PER_OBJECT = 200
 
 
 class ObjectFiles(StoreFiles):
-    """Objects behind a URL.
+    """The files of a store as objects behind a URL.
 
     Args:
         location: The URL.
 
     Raises:
-        MissingAssetError: If the package that knows such URLs is not installed.
-        DataError: If nobody knows such URLs.
+        MissingAssetError: If the package for this kind of URL is not installed.
+        DataError: If fsspec does not know this kind of URL.
     """
 
     def __init__(self, location: str) -> None:
         self.location = location.rstrip("/")
         try:
-            self._place()
+            self._file_system()
         except ImportError as error:
             raise MissingAssetError(f"{location} cannot be opened ({error}); pip install 'expnet[cloud]'") from error
         except ValueError as error:
@@ -60,12 +61,12 @@ class ObjectFiles(StoreFiles):
 
     @override
     def exists(self, name: str = "") -> bool:
-        system, root = self._place()
+        system, root = self._file_system()
         return bool(system.exists(f"{root}/{name}" if name else root))
 
     @override
     def sizes(self, folder: str) -> dict[str, int]:
-        system, root = self._place()
+        system, root = self._file_system()
         try:
             found = system.ls(f"{root}/{folder}", detail=True)
         except FileNotFoundError:
@@ -73,8 +74,8 @@ class ObjectFiles(StoreFiles):
         return {f"{folder}/{entry['name'].rpartition('/')[2]}": entry["size"] for entry in found if entry["size"]}
 
     def names(self) -> list[str]:
-        """Names of all files and folders right at the place."""
-        system, root = self._place()
+        """Return the names of the files and folders directly at the location."""
+        system, root = self._file_system()
         try:
             return [path.rstrip("/").rpartition("/")[2] for path in system.ls(root, detail=False)]
         except FileNotFoundError:
@@ -82,32 +83,32 @@ class ObjectFiles(StoreFiles):
 
     @override
     def size(self, name: str) -> int:
-        system, root = self._place()
+        system, root = self._file_system()
         return int(system.size(f"{root}/{name}"))
 
     @override
     def read(self, names: Sequence[str]) -> list[bytes]:
-        system, root = self._place()
-        # All at once, where the file system can.
+        system, root = self._file_system()
+        # One request for all, so that asynchronous file systems download them concurrently.
         return list(system.cat_ranges([f"{root}/{name}" for name in names], None, None, on_error="raise"))
 
     @override
     def write(self, name: str, contents: bytes, *, durable: bool = False) -> None:
-        system, root = self._place()
+        system, root = self._file_system()
         path = f"{root}/{name}"
         system.makedirs(path.rpartition("/")[0], exist_ok=True)
         system.pipe_file(path, contents)
 
     @override
     def remove(self, names: Iterable[str]) -> None:
-        system, root = self._place()
+        system, root = self._file_system()
         paths = [f"{root}/{name}" for name in names]
         if paths:
             system.rm(paths)
 
     @override
     def remove_folder(self, folder: str = "") -> None:
-        system, root = self._place()
+        system, root = self._file_system()
         path = f"{root}/{folder}".rstrip("/")
         if system.exists(path):
             system.rm(path, recursive=True)
@@ -115,59 +116,63 @@ class ObjectFiles(StoreFiles):
     @override
     def local(self, name: str, info: ShardInfo | None) -> Path:
         if info is None:
-            raise DataError(f"the manifest of {self.location} says nothing about {name}; make the store again")
+            raise DataError(f"the manifest of {self.location} does not list {name}; make the store again")
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{info.sha256}.safetensors"
         with (folder / f".{info.sha256}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # one process fetches, the others wait for it
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one process downloads while the others wait
             if path.is_file() and path.stat().st_size == info.bytes:
-                os.utime(path)  # the ones used last stay longest
+                os.utime(path)  # the least recently used shards are evicted first
             else:
-                self._fetch(name, path, info)
+                self._download(name, path, info)
         return path
 
     @override
     def open_journal(self) -> StoreJournal:
         return ObjectJournal(self)
 
-    def _place(self) -> tuple[Any, str]:
-        """File system and path; asked for each time, as a forked process must not use its parent's connections."""
+    def _file_system(self) -> tuple[Any, str]:
+        """File system and path, looked up anew each time: a forked process must not use its parent's connections."""
         from fsspec.core import url_to_fs
 
         system, root = url_to_fs(self.location, use_listings_cache=False)
         return system, root
 
-    def _fetch(self, name: str, path: Path, info: ShardInfo) -> None:
-        system, root = self._place()
+    def _download(self, name: str, path: Path, info: ShardInfo) -> None:
+        """Download a shard into the cache; the caller holds the shard's lock."""
+        system, root = self._file_system()
+        for partial in path.parent.glob(f".{info.sha256}.*.partial*"):  # left by a killed process
+            partial.unlink(missing_ok=True)
         _make_room(path.parent, info.bytes)
-        partial = path.with_suffix(".part")
         try:
-            system.get_file(f"{root}/{name}", str(partial))
-            with partial.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            with atomic_path(path) as partial:
+                system.get_file(f"{root}/{name}", str(partial))
+                with partial.open("rb") as stream:
+                    found = hashlib.file_digest(stream, "sha256").hexdigest()
+                if found != info.sha256:
+                    raise DataError(
+                        f"{self.location}/{name} is damaged (its sha256 differs from the manifest's); "
+                        "make the store again"
+                    )
         except OSError as error:
-            raise DataError(f"{self.location}/{name} cannot be fetched to {path.parent} ({error})") from error
-        if found != info.sha256:
-            partial.unlink()
-            raise DataError(f"{self.location}/{name} is damaged (its sha256 is not the manifest's); make it again")
-        os.replace(partial, path)
+            raise DataError(f"{self.location}/{name} cannot be downloaded to {path.parent} ({error})") from error
 
 
 class ObjectJournal(StoreJournal):
-    """Lines in numbered objects; each writer has a row of its own, so that none can overwrite another's.
+    """Lines in numbered objects; every writer has its own sequence, so that none overwrites another's.
 
     Args:
-        files: The store.
+        files: The files of the store.
     """
 
     def __init__(self, files: ObjectFiles) -> None:
         self._files = files
-        refuse_strangers(files.location, files.names())
+        refuse_foreign_files(files.location, files.names())
         known = sorted(files.sizes(JOURNAL_FOLDER))
         self.entries = [entry for contents in files.read(known) for entry in parse_entries(contents)[0]]
         self._known = set(known)
-        # Sorted by name is sorted by time: the number of the writer comes first.
+        # The number of the writer comes first in the name, so sorting by name sorts by time.
         number = 1 + max((int(name.rpartition("/")[2].partition("-")[0]) for name in known), default=0)
         self._names = (
             f"{JOURNAL_FOLDER}/{number:06d}-{secrets.token_hex(4)}-{count:06d}.jsonl" for count in itertools.count()
@@ -187,8 +192,8 @@ class ObjectJournal(StoreJournal):
     def check(self) -> None:
         if set(self._files.sizes(JOURNAL_FOLDER)) - self._known:
             raise DataError(
-                f"another process is writing {self._files.location}; "
-                "wait for it or stop it, then run the command again: what both have made is kept"
+                f"another process is writing {self._files.location}; wait for it or stop it, then run the command "
+                "again: the clips of both are kept"
             )
 
     @override
@@ -197,18 +202,18 @@ class ObjectJournal(StoreJournal):
 
     @override
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there is no lock to release."""
 
 
 def cache_folder() -> Path:
-    """Folder of the shards that were fetched."""
+    """Return the folder of the shard cache."""
     given = os.environ.get(CACHE_VARIABLE)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return Path(given).expanduser() if given else cache / "expnet" / "shards"
 
 
 def _make_room(folder: Path, needed: int) -> None:
-    """Remove the shards used longest ago where the cache has a limit; who has one mapped keeps it."""
+    """Evict the least recently used shards if the cache has a limit; processes that have one mapped keep it."""
     limit = os.environ.get(CACHE_LIMIT_VARIABLE)
     if not limit:
         return
@@ -216,7 +221,9 @@ def _make_room(folder: Path, needed: int) -> None:
         room = float(limit) * 1e9 - needed
     except ValueError:
         raise DataError(f"{CACHE_LIMIT_VARIABLE} is {limit!r}; give a number of gigabytes") from None
-    shards = sorted(((path.stat(), path) for path in folder.glob("*.safetensors")), key=lambda item: item[0].st_mtime)
+    # Hidden files are downloads in progress.
+    cached = (path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
+    shards = sorted(((path.stat(), path) for path in cached), key=lambda item: item[0].st_mtime)
     total = sum(status.st_size for status, _ in shards)
     for status, path in shards:
         if total <= room:

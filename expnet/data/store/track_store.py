@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.coefficients import FaceCoefficients
-from expnet.data.store.manifest import OK, ClipRow, read_manifest
+from expnet.data.store.manifest import OK, ManifestRow, read_manifest
+from expnet.data.store.open_files import open_files
 from expnet.data.store.shards import Shard
-from expnet.data.store.storage import SHARD_FOLDER, open_files
+from expnet.data.store.storage import SHARD_FOLDER
 from expnet.data.store.track import Track
 from expnet.data.store.writer import TrackStoreWriter
 from expnet.errors import DataError
 
-__all__ = ["ClipRow", "TrackStore", "TrackStoreWriter"]
+__all__ = ["ManifestRow", "TrackStore", "TrackStoreWriter"]
 
 
 class TrackStore:
@@ -36,9 +37,9 @@ class TrackStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.files = open_files(path)
         everything, self._shard_infos = read_manifest(self.files)
-        self.rows: list[ClipRow] = [row for row in everything if row.status == OK]
+        self.rows: list[ManifestRow] = [row for row in everything if row.status == OK]
         """Usable clips, ordered by name."""
-        self.dropped: list[ClipRow] = [row for row in everything if row.status != OK]
+        self.dropped: list[ManifestRow] = [row for row in everything if row.status != OK]
         """Clips that could not be used, each with its reason."""
         self._shards: dict[str, Shard] = {}
 
@@ -50,7 +51,7 @@ class TrackStore:
         return {**self.__dict__, "_shards": {}}
 
     @cached_property
-    def _by_id(self) -> dict[str, ClipRow]:
+    def _by_id(self) -> dict[str, ManifestRow]:
         return {row.clip_id: row for row in self.rows}
 
     @property
@@ -63,7 +64,7 @@ class TrackStore:
         """Name of the face model of all coefficients; empty for a store without clips."""
         return self.rows[0].face_model if self.rows else ""
 
-    def row(self, clip_id: str) -> ClipRow:
+    def row(self, clip_id: str) -> ManifestRow:
         """Manifest row of a usable clip.
 
         Raises:
@@ -119,13 +120,13 @@ class TrackStore:
         )
         return track.with_phonemes(shard.phonemes(row.shard_clip), first_frame)
 
-    def read_audio(self, row: ClipRow, first_frame: int, frames: int) -> NDArray[np.float32]:
+    def read_audio(self, row: ManifestRow, first_frame: int, frames: int) -> NDArray[np.float32]:
         """Samples of a run of frames, cut to the clip, (640 n,)."""
         begin = min(max(first_frame, 0), row.frames)
         end = min(max(first_frame + frames, begin), row.frames)
         return self.shard(row).audio(row.first_frame + begin, end - begin)
 
-    def shard(self, row: ClipRow) -> Shard:
+    def shard(self, row: ManifestRow) -> Shard:
         """The memory-mapped shard of a clip."""
         if row.shard not in self._shards:
             info = self._shard_infos.get(row.shard)

@@ -13,9 +13,10 @@ from typing import Any, Self
 
 from safetensors.numpy import load
 
-from expnet.data.store.manifest import DROPPED, OK, ClipRow, read_manifest, write_manifest
+from expnet.data.store.manifest import DROPPED, OK, ManifestRow, read_manifest, write_manifest
+from expnet.data.store.open_files import open_files
 from expnet.data.store.shards import encode_arrays, join_arrays, track_to_arrays
-from expnet.data.store.storage import INCOMING_FOLDER, MANIFEST_NAME, SHARD_FOLDER, ShardInfo, open_files
+from expnet.data.store.storage import INCOMING_FOLDER, MANIFEST_NAME, SHARD_FOLDER, ShardInfo
 from expnet.data.store.track import Track, open_eye_ratio
 from expnet.errors import DataError
 
@@ -23,7 +24,7 @@ from expnet.errors import DataError
 SHARD_FRAMES = 65_536
 
 
-def write_clip(store: str | os.PathLike[str], track: Track, *, sha256: str = "") -> ClipRow:
+def write_clip(store: str | os.PathLike[str], track: Track, *, sha256: str = "") -> ManifestRow:
     """Write one clip's arrays into a store that is being made; safe in many processes at once.
 
     The clip counts only after its row was given to :meth:`TrackStoreWriter.commit`.
@@ -34,7 +35,7 @@ def write_clip(store: str | os.PathLike[str], track: Track, *, sha256: str = "")
     track.validate()
     name = f"{INCOMING_FOLDER}/{track.clip_id}.safetensors"
     open_files(store).write(name, encode_arrays(track_to_arrays(track)))
-    return ClipRow(
+    return ManifestRow(
         clip_id=track.clip_id,
         speaker=track.speaker,
         corpus=track.corpus,
@@ -71,7 +72,7 @@ class TrackStoreWriter:
     def __init__(self, path: str | os.PathLike[str], *, shard_frames: int = SHARD_FRAMES) -> None:
         self.files = open_files(path)
         self.shard_frames = shard_frames
-        self._rows: dict[str, ClipRow] = {}
+        self._rows: dict[str, ManifestRow] = {}
         self._shards: dict[str, ShardInfo] = {}
         self._made_place = not self.files.exists()
         self._journal = self.files.open_journal()
@@ -92,7 +93,7 @@ class TrackStoreWriter:
         return clip_id in self._rows
 
     @property
-    def rows(self) -> list[ClipRow]:
+    def rows(self) -> list[ManifestRow]:
         """Rows of all clips that count, the dropped ones too."""
         return list(self._rows.values())
 
@@ -101,19 +102,19 @@ class TrackStoreWriter:
         """Sources and their parts that need not be looked at again."""
         return {row.origin for row in self._rows.values()}
 
-    def add(self, track: Track, *, sha256: str = "") -> ClipRow:
+    def add(self, track: Track, *, sha256: str = "") -> ManifestRow:
         """Add a clip; when this returns, a kill does not lose it."""
         row = write_clip(self.files.location, track, sha256=sha256)
         self.commit([row])
         return row
 
-    def add_dropped(self, clip_id: str, source: str, reason: str, **columns: Any) -> ClipRow:
+    def add_dropped(self, clip_id: str, source: str, reason: str, **columns: Any) -> ManifestRow:
         """Add a clip that could not be used, with the reason; ``columns`` are further columns of its row."""
-        row = ClipRow(clip_id=clip_id, source=source, status=DROPPED, drop_reason=reason, **columns)
+        row = ManifestRow(clip_id=clip_id, source=source, status=DROPPED, drop_reason=reason, **columns)
         self.commit([row])
         return row
 
-    def commit(self, rows: Iterable[ClipRow]) -> None:
+    def commit(self, rows: Iterable[ManifestRow]) -> None:
         """Make clips count, all of them or, should the process die, none: give all clips of a source at once.
 
         Raises:
@@ -137,7 +138,7 @@ class TrackStoreWriter:
             DataError: If another process has begun to write the store in the meantime.
         """
         self._journal.check()
-        batch: list[ClipRow] = []
+        batch: list[ManifestRow] = []
         for row in sorted(self._rows.values(), key=lambda row: row.clip_id):
             if row.status != OK or row.shard in self._shards:
                 continue
@@ -168,7 +169,7 @@ class TrackStoreWriter:
         """Stop without finishing; the next writer goes on from here."""
         self._journal.close()
 
-    def _pack(self, rows: list[ClipRow]) -> None:
+    def _pack(self, rows: list[ManifestRow]) -> None:
         """Join clips into a new shard; the journal has it before the clips' own files go."""
         name = f"{len(self._shards):05d}.safetensors"
         incoming = [row.shard for row in rows]
@@ -192,7 +193,7 @@ class TrackStoreWriter:
             if "shard" in entry:
                 self._shards[entry["shard"]] = ShardInfo(**entry["info"])
             sizes.update(entry.get("bytes", {}))
-            self._rows.update({clip["clip_id"]: ClipRow(**clip) for clip in entry["clips"]})
+            self._rows.update({clip["clip_id"]: ManifestRow(**clip) for clip in entry["clips"]})
         if entries:
             self._forget_damaged(sizes)
 
@@ -203,7 +204,7 @@ class TrackStoreWriter:
         whole = {name for name, size in expected.items() if present.get(name) == size}
         self._shards = {name: info for name, info in self._shards.items() if f"{SHARD_FOLDER}/{name}" in whole}
 
-        def damaged(row: ClipRow) -> bool:
+        def damaged(row: ManifestRow) -> bool:
             return bool(row.shard) and row.shard not in self._shards and row.shard not in whole
 
         lost = {row.origin for row in self._rows.values() if damaged(row)} - {("", "")}

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
 from expnet.audio.speech_synthesis import Phoneme, synthesize_speech
 from expnet.audio.wave import SAMPLE_RATE
-from expnet.data.store.manifest import ClipRow
+from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track import Track
 from expnet.data.store.writer import TrackStoreWriter, write_clip
 from expnet.data.synthetic.sentences import LANGUAGES, sentence
@@ -188,7 +188,7 @@ def _check(clips: int, languages: Sequence[str], seconds: tuple[float, float], w
         raise InputError(f"clips of {seconds[0]} to {seconds[1]} s cannot be made; give 0.5 <= shortest <= longest.")
 
 
-def _write(job: tuple[str, Recipe, int]) -> ClipRow:
+def _write(job: tuple[str, Recipe, int]) -> ManifestRow:
     """Make one clip and write it beside the others; runs in a worker."""
     store, recipe, index = job
     return write_clip(store, synthesize_clip(recipe, index))
@@ -201,7 +201,7 @@ def _one_thread() -> None:
 def _commit_all(
     writer: TrackStoreWriter, jobs: list[tuple[str, Recipe, int]], workers: int, step: Callable[[], None]
 ) -> None:
-    def commit(rows: Iterable[ClipRow]) -> None:
+    def commit(rows: Iterable[ManifestRow]) -> None:
         for row in rows:
             writer.commit([row])
             step()

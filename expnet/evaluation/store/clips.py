@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,9 @@ from torch import Tensor
 
 from expnet.audio.alignment import mel_for_frames
 from expnet.config.evaluate import EvaluateConfig
+from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import TalkingFaceDataModule
-from expnet.data.dataset import ClipEntry
+from expnet.data.even_spacing import evenly_spaced
 from expnet.data.store.track import Track, blink_closure
 from expnet.errors import DataError
 from expnet.metrics.functional import silent_frames
@@ -152,23 +152,15 @@ def select_clips(config: EvaluateConfig) -> Selection:
             f"{', '.join(config.data.stores)} has no clip on the {config.data.split} side of the split by speaker "
             f"({counts}); set data.split=validation or data.split=all, or give more speakers."
         )
-    most = config.baselines.train_clips
+    most = config.baselines.train_clips or None
     return Selection(
-        scored=tuple(spread(scored, config.data.limit)),
-        train=tuple(spread(sides["train"], most)),
-        validation=tuple(spread(sides["validation"], most)),
+        scored=tuple(evenly_spaced(scored, config.data.limit or None)),
+        train=tuple(evenly_spaced(sides["train"], most)),
+        validation=tuple(evenly_spaced(sides["validation"], most)),
         emotions=module.emotions,
         split=split,
         split_source=source,
     )
-
-
-def spread(items: Sequence[Any], count: int) -> list[Any]:
-    """Take ``count`` of the items, evenly spread; all of them for 0 or when there are fewer."""
-    if count <= 0 or len(items) <= count:
-        return list(items)
-    places = np.linspace(0, len(items) - 1, count).round().astype(int)
-    return [items[place] for place in places]
 
 
 def _split_options(config: EvaluateConfig) -> tuple[dict[str, Any], str]:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from expnet.assets.extractors import open_sync_expert
 from expnet.config.evaluate import EvaluateConfig
+from expnet.data.even_spacing import evenly_spaced
 from expnet.evaluation.output_folder import CLIP_FAULTS, one_line, prepare_output
 from expnet.evaluation.report import Extras, write_report
 from expnet.evaluation.report.charts import Series
@@ -29,7 +30,7 @@ from expnet.evaluation.report.page import CurveExample
 from expnet.evaluation.report.results import ClipRow, Results
 from expnet.evaluation.report.wandb_tables import log_benchmark
 from expnet.evaluation.statistics.summary import LAG, summarise, warnings_about
-from expnet.evaluation.store.clips import Clip, Selection, select_clips, spread
+from expnet.evaluation.store.clips import Clip, Selection, select_clips
 from expnet.evaluation.store.rendered_clips import REAL, Pictures, render_clip
 from expnet.evaluation.store.scoring import Scorer, Scores, model_fingerprint
 from expnet.evaluation.store.systems import Prediction, System, build_systems
@@ -116,7 +117,7 @@ def score_clips(
 ) -> Record:
     """Pass over the clips once; only rows, lag curves and a few pictures are kept."""
     record = Record()
-    rendered = {id(entry) for entry in spread(selection.scored, config.pictures.clips)} if config.pictures.clips else ()
+    rendered = {id(entry) for entry in evenly_spaced(selection.scored, config.pictures.clips)}
     for entry in tqdm(selection.scored, desc="Scoring", unit="clip", disable=None, leave=False):
         row = entry.row
         try:

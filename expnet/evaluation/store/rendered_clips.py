@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.config.evaluate import PictureConfig
+from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.errors import DataError
 from expnet.evaluation.report.page import Strip
 from expnet.evaluation.store.clips import Clip
@@ -68,7 +69,7 @@ def render_clip(
     seen = list(range(min(options.stride, frames - 1), frames, options.stride))
     reference = [cut(frame, stage.crop) for frame in stage.reference[:frames]]
     target = to_tensor([reference[index] for index in seen])
-    shown = np.linspace(0, len(seen) - 1, min(_COLUMNS, len(seen))).round().astype(int)
+    shown = evenly_spaced_indices(len(seen), _COLUMNS)
     rows: list[tuple[str, tuple[NDArray[np.uint8], ...]]] = [
         ("real" if stage.kind == REAL else "reference", tuple(reference[seen[place]] for place in shown))
     ]

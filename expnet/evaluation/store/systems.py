@@ -13,7 +13,7 @@ from torch import Tensor
 
 from expnet.coefficients import split_pose
 from expnet.config.evaluate import EvaluateConfig
-from expnet.data.dataset import ClipEntry
+from expnet.data.clip_entry import ClipEntry
 from expnet.errors import InputError
 from expnet.evaluation.store.clips import Clip, Selection
 from expnet.evaluation.store.per_frame_head import train_per_frame

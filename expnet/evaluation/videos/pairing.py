@@ -9,8 +9,8 @@ from pathlib import Path
 
 from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
 from expnet.data.corpora import read_corpus
+from expnet.data.even_spacing import evenly_spaced
 from expnet.errors import DataError, InputError
-from expnet.evaluation.store.clips import spread
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def pair_videos(config: VideoBenchmarkConfig) -> Pairing:
             notes.append(
                 f"Not scored, as the reference lacks them: {len(beyond)} of the videos of {system} ({_some(beyond)})."
             )
-    chosen = spread(names, config.limit)
+    chosen = evenly_spaced(names, config.limit or None)
     if reference is not None:
         folders = {GROUND_TRUTH: reference, **folders}
     return Pairing(tuple(_pair(name, folders) for name in chosen), tuple(notes))

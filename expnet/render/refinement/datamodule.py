@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch.utils.data import DataLoader, Dataset
 
-from expnet.data.datamodule import TalkingFaceDataModule, evenly
+from expnet.data.datamodule import TalkingFaceDataModule
+from expnet.data.even_spacing import evenly_spaced
 from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
 from expnet.data.splits import TRAIN, VALIDATION
 from expnet.errors import DataError
@@ -152,5 +153,5 @@ class RegionDataModule(TalkingFaceDataModule):
             by_speaker: dict[str, list] = {}
             for entry in chosen:
                 by_speaker.setdefault(entry.row.speaker, []).append(entry)
-            chosen = [entry for entries in by_speaker.values() for entry in evenly(entries, limit)]
+            chosen = [entry for entries in by_speaker.values() for entry in evenly_spaced(entries, limit)]
         return prepare_clips(chosen, self.crops, self.pairs)

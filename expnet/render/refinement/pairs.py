@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from expnet.audio.alignment import FRAME_RATE
-from expnet.data.dataset import ClipEntry
+from expnet.data.clip_entry import ClipEntry
+from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.data.store.track import Track, source_video
 from expnet.errors import DataError, ExpnetError, InputError
 from expnet.face.morphable import MorphableModel, load_face_model
@@ -110,8 +111,8 @@ def make_pairs(track: Track, model: MorphableModel, settings: PairSettings) -> d
         InputError: none of the portraits shows a face.
     """
     seen = np.flatnonzero(track.valid)
-    portraits = _spread(seen, settings.portraits + 2)[1:-1] if len(seen) > 2 else seen[:1]
-    driving = _spread(seen, settings.frames)
+    portraits = seen[evenly_spaced_indices(len(seen), settings.portraits + 2)][1:-1] if len(seen) > 2 else seen[:1]
+    driving = seen[evenly_spaced_indices(len(seen), settings.frames)]
     frames = read_frames(track, np.union1d(portraits, driving))
     parts: list[dict[str, NDArray]] = []
     failure: InputError | None = None
@@ -175,11 +176,6 @@ def _drive(
             "targets": np.stack(targets),
             "gates": np.array([crop.gate for crop in recorder.crops], np.float32),
         }
-
-
-def _spread(choice: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """So many of them, evenly spread, or all."""
-    return choice[np.unique(np.linspace(0, len(choice) - 1, min(count, len(choice))).round().astype(int))]
 
 
 def _write(path: Path, arrays: dict[str, NDArray]) -> None:

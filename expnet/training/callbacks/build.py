@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -17,7 +16,8 @@ from expnet.callbacks.monitored_checkpoint import MonitoredCheckpoint
 from expnet.callbacks.samples import SamplesCallback
 from expnet.callbacks.syncnet import SyncNetCallback
 from expnet.config import Config
-from expnet.data.dataset import ClipEntry
+from expnet.data.clip_entry import ClipEntry
+from expnet.data.even_spacing import evenly_spaced
 from expnet.face.morphable import load_face_model
 from expnet.training.callbacks.bad_loss import StopOnBadLoss
 from expnet.training.callbacks.gradient_norm import GradientNorm
@@ -79,8 +79,7 @@ def spread_clips(entries: list[ClipEntry], count: int) -> frozenset[str]:
     """
     counts = Counter(entry.row.clip_id for entry in entries)
     unique = [name for name, count in counts.items() if count == 1]
-    places = np.unique(np.linspace(0, len(unique) - 1, min(count, len(unique))).round().astype(int))
-    return frozenset(unique[place] for place in places)
+    return frozenset(evenly_spaced(unique, count))
 
 
 def build_checkpoints(

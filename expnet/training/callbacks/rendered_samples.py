@@ -15,7 +15,7 @@ from torch import Tensor
 from expnet.audio.alignment import SAMPLES_PER_FRAME
 from expnet.callbacks.clip_sample import ClipSample
 from expnet.coefficients import split_pose
-from expnet.data.dataset import ClipEntry
+from expnet.data.clip_entry import ClipEntry
 from expnet.data.store.track import Track
 from expnet.errors import DataError, InputError
 from expnet.face.camera import project

@@ -5,7 +5,7 @@ import pytest
 from expnet.data.corpora import open_corpus, read_corpus
 from expnet.data.corpora.lrs3 import LONGEST_ITEM, Word, cut_at_pauses, read_words
 from expnet.data.splits import assign_splits
-from expnet.data.store.manifest import ClipRow
+from expnet.data.store.manifest import ManifestRow
 from expnet.errors import DataError
 
 FORMAT = Path(__file__).parents[4] / "shared" / "annotations" / "LRS" / "LRS3_txt_format.txt"
@@ -106,9 +106,11 @@ def test_a_missing_text_is_reported(tmp_path):
 
 
 def test_the_official_test_set_gets_no_further_speakers():
-    rows = [ClipRow(f"p{index}", speaker=f"p{index}", corpus="lrs3", frames=100) for index in range(50)]
-    rows += [ClipRow(f"t{index}", speaker=f"t{index}", corpus="lrs3", frames=100, split="test") for index in range(5)]
-    rows += [ClipRow(f"h{index}", speaker=f"h{index}", corpus="hdtf", frames=100) for index in range(40)]
+    rows = [ManifestRow(f"p{index}", speaker=f"p{index}", corpus="lrs3", frames=100) for index in range(50)]
+    rows += [
+        ManifestRow(f"t{index}", speaker=f"t{index}", corpus="lrs3", frames=100, split="test") for index in range(5)
+    ]
+    rows += [ManifestRow(f"h{index}", speaker=f"h{index}", corpus="hdtf", frames=100) for index in range(40)]
     splits = assign_splits(rows, validation_fraction=0.1, test_fraction=0.1)
     tested = [name for name, split in splits.items() if split == "test"]
     assert sorted(name for name in tested if name[0] != "h") == [f"t{index}" for index in range(5)]

@@ -9,7 +9,7 @@ from expnet.config.evaluate import EvaluateDataConfig
 from expnet.data.corpora import open_corpus, read_corpus
 from expnet.data.corpora.mead import Utterance, official_test
 from expnet.data.splits import assign_splits
-from expnet.data.store.manifest import ClipRow
+from expnet.data.store.manifest import ManifestRow
 from expnet.errors import DataError
 from expnet.evaluation.store.clips import DEFAULT_SPLIT
 
@@ -114,7 +114,7 @@ def test_all_views_of_a_sentence_are_on_one_side_even_where_one_lacks_the_last(t
 
 def test_training_on_the_official_split_shares_speakers_only_where_that_is_allowed():
     rows = [
-        ClipRow(f"{actor}-{number}", speaker=actor, corpus="mead", frames=100, split="test" if number > 7 else "")
+        ManifestRow(f"{actor}-{number}", speaker=actor, corpus="mead", frames=100, split="test" if number > 7 else "")
         for actor in "abcdefghij"
         for number in range(10)
     ]
@@ -148,7 +148,7 @@ def test_the_utterances_of_real_lists_fall_into_the_official_split():
 
 def test_a_run_on_the_official_split_is_configured_and_read_back():
     rows = [
-        ClipRow(f"{actor}-{number}", speaker=actor, corpus="mead", frames=100, split="test" if number > 7 else "")
+        ManifestRow(f"{actor}-{number}", speaker=actor, corpus="mead", frames=100, split="test" if number > 7 else "")
         for actor in "abcdefghij"
         for number in range(10)
     ]

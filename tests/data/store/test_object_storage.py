@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from expnet.data.store import object_storage
+from expnet.data.store.folder_storage import FolderFiles
 from expnet.data.store.object_storage import ObjectFiles, cache_folder
-from expnet.data.store.storage import FolderFiles, open_files
+from expnet.data.store.open_files import open_files
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import DataError, MissingAssetError
 
@@ -85,7 +86,7 @@ def test_a_shard_is_fetched_once(url, tracks, cache):
     again = pickle.loads(pickle.dumps(TrackStore(url)))  # as a spawned worker gets it
     assert again.read("a").coefficients.equals(store.read("a").coefficients)
     assert list(cache.glob("*.safetensors")) == [shard]
-    with pytest.raises(DataError, match="cannot be fetched"):
+    with pytest.raises(DataError, match="cannot be downloaded"):
         again.read("d")
 
 
@@ -224,7 +225,7 @@ def test_places_that_are_no_store(url, tmp_path):
     with pytest.raises(DataError, match="there is no track store at"):
         TrackStore(url)
     ObjectFiles(url).write("film.mp4", b"film")
-    with pytest.raises(DataError, match=r"no track store \(it holds film\.mp4\)"):
+    with pytest.raises(DataError, match=r"not a track store \(it holds film\.mp4\)"):
         TrackStoreWriter(url)
     with pytest.raises(DataError, match="no finished track store"):
         TrackStore(url)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expnet.data.store.manifest import ClipRow, write_manifest
+from expnet.data.store.manifest import ManifestRow, write_manifest
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import DataError
 
@@ -198,7 +198,7 @@ def test_places_that_are_no_store(tmp_path, make_track):
         TrackStore(tmp_path / "missing")
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "film.mp4").touch()
-    with pytest.raises(DataError, match=r"no track store \(it holds film\.mp4\)"):
+    with pytest.raises(DataError, match=r"not a track store \(it holds film\.mp4\)"):
         TrackStoreWriter(tmp_path / "videos")
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
@@ -236,7 +236,7 @@ def test_a_store_can_be_sent_to_a_worker(make_store):
 
 def test_a_hundred_thousand_clips_open_quickly(tmp_path):
     rows = [
-        ClipRow(f"{index:06d}", speaker=f"s{index % 999}", source=f"/v/{index}.mp4", frames=99, sha256="ab" * 32)
+        ManifestRow(f"{index:06d}", speaker=f"s{index % 999}", source=f"/v/{index}.mp4", frames=99, sha256="ab" * 32)
         for index in range(100_000)
     ]
     write_manifest(tmp_path, rows, {})

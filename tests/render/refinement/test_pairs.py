@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from expnet.config import load_config
-from expnet.data.dataset import ClipEntry
+from expnet.data.clip_entry import ClipEntry
 from expnet.data.sampling import WindowDraw
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter

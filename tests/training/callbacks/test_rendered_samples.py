@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from expnet.coefficients import FaceCoefficients
 from expnet.config import load_config
-from expnet.data.dataset import ClipEntry
+from expnet.data.clip_entry import ClipEntry
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import ConfigError, MissingAssetError
