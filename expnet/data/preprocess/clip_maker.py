@@ -1,4 +1,4 @@
-"""One video to clips of a store: what a preprocess worker does."""
+"""Turning one video into clips of a store: the work of a preprocess worker."""
 
 import hashlib
 import logging
@@ -30,14 +30,14 @@ from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.face.tracker import FaceTracker, LandmarkTrack, open_tracker
 from expnet.media.video_reader import probe_video, read_video
 
-# Gaps of up to so many frames are interpolated: a blink of the tracker, not of the viewer.
+# Gaps of up to this many frames are interpolated: the tracker misses a face briefly.
 LONGEST_GAP = 5
-# Sound may end this many frames before the picture and is then padded with silence; else the clip ends with it.
+# If the audio ends at most this many frames before the video, it is padded with silence; else the clip is shortened.
 _MISSING_SOUND = 2
-# Outer eye corners nearer than this many pixels leave nothing to be seen of the lips.
+# With the outer eye corners nearer than this many pixels, the lips cannot be resolved.
 _SMALLEST_FACE = 16.0
 _EYE_CORNERS = (36, 45)
-# A crop that was scaled to the frames at hand may reach so many pixels beyond them.
+# Crops that were rescaled to the size of the frames may exceed them by this many pixels.
 _CROP_ROUNDING = 2
 
 _log = logging.getLogger(__name__)
@@ -54,10 +54,10 @@ class ClipOptions:
 
 
 class ClipMaker:
-    """Make the clips of videos; opened once in a process.
+    """Makes the clips of videos; created once per process.
 
     Args:
-        store: The store that clips are written into.
+        store: The store to write the clips into.
         options: How clips are made.
 
     Raises:
@@ -65,26 +65,26 @@ class ClipMaker:
     """
 
     def __init__(self, store: str | os.PathLike[str], options: ClipOptions) -> None:
-        # The processes share the cores among themselves; and sums in another number of threads round otherwise.
+        # Processes share the cores; besides, sums over another number of threads are rounded differently.
         torch.set_num_threads(1)
         threadpool_limits(1)
         self.store = store
         self.options = options
         self.face_model = load_face_model(options.face_model)
-        # Tracks of coefficients have a face model of their own, which only its owner can give us.
+        # Coefficient tracks have a face model of their own, which only its owner can provide.
         self._given_face_model = self.face_model if options.face_model != BUILTIN_NAME else None
 
     @cached_property
     def tracker(self) -> FaceTracker:
-        """The tracker, opened when a video first needs it: tracks of coefficients do not."""
+        """The tracker, opened when the first video needs it; coefficient tracks do not."""
         return open_tracker(self.options.tracker)
 
     def __call__(self, video: SourceVideo) -> list[ManifestRow]:
-        """Write the usable clips of a video; return the rows of these and of the dropped ones."""
+        """Write the usable clips of a video, and return the rows of usable and dropped clips."""
         sha256 = ""
         try:
             sha256 = _sha256(video.path)
-            audio = self._sound(video)
+            audio = self._load_audio(video)
             if is_coefficient_track(video):
                 return [self._write(video, read_coefficient_track(video, audio, self._given_face_model), audio, sha256)]
             track, cuts = self._track(video)
@@ -104,12 +104,12 @@ class ClipMaker:
         return rows
 
     def _write(self, video: SourceVideo, clip: Track, audio: NDArray[np.float32], sha256: str) -> ManifestRow:
-        """Estimate the offset of the sound, treat it as the options say, and write the clip."""
+        """Estimate the audio offset, apply the offset policy, and write the clip."""
         begin = round(clip.source_start * FRAME_RATE) - _first_frame(video)
         clip, estimate, shift = synchronise(clip, audio, begin, self.options.offset)
         if clip.frames / FRAME_RATE < self.options.min_seconds:
             raise UnusableClipError(
-                f"shorter than {self.options.min_seconds:g} s: {clip.frames / FRAME_RATE:.2f} s in step with the sound"
+                f"shorter than {self.options.min_seconds:g} s: {clip.frames / FRAME_RATE:.2f} s after offset correction"
             )
         return replace(
             write_clip(self.store, clip, sha256=sha256),
@@ -119,36 +119,36 @@ class ClipMaker:
             sync_shift=shift,
         )
 
-    def _sound(self, video: SourceVideo) -> NDArray[np.float32]:
-        """Samples of the video, or of the file that has its sound, from the first frame of the part on."""
+    def _load_audio(self, video: SourceVideo) -> NDArray[np.float32]:
+        """Return the audio of the video, or of its separate audio file, from the first frame of the part on."""
         source = video.audio or video.path
         try:
             if video.audio is not None and not video.audio.is_file():
-                source = video.path  # not shipped, but the video may have sound of its own
+                source = video.path  # the separate file is missing, but the video may have an audio stream
             if source == video.path and (is_coefficient_track(video) or not probe_video(source).has_audio):
                 missing = f", and {video.audio.name} is not there" if video.audio else ""
-                raise UnusableClipError(f"no sound: the file has no audio stream{missing}")
+                raise UnusableClipError(f"no audio: the file has no audio stream{missing}")
         except InputError as error:
             raise UnusableClipError(f"video cannot be read: {_without_path(error, video.path)}") from error
         try:
             samples = load_audio(source)
         except InputError as error:
-            raise UnusableClipError(f"sound cannot be used: {_without_path(error, source)}") from error
+            raise UnusableClipError(f"audio cannot be used: {_without_path(error, source)}") from error
         audio_start = video.audio_start if source == video.audio else 0.0
         samples = samples[round(audio_start * SAMPLE_RATE) + _first_frame(video) * SAMPLES_PER_FRAME :]
         if not len(samples):
-            raise UnusableClipError(f"no sound: it ends before second {audio_start + video.start:g}")
+            raise UnusableClipError(f"no audio: it ends before second {audio_start + video.start:g}")
         length = None if video.end is None else round((video.end - video.start) * SAMPLE_RATE)
         if is_silent(samples[:length]):
-            raise UnusableClipError("no sound: the audio stream is silent")
+            raise UnusableClipError("no audio: the audio stream is silent")
         return samples
 
     def _track(self, video: SourceVideo) -> tuple[LandmarkTrack, list[int]]:
-        """Landmarks of all frames of the part, and the first frames of all shots but the first."""
+        """Return landmarks of all frames of the part, and the first frame of every shot except the first."""
         detector = ShotDetector()
-        view = _View(video.crop)
+        view = _CropView(video.crop)
 
-        def watched() -> Iterator[NDArray[np.uint8]]:
+        def cropped_frames() -> Iterator[NDArray[np.uint8]]:
             for frame in read_video(video.path, fps=FRAME_RATE, start=video.start, end=video.end):
                 seen = view.of(frame)
                 detector.see(seen)
@@ -157,8 +157,8 @@ class ClipMaker:
                 raise UnusableClipError(f"video ends early: it has no frame at second {video.start:g}")
 
         try:
-            track = self.tracker.track(watched())
-        except MissingAssetError:  # the tracker's, not the video's
+            track = self.tracker.track(cropped_frames())
+        except MissingAssetError:  # raised for the tracker, not the video
             raise
         except InputError as error:
             raise UnusableClipError(f"video cannot be read: {_without_path(error, video.path)}") from error
@@ -175,7 +175,7 @@ class ClipMaker:
         begin: int,
         end: int,
     ) -> Track:
-        """Fit one shot."""
+        """Fit the face model to one shot."""
         begin, end = _usable_frames(track.found, begin, end, len(audio), self.options.min_seconds)
         found = track.found[begin:end]
         points = interpolate_gaps(track.points[begin:end], found)
@@ -207,11 +207,11 @@ class ClipMaker:
         )
 
 
-class _View:
-    """The part of a video's frames that the tracker is shown.
+class _CropView:
+    """Crops the frames that the tracker sees, and maps its landmarks back to the whole frame.
 
     Args:
-        crop: The part; None for the whole frame.
+        crop: The crop; None for the whole frame.
     """
 
     def __init__(self, crop: PixelBox | None) -> None:
@@ -219,7 +219,7 @@ class _View:
         self._frame_size = (0, 0)
 
     def of(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Cut the part (h, w, 3) out of a frame (H, W, 3)."""
+        """Crop a frame (H, W, 3) to (h, w, 3)."""
         self._frame_size = (frame.shape[0], frame.shape[1])
         if self._crop is None:
             return frame
@@ -227,13 +227,13 @@ class _View:
         bottom, right = box.y + box.height, box.x + box.width
         if bottom > frame.shape[0] + _CROP_ROUNDING or right > frame.shape[1] + _CROP_ROUNDING:
             raise UnusableClipError(
-                f"crop outside the picture: it ends at column {right} and row {bottom} of "
+                f"crop outside the frame: it ends at column {right} and row {bottom} of "
                 f"{frame.shape[1]} x {frame.shape[0]} pixels"
             )
         return np.ascontiguousarray(frame[box.y : bottom, box.x : right])
 
     def in_frame(self, track: LandmarkTrack) -> LandmarkTrack:
-        """The track in pixels of the whole frame."""
+        """Return the track in pixels of the whole frame."""
         if self._crop is None:
             return track
         box = self._crop.in_frame(self._frame_size[0])
@@ -241,7 +241,7 @@ class _View:
 
 
 def interpolate_gaps(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Fill frames (T, P, D) without a face linearly from their neighbours; the first and last must have one."""
+    """Interpolate frames (T, P, D) without a face linearly; the first and the last frame must have one."""
     if found.all():
         return points
     known = np.flatnonzero(found)
@@ -255,10 +255,10 @@ def interpolate_gaps(points: NDArray[np.float32], found: NDArray[np.bool_]) -> N
 
 
 def _usable_frames(found: NDArray[np.bool_], begin: int, end: int, samples: int, min_seconds: float) -> tuple[int, int]:
-    """Cut a shot to where there is a face and sound.
+    """Limit a shot to the frames that have a face and audio.
 
     Raises:
-        UnusableClipError: If too little is left, or the face is lost in between for long.
+        UnusableClipError: If too little is left, or the face is lost for long in between.
     """
     if (end - begin) / FRAME_RATE < min_seconds:
         raise UnusableClipError(f"shorter than {min_seconds:g} s: {(end - begin) / FRAME_RATE:.2f} s")
@@ -278,18 +278,18 @@ def _usable_frames(found: NDArray[np.bool_], begin: int, end: int, samples: int,
         end -= 1
     if end == begin or (end - begin) / FRAME_RATE < min_seconds:
         raise UnusableClipError(
-            f"shorter than {min_seconds:g} s: face and sound are there for {(end - begin) / FRAME_RATE:.2f} s"
+            f"shorter than {min_seconds:g} s: face and audio are present for {(end - begin) / FRAME_RATE:.2f} s"
         )
     return begin, end
 
 
 def _first_frame(video: SourceVideo) -> int:
-    """Number of the video's frame at which the part begins."""
+    """Index of the video frame at which the part begins."""
     return round(video.start * FRAME_RATE)
 
 
 def dropped_row(video: SourceVideo, clip_id: str, reason: str, sha256: str = "") -> ManifestRow:
-    """Row of a clip that cannot be used, with what its corpus says about it."""
+    """Return the row of a clip that cannot be used, with the metadata of its corpus."""
     return ManifestRow(
         clip_id,
         DROPPED,
@@ -308,7 +308,7 @@ def dropped_row(video: SourceVideo, clip_id: str, reason: str, sha256: str = "")
 
 
 def _sha256(path: Path) -> str:
-    """Sum of a file, or of the files of a folder in the order of their names."""
+    """Return the checksum of a file, or of all files of a folder ordered by name."""
     digest = hashlib.sha256()
     try:
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
@@ -320,5 +320,5 @@ def _sha256(path: Path) -> str:
 
 
 def _without_path(error: InputError, path: Path) -> str:
-    """An error's words without the path, which the row has already."""
+    """Return an error's message without the path, which the row already has."""
     return str(error).replace(str(path), "").lstrip(": ")

@@ -1,8 +1,8 @@
-"""Tracks from coefficient files of other projects: what preprocess does where there is no video to be tracked.
+"""Tracks from coefficient files of other projects, which need no tracking.
 
-The coefficients keep their numbers and the name of their face model (``bfm2009``); only the frame rate becomes 25.
-Landmarks need the face model itself: with a Basel face model given they are projected, without one they are zero, and
-losses and measures in landmarks cannot be used.
+The coefficients keep their values and the name of their face model (``bfm2009``); only the frame rate becomes 25.
+Landmarks require the face model itself: they are projected if a Basel Face Model is given. Without one they are zero,
+and losses and metrics on landmarks cannot be used.
 """
 
 from dataclasses import replace
@@ -25,28 +25,28 @@ from expnet.formats.coefficient_files import IDENTITY_SIZE, CoefficientFile, rea
 
 COMMON_RATES = (23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 60.0)
 _SUFFIX = ".mat"
-# Sound and track may differ in length by this share, and by so many seconds: encoders pad.
+# Encoders pad, so the durations of audio and track may differ by this fraction, or by this many seconds.
 _LENGTH_SHARE = 0.01
 _LENGTH_SECONDS = 0.1
 
 
 def is_coefficient_track(video: SourceVideo) -> bool:
-    """Whether a source is a track of coefficients: a ``.mat`` file, or a folder of one for each frame."""
+    """Return whether a source is a coefficient track: a ``.mat`` file, or a folder with one file per frame."""
     return video.path.suffix.lower() == _SUFFIX or video.path.is_dir()
 
 
 def read_coefficient_track(
     video: SourceVideo, audio: NDArray[np.float32], face_model: MorphableModel | None = None
 ) -> Track:
-    """Turn a coefficient file and its sound into a track of 25 frames/s.
+    """Turn a coefficient file and its audio into a track at 25 frames/s.
 
     Args:
         video: The source.
         audio: (S,) samples at 16 kHz.
-        face_model: The face model of the coefficients, for landmarks; None where there is none at hand.
+        face_model: The face model of the coefficients, for landmarks; None if it is not available.
 
     Raises:
-        UnusableClipError: If the file cannot be read, its frame rate is not known, or the face model is another.
+        UnusableClipError: If the file cannot be read, its frame rate is unknown, or the face model is a different one.
     """
     try:
         contents = _read(video)
@@ -57,12 +57,12 @@ def read_coefficient_track(
     coefficients = contents.coefficients.with_(fps=fps).resampled(FRAME_RATE)
     coefficients = coefficients[: max(min(coefficients.frames, -(-len(audio) // SAMPLES_PER_FRAME)), 1)]
     if face_model is not None and face_model.name != coefficients.face_model:
-        raise UnusableClipError(f"another face model: {coefficients.face_model}, and {face_model.name} was given")
+        raise UnusableClipError(f"another face model: {coefficients.face_model}, but {face_model.name} was given")
     frames = coefficients.frames
     return Track(
         clip_id=video.clip_id,
         speaker=video.speaker,
-        coefficients=_of_the_clip(coefficients),
+        coefficients=_clip_coefficients(coefficients),
         landmarks=_landmarks(coefficients, face_model),
         valid=np.ones(frames, bool),
         audio=fit_length(audio, frames),
@@ -77,34 +77,34 @@ def read_coefficient_track(
 
 
 def frame_rate(frames: int, seconds: float) -> float:
-    """The common frame rate at which a track is as long as its sound.
+    """Return the common frame rate at which the track lasts as long as its audio.
 
     Raises:
-        UnusableClipError: If there is none.
+        UnusableClipError: If no common rate fits.
     """
     best = min(COMMON_RATES, key=lambda rate: abs(frames / rate - seconds))
     if abs(frames / best - seconds) > max(_LENGTH_SHARE * seconds, _LENGTH_SECONDS):
         raise UnusableClipError(
-            f"frame rate unknown: {frames} frames and {seconds:.2f} s of sound fit none of "
+            f"frame rate unknown: {frames} frames and {seconds:.2f} s of audio fit none of "
             f"{', '.join(f'{rate:g}' for rate in COMMON_RATES)}; give it in the column fps of {MANIFEST_FILE}"
         )
     return best
 
 
 def _read(video: SourceVideo) -> CoefficientFile:
-    """Read a file, or join the files of a folder."""
+    """Read a file, or concatenate the files of a folder."""
     if not video.path.is_dir():
         return read_coefficient_file(video.path)
     paths = [path for path in video.path.iterdir() if path.suffix.lower() == _SUFFIX and path.stem.isdigit()]
     files = [read_coefficient_file(path) for path in sorted(paths, key=lambda path: int(path.stem))]
     if not files:
-        raise DataError(f"{video.path} has no file 000001.mat or alike")
+        raise DataError(f"{video.path} has no file named like 000001.mat")
     first = files[0]
     return CoefficientFile(concatenate(file.coefficients for file in files), first.layout, first.frame_size)
 
 
 def _with_identity(contents: CoefficientFile) -> CoefficientFile:
-    """SadTalker's files have an identity in the first frame or none; the mean face stands for one that is not known."""
+    """Add an identity to SadTalker's files, which have one in the first frame or none: the mean face if unknown."""
     coefficients, first = contents.coefficients, contents.first_frame
     if coefficients.identity is not None:
         return contents
@@ -113,8 +113,8 @@ def _with_identity(contents: CoefficientFile) -> CoefficientFile:
     return replace(contents, coefficients=coefficients.with_(identity=identity))
 
 
-def _of_the_clip(coefficients: FaceCoefficients) -> FaceCoefficients:
-    """Identity and crop for the clip, as a store has them; a crop that moves is none of the clip's, and is left out."""
+def _clip_coefficients(coefficients: FaceCoefficients) -> FaceCoefficients:
+    """Reduce identity and crop to one per clip, as stores require; a crop that moves has no such value: None."""
     identity, crop = coefficients.identity, coefficients.crop
     if identity is not None and identity.ndim == 2:
         identity = identity.mean(axis=0)
@@ -124,7 +124,7 @@ def _of_the_clip(coefficients: FaceCoefficients) -> FaceCoefficients:
 
 
 def _landmarks(coefficients: FaceCoefficients, face_model: MorphableModel | None) -> NDArray[np.float32]:
-    """Landmarks (T, 68, 2) in pixels of the tracked frames; zero where they cannot be known."""
+    """Return landmarks (T, 68, 2) in pixels of the tracked frames; zero if they are unknown."""
     identity, crop = coefficients.identity, coefficients.crop
     if face_model is None or identity is None or crop is None:
         return np.zeros((coefficients.frames, LANDMARKS, 2), np.float32)

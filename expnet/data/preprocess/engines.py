@@ -1,7 +1,7 @@
-"""Where the work of preprocess is done: in processes of this machine, or on a Ray cluster.
+"""Where preprocessing runs: in processes of this machine, or on a Ray cluster.
 
-Both take the same function to the same tasks and give the same results, in whatever order; what is written with them is
-the same bit for bit. Both try a task whose process died once more, in a new process.
+Both engines apply the same function to the same tasks and give the same results, in any order, so the store is the same
+bit for bit. Both retry a task once, in a new process, if its process died.
 """
 
 import logging
@@ -19,14 +19,14 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 ENGINES = ("local", "ray")
-# A machine that is taken away is not the fault of what it was working on, but a task must not go on for ever.
+# A preempted machine is no fault of its task, but a task must not be retried for ever.
 _MOST_PREEMPTIONS = 20
 
 _log = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
-    """Something that works through a list."""
+    """Applies a function to tasks in parallel."""
 
     def map(
         self, make_function: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task]
@@ -34,25 +34,25 @@ class Engine(Protocol):
         """Apply a function to tasks; yield (task, result) in the order of completion.
 
         Args:
-            make_function: Called once in each process; must be importable there, as must everything that is sent.
-            tasks: What to work on.
+            make_function: Called once in each process. It must be importable there, as must everything that is sent.
+            tasks: The tasks.
 
         Yields:
-            The task and its result, or the exception that it raised, or :class:`WorkerDiedError`.
+            Each task with its result, the exception that it raised, or :class:`WorkerDiedError`.
         """
         ...
 
 
 def open_engine(name: str, workers: int, address: str | None = None) -> Engine:
-    """Engine by name.
+    """Open an engine by name.
 
     Args:
         name: ``local`` or ``ray``.
         workers: Number of processes.
-        address: Of a Ray cluster; see :class:`RayEngine`.
+        address: Address of a Ray cluster; see :class:`RayEngine`.
 
     Raises:
-        InputError: If there is no such engine.
+        InputError: If there is no engine of this name.
         MissingAssetError: If Ray is not installed.
     """
     if name == "local":
@@ -64,10 +64,10 @@ def open_engine(name: str, workers: int, address: str | None = None) -> Engine:
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Processes of this machine.
+    """Processes on this machine.
 
     Args:
-        workers: Their number; 0 works in this one, where a crash ends the run.
+        workers: Number of processes; 0 runs tasks in the calling process, where a crash ends the run.
     """
 
     workers: int = 1
@@ -80,23 +80,22 @@ class LocalEngine:
 
 
 class RayEngine:
-    """Actors of a Ray cluster, one task at a time each.
+    """Actors on a Ray cluster, each with one task at a time.
 
-    The machines of the cluster must see the videos and the store at the same paths as this one (a shared file system,
-    or a URL for the store), and have expnet installed.
+    The machines of the cluster must have expnet installed and see the videos and the store at the same paths as this
+    one (on a shared file system, or with a URL for the store).
 
     Args:
-        workers: Number of actors, each with a core; those that find no core wait until there is one.
-        address: ``local`` for processes of this machine; ``auto``, ``host:port`` or ``ray://host:port`` for a cluster
-            that is running. By default the one of ``$RAY_ADDRESS``, or else local. A program that has Ray running
-            already stays with that.
+        workers: Number of actors with one core each; those without a free core wait for one.
+        address: ``local`` for processes on this machine; ``auto``, ``host:port`` or ``ray://host:port`` for a running
+            cluster. The default is ``$RAY_ADDRESS``, or else ``local``. Where Ray is initialised already, that is used.
 
     Raises:
         MissingAssetError: If Ray is not installed.
     """
 
     def __init__(self, workers: int, address: str | None = None) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage reports
         try:
             import ray
         except ImportError as error:
@@ -136,8 +135,8 @@ class RayEngine:
             )
         except (ConnectionError, ValueError) as error:
             raise InputError(
-                f"there is no Ray cluster at {self.address} ({error}); start one with 'ray start --head', or leave "
-                "the address out"
+                f"there is no Ray cluster at {self.address} ({error}); start one with 'ray start --head', or omit the "
+                "address"
             ) from error
 
     def _work(
@@ -151,14 +150,14 @@ class RayEngine:
                 actor = idle.pop() if idle else actor_class.remote(make_function, os.getcwd())
                 attempt = queue.popleft()
                 busy[actor.run.remote(attempt.task)] = actor, attempt
-            # An actor without work ends here, and leaves its core to one that still waits for a core.
+            # Actors without work end here, and leave their cores to actors that wait for one.
             idle.clear()
             (ready,), _ = self._ray.wait(list(busy))
             actor, attempt = busy.pop(ready)
             try:
                 result = self._ray.get(ready)
             except self._ray.exceptions.RayError as error:
-                _log.warning("A process died at %s: %s", attempt.task, error)
+                _log.warning("A process died while working on %s: %s", attempt.task, error)
                 if attempt.again(preempted=getattr(error, "preempted", False)):
                     queue.append(attempt)
                 else:
@@ -175,7 +174,7 @@ class _Attempt:
     preemptions: int = 0
 
     def again(self, *, preempted: bool) -> bool:
-        """Count a failure; return whether to try again."""
+        """Count a failure and return whether to try again."""
         if preempted and self.preemptions < _MOST_PREEMPTIONS:
             self.preemptions += 1
             return True
@@ -186,10 +185,10 @@ class _Attempt:
 
 
 class _Actor:
-    """Answers tasks; exceptions are answers, so that only a death is an error of Ray's."""
+    """Runs tasks. Exceptions are returned as results, so that Ray raises an error only if the process died."""
 
     def __init__(self, make_function: Callable[[], Callable[[Any], Any]], folder: str) -> None:
-        with suppress(OSError):  # relative paths mean what they mean to who started the run
+        with suppress(OSError):  # so that relative paths mean the same as in the process that started the run
             os.chdir(folder)
         self._function: Callable[[Any], Any] | Exception
         try:
@@ -198,7 +197,7 @@ class _Actor:
             self._function = error
 
     def run(self, task: Any) -> Any:
-        """Apply the function."""
+        """Apply the function to a task."""
         if isinstance(self._function, Exception):
             return self._function
         try:

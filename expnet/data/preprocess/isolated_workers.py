@@ -1,4 +1,4 @@
-"""Work through a list in child processes, so that a crash in a decoder ends one item and not the run."""
+"""Process a list in child processes, so that a crash in a decoder costs one item and not the run."""
 
 import contextlib
 import ctypes
@@ -15,19 +15,19 @@ from typing import Any, Generic, TypeVar
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Children start afresh: a fork would copy the locks of threads that it does not copy.
+# Children are spawned: a fork would copy the locks of threads that it does not copy.
 START_METHOD = "spawn"
 TRIES = 2
-"""How often a task is tried whose process dies."""
+"""How often a task is tried if its process dies."""
 _PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
 
 
 class WorkerDiedError(Exception):
-    """The process that worked on a task died without an exception of its own, every time it was tried.
+    """The process of a task died without raising an exception, each time it was tried.
 
-    The words are the same for every engine and every kind of death, as they become part of a store; the log has more.
+    The message becomes part of the store, so it does not depend on the engine or the cause; the log has the details.
     """
 
     def __init__(self, tries: int) -> None:
@@ -47,15 +47,15 @@ def isolated_map(
 ) -> Iterator[tuple[Task, Result | Exception]]:
     """Apply a function to tasks in child processes; yield (task, result) in the order of completion.
 
-    A task whose process dies (killed, out of memory, a crash in native code) is tried once more in a new process.
+    A task whose process dies (killed, out of memory, a crash in native code) is retried once in a new process.
 
     Args:
-        make_function: Called once in each child; must be importable, as must everything that is sent.
-        tasks: What to work on.
-        workers: Number of processes; 0 works in this one.
+        make_function: Called once in each child. It must be importable, as must everything that is sent.
+        tasks: The tasks.
+        workers: Number of processes; 0 runs tasks in the calling process.
 
     Yields:
-        The task and its result, or the exception that it raised, or :class:`WorkerDiedError`.
+        Each task with its result, the exception that it raised, or :class:`WorkerDiedError`.
     """
     if workers == 0:
         function = make_function()
@@ -72,7 +72,7 @@ def isolated_map(
                 process, connection = idle.pop() if idle else _start(context, make_function)
                 task, tries = queue.popleft()
                 busy.append(_Worker(process, connection, task, tries))
-                # A process that is dead already shows itself below, when nothing comes back.
+                # If the process has died already, that is noticed below when no result arrives.
                 with contextlib.suppress(OSError):
                     connection.send(task)
             for ready in wait([worker.connection for worker in busy]):
@@ -82,7 +82,7 @@ def isolated_map(
                     result = worker.connection.recv()
                 except (EOFError, OSError):
                     worker.process.join()
-                    _log.warning("A process died with code %s at %s.", worker.process.exitcode, worker.task)
+                    _log.warning("A process died with exit code %s at %s.", worker.process.exitcode, worker.task)
                     if worker.tries < TRIES:
                         queue.append((worker.task, worker.tries + 1))
                     else:
@@ -106,9 +106,9 @@ def _start(context: Any, make_function: Callable[[], Callable[[Any], Any]]) -> t
 
 
 def _serve(connection: Connection, make_function: Callable[[], Callable[[Any], Any]], parent: int) -> None:
-    """Answer tasks until the parent is gone."""
+    """Process tasks until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    with contextlib.suppress(OSError, AttributeError):  # Linux: no orphan goes on writing after the parent was killed
+    with contextlib.suppress(OSError, AttributeError):  # on Linux, die with the parent instead of writing on
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     function: Callable[[Any], Any] | Exception
     try:

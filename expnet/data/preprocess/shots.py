@@ -1,33 +1,33 @@
-"""Find shot cuts in a video from small thumbnails, and from where the face is.
+"""Detection of shot cuts from small thumbnails and the position of the face.
 
-The thresholds were set on 38 clips without a cut and on all 703 joins of two of them: within a shot, thumbnails of
-successive frames correlate at .72 or more and the face moves by .09 of its size at most; 99.4 % of the joins lie
-beyond a threshold below.
+The thresholds were chosen on 38 clips without a cut and on all 703 joins of two of them. Within a shot, thumbnails of
+successive frames correlate at 0.72 or more, and the face moves by at most 0.09 of its size; the thresholds below detect
+99.4 % of the joins.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Thumbnails have about this many pixels a side: enough to see a cut, and almost free.
+# Thumbnails have about this many pixels per side: enough to detect a cut at almost no cost.
 _THUMBNAIL_SIDE = 32
-# At a cut, thumbnails correlate less than this. A flash changes the light, but not where it is dark and bright.
+# Across a cut, thumbnails correlate less than this. A flash changes the brightness but hardly the correlation.
 _CUT_CORRELATION = 0.65
-# A cut changes the mean grey value of thumbnail pixels by this much (0 to 255) ...
+# A cut changes the mean grey value of thumbnail pixels (0 to 255) by at least this much ...
 _LEAST_DIFFERENCE = 8.0
-# ... and, between pictures that are alike, by this many times as much as the frames around it do ...
+# ... and, if the two frames look similar, by this many times the usual change of the frames around it ...
 _TIMES_NEIGHBOURS = 3.0
 _NEIGHBOURS = 8
-# ... while the face moves by this share of its size.
+# ... while the face moves by this fraction of its size.
 _LEAST_JUMP = 0.1
-# A jump like this needs no other evidence: the tracker went over to another face.
+# A jump of this size is evidence enough: the tracker has switched to another face.
 _CERTAIN_JUMP = 0.6
 
 
 class ShotDetector:
-    """Collects what tells shots apart while frames pass by.
+    """Collects the evidence for cuts while frames are read.
 
-    ``differences[i]`` is how much frame i differs from the one before it, mean absolute grey value of the thumbnails;
-    ``correlations[i]`` is how far dark and bright places are still the same.
+    ``differences[i]`` is the mean absolute difference in grey value between the thumbnails of frame i and the frame
+    before; ``correlations[i]`` is their correlation.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class ShotDetector:
         self._last: NDArray[np.float32] | None = None
 
     def see(self, frame: NDArray[np.uint8]) -> None:
-        """Look at the next frame (H, W, 3)."""
+        """Process the next frame (H, W, 3)."""
         step_y, step_x = (max(size // _THUMBNAIL_SIDE, 1) for size in frame.shape[:2])
         thumbnail = frame[step_y // 2 :: step_y, step_x // 2 :: step_x].astype(np.float32).mean(axis=2)
         last = thumbnail if self._last is None else self._last
@@ -45,11 +45,11 @@ class ShotDetector:
         self._last = thumbnail
 
     def cuts(self, points: NDArray[np.float32], found: NDArray[np.bool_]) -> list[int]:
-        """First frames of all shots but the first.
+        """Return the first frame of every shot except the first.
 
         Args:
             points: (T, P, D) tracked points in pixels.
-            found: (T,) whether there was a face.
+            found: (T,) whether a face was found.
         """
         differences = np.array(self.differences)
         return [frame for frame in range(1, len(found)) if self._is_cut(frame, differences, points, found)]
@@ -70,14 +70,14 @@ class ShotDetector:
 
 
 def _correlation(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
-    """Pearson correlation of two pictures; 1 where one of them has a single grey value."""
+    """Pearson correlation of two images; 1 if one of them is constant."""
     one, two = one - one.mean(), two - two.mean()
     scale = float(np.sqrt((one * one).sum() * (two * two).sum()))
     return float((one * two).sum()) / scale if scale > 1e-3 else 1.0
 
 
 def _face_jump(points: NDArray[np.float32], found: NDArray[np.bool_], frame: int) -> float | None:
-    """How far the face moves into ``frame``, over the nearest frames with a face, in face sizes; None without one."""
+    """Movement of the face into ``frame`` in face sizes, between the nearest frames with a face; None without both."""
     before = frame - 1
     while before >= 0 and not found[before]:
         before -= 1

@@ -1,11 +1,11 @@
-"""How far a clip's sound is ahead of its pictures, and what to do about it; needs no download.
+"""Estimation of the offset between a clip's audio and video, and its treatment; needs no download.
 
-The mouth that was tracked (its opening and width, the lower lip, the jaw) is compared with the one that a network hears
-in the sound, at every lag. The network is the one in the package that was trained on made speech only, whose lips and
-sound belong together by construction: no real clip with late sound has ever taught it a delay.
+The tracked mouth (its opening and width, the lower lip, the jaw) is correlated at every lag with the mouth that a
+network predicts from the audio. The network is the packaged one that was trained on synthetic speech only. There, audio
+and lips are synchronous by construction, so no real clip with late audio has taught the network a delay.
 
-Sign: as SyncNet's offset. A positive one means that the sound is early by so many frames, a negative one that it is
-late; delaying the sound by ``frames`` frames brings the two together.
+The sign is that of SyncNet's offset: positive if the audio is early, negative if it is late, in frames. Delaying the
+audio by the offset brings the two together.
 """
 
 from dataclasses import dataclass, replace
@@ -28,17 +28,17 @@ from expnet.models.packaged_weights import packaged_weights
 from expnet.models.saved_model import load_model
 
 LONGEST_OFFSET = 10
-"""Offsets of up to so many frames to either side are found."""
+"""Largest offset that is considered, in frames to either side."""
 LEAST_FRAMES = 50
-"""Frames below which nothing is estimated: 2 s are a few syllables."""
+"""Fewest frames for an estimate: 2 s are a few syllables."""
 MEASURES = (mouth_opening, jaw_drop, lower_lip_depress, mouth_width)
-"""What of the mouth is compared; more measures of it, or other ones, did not find more offsets."""
-# Speech moves the mouth faster than this many frames, the standard deviation of the average that is subtracted;
-# turns of the head and moods move the landmarks slower.
+"""The measures of the mouth that are compared. More or other measures did not detect more offsets."""
+# Standard deviation, in frames, of the moving average that is subtracted: speech moves the mouth faster, while head
+# turns and moods move the landmarks more slowly.
 _SLOW_FRAMES = 8.0
-# What a frame adds to the logarithm of a lag's likelihood, per unit of correlation, and the correlation that sound of
-# something else is as likely as. Both fitted on real clips, cut to 2 to 18 s, of which one in seven was given the sound
-# of another: confidences are the shares that come out right, or less (benchmarks/sync_offset.py prints both).
+# What one frame adds to the log-likelihood of a lag per unit of correlation, and the correlation at which unrelated
+# audio is equally likely. Both were fitted on real clips of 2 to 18 s, one in seven of which was given the audio of
+# another clip: of estimates with confidence c, a share of c or more is correct (benchmarks/sync_offset.py prints it).
 _EVIDENCE_PER_FRAME = 0.31
 _UNRELATED_CORRELATION = 0.17
 OffsetAction = Literal["keep", "drop", "correct"]
@@ -46,11 +46,11 @@ OffsetAction = Literal["keep", "drop", "correct"]
 
 @dataclass(frozen=True)
 class OffsetEstimate:
-    """By how many frames the sound is early.
+    """The estimated offset between audio and video.
 
     Args:
-        frames: Positive where the sound is early, negative where it is late.
-        confidence: Probability that ``frames`` is right to one frame, in [0, 1]; 0 where nothing could be estimated.
+        frames: Frames by which the audio is early; negative if it is late.
+        confidence: Probability that ``frames`` is correct to within one frame, in [0, 1]; 0 if nothing was estimated.
     """
 
     frames: int = 0
@@ -59,12 +59,12 @@ class OffsetEstimate:
 
 @dataclass(frozen=True)
 class OffsetPolicy:
-    """What to do with clips whose sound is early or late.
+    """What to do with clips whose audio is early or late.
 
     Args:
-        action: ``keep`` them as they are, ``drop`` them, or ``correct`` them by moving the sound.
-        max_offset: Frames that are tolerated.
-        min_confidence: Estimates that are less certain are left alone.
+        action: ``keep`` such clips as they are, ``drop`` them, or ``correct`` them by shifting the audio.
+        max_offset: Largest offset in frames that is tolerated.
+        min_confidence: Estimates of lower confidence are ignored.
     """
 
     action: OffsetAction = "keep"
@@ -73,13 +73,13 @@ class OffsetPolicy:
 
 
 def estimate_offset(track: Track) -> OffsetEstimate:
-    """Estimate by how many frames a clip's sound is early.
+    """Estimate by how many frames a clip's audio is early.
 
     Args:
-        track: The clip, with landmarks and sound.
+        track: The clip, with landmarks and audio.
 
     Returns:
-        The estimate; one without confidence where the clip is short, has no landmarks, or nothing agrees at any lag.
+        The estimate. Its confidence is 0 if the clip is short, has no landmarks, or correlates at no lag.
     """
     if track.frames < LEAST_FRAMES or not track.landmarks.any():
         return OffsetEstimate()
@@ -93,19 +93,19 @@ def estimate_offset(track: Track) -> OffsetEstimate:
 def synchronise(
     clip: Track, audio: NDArray[np.float32], begin: int, policy: OffsetPolicy
 ) -> tuple[Track, OffsetEstimate, int]:
-    """Treat a clip as the policy says.
+    """Estimate a clip's offset and apply the policy.
 
     Args:
         clip: The clip.
-        audio: (S,) samples of the source, of which the clip's are a part.
+        audio: (S,) samples of the source that the clip's audio was taken from.
         begin: Frame of ``audio`` at which the clip begins.
-        policy: What to do with clips whose sound is early or late.
+        policy: What to do with clips whose audio is early or late.
 
     Returns:
-        The clip, the estimate of its offset as it was, and by how many frames its sound was delayed.
+        The clip, the offset estimated before any correction, and the number of frames by which its audio was delayed.
 
     Raises:
-        UnusableClipError: If the clip is to be dropped.
+        UnusableClipError: If the clip must be dropped.
     """
     estimate = estimate_offset(clip)
     certain = estimate.confidence >= policy.min_confidence
@@ -114,36 +114,36 @@ def synchronise(
     if policy.action == "drop":
         late = "early" if estimate.frames > 0 else "late"
         raise UnusableClipError(
-            f"sound {late}: by {abs(estimate.frames)} frames (confidence {estimate.confidence:.2f}), "
+            f"audio {late}: by {abs(estimate.frames)} frames (confidence {estimate.confidence:.2f}), "
             f"at most {policy.max_offset} are tolerated"
         )
-    return delay_sound(clip, audio, begin, estimate.frames), estimate, estimate.frames
+    return delay_audio(clip, audio, begin, estimate.frames), estimate, estimate.frames
 
 
-def delay_sound(clip: Track, audio: NDArray[np.float32], begin: int, frames: int) -> Track:
-    """Move a clip's sound later by some frames, or earlier where negative; frames that are left without are cut off.
+def delay_audio(clip: Track, audio: NDArray[np.float32], begin: int, frames: int) -> Track:
+    """Delay a clip's audio, and cut off frames that are left without audio.
 
     Args:
         clip: The clip.
         audio: (S,) samples of the source.
         begin: Frame of ``audio`` at which the clip begins.
-        frames: By how much the sound is to come later.
+        frames: The delay in frames; negative to advance the audio.
     """
     first = max(frames - begin, 0)
     count = min(clip.frames, len(audio) // SAMPLES_PER_FRAME - begin + frames) - first
     if count < 1:
-        raise UnusableClipError("sound cannot be used: none of it is left when its offset is corrected")
+        raise UnusableClipError("audio cannot be used: none of it is left when its offset is corrected")
     samples = audio[(begin + first - frames) * SAMPLES_PER_FRAME :]
     return replace(clip.window(first, count), audio=fit_length(samples, count))
 
 
 def observed_mouth(track: Track) -> NDArray[np.float64]:
-    """The tracked mouth, (T, 4): :data:`MEASURES` in distances of the outer eye corners, slow changes taken out."""
+    """Return the tracked :data:`MEASURES` in outer-eye-corner distances, without slow changes, (T, 4)."""
     return _fast_changes(torch.from_numpy(track.landmarks.astype(np.float64)))
 
 
 def predicted_mouth(track: Track) -> NDArray[np.float64]:
-    """The mouth that the network hears, (T, 4), of the mean face; as :func:`observed_mouth`."""
+    """Return the measures that the network predicts from the audio for the mean face, as `observed_mouth`, (T, 4)."""
     model, face = _network(), builtin_face_model()
     mel = mel_for_frames(track.audio, 0, track.frames)[None]
     with torch.inference_mode():
@@ -152,15 +152,15 @@ def predicted_mouth(track: Track) -> NDArray[np.float64]:
 
 
 def lag_correlations(seen: NDArray[np.float64], heard: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean correlation of the measures if the sound were early by -10 to +10 frames, (21,).
+    """Return the mean correlation of the measures at each offset of the audio from -10 to +10 frames, (21,).
 
     Args:
-        seen: (T, N) measures of the pictures.
-        heard: (T, N) measures that belong to the sound.
+        seen: (T, N) measures from the video.
+        heard: (T, N) measures predicted from the audio.
     """
     frames = len(seen)
     lags = range(-LONGEST_OFFSET, LONGEST_OFFSET + 1)
-    # Sound that is early by `lag` frames belongs to pictures that come `lag` frames later.
+    # Audio that is early by `lag` frames belongs to video frames that come `lag` frames later.
     return np.array(
         [
             _correlation(seen[max(lag, 0) : frames + min(lag, 0)], heard[max(-lag, 0) : frames - max(lag, 0)])
@@ -170,23 +170,23 @@ def lag_correlations(seen: NDArray[np.float64], heard: NDArray[np.float64]) -> N
 
 
 def _fast_changes(points: Tensor) -> NDArray[np.float64]:
-    """Measures (T, N) of landmarks (T, 68, D), less their moving average."""
+    """Measures (T, N) of landmarks (T, 68, D), minus their moving average."""
     measures = torch.stack([measure(points) for measure in MEASURES], dim=-1).numpy()
     return measures - gaussian_filter1d(measures, _SLOW_FRAMES, axis=0, mode="nearest")
 
 
 def _correlation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
-    """Mean over the columns of Pearson's r; 0 for a column that does not move."""
+    """Pearson correlation, averaged over the columns; 0 for a constant column."""
     one, two = one - one.mean(axis=0), two - two.mean(axis=0)
     scale = np.sqrt((one * one).sum(axis=0) * (two * two).sum(axis=0))
     return float(np.divide((one * two).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 1e-9).mean())
 
 
 def _confidence(correlations: NDArray[np.float64], frames: int) -> float:
-    """Probability that the highest correlation stands within one frame of the right lag.
+    """Probability that the lag of the highest correlation is correct to within one frame.
 
-    The likelihood of a lag is ``exp(evidence * frames * correlation)``. It is shared out over all lags and as many
-    more, of the same likelihood each, for sound that belongs to something else.
+    The likelihood of a lag is ``exp(evidence * frames * correlation)``. It is normalised over all lags and as many
+    alternatives of equal likelihood for unrelated audio.
     """
     evidence = _EVIDENCE_PER_FRAME * frames
     likelihood = np.exp(evidence * (correlations - correlations.max()))
@@ -197,7 +197,7 @@ def _confidence(correlations: NDArray[np.float64], frames: int) -> float:
 
 @lru_cache(maxsize=1)
 def _network() -> ExpressionRegressor:
-    """The network in the package that has heard made speech only."""
+    """The packaged network that was trained on synthetic speech only."""
     model = load_model(packaged_weights("expression-synthetic"), "expression")
     assert isinstance(model, ExpressionRegressor)
     return model

@@ -1,8 +1,8 @@
-"""Turn videos into a track store: decode, track, cut into shots, fit, write; in processes, and safe to kill.
+"""Preprocessing videos into a track store: decode, track, split into shots, fit and write, in parallel and resumable.
 
-Each video is worked on by one process from beginning to end, which writes its clips into the store; the parent then
-notes the video as finished. Whatever cannot be used becomes a row with its reason. The store is the same for any
-number of processes, on this machine or a Ray cluster.
+Each video is processed by one worker from beginning to end, which writes its clips into the store; the parent then
+commits the video. Whatever cannot be used becomes a row with a reason. The store is the same for any number of
+workers, on this machine or on a Ray cluster.
 """
 
 import logging
@@ -30,21 +30,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class PreprocessSummary:
-    """What came of a preprocess run.
+    """Outcome of a preprocess run.
 
     Args:
-        videos: Videos of the corpus.
-        already_done: Videos that an earlier run had finished.
-        clips: Usable clips in the store.
-        speakers: Speakers of the usable clips.
-        frames: Frames of the usable clips.
-        seconds: Their length.
+        videos: Number of videos in the corpus.
+        already_done: Number of videos that an earlier run had finished.
+        clips: Number of usable clips in the store.
+        speakers: Number of speakers of the usable clips.
+        frames: Number of frames of the usable clips.
+        seconds: Total duration of the usable clips.
         dropped: Number of dropped clips by kind of reason.
-        dropped_clips: Names and full reasons of the dropped clips.
-        elapsed: Seconds that this run took.
-        tracked_frames: Frames of this run's clips.
-        problems: Lines and files of the corpus that could not be used, each with its reason.
-        terms: Under which terms the corpus comes, empty where nothing is known of it.
+        dropped_clips: Full reasons of the dropped clips by name.
+        elapsed: Duration of this run in seconds.
+        tracked_frames: Number of frames of the clips made in this run.
+        problems: Lines and files of the corpus that could not be used, with the reasons.
+        terms: Terms of use of the corpus, empty if unknown.
     """
 
     videos: int
@@ -61,7 +61,7 @@ class PreprocessSummary:
     terms: str = ""
 
     def __str__(self) -> str:
-        """Write the summary as a few lines of text."""
+        """Format the summary as a few lines of text."""
         done = f" ({self.already_done} of them done before)" if self.already_done else ""
         lines = [
             f"{self.videos} videos{done}: {self.clips} clips of {self.speakers} speakers, {self.frames} frames, "
@@ -93,20 +93,20 @@ def preprocess(
     engine: Engine | None = None,
     progress: bool = True,
 ) -> PreprocessSummary:
-    """Track all videos of a corpus into a store; go on where an earlier run was stopped.
+    """Track all videos of a corpus into a store, resuming an interrupted run.
 
     Args:
-        root: Folder of videos, or one video.
-        store: The store's directory, or a URL such as ``s3://bucket/tracks``.
+        root: A folder of videos, or one video.
+        store: Directory of the store, or a URL such as ``s3://bucket/tracks``.
         corpus: Layout of ``root``, one of :data:`expnet.data.corpora.LAYOUTS`.
-        workers: Processes; 0 works in this one, where a crash of a decoder ends the run.
-        speakers: A csv with the columns file and speaker, or speakers by file name.
+        workers: Number of processes; 0 works in the calling process, where a crash of a decoder ends the run.
+        speakers: A csv file with the columns file and speaker, or a mapping from file name to speaker.
         tracker: ``mediapipe``, or the path of a Face Landmarker ``.task`` file.
         face_model: ``mediapipe468``, or the path of a BFM or FLAME file.
-        min_seconds: Shorter shots are dropped.
-        offset: What to do with clips whose sound is early or late; they are kept if None.
-        official_splits: Take over the corpus's own splits; else training divides it by speaker.
-        engine: Where the work is done; ``workers`` processes of this machine if None.
+        min_seconds: Minimum duration; shorter shots are dropped.
+        offset: What to do with clips whose audio is early or late; None keeps them.
+        official_splits: Keep the corpus's own splits; otherwise training splits it by speaker.
+        engine: Where the work is done; by default in ``workers`` processes on this machine.
         progress: Show a progress bar on stderr.
 
     Raises:
@@ -128,63 +128,63 @@ def preprocess(
             problems=[str(problem) for problem in found.problems],
             terms=str(found.terms or ""),
         )
-        # The longest first, so that no process is left alone with one at the end.
+        # The longest videos first, so that no process is left with a long one at the end.
         todo.sort(key=lambda video: (-_file_size(video.path), video.clip_id))
         dropped = sum(row.status == DROPPED for row in writer.rows)
         make_maker = partial(ClipMaker, store, options)
         with tqdm(total=len(todo), unit="video", disable=not progress, dynamic_ncols=True) as bar:
             for video, outcome in (engine or LocalEngine(workers)).map(make_maker, todo):
-                rows = _rows_of(video, outcome)
+                rows = _rows_of_outcome(video, outcome)
                 writer.commit(rows)
                 summary.tracked_frames += sum(row.frames for row in rows)
                 bar.update()
                 speed = summary.tracked_frames / (time.perf_counter() - start)
                 dropped += sum(row.status == DROPPED for row in rows)
                 bar.set_postfix_str(f"{speed:.0f} frames/s, {dropped} dropped", refresh=False)
-        _summarise(summary, writer.rows)
+        _fill_in(summary, writer.rows)
         if not summary.clips:
             writer.discard()
-            raise DataError(_nothing_usable(root, summary))
+            raise DataError(_no_clip_message(root, summary))
         writer.finish()
     summary.elapsed = time.perf_counter() - start
     return summary
 
 
-def _rows_of(video: SourceVideo, outcome: list[ManifestRow] | Exception) -> list[ManifestRow]:
-    """Rows of a finished video; one dropped row where it ended the process, an error where the setup is wrong."""
+def _rows_of_outcome(video: SourceVideo, outcome: list[ManifestRow] | Exception) -> list[ManifestRow]:
+    """Return a video's rows: one dropped row if it crashed its process. Errors in the setup are raised."""
     if isinstance(outcome, ExpnetError):
         raise outcome
     if not isinstance(outcome, Exception):
         return outcome
     if isinstance(outcome, WorkerDiedError):
-        reason = f"the video ends the process that reads it: {outcome}"
+        reason = f"the video crashes the process that reads it: {outcome}"
     else:
         _log.warning("%s failed unexpectedly.", video.path, exc_info=outcome)
         reason = f"unexpected error: {type(outcome).__name__}: {outcome}"
     return [dropped_row(video, video.clip_id, reason)]
 
 
-def _summarise(summary: PreprocessSummary, rows: list[ManifestRow]) -> None:
+def _fill_in(summary: PreprocessSummary, rows: list[ManifestRow]) -> None:
     usable = [row for row in rows if row.status == OK]
     dropped = {row.clip_id: row.drop_reason for row in sorted(rows, key=lambda row: row.clip_id) if row.status != OK}
     summary.clips = len(usable)
     summary.speakers = len({row.speaker for row in usable})
     summary.frames = sum(row.frames for row in usable)
     summary.seconds = sum(row.seconds for row in usable)
-    # "no sound: the file has no audio stream" is counted as "no sound".
+    # "no audio: the file has no audio stream" is counted as "no audio".
     summary.dropped = dict(Counter(reason.partition(":")[0] for reason in dropped.values()).most_common())
     summary.dropped_clips = dropped
 
 
-def _nothing_usable(root: str | os.PathLike[str], summary: PreprocessSummary) -> str:
+def _no_clip_message(root: str | os.PathLike[str], summary: PreprocessSummary) -> str:
     if summary.videos == 1:
         (reason,) = list(summary.dropped_clips.values())[:1] or ("nothing in it",)
         return f"{root} could not be used: {reason}"
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.dropped.items())
     name, reason = next(iter(summary.dropped_clips.items()))
     return (
-        f"none of the {summary.videos} videos in {root} could be used ({reasons}; {name}, for one: {reason}); "
-        "give videos of a talking face with sound"
+        f"none of the {summary.videos} videos in {root} could be used ({reasons}; for example {name}: {reason}); "
+        "give videos of a talking face with audio"
     )
 
 

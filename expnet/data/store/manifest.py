@@ -1,4 +1,4 @@
-"""The manifest of a track store: one row a clip, the dropped ones with their reason, in one parquet file."""
+"""The manifest of a track store: a parquet file with one row per clip, including dropped clips and the reasons."""
 
 import gc
 import json
@@ -25,43 +25,43 @@ _METADATA_KEY = b"expnet_store"
 
 
 class UnusableClipError(Exception):
-    """A clip cannot be used; the message is the reason, its kind before the colon."""
+    """A clip cannot be used. The message is the reason: its kind, a colon, and the details."""
 
 
 @dataclass(slots=True)
 class ManifestRow:
-    """One clip of a track store, as the manifest has it.
+    """One clip of a track store, as listed in the manifest.
 
-    Not frozen, as that would triple the time in which a store of 100,000 clips opens; nobody changes a row.
+    Rows are not to be changed. They are not frozen because that would triple the time to open a store of 100,000 clips.
 
     Args:
         clip_id: Unique name.
         status: ``ok`` or ``dropped``.
         drop_reason: Why a dropped clip could not be used.
-        speaker: Who speaks.
+        speaker: Name of the speaker.
         corpus: Name of the corpus.
-        split: The split that the corpus gives, or empty.
-        emotion: Lower-case name, or empty.
+        split: Split assigned by the corpus, or empty.
+        emotion: Lower-case name of the emotion, or empty.
         level: Intensity of the emotion.
         language: Language code, or empty.
         frames: Number of frames at ``fps``.
-        fps: Frames a second.
+        fps: Frames per second.
         face_model: Name of the face model of the coefficients.
         source: Path of the video.
-        source_start: Seconds into the source where the clip starts.
-        source_part: The part of the source that was looked at, ``start-end`` in seconds; empty for all of it.
-        frame_height: Of the source frame, pixels.
-        frame_width: Of the source frame, pixels.
-        sha256: Of the source file.
+        source_start: Start of the clip in the source, in seconds.
+        source_part: Part of the source that was processed, ``start-end`` in seconds; empty for the whole source.
+        frame_height: Height of the source frames in pixels.
+        frame_width: Width of the source frames in pixels.
+        sha256: Checksum of the source file.
         interpolated: Number of frames whose face was interpolated.
-        fit_error: Root mean square distance of fitted from tracked points, face units.
+        fit_error: Root mean square distance between fitted and tracked points, in face units.
         eye_open: Eye aspect ratio of the clip's open eyes.
-        sync_offset: Frames by which the source's sound is early, as estimated; negative where it is late.
-        sync_confidence: Probability that ``sync_offset`` is right to a frame; 0 where nothing was estimated.
-        sync_shift: Frames by which the clip's sound was delayed to correct it, mostly 0.
+        sync_offset: Estimated number of frames by which the source's audio is early; negative if it is late.
+        sync_confidence: Probability that ``sync_offset`` is correct to within one frame; 0 if not estimated.
+        sync_shift: Number of frames by which the clip's audio was delayed to correct the offset, usually 0.
         shard: Name of the shard file.
-        shard_clip: The clip's number in its shard.
-        first_frame: Where the clip's frames start in its shard.
+        shard_clip: Index of the clip in its shard.
+        first_frame: Index of the clip's first frame in its shard.
     """
 
     clip_id: str
@@ -98,18 +98,18 @@ class ManifestRow:
 
     @property
     def origin(self) -> tuple[str, str]:
-        """Source and part: clips that were made together, and are finished or lost together."""
+        """Source and part. Clips with the same origin are made together, and finished or lost together."""
         return self.source, self.source_part
 
     @property
     def seconds(self) -> float:
-        """Length of the clip."""
+        """Duration of the clip."""
         return self.frames / self.fps
 
 
 COLUMNS = tuple(field.name for field in fields(ManifestRow))
 _column_values = attrgetter(*COLUMNS)
-# Columns that stores of the first release lack, and what stands for them.
+# Columns that stores of the first release lack, with the values that stand in for them.
 _LATER_COLUMNS = {"source_part": "", "sync_offset": 0, "sync_confidence": 0.0, "sync_shift": 0}
 _SCHEMA = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in fields(ManifestRow)])
 
@@ -117,7 +117,7 @@ _SCHEMA = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in fields(
 def write_manifest(
     store: str | os.PathLike[str] | StoreFiles, rows: Iterable[ManifestRow], shards: dict[str, ShardInfo]
 ) -> None:
-    """Write the manifest of a store, rows ordered by clip name; it is there whole or as it was before."""
+    """Write the manifest of a store atomically, with the rows ordered by clip name."""
     ordered = sorted(rows, key=lambda row: row.clip_id)
     columns = {name: [getattr(row, name) for row in ordered] for name in COLUMNS}
     described = {name: [shard.bytes, shard.sha256] for name, shard in sorted(shards.items())}
@@ -129,10 +129,10 @@ def write_manifest(
 
 
 def read_manifest(store: str | os.PathLike[str] | StoreFiles) -> tuple[list[ManifestRow], dict[str, ShardInfo]]:
-    """Read the rows and the shards of a finished store.
+    """Read the rows and the shard list of a finished store.
 
     Raises:
-        DataError: If there is no finished store at this place, or it was written by a newer version.
+        DataError: If there is no finished store at this location, or a newer version of expnet wrote it.
     """
     files = open_files(store)
     path = f"{files.location}/{MANIFEST_NAME}"
@@ -148,7 +148,7 @@ def read_manifest(store: str | os.PathLike[str] | StoreFiles) -> tuple[list[Mani
             "run the command that makes it again, and it goes on where it was stopped"
         ) from error
     try:
-        # Without Arrow's threads: one that still starts when the process ends would abort it.
+        # Without Arrow's threads: a thread that starts while the process exits would abort it.
         table = pq.ParquetFile(pa.BufferReader(contents)).read(use_threads=False)
         description = json.loads((table.schema.metadata or {})[_METADATA_KEY])
         columns: list[list[Any]] = [
@@ -168,7 +168,7 @@ def read_manifest(store: str | os.PathLike[str] | StoreFiles) -> tuple[list[Mani
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """Values of a column; equal strings are one object, which saves a third of the memory of the rows."""
+    """Return a column's values. Equal strings share one object, which saves a third of the memory of the rows."""
     if not pa.types.is_string(column.type):
         return list(column.to_pylist())
     encoded = pc.dictionary_encode(column.combine_chunks())
@@ -177,7 +177,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _make_rows(columns: list[list[Any]]) -> list[ManifestRow]:
-    """Turn columns into rows; the cycle collector, which would walk through all of them again and again, waits."""
+    """Turn columns into rows, with the garbage collector paused: it would traverse all rows again and again."""
     collecting = gc.isenabled()
     gc.disable()
     try:

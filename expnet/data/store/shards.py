@@ -1,8 +1,8 @@
-"""Shards: the arrays of many clips, end to end, in one safetensors file.
+"""Shards: the arrays of many clips, concatenated, in one safetensors file.
 
-A shard holds one array of each kind for all of its clips, so that opening it costs the same however many clips it
-has, and a window of any clip is one contiguous piece of each array. Frame arrays are joined along time, ``audio``
-with 640 samples a frame; ``identity`` and ``crop`` have a row a clip; phonemes are JSON bytes.
+A shard holds one array of each kind for all of its clips, so opening it takes the same time for any number of clips,
+and a window of a clip is one contiguous piece of each array. Frame arrays are concatenated along time, ``audio`` with
+640 samples per frame; ``identity`` and ``crop`` have one row per clip; phonemes are JSON bytes.
 """
 
 import ctypes
@@ -28,16 +28,16 @@ Arrays = dict[str, NDArray[Any]]
 FRAME_ARRAYS = ("expression", "rotation", "translation", "landmarks", "valid")
 CLIP_ARRAYS = ("identity", "crop", "phoneme_end")
 _ARRAYS = (*FRAME_ARRAYS, *CLIP_ARRAYS, "audio", "phonemes")
-# Python's own maps have madvise, but each keeps a file open.
+# Python's mmap objects have madvise, but each keeps a file open.
 _madvise = ctypes.CDLL(None).madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-# 16-bit samples; this scale maps the files' own 16-bit values to themselves.
+# Audio is stored as 16-bit integers; with this scale, 16-bit recordings are stored exactly.
 _INT16_SCALE = 32768.0
 _INT16_MAX = 32767
 
 
 def track_to_arrays(track: Track) -> Arrays:
-    """Turn a track into a shard of this one clip."""
+    """Return the arrays of a shard that holds only this track."""
     coefficients = track.coefficients
     phonemes = json.dumps([[phoneme.symbol, phoneme.start, phoneme.end] for phoneme in track.phonemes])
     encoded = np.frombuffer(phonemes.encode() if track.phonemes else b"", dtype=np.uint8)
@@ -65,27 +65,27 @@ def join_arrays(clips: Sequence[Arrays]) -> Arrays:
 
 
 def encode_arrays(arrays: Arrays) -> bytes:
-    """Contents of the safetensors file of arrays."""
+    """Return the contents of a safetensors file with these arrays."""
     return save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
 
 
 def decode_audio(samples: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Turn stored 16-bit samples into float32 in [-1, 1]."""
+    """Convert stored 16-bit samples to float32 in [-1, 1]."""
     return samples.astype(np.float32) / np.float32(_INT16_SCALE)
 
 
 class Shard:
-    """A shard file, memory-mapped; the disk reads the pages of what is asked for, and no others.
+    """A memory-mapped shard file; only the pages of the requested frames are read from disk.
 
-    The map has no file position, so a forked DataLoader worker can go on using it, and no open file, so that a process
-    can have thousands.
+    The map has no file position, so forked DataLoader workers can share it, and holds no open file, so a process can
+    map thousands of shards.
 
     Args:
-        path: The file.
-        info: What the manifest says about it; a file of another size is refused.
+        path: The shard file.
+        info: The manifest's entry for it; a file of another size is refused.
 
     Raises:
-        DataError: If the file is missing, damaged, or no shard.
+        DataError: If the file is missing, damaged, or not a shard.
     """
 
     def __init__(self, path: Path, info: ShardInfo | None = None) -> None:
@@ -93,30 +93,30 @@ class Shard:
             size = path.stat().st_size
             if info is not None and size != info.bytes:
                 raise DataError(f"{path} has {size} bytes and should have {info.bytes}; copy or make the store again")
-            # As torch tensors, which are views of the map; safetensors would copy arrays for numpy.
+            # Read as torch tensors, which are views of the memory map; for numpy, safetensors would copy.
             with safe_open(path, framework="pt") as file:
                 self._arrays: Arrays = {name: file.get_tensor(name).numpy() for name in _ARRAYS}
         except (OSError, SafetensorError) as error:
             raise DataError(f"{path} is not a shard that can be read ({error}); make the store again") from error
         for array in self._arrays.values():
-            # Windows lie anywhere: reading on behind one, as the kernel would, is mostly in vain.
+            # Windows are read at random places, where the kernel's read-ahead is mostly wasted.
             _advise(array, mmap.MADV_RANDOM)
 
     def frames(self, name: str, first: int, count: int) -> NDArray[Any]:
-        """Copy ``count`` frames of a frame array from ``first`` on."""
-        return _fetched(self._arrays[name][first : first + count]).copy()
+        """Copy ``count`` frames of a frame array starting at ``first``."""
+        return _prefetched(self._arrays[name][first : first + count]).copy()
 
     def audio(self, first: int, count: int) -> NDArray[np.float32]:
-        """Samples of ``count`` frames from ``first`` on, (640 count,)."""
+        """Return the samples of ``count`` frames starting at ``first``, (640 count,)."""
         samples = self._arrays["audio"][first * SAMPLES_PER_FRAME : (first + count) * SAMPLES_PER_FRAME]
-        return decode_audio(_fetched(samples))
+        return decode_audio(_prefetched(samples))
 
     def clip(self, name: str, index: int) -> NDArray[Any]:
-        """Copy of clip ``index``'s row of a clip array."""
+        """Copy the row of clip ``index`` from a clip array."""
         return self._arrays[name][index].copy()
 
     def phonemes(self, index: int) -> tuple[Phoneme, ...]:
-        """Phonemes of clip ``index``."""
+        """Return the phonemes of clip ``index``."""
         ends = self._arrays["phoneme_end"][max(index - 1, 0) : index + 1]
         start = int(ends[0]) if index else 0
         if ends[-1] == start:
@@ -125,14 +125,14 @@ class Shard:
         return tuple(Phoneme(*values) for values in json.loads(encoded))
 
 
-def _fetched(piece: NDArray[Any]) -> NDArray[Any]:
-    """Have the pages of a piece read at once, rather than one by one as they are touched."""
+def _prefetched(piece: NDArray[Any]) -> NDArray[Any]:
+    """Ask the kernel to read all pages of a piece at once instead of one page fault at a time."""
     _advise(piece, mmap.MADV_WILLNEED)
     return piece
 
 
 def _advise(array: NDArray[Any], advice: int) -> None:
-    """Tell the kernel how a part of a map will be read: a hint, which it may ignore."""
+    """Advise the kernel how part of a memory map will be read; it may ignore the hint."""
     if array.nbytes:
         address = array.ctypes.data
         begin = address - address % mmap.PAGESIZE

@@ -1,7 +1,7 @@
-"""One clip's track: face coefficients, landmarks and sound, frame by frame.
+"""One clip's track: face coefficients, landmarks and audio, frame by frame.
 
-A track has 25 frames and 16 000 samples a second, 640 samples a frame (docs/conventions.md), however it came about:
-tracked in a video, synthesised, or read from another project's files.
+Whether it was tracked in a video, synthesised, or converted from another project's files, a track has 25 frames and
+16,000 samples per second, which is 640 samples per frame (docs/conventions.md).
 """
 
 from dataclasses import dataclass, replace
@@ -28,25 +28,25 @@ _CLOSED_SHARE = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One clip, tracked.
+    """One tracked clip.
 
     Args:
         clip_id: Name of the clip, unique in its store.
-        speaker: Who speaks; splits are made by this name.
-        coefficients: T frames at 25 frames/s, identity and crop shared by the clip.
+        speaker: Name of the speaker; splits are made by speaker.
+        coefficients: Coefficients of T frames at 25 frames/s; the whole clip shares identity and crop.
         landmarks: (T, 68, 2) iBUG landmarks in pixels of the source frame.
-        valid: (T,) False where the frame was interpolated, not seen.
+        valid: (T,) False for frames that were interpolated instead of tracked.
         audio: (640 T,) samples in [-1, 1] at 16 kHz.
         corpus: Name of the corpus.
-        split: ``train``, ``validation``, ``test``, or empty where the corpus gives none.
-        emotion: Lower-case name, or empty.
-        level: Intensity of the emotion, 0 where unknown.
+        split: ``train``, ``validation``, ``test``, or empty if the corpus assigns none.
+        emotion: Lower-case name of the emotion, or empty.
+        level: Intensity of the emotion, 0 if unknown.
         language: Language code, or empty.
         source: Path of the video, empty for a synthesised clip.
-        source_start: Seconds into the source where the clip starts.
-        frame_size: Height and width of the source frame in pixels.
-        phonemes: Sounds with their times in seconds from the clip's start, where known.
-        fit_error: Root mean square distance of the fitted face from the tracked points, in face units.
+        source_start: Start of the clip in the source, in seconds.
+        frame_size: Height and width of the source frames in pixels.
+        phonemes: Phonemes with their times in seconds from the start of the clip, if known.
+        fit_error: Root mean square distance between the fitted face and the tracked points, in face units.
     """
 
     clip_id: str
@@ -72,19 +72,19 @@ class Track:
         return self.coefficients.frames
 
     def validate(self) -> "Track":
-        """Return the track itself, after checking it.
+        """Check the track and return it.
 
         Raises:
-            DataError: If a part is missing, has another length, or is not a number.
+            DataError: If a part is missing, has the wrong length, or is not finite.
         """
         frames = self.frames
         problems = [
-            (not self.clip_id or "/" in self.clip_id or self.clip_id.startswith("."), "its name cannot name a file"),
+            (not self.clip_id or "/" in self.clip_id or self.clip_id.startswith("."), "its name is not a file name"),
             (not self.speaker, "it has no speaker"),
             (self.split not in ("", *SPLITS), f"its split is {self.split!r}, expected one of {', '.join(SPLITS)}"),
             (self.coefficients.fps != FRAME_RATE, f"it has {self.coefficients.fps} frames/s, expected {FRAME_RATE}"),
             *(
-                (value is not None and value.ndim != 1, f"it has one {name} a frame, expected one for the clip")
+                (value is not None and value.ndim != 1, f"it has one {name} per frame, expected one for the clip")
                 for name, value in (("identity", self.coefficients.identity), ("crop", self.coefficients.crop))
             ),
             *(
@@ -96,7 +96,7 @@ class Track:
                 )
             ),
             *(
-                (value is not None and not np.isfinite(value).all(), f"{name} holds values that are not numbers")
+                (value is not None and not np.isfinite(value).all(), f"{name} holds values that are not finite")
                 for name, value in (
                     ("expression", self.coefficients.expression),
                     ("pose", self.coefficients.pose),
@@ -113,13 +113,13 @@ class Track:
         return self
 
     def window(self, first_frame: int, frames: int) -> "Track":
-        """Copy of ``frames`` frames from ``first_frame`` on, with their sound and phonemes.
+        """Return ``frames`` frames starting at ``first_frame``, with their audio and phonemes.
 
         Raises:
-            IndexError: If the window does not lie inside the clip.
+            IndexError: If the window is not inside the clip.
         """
         if not (first_frame >= 0 and frames > 0 and first_frame + frames <= self.frames):
-            raise IndexError(f"{frames} frames from {first_frame} do not lie inside the {self.frames} frames of a clip")
+            raise IndexError(f"{frames} frames from {first_frame} on are not inside the {self.frames} frames of a clip")
         part = slice(first_frame, first_frame + frames)
         return replace(
             self,
@@ -131,13 +131,13 @@ class Track:
         ).with_phonemes(self.phonemes, first_frame)
 
     def with_phonemes(self, phonemes: tuple[Phoneme, ...], first_frame: int = 0) -> "Track":
-        """Copy with those of the phonemes that sound in its frames, if it starts at ``first_frame`` of their clip."""
+        """Return a copy with those of a clip's phonemes that lie in this track, which starts at ``first_frame``."""
         start, end = first_frame / FRAME_RATE, (first_frame + self.frames) / FRAME_RATE
         return replace(self, phonemes=_phonemes_between(phonemes, start, end))
 
 
 def source_video(track: Track) -> Path | None:
-    """The video that a clip was tracked in, where it is still there."""
+    """Return the video that a clip was tracked in, or None if it no longer exists."""
     path = Path(track.source)
     return path if track.source and path.is_file() else None
 
@@ -173,7 +173,7 @@ def blink_closure(landmarks: NDArray[np.float32], open_ratio: float) -> NDArray[
 
 
 def _phonemes_between(phonemes: tuple[Phoneme, ...], start: float, end: float) -> tuple[Phoneme, ...]:
-    """Phonemes that sound between two times, cut to them and counted from ``start``."""
+    """Return the phonemes between two times, clipped to them, with times relative to ``start``."""
     return tuple(
         Phoneme(phoneme.symbol, max(phoneme.start, start) - start, min(phoneme.end, end) - start)
         for phoneme in phonemes

@@ -1,7 +1,7 @@
-"""Read a track store: a directory with a manifest and memory-mapped shards, here or behind a URL.
+"""Reading a track store: a manifest and memory-mapped shards, in a folder or behind a URL.
 
-Opening reads the manifest only; shards are mapped (and, behind a URL, fetched) when a clip of theirs is first read. A
-store object can be used in forked and in spawned DataLoader workers alike.
+Opening reads only the manifest. A shard is mapped (and, behind a URL, downloaded) when one of its clips is first read.
+A store object can be used in forked and spawned DataLoader workers alike.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ __all__ = ["ManifestRow", "TrackStore", "TrackStoreWriter"]
 class TrackStore:
     """A finished track store.
 
-    Args:
-        path: The store's directory, or the URL of one such as ``s3://bucket/tracks``.
+    path: Directory of the store, or its URL, such as ``s3://bucket/tracks``.
+    path: The store's directory, or the URL of one such as ``s3://bucket/tracks``.
 
-    Raises:
-        DataError: If there is no finished store.
+    DataError: If there is no finished store at this location.
+    DataError: If there is no finished store.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -40,14 +40,14 @@ class TrackStore:
         self.rows: list[ManifestRow] = [row for row in everything if row.status == OK]
         """Usable clips, ordered by name."""
         self.dropped: list[ManifestRow] = [row for row in everything if row.status != OK]
-        """Clips that could not be used, each with its reason."""
+        """Clips that could not be used, with their reasons."""
         self._shards: dict[str, Shard] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A spawned worker maps the shards again for itself."""
+        """Leave the memory maps out: a spawned worker opens its own."""
         return {**self.__dict__, "_shards": {}}
 
     @cached_property
@@ -56,19 +56,19 @@ class TrackStore:
 
     @property
     def name(self) -> str:
-        """Last part of the store's place."""
+        """Last component of the store's location."""
         return self.files.name
 
     @property
     def face_model(self) -> str:
-        """Name of the face model of all coefficients; empty for a store without clips."""
+        """Name of the face model of all coefficients; empty if the store has no clips."""
         return self.rows[0].face_model if self.rows else ""
 
     def row(self, clip_id: str) -> ManifestRow:
-        """Manifest row of a usable clip.
+        """Return the manifest row of a usable clip.
 
         Raises:
-            DataError: If the store has no such clip; the message says so, or why it was dropped.
+            DataError: If the clip is not in the store or was dropped; the message says which.
         """
         row = self._by_id.get(clip_id)
         if row is None:
@@ -82,11 +82,11 @@ class TrackStore:
         return self.read_window(clip_id, 0, self.row(clip_id).frames)
 
     def read_window(self, clip_id: str, first_frame: int, frames: int) -> Track:
-        """Read ``frames`` frames from ``first_frame`` on; only their bytes are touched.
+        """Read ``frames`` frames starting at ``first_frame``, touching only their bytes.
 
         Raises:
             DataError: If there is no such clip, or its shard is damaged.
-            IndexError: If the window does not lie inside the clip.
+            IndexError: If the window is not inside the clip.
         """
         row = self.row(clip_id)
         if not (first_frame >= 0 and frames > 0 and first_frame + frames <= row.frames):
@@ -121,25 +121,25 @@ class TrackStore:
         return track.with_phonemes(shard.phonemes(row.shard_clip), first_frame)
 
     def read_audio(self, row: ManifestRow, first_frame: int, frames: int) -> NDArray[np.float32]:
-        """Samples of a run of frames, cut to the clip, (640 n,)."""
+        """Return the audio of a range of frames, limited to the clip, (640 n,)."""
         begin = min(max(first_frame, 0), row.frames)
         end = min(max(first_frame + frames, begin), row.frames)
         return self.shard(row).audio(row.first_frame + begin, end - begin)
 
     def shard(self, row: ManifestRow) -> Shard:
-        """The memory-mapped shard of a clip."""
+        """Return the memory-mapped shard of a clip."""
         if row.shard not in self._shards:
             info = self._shard_infos.get(row.shard)
             self._shards[row.shard] = Shard(self.files.local(f"{SHARD_FOLDER}/{row.shard}", info), info)
         return self._shards[row.shard]
 
     def fingerprint(self) -> str:
-        """sha256 over the shards' own sums: changes when any number in the store does."""
+        """Return a sha256 of the shards' checksums: it changes when any number in the store does."""
         sums = "".join(f"{name}{info.sha256}" for name, info in sorted(self._shard_infos.items()))
         return hashlib.sha256(sums.encode()).hexdigest()
 
     def verify(self) -> None:
-        """Read every byte and compare it with the sums in the manifest.
+        """Read every byte and compare it with the checksums in the manifest.
 
         Raises:
             DataError: If a shard is missing or damaged.
@@ -151,4 +151,6 @@ class TrackStore:
             except OSError as error:
                 raise DataError(f"{place} cannot be read ({error}); make the store again") from error
             if hashlib.sha256(contents).hexdigest() != info.sha256:
-                raise DataError(f"{place} is damaged (its sha256 is not the manifest's); copy or make the store again")
+                raise DataError(
+                    f"{place} is damaged (its sha256 differs from the manifest's); copy or make the store again"
+                )

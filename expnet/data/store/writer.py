@@ -1,8 +1,8 @@
-"""Write a track store so that a kill at any moment loses nothing that was finished.
+"""Writing a track store so that a kill at any moment loses no finished work.
 
 While a store is being made, every clip is a small file in ``incoming/`` and every finished source a line in
-``journal.jsonl``; a clip counts once its line is there. ``finish`` packs the clips, in the order of their names, into
-shards, and writes the manifest last. Every file is there whole or not at all, in a folder and behind a URL alike.
+``journal.jsonl``; a clip counts once its line is written. ``finish`` packs the clips into shards, in the order of their
+names, and writes the manifest last. All files are written atomically, in a folder as well as behind a URL.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ from expnet.data.store.storage import INCOMING_FOLDER, MANIFEST_NAME, SHARD_FOLD
 from expnet.data.store.track import Track, open_eye_ratio
 from expnet.errors import DataError
 
-# About 140 MB a shard: 44 minutes of tracks.
+# About 140 MB per shard: 44 minutes of tracks.
 SHARD_FRAMES = 65_536
 
 
 def write_clip(store: str | os.PathLike[str], track: Track, *, sha256: str = "") -> ManifestRow:
-    """Write one clip's arrays into a store that is being made; safe in many processes at once.
+    """Write the arrays of one clip into an unfinished store; safe to call from many processes at once.
 
-    The clip counts only after its row was given to :meth:`TrackStoreWriter.commit`.
+    The clip counts only after its row was passed to :meth:`TrackStoreWriter.commit`.
 
     Returns:
-        The clip's row; until the clip is packed, ``shard`` is its file in ``incoming/``.
+        The clip's row. Until the clip is packed, ``shard`` is its file in ``incoming/``.
     """
     track.validate()
     name = f"{INCOMING_FOLDER}/{track.clip_id}.safetensors"
@@ -59,14 +59,14 @@ def write_clip(store: str | os.PathLike[str], track: Track, *, sha256: str = "")
 
 
 class TrackStoreWriter:
-    """Make a track store, or go on with one that was stopped, or add clips to a finished one.
+    """Creates a track store, resumes an interrupted one, or adds clips to a finished one.
 
     Args:
-        path: The store's directory, created where there is none; or a URL such as ``s3://bucket/tracks``.
-        shard_frames: Frames after which a new shard is begun.
+        path: Directory of the store, created if it does not exist, or a URL such as ``s3://bucket/tracks``.
+        shard_frames: Most frames of a shard with several clips.
 
     Raises:
-        DataError: If the directory holds something else, cannot be written, or another process is writing it.
+        DataError: If the directory holds something else, cannot be written to, or has another writer.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, shard_frames: int = SHARD_FRAMES) -> None:
@@ -94,31 +94,31 @@ class TrackStoreWriter:
 
     @property
     def rows(self) -> list[ManifestRow]:
-        """Rows of all clips that count, the dropped ones too."""
+        """Rows of all committed clips, including the dropped ones."""
         return list(self._rows.values())
 
     @property
     def finished_sources(self) -> set[tuple[str, str]]:
-        """Sources and their parts that need not be looked at again."""
+        """Sources and parts that need not be processed again."""
         return {row.origin for row in self._rows.values()}
 
     def add(self, track: Track, *, sha256: str = "") -> ManifestRow:
-        """Add a clip; when this returns, a kill does not lose it."""
+        """Add and commit a clip: after this returns, a kill cannot lose it."""
         row = write_clip(self.files.location, track, sha256=sha256)
         self.commit([row])
         return row
 
     def add_dropped(self, clip_id: str, source: str, reason: str, **columns: Any) -> ManifestRow:
-        """Add a clip that could not be used, with the reason; ``columns`` are further columns of its row."""
+        """Record a clip that could not be used, with the reason; ``columns`` are further columns of its row."""
         row = ManifestRow(clip_id=clip_id, source=source, status=DROPPED, drop_reason=reason, **columns)
         self.commit([row])
         return row
 
     def commit(self, rows: Iterable[ManifestRow]) -> None:
-        """Make clips count, all of them or, should the process die, none: give all clips of a source at once.
+        """Commit clips together: if the process dies, either all of them count or none. Pass whole sources.
 
         Raises:
-            DataError: If a clip's face model is another than the store's.
+            DataError: If the face model of a clip differs from the store's.
         """
         rows = list(rows)
         models = {row.face_model for row in rows if row.status == OK} | self._face_models
@@ -135,7 +135,7 @@ class TrackStoreWriter:
         """Pack the clips into shards and write the manifest.
 
         Raises:
-            DataError: If another process has begun to write the store in the meantime.
+            DataError: If another process has started to write the store in the meantime.
         """
         self._journal.check()
         batch: list[ManifestRow] = []
@@ -151,12 +151,12 @@ class TrackStoreWriter:
         write_manifest(self.files, self._rows.values(), self._shards)
         self._journal.remove()
         self.files.remove_folder(INCOMING_FOLDER)
-        # Shards that a kill left unfinished.
+        # Shards that a kill left incomplete.
         self.files.remove(set(self.files.sizes(SHARD_FOLDER)) - {f"{SHARD_FOLDER}/{name}" for name in self._shards})
         self.close()
 
     def discard(self) -> None:
-        """Remove a store that was begun with this writer; one that was there before stays as it is."""
+        """Delete a store that this writer created; one that existed before stays as it is."""
         self.close()
         if not self._begun_here:
             return
@@ -166,11 +166,11 @@ class TrackStoreWriter:
             self.files.remove_folder()
 
     def close(self) -> None:
-        """Stop without finishing; the next writer goes on from here."""
+        """Stop without finishing; the next writer continues from here."""
         self._journal.close()
 
     def _pack(self, rows: list[ManifestRow]) -> None:
-        """Join clips into a new shard; the journal has it before the clips' own files go."""
+        """Join clips into a new shard, which is in the journal before the clips' own files are deleted."""
         name = f"{len(self._shards):05d}.safetensors"
         incoming = [row.shard for row in rows]
         contents = encode_arrays(join_arrays([load(clip) for clip in self.files.read(incoming)]))
@@ -187,7 +187,7 @@ class TrackStoreWriter:
         self.files.remove(incoming)
 
     def _take_up(self, entries: list[dict[str, Any]]) -> None:
-        """Take up what earlier writers finished; forget clips whose file is not whole."""
+        """Restore what earlier writers finished, without clips whose file is incomplete."""
         sizes: dict[str, int] = {}
         for entry in entries:
             if "shard" in entry:
@@ -198,7 +198,7 @@ class TrackStoreWriter:
             self._forget_damaged(sizes)
 
     def _forget_damaged(self, incoming: dict[str, int]) -> None:
-        """Forget clips whose file is missing or cut, and with them the other clips of the same source."""
+        """Forget clips whose file is missing or truncated, together with the other clips of the same source."""
         present = {**self.files.sizes(INCOMING_FOLDER), **self.files.sizes(SHARD_FOLDER)}
         expected = {f"{SHARD_FOLDER}/{name}": info.bytes for name, info in self._shards.items()} | incoming
         whole = {name for name, size in expected.items() if present.get(name) == size}

@@ -156,7 +156,7 @@ def test_mead_sound_apart_and_sound_missing(tmp_path):
     assert [(row.clip_id, row.drop_reason) for row in store.dropped] == [
         (
             "M003_front_happy_level3_002",
-            "no sound: the file has no audio stream, and 002.m4a is not there",
+            "no audio: the file has no audio stream, and 002.m4a is not there",
         )
     ]
 
@@ -185,11 +185,11 @@ def test_a_part_behind_the_end_and_a_crop_outside_are_reasons(tmp_path):
         return row.drop_reason
 
     assert maker(video)[0].frames == 25  # the film ends before the part does
-    assert reason(start=5.0, end=6.0) == "no sound: it ends before second 5"
+    assert reason(start=5.0, end=6.0) == "no audio: it ends before second 5"
     longer = sound(tmp_path / "longer.wav", tone(9))
     assert reason(start=5.0, end=6.0, audio=longer) == "video ends early: it has no frame at second 5"
     outside = PixelBox(100, 0, 96, 96)
-    assert reason(crop=outside).startswith("crop outside the picture: it ends at column 196 and row 96 of 192 x 96")
+    assert reason(crop=outside).startswith("crop outside the frame: it ends at column 196 and row 96 of 192 x 96")
 
 
 def coefficients(frames, fps=25.0, **changes):
@@ -249,7 +249,7 @@ def test_coefficient_tracks_without_video(tmp_path):
     np.testing.assert_allclose(store.read("tracked").coefficients.expression, resampled.expression, atol=1e-6)
     np.testing.assert_allclose(store.read("tracked").coefficients.crop, (128.0, 120.0, 200.0), rtol=1e-5)
     reasons = {row.clip_id: row.drop_reason for row in store.dropped}
-    assert reasons["mute"] == "no sound: the file has no audio stream"
+    assert reasons["mute"] == "no audio: the file has no audio stream"
     assert reasons["odd"].startswith("frame rate unknown: 60 frames and 11.00 s of sound fit none of 23.976, ")
     assert reasons["torn"].startswith("track cannot be read: is not a MATLAB 5 .mat file")
 
@@ -301,7 +301,7 @@ def test_landmarks_need_the_face_model_of_the_coefficients(tmp_path):
     np.testing.assert_allclose(track.landmarks[frame], expected.numpy(), atol=1e-2)
     assert track.coefficients.crop is None  # there is no single one
     assert not read_coefficient_track(video, samples).landmarks.any()
-    with pytest.raises(UnusableClipError, match="another face model: bfm2009, and mediapipe468 was given"):
+    with pytest.raises(UnusableClipError, match="another face model: bfm2009, but mediapipe468 was given"):
         read_coefficient_track(video, samples, builtin_face_model())
 
 
@@ -316,7 +316,7 @@ def test_what_is_done_with_late_sound(tmp_path, monkeypatch, action, max_offset,
     film(tmp_path / "videos" / "b.mp4", [60] * 60, audio=tone(60 / 25))
     policy = OffsetPolicy(action, max_offset)
     if status == "dropped":
-        with pytest.raises(Exception, match="sound late: by 3 frames"):
+        with pytest.raises(Exception, match="audio late: by 3 frames"):
             run(tmp_path / "videos", tmp_path / "store", offset=policy)
         return
     store = run(tmp_path / "videos", tmp_path / "store", offset=policy)

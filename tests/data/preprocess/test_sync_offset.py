@@ -8,7 +8,7 @@ from expnet.data.preprocess.sync_offset import (
     LEAST_FRAMES,
     LONGEST_OFFSET,
     OffsetPolicy,
-    delay_sound,
+    delay_audio,
     estimate_offset,
     lag_correlations,
     synchronise,
@@ -82,13 +82,13 @@ def test_sound_is_delayed_by_whole_frames_and_what_is_left_without_is_cut_off(ma
     """The source has 10 frames before the clip and 2 after it; its sample k has the value k."""
     clip = make_track("clip", 50, source_start=10 / 25)
     source = np.arange(62 * 640, dtype=np.float32)
-    moved = delay_sound(clip, source, 10, offset)
+    moved = delay_audio(clip, source, 10, offset)
     # Late sound (negative) needs frames after the clip, of which there are two.
     assert moved.frames == (50 if offset >= 0 else 47)
     assert moved.source_start == clip.source_start
     np.testing.assert_array_equal(moved.audio, source[(10 - offset) * 640 :][: moved.frames * 640])
     moved.validate()
-    at_the_start = delay_sound(clip, source, 0, 3)
+    at_the_start = delay_audio(clip, source, 0, 3)
     assert at_the_start.frames == 47
     assert at_the_start.source_start == pytest.approx((10 + 3) / 25)
     np.testing.assert_array_equal(at_the_start.audio[:640], source[:640])
@@ -96,7 +96,7 @@ def test_sound_is_delayed_by_whole_frames_and_what_is_left_without_is_cut_off(ma
 
 def test_nothing_left_is_said(make_track):
     with pytest.raises(UnusableClipError, match="none of it is left"):
-        delay_sound(make_track("clip", 5), np.zeros(640 * 5, np.float32), 0, 8)
+        delay_audio(make_track("clip", 5), np.zeros(640 * 5, np.float32), 0, 8)
 
 
 def test_policies(spoken):
@@ -107,7 +107,7 @@ def test_policies(spoken):
     assert kept is late
     assert shift == 0
     assert estimate.frames == pytest.approx(-6, abs=1)
-    with pytest.raises(UnusableClipError, match=r"sound late: by [567] frames \(confidence \d\.\d\d\), at most 1"):
+    with pytest.raises(UnusableClipError, match=r"audio late: by [567] frames \(confidence \d\.\d\d\), at most 1"):
         synchronise(late, source, begin, OffsetPolicy("drop"))
     assert synchronise(late, source, begin, OffsetPolicy("drop", max_offset=8))[0] is late
     assert synchronise(late, source, begin, OffsetPolicy("drop", min_confidence=1.1))[0] is late

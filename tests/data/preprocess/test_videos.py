@@ -211,20 +211,20 @@ def test_what_cannot_be_used_is_a_row_with_its_reason(film, tmp_path):
     reasons = {row.clip_id: row.drop_reason for row in TrackStore(tmp_path / "store").dropped}
     assert summary.dropped_clips == reasons
     assert reasons["faceless"] == "no face: none was found in any frame"
-    assert reasons["mute"] == "no sound: the file has no audio stream"
-    assert reasons["silent"] == "no sound: the audio stream is silent"
+    assert reasons["mute"] == "no audio: the file has no audio stream"
+    assert reasons["silent"] == "no audio: the audio stream is silent"
     assert reasons["tiny"].startswith("face too small: ")
     assert reasons["text"].startswith("video cannot be read: not a video")
-    assert reasons["cut"].startswith(("video cannot be read: ", "sound cannot be used: "))
+    assert reasons["cut"].startswith(("video cannot be read: ", "audio cannot be used: "))
     assert reasons["gone"] == "video cannot be read: No such file or directory"
-    assert summary.dropped["no sound"] == 2
+    assert summary.dropped["no audio"] == 2
     assert sum(summary.dropped.values()) == 7
     assert str(tmp_path) not in "".join(reasons.values())
 
 
 def test_no_usable_video_is_an_error_and_leaves_nothing(film, tmp_path):
     path = film("mute.mp4", still(30), audio=None)
-    with pytest.raises(DataError, match=r"mute\.mp4 could not be used: no sound: the file has no audio stream"):
+    with pytest.raises(DataError, match=r"mute\.mp4 could not be used: no audio: the file has no audio stream"):
         preprocess(path, tmp_path / "store", progress=False)
     film("faceless.mp4", still(30, face=170))
     with pytest.raises(DataError, match="none of the 2 videos"):
@@ -238,7 +238,7 @@ def test_a_video_that_kills_its_process_does_not_end_the_run(film, tmp_path):
     film("1.mp4", [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 40)
     summary = preprocess(tmp_path / "videos", tmp_path / "store", tracker="deadly", workers=2, progress=False)
     assert summary.clips == 2
-    assert summary.dropped_clips["1"].startswith("the video ends the process that reads it")
+    assert summary.dropped_clips["1"].startswith("the video crashes the process that reads it")
 
 
 def test_an_unexpected_error_is_a_reason_too(film, tmp_path, monkeypatch):

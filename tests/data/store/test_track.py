@@ -31,9 +31,9 @@ def test_window_cuts_frames_sound_and_phonemes_alike(make_track):
         ({"audio": np.zeros(50 * 640 - 1, np.float32)}, r"audio has shape \(31999,\), expected \(32000,\)"),
         ({"landmarks": np.zeros((50, 67, 2), np.float32)}, "landmarks has shape"),
         ({"valid": np.zeros(50, bool)}, "none of its frames is valid"),
-        ({"landmarks": np.full((50, 68, 2), np.nan, np.float32)}, "landmarks holds values that are not numbers"),
+        ({"landmarks": np.full((50, 68, 2), np.nan, np.float32)}, "landmarks holds values that are not finite"),
         ({"speaker": ""}, "no speaker"),
-        ({"clip_id": "a/b"}, "cannot name a file"),
+        ({"clip_id": "a/b"}, "not a file name"),
         ({"split": "dev"}, "its split is 'dev'"),
     ],
 )
@@ -46,7 +46,7 @@ def test_other_frame_rates_and_identities_a_frame_are_refused(make_track):
     track = make_track(frames=50)
     with pytest.raises(DataError, match=r"30\.0 frames/s"):
         replace(track, coefficients=track.coefficients.with_(fps=30)).validate()
-    with pytest.raises(DataError, match="one identity a frame"):
+    with pytest.raises(DataError, match="one identity per frame"):
         replace(track, coefficients=track.coefficients.with_(identity=np.zeros((50, 3)))).validate()
 
 
