@@ -250,7 +250,7 @@ def test_coefficient_tracks_without_video(tmp_path):
     np.testing.assert_allclose(store.read("tracked").coefficients.crop, (128.0, 120.0, 200.0), rtol=1e-5)
     reasons = {row.clip_id: row.drop_reason for row in store.dropped}
     assert reasons["mute"] == "no audio: the file has no audio stream"
-    assert reasons["odd"].startswith("frame rate unknown: 60 frames and 11.00 s of sound fit none of 23.976, ")
+    assert reasons["odd"].startswith("frame rate unknown: 60 frames and 11.00 s of audio fit none of 23.976, ")
     assert reasons["torn"].startswith("track cannot be read: is not a MATLAB 5 .mat file")
 
 

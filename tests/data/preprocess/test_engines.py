@@ -196,7 +196,8 @@ def test_the_store_is_the_same_bit_for_bit(videos, tmp_path, ray_engine, monkeyp
     assert set(expected) == {"manifest.parquet", "shards/00000.safetensors"}
     assert sums(tmp_path / "ray") == expected
     store = TrackStore(far)
-    assert [row.drop_reason for row in store.dropped] == ["the video crashes the process that reads it: it died 2 times"]
+    reasons = [row.drop_reason for row in store.dropped]
+    assert reasons == ["the video crashes the process that reads it: it died 2 times"]
     assert [store.read(row.clip_id).frames for row in store.rows] == [31, 32]
 
 
