@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from expnet.data.audio_augmentation import WindowAugmentation
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.store.track_store import TrackStore
 from shared.random_stores import LARGE, SMALL, make_large_store, make_small_store
@@ -21,7 +22,7 @@ from shared.random_stores import LARGE, SMALL, make_large_store, make_small_stor
 
 def measure_loading(path: Path, workers: int, batches: int = 60) -> float:
     """Milliseconds of a training window."""
-    module = TalkingFaceDataModule(str(path), window=64, batch_size=16, workers=workers)
+    module = TalkingFaceDataModule(str(path), window=64, workers=workers, augmentation=WindowAugmentation.none())
     module.setup("fit")
     loader = iter(module.train_dataloader())
     next(loader)
@@ -51,7 +52,7 @@ def measure_stores(folder: Path) -> dict[str, float]:
             store.read_window(f"{index:06d}", int(index) % 100, 64)
         results[f"read a 64-frame track of {clips} clips, ms"] = (time.perf_counter() - start) / len(chosen) * 1000
         start = time.perf_counter()
-        module = TalkingFaceDataModule(str(folder / name))
+        module = TalkingFaceDataModule(str(folder / name), augmentation=WindowAugmentation.none())
         module.setup("fit")
         next(iter(module.train_dataloader().sampler))
         results[f"epoch start of {clips} clips, s"] = time.perf_counter() - start

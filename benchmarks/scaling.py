@@ -30,6 +30,7 @@ import pyarrow as pa
 import torch
 
 from expnet.coefficients import FaceCoefficients
+from expnet.data.audio_augmentation import WindowAugmentation
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.dataset import FaceDataset
 from expnet.data.preprocess.engines import Engine, LocalEngine, RayEngine
@@ -181,10 +182,10 @@ def measure_manifest(folder: Path, count: int) -> list[Figure]:
         memory = fresh.submit(opened_bytes, path).result()
     with timed(seconds["open"]):
         TrackStore(path)
-    module = TalkingFaceDataModule(str(path), window=WINDOW, batch_size=BATCH)
+    module = TalkingFaceDataModule(str(path), window=WINDOW, batch_size=BATCH, augmentation=WindowAugmentation.none())
     module.setup("fit")
     del module
-    module = TalkingFaceDataModule(str(path), window=WINDOW, batch_size=BATCH)
+    module = TalkingFaceDataModule(str(path), window=WINDOW, batch_size=BATCH, augmentation=WindowAugmentation.none())
     with timed(seconds["setup"]):
         module.setup("fit")
     loader = module.train_dataloader()
@@ -214,7 +215,7 @@ def measure_reading(folder: Path, steps: int = 20) -> list[Figure]:
     path = folder / "written"
     files = sorted((path / "shards").iterdir())
     descriptors, mapped = len(os.listdir("/proc/self/fd")), count_maps(files)
-    module = TalkingFaceDataModule(str(path), window=WINDOW, batch_size=BATCH)
+    module = TalkingFaceDataModule(str(path), window=WINDOW, batch_size=BATCH, augmentation=WindowAugmentation.none())
     module.setup("fit")
     dataset = module.train_dataloader().dataset
     for row in module.stores[0].rows[:: SHARD_FRAMES // FRAMES]:

@@ -1,7 +1,14 @@
 """Every configuration schema with its defaults, and the parser of configuration files and KEY=VALUE overrides."""
 
 from expnet.config.checks import require
-from expnet.config.data import AugmentConfig, ClipsConfig, DataConfig, RegionDataConfig
+from expnet.config.data import (
+    AudioAugmentationConfig,
+    AugmentConfig,
+    ClipsConfig,
+    DataConfig,
+    RegionDataConfig,
+    SplitConfig,
+)
 from expnet.config.losses import ExpressionLossConfig, PoseLossConfig, RefinerLossConfig
 from expnet.config.models import ExpressionModelConfig, LandmarkSyncModelConfig, PoseModelConfig, RefinerModelConfig
 from expnet.config.tasks import (
@@ -19,6 +26,7 @@ from expnet.config.training import LoggerConfig, MetricsConfig, OptimConfig, Tra
 
 __all__ = [
     "TASKS",
+    "AudioAugmentationConfig",
     "AugmentConfig",
     "BaseConfig",
     "ClipsConfig",
@@ -39,6 +47,7 @@ __all__ = [
     "RefinerLossConfig",
     "RefinerModelConfig",
     "RegionDataConfig",
+    "SplitConfig",
     "TrainerConfig",
     "WandbConfig",
     "load_config",

@@ -1,142 +1,181 @@
-"""Where clips come from, how they are cut, and how their sound is disturbed."""
+"""Clips, splits, training windows and augmentation: the ``data`` and ``augment`` sections of a training configuration.
+
+`expnet.data.datamodule.TalkingFaceDataModule` takes the same groups of options and has no defaults of its own.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from expnet.config.checks import not_negative, require
+from expnet.config.checks import at_least, not_negative, require
 
 
 @dataclass
-class ClipsConfig:
-    """Where the clips are, and who trains."""
+class StoreConfig:
+    """Where the clips are, and how they are loaded."""
 
     store: Any = ""
-    """Track store, or list of them: folders that `expnet preprocess` or `expnet synthesize` wrote."""
+    """Track store or list of track stores: folders that `expnet preprocess` or `expnet synthesize` wrote."""
     batch_size: int = 16
-    """Windows in a training batch, on each device."""
+    """Windows per training batch on each device."""
     workers: int = 0
     """Processes that load data; 0 loads in the training process, which is fastest for small stores."""
-    validation_fraction: float = 0.1
-    """Share of the speakers to validate on, where the store does not say."""
-    test_fraction: float = 0.1
-    """Share of the speakers kept for evaluate.py, where the store does not say."""
-    split_seed: int = 0
-    """Seed of the split by speaker."""
-    split_by: Literal["speaker", "time"] = "speaker"
-    """speaker: nobody is on two sides. time: each speaker's beginning trains and the rest validates and tests, for a
-    model of one person; the fractions are then shares of each speaker's frames."""
-    allow_shared_speakers: bool = False
-    """Accept a corpus's own splits that have speakers on two sides, such as MEAD's official test sentences."""
-    limit_clips: int | None = None
-    """Train on so many clips only, evenly spaced."""
-    limit_validation_clips: int | None = None
-    """Validate on so many clips only, evenly spaced."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         stores = [self.store] if isinstance(self.store, str) else self.store
         good = isinstance(stores, list) and all(isinstance(store, str) for store in stores)
-        require(good, f"data.store is a folder or a list of folders, not {self.store!r}.")
-        require(self.batch_size >= 1, f"data.batch_size must be 1 or more, not {self.batch_size}.")
-        require(self.workers >= 0, f"data.workers must be 0 or more, not {self.workers}.")
+        require(good, f"data.store must be a folder or a list of folders, not {self.store!r}.")
+        at_least("data", self, batch_size=1, workers=0)
+
+
+@dataclass
+class SplitConfig:
+    """How the clips are divided into training, validation and test, and how many of them are used."""
+
+    validation_fraction: float = 0.1
+    """Fraction of the speakers in the validation split, where the store assigns no splits."""
+    test_fraction: float = 0.1
+    """Fraction of the speakers in the test split, which evaluate.py scores, where the store assigns no splits."""
+    split_seed: int = 0
+    """Seed of the split by speaker."""
+    split_by: Literal["speaker", "time"] = "speaker"
+    """speaker: no speaker is in two splits. time: the beginning of each speaker's clips is for training and the rest
+    for validation and test, for a model of one person; the fractions are then fractions of each speaker's frames."""
+    allow_shared_speakers: bool = False
+    """Accept a corpus's own splits that share speakers, such as MEAD's official test sentences."""
+    limit_clips: int | None = None
+    """Largest number of training clips, evenly spaced; null for all."""
+    limit_validation_clips: int | None = None
+    """Largest number of validation clips, evenly spaced; null for all."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
         for name in ("validation_fraction", "test_fraction"):
             value = getattr(self, name)
             require(0 <= value < 1, f"data.{name} must be at least 0 and below 1, not {value}.")
 
 
 @dataclass
-class DataConfig(ClipsConfig):
-    """Where the clips are and how they are cut."""
+class ClipsConfig(SplitConfig, StoreConfig):
+    """The clips of a run and their splits."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        StoreConfig.__post_init__(self)
+        SplitConfig.__post_init__(self)
+
+
+@dataclass
+class WindowsConfig(ClipsConfig):
+    """Clips that are cut into training windows."""
 
     window: int = 64
-    """Frames of a training window, 25 a second. The head-pose network takes 32 n + 1."""
+    """Frames of a training window, 25 per second. The head-pose network requires 32 n + 1."""
     store_weights: list[float] | None = None
-    """How often clips of each store are drawn; 1, or null, for as often as their length says."""
-    gain_decibels: float = 6.0
-    """Training sound is louder or softer by up to so much."""
-    noise_snr: float | None = 10.0
-    """Training sound gets noise, at this signal-to-noise ratio in decibels or above; null for none."""
-    babble: float = 0.0
-    """Share of training windows with other people's speech in the background."""
-    reverberation: float = 0.0
-    """Share of training windows that sound as in a room."""
-    codec: float = 0.0
-    """Share of training windows that sound as through a telephone or a low bit rate."""
-    pitch: float = 0.0
-    """Share of training windows with a higher or lower voice."""
-    speed: float = 0.0
-    """Training windows are played faster or slower by up to this share, face and sound alike."""
-    silent_share: float = 0.0
-    """Share of training windows in which speech falls silent, with or without noise, and the lips close."""
-    features: Any = ""
-    """Speech features that `expnet features` made of the store, or a list of folders, one a store; empty for none."""
+    """Sampling weight of each store: 1 draws its clips as often as their duration suggests; null for 1 for all."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
-        folders = self.features if isinstance(self.features, list) else [self.features]
-        good = all(isinstance(folder, str) for folder in folders)
-        require(good, f"data.features is a folder or a list of folders, not {self.features!r}.")
-        require(self.window >= 2, f"data.window must be 2 frames or more, not {self.window}.")
-        for name in ("silent_share", "speed"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"data.{name} must be at least 0 and below 1, not {value}.")
+        at_least("data", self, window=2)
+
+
+@dataclass
+class AudioAugmentationConfig:
+    """How the audio of training windows is augmented."""
+
+    gain_decibels: float = 6.0
+    """Largest change of the level in decibels, up or down."""
+    noise_snr: float | None = 10.0
+    """Lowest signal-to-noise ratio of added noise in decibels; null for no noise."""
+    babble: float = 0.0
+    """Share of training windows with other people's speech in the background."""
+    reverberation: float = 0.0
+    """Share of training windows with reverberation."""
+    codec: float = 0.0
+    """Share of training windows that pass through a telephone band or a low-bit-rate codec."""
+    pitch: float = 0.0
+    """Share of training windows with a higher or lower voice."""
+    speed: float = 0.0
+    """Largest relative change of the speaking rate, faster or slower; face and audio change together."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(0 <= self.speed < 1, f"data.speed must be at least 0 and below 1, not {self.speed}.")
         for name in ("babble", "reverberation", "codec", "pitch"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"data.{name} must be at least 0 and at most 1, not {value}.")
 
 
 @dataclass
+class DataConfig(AudioAugmentationConfig, WindowsConfig):
+    """The clips of a run, their splits, and the augmentation of training windows."""
+
+    silent_share: float = 0.0
+    """Share of training windows in which the speech is muted, with or without noise, and the lips close."""
+    features: Any = ""
+    """Folder in which `expnet features` stored speech features of the store, or a list with one folder per store; empty
+    for none."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        WindowsConfig.__post_init__(self)
+        AudioAugmentationConfig.__post_init__(self)
+        folders = self.features if isinstance(self.features, list) else [self.features]
+        good = all(isinstance(folder, str) for folder in folders)
+        require(good, f"data.features must be a folder or a list of folders, not {self.features!r}.")
+        share = self.silent_share
+        require(0 <= share < 1, f"data.silent_share must be at least 0 and below 1, not {share}.")
+
+
+@dataclass
 class RegionDataConfig(ClipsConfig):
-    """Clips that are driven from their own frames, cut to pieces of the face."""
+    """Clips that are reenacted from their own frames and cut into regions of the face, for the refiner."""
 
     crops: str = "runs/crops"
-    """Folder that the pieces are made in, once; a run of other settings makes them anew."""
+    """Folder in which the face regions are prepared once; a run with other settings prepares its own."""
     portraits: int = 3
     """Frames of a clip that serve as portraits."""
     frames: int = 12
-    """Frames that each of them is driven to."""
+    """Frames that each portrait is driven to."""
     clips_per_speaker: int | None = 6
-    """At most so many clips of a person are used, evenly spread; null for all."""
+    """Largest number of clips per speaker, evenly spaced; null for all."""
     colour: float = 0.1
-    """How far the light of training pairs is changed: standard deviation of the logarithms of gain and gamma."""
+    """Colour augmentation of training pairs: standard deviation of the logarithms of gain and gamma."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
-        require(bool(self.crops), "data.crops is empty: give the folder that the pieces of faces are made in.")
-        for name, least in (("portraits", 1), ("frames", 2)):
-            value = getattr(self, name)
-            require(value >= least, f"data.{name} must be {least} or more, not {value}.")
-        require(self.colour >= 0, f"data.colour must be 0 or more, not {self.colour}.")
+        require(bool(self.crops), "data.crops is empty: give the folder to prepare the face regions in.")
+        at_least("data", self, portraits=1, frames=2, colour=0)
         limit = self.clips_per_speaker
         require(limit is None or limit >= 1, f"data.clips_per_speaker must be 1 or more, or null, not {limit}.")
 
 
 @dataclass
 class AugmentConfig:
-    """How the mel spectrogram is disturbed in training."""
+    """How the mel spectrogram is augmented in training."""
 
     time_masks: int = 2
-    """Stretches of a window that are hidden."""
+    """Number of masks in time (SpecAugment)."""
     time_mask_columns: int = 12
-    """Longest such stretch, in columns of 12.5 ms."""
+    """Longest mask in time, in columns of 12.5 ms."""
     band_masks: int = 2
-    """Runs of mel bands that are hidden."""
+    """Number of masks in frequency."""
     band_mask_bands: int = 16
-    """Longest such run, of 80 bands."""
+    """Widest mask in frequency, of 80 mel bands."""
     gain: float = 0.4
-    """Standard deviation of a change of loudness, in units of the mel (1 unit is 12.5 dB)."""
+    """Standard deviation of the change of level, in units of the mel spectrogram (1 unit is 12.5 dB)."""
     tilt: float = 0.4
-    """Standard deviation of a change of timbre: loudness that rises or falls over the bands, at their ends."""
+    """Standard deviation of the change of spectral tilt at the outermost bands, in units of the mel spectrogram."""
     warp: float = 0.12
-    """Bands are stretched or squeezed by up to this share: longer and shorter vocal tracts."""
+    """Largest relative stretch of the frequency axis, which imitates longer and shorter vocal tracts."""
     floor: float = 1.5
-    """Background noise rises from below hearing up to this much above the mel's lowest value, in its units."""
+    """Highest level of background noise above the mel spectrogram's minimum, in its units."""
     noise: float = 0.2
-    """Standard deviation of noise in every cell, in units of the mel."""
+    """Standard deviation of the noise added to every cell, in units of the mel spectrogram."""
 
     def __post_init__(self) -> None:
         """Check ranges."""

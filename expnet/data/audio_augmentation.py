@@ -1,6 +1,8 @@
-"""How the audio of training windows is changed: the functions of `expnet.audio.augmentation`, in natural order."""
+"""Augmentation of training windows: which functions of `expnet.audio.augmentation` apply, and in which order."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 
@@ -17,53 +19,65 @@ from expnet.audio.augmentation import (
     random_reverberation,
     sometimes,
 )
+from expnet.config import AudioAugmentationConfig
 from expnet.data.clip_entry import ClipEntry
+from expnet.data.silent_windows import SilentRuns
 
 BABBLE_SNR = 5.0
-"""Babble is so many decibels below the voice at least: a crowded room."""
+"""Lowest signal-to-noise ratio of babble in decibels: a crowded room."""
 SEMITONES = 4.0
-"""Pitch is moved by up to a third of an octave: half the way from the middle of women's voices to that of men's."""
+"""Largest change of pitch, a third of an octave: half the distance between average female and male voices."""
 
 
-def sound_augmentations(
-    clips: Sequence[ClipEntry],
-    *,
-    gain_decibels: float = 0.0,
-    noise_snr: float | None = None,
-    babble: float = 0.0,
-    reverberation: float = 0.0,
-    codec: float = 0.0,
-    pitch: float = 0.0,
-) -> list[Augmentation]:
-    """Make the changes that were asked for, from the speaker's throat to the file.
+@dataclass
+class WindowAugmentation(AudioAugmentationConfig):
+    """How training windows are augmented: the options of the configuration, and what only code can provide.
 
     Args:
-        clips: Whose speech babble is made of.
-        gain_decibels: Louder or softer by up to so much.
-        noise_snr: Signal-to-noise ratio of noise, at least; None for no noise.
-        babble: Share of windows with other people in the background.
-        reverberation: Share of windows in a room.
-        codec: Share of windows through a telephone or a codec.
-        pitch: Share of windows with a higher or lower voice.
+        silent_runs: Mutes the speech and closes the lips in a share of the windows; None for none.
+        further: Further augmentations of the audio, applied before the configured ones.
     """
-    changes: list[Augmentation] = []
-    if pitch:
-        changes.append(sometimes(pitch, random_pitch(SEMITONES)))
-    if babble:
-        changes.append(sometimes(babble, random_babble(voices_of(clips), BABBLE_SNR)))
-    if reverberation:
-        changes.append(sometimes(reverberation, random_reverberation()))
-    if gain_decibels:
-        changes.append(random_gain(gain_decibels))
-    if noise_snr is not None:
-        changes.append(random_noise(noise_snr))
-    if codec:
-        changes.append(sometimes(codec, random_codec()))
-    return changes
+
+    silent_runs: SilentRuns | None = None
+    further: Sequence[Augmentation] = ()
+
+    @classmethod
+    def from_config(cls, config: AudioAugmentationConfig, silent_runs: SilentRuns | None = None) -> Self:
+        """Take the options of a configuration."""
+        options = {field.name: getattr(config, field.name) for field in fields(AudioAugmentationConfig)}
+        return cls(**options, silent_runs=silent_runs)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return options that leave the windows as they are."""
+        return cls(gain_decibels=0.0, noise_snr=None)
+
+
+def audio_augmentations(clips: Sequence[ClipEntry], options: AudioAugmentationConfig) -> list[Augmentation]:
+    """Return the augmentations of the options, in the order of a recording: from the voice to the audio file.
+
+    Args:
+        clips: The clips whose speech babble is made of.
+        options: Strengths and shares.
+    """
+    augmentations: list[Augmentation] = []
+    if options.pitch:
+        augmentations.append(sometimes(options.pitch, random_pitch(SEMITONES)))
+    if options.babble:
+        augmentations.append(sometimes(options.babble, random_babble(voices_of(clips), BABBLE_SNR)))
+    if options.reverberation:
+        augmentations.append(sometimes(options.reverberation, random_reverberation()))
+    if options.gain_decibels:
+        augmentations.append(random_gain(options.gain_decibels))
+    if options.noise_snr is not None:
+        augmentations.append(random_noise(options.noise_snr))
+    if options.codec:
+        augmentations.append(sometimes(options.codec, random_codec()))
+    return augmentations
 
 
 def voices_of(clips: Sequence[ClipEntry]) -> Voice:
-    """Draw speech of any of the clips, from any frame on; short clips are repeated."""
+    """Return a function that draws speech of a random clip from a random frame on; short clips are repeated."""
 
     def voice(samples: int, generator: np.random.Generator) -> Samples:
         entry = clips[int(generator.integers(len(clips)))]

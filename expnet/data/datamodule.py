@@ -1,4 +1,4 @@
-"""The DataModule of both tasks: track stores in, named batches out."""
+"""The DataModule of all tasks on track stores: clips in, batches with named fields out."""
 
 import logging
 from collections.abc import Sequence
@@ -12,21 +12,22 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from expnet.audio.speech_encoder import FeatureSource
-from expnet.data.audio_augmentation import Augmentation, sound_augmentations
+from expnet.config import DataConfig, SplitConfig
+from expnet.data.audio_augmentation import WindowAugmentation, audio_augmentations
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.coefficient_statistics import CoefficientStatistics, measure_statistics
 from expnet.data.dataset import FaceDataset
 from expnet.data.even_spacing import evenly_spaced
 from expnet.data.sampling import ShardSampler, WindowSampler
-from expnet.data.silent_windows import SilentRuns
 from expnet.data.splits import TEST, TRAIN, VALIDATION, split_by_speaker, split_by_time
 from expnet.data.store.feature_cache import FeatureCache
 from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track_store import TrackStore
+from expnet.data.store_source import Stores, as_sources
 from expnet.errors import ConfigError, DataError
 
-# Clips that the statistics are taken from, evenly spaced over the training clips: more change no digit that matters.
+# Training clips that the statistics are measured on, evenly spaced: more clips change no digit that matters.
 STATISTICS_CLIPS = 500
 UNKNOWN_SPEAKER = ""
 NEUTRAL = "neutral"
@@ -37,105 +38,56 @@ _log = logging.getLogger(__name__)
 class TalkingFaceDataModule(LightningDataModule):
     """Windows and clips of one or several track stores.
 
-    Training batches are random windows; an epoch has as many as the training clips hold, longer clips giving more.
-    Validation and test batches are whole clips, one at a time, each on one process only.
+    Training batches are random windows. An epoch has as many windows as fit into the training clips, so longer clips
+    give more. Validation and test batches are whole clips, one at a time, each on one process only.
+
+    All defaults are those of the configuration (`expnet.config.DataConfig`)::
+
+        data = TalkingFaceDataModule("tracks")
+        data = TalkingFaceDataModule(["hdtf", "mead"], window=80, split=SplitConfig(test_fraction=0.2))
+        data = TalkingFaceDataModule("tracks", augmentation=WindowAugmentation(reverberation=0.3))
 
     Args:
-        store: Folder of a track store, or several.
+        store: Path or URL of a track store, or several; a `StoreSource` adds a sampling weight or speech features.
         window: Frames of a training window.
-        batch_size: Windows of a training batch, on each process.
-        workers: Processes that load; 0 loads in the training process.
-        validation_fraction: Share of frames to validate on, by speaker, where the stores give no split.
-        test_fraction: The same for test.
-        split_seed: Seed of the split.
-        split_by: ``speaker``, or ``time``: each speaker's beginning is trained on, the rest validated and tested on.
-        seed: Seed of the windows.
-        store_weights: How often clips of each store are drawn, 1 for as often as their length says.
-        windows_per_clip: Windows an epoch of each clip, instead of as many as its length holds.
-        limit_clips: Use only so many training clips, evenly spaced (to try things out).
-        limit_validation_clips: The same for validation.
-        allow_shared_speakers: Accept splits given by a corpus that have a speaker on two sides.
-        gain_decibels: Training sound is louder or softer by up to so much.
-        noise_snr: Training sound gets noise, at this signal-to-noise ratio in decibels or above.
-        babble: Share of training windows with other people in the background.
-        reverberation: Share of training windows that sound as in a room.
-        codec: Share of training windows that sound as through a telephone or a codec.
-        pitch: Share of training windows with a higher or lower voice.
-        speed: Training windows are faster or slower by up to this share, face and sound alike.
-        augmentations: Further changes of the training sound.
-        silent_runs: Falls silent and shuts the lips in a share of the training windows; None for none.
-        features: Folder of each store's speech features (`expnet.data.store.feature_cache`), or a list of them; empty
-            for none.
+        batch_size: Windows per training batch on each process.
+        workers: Processes that load data; 0 loads in the training process.
+        seed: Seed of the windows and of their augmentation.
+        split: How the clips are divided, and how many of them are used.
+        augmentation: How training windows are augmented.
+        windows_per_clip: Windows per clip and epoch; None for as many as its duration holds.
 
     Raises:
-        DataError: If a store cannot be read, the stores do not fit together, or nothing is left to train on.
+        DataError: If a store cannot be read, the stores do not fit together, or no training clip is left.
         ConfigError: If an option cannot be used.
     """
 
     def __init__(
         self,
-        store: str | Sequence[str],
+        store: Stores,
         *,
-        window: int = 64,
-        batch_size: int = 16,
-        workers: int = 0,
-        validation_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-        split_by: str = "speaker",
+        window: int = DataConfig.window,
+        batch_size: int = DataConfig.batch_size,
+        workers: int = DataConfig.workers,
         seed: int = 0,
-        store_weights: Sequence[float] | None = None,
+        split: SplitConfig | None = None,
+        augmentation: WindowAugmentation | None = None,
         windows_per_clip: float | None = None,
-        limit_clips: int | None = None,
-        limit_validation_clips: int | None = None,
-        allow_shared_speakers: bool = False,
-        gain_decibels: float = 0.0,
-        noise_snr: float | None = None,
-        babble: float = 0.0,
-        reverberation: float = 0.0,
-        codec: float = 0.0,
-        pitch: float = 0.0,
-        speed: float = 0.0,
-        augmentations: Sequence[Augmentation] = (),
-        silent_runs: SilentRuns | None = None,
-        features: str | Sequence[str] = "",
     ) -> None:
         super().__init__()
-        self.paths = [store] if isinstance(store, str) or not isinstance(store, Sequence) else list(store)
-        if not self.paths or not all(str(path) for path in self.paths):
-            raise ConfigError("data.store is empty; give the folder of a track store, such as data.store=tracks")
-        self.store_weights = [1.0] * len(self.paths) if store_weights is None else list(store_weights)
-        if len(self.store_weights) != len(self.paths) or min(self.store_weights) < 0:
-            raise ConfigError(f"data.store_weights needs {len(self.paths)} numbers of 0 or more, one for each store")
+        self.sources = as_sources(store)
         self.window, self.batch_size, self.workers, self.seed = window, batch_size, workers, seed
+        self.split = split if split is not None else SplitConfig()
+        self.augmentation = augmentation if augmentation is not None else WindowAugmentation()
         self.windows_per_clip = windows_per_clip
-        self.limit_clips, self.limit_validation_clips = limit_clips, limit_validation_clips
-        self._split_options: dict[str, Any] = {
-            "validation_fraction": validation_fraction,
-            "test_fraction": test_fraction,
-            "seed": split_seed,
-            "allow_shared_speakers": allow_shared_speakers,
-        }
-        self.split_by = split_by
-        self.augmentations, self.speed = list(augmentations), speed
-        self._sound_options: dict[str, Any] = {
-            "gain_decibels": gain_decibels,
-            "noise_snr": noise_snr,
-            "babble": babble,
-            "reverberation": reverberation,
-            "codec": codec,
-            "pitch": pitch,
-        }
-        self.silent_runs = silent_runs
-        self._feature_paths = [features] if isinstance(features, str) else list(features)
-        if any(self._feature_paths) and silent_runs is not None:
-            raise ConfigError("data.silent_share falls silent in the mel only: set it to 0 with data.features")
+        if any(source.features for source in self.sources) and self.augmentation.silent_runs is not None:
+            raise ConfigError("data.silent_share mutes the mel spectrogram only: set it to 0 with data.features")
         self._resume = (0, 0)
 
     @cached_property
     def stores(self) -> list[TrackStore]:
         """The opened stores."""
-        stores = [TrackStore(path) for path in self.paths]
+        stores = [TrackStore(source.path) for source in self.sources]
         models = sorted({store.face_model for store in stores if len(store)})
         if len(models) > 1:
             raise DataError(f"the stores have different face models ({', '.join(models)}); use stores of one")
@@ -149,26 +101,29 @@ class TalkingFaceDataModule(LightningDataModule):
         for entry, parts in zip(entries, self._divide([entry.row for entry in entries]), strict=True):
             for split, row in parts:
                 splits[split].append(ClipEntry(entry.store, row))
-        splits[TRAIN] = evenly_spaced(splits[TRAIN], self.limit_clips)
-        splits[VALIDATION] = evenly_spaced(splits[VALIDATION], self.limit_validation_clips)
+        splits[TRAIN] = evenly_spaced(splits[TRAIN], self.split.limit_clips)
+        splits[VALIDATION] = evenly_spaced(splits[VALIDATION], self.split.limit_validation_clips)
         return splits
 
     def _divide(self, rows: list[ManifestRow]) -> list[list[tuple[str, ManifestRow]]]:
-        """Return each clip's parts with their splits; all of it, where clips are not cut."""
-        options = self._split_options
-        if self.split_by == "time":
-            return split_by_time(rows, options["validation_fraction"], options["test_fraction"])
-        # Clips of different stores may have the same name; a speaker of the same name counts as the same person.
-        return [[(split, row)] for split, row in zip(split_by_speaker(rows, **options), rows, strict=True)]
+        """Return the parts of each clip with their splits: the whole clip, unless clips are split by time."""
+        split = self.split
+        fractions = (split.validation_fraction, split.test_fraction)
+        if split.split_by == "time":
+            return split_by_time(rows, *fractions)
+        # Clips of different stores may share a name; speakers of the same name count as the same person.
+        assigned = split_by_speaker(rows, *fractions, split.split_seed, split.allow_shared_speakers)
+        return [[(name, row)] for name, row in zip(assigned, rows, strict=True)]
 
     @cached_property
     def features(self) -> dict[str, FeatureCache]:
-        """Speech features by the location of their store; empty where none are used."""
-        if not any(self._feature_paths):
+        """Speech features by the location of their store; empty if none are used."""
+        if not any(source.features for source in self.sources):
             return {}
-        if len(self._feature_paths) != len(self.stores):
+        if not all(source.features for source in self.sources):
             raise ConfigError(f"data.features needs {len(self.stores)} folders, one for each store of data.store")
-        caches = [FeatureCache(path, store) for path, store in zip(self._feature_paths, self.stores, strict=True)]
+        pairs = zip(self.sources, self.stores, strict=True)
+        caches = [FeatureCache(source.features, store) for source, store in pairs]
         for cache in caches[1:]:
             if cache.source != caches[0].source:
                 first, other = (f"{it.folder} ({it.source.describe()})" for it in (caches[0], cache))
@@ -177,7 +132,7 @@ class TalkingFaceDataModule(LightningDataModule):
 
     @property
     def feature_source(self) -> FeatureSource | None:
-        """Where the speech features come from, None where none are used."""
+        """Encoder of the speech features; None if none are used."""
         return next((cache.source for cache in self.features.values()), None)
 
     @property
@@ -187,25 +142,25 @@ class TalkingFaceDataModule(LightningDataModule):
 
     @cached_property
     def speakers(self) -> tuple[str, ...]:
-        """Training speakers; their position is ``FaceBatch.style``, position 0 is anybody else."""
+        """Training speakers. The index of a name is ``FaceBatch.style``; index 0 stands for all other speakers."""
         return (UNKNOWN_SPEAKER, *sorted({entry.row.speaker for entry in self.splits[TRAIN]}))
 
     @cached_property
     def emotions(self) -> tuple[str, ...]:
-        """Training emotions; their position is ``FaceBatch.emotion``, position 0 is neutral or unknown."""
+        """Training emotions. The index of a name is ``FaceBatch.emotion``; index 0 is neutral or unknown."""
         return (NEUTRAL, *sorted({entry.row.emotion for entry in self.splits[TRAIN]} - {"", NEUTRAL}))
 
     @cached_property
     def statistics(self) -> CoefficientStatistics:
-        """Statistics over the training split."""
+        """Statistics of the training split."""
         return measure_statistics(evenly_spaced(self.splits[TRAIN], STATISTICS_CLIPS), self.window)
 
     def facts(self) -> dict[str, Any]:
-        """What a model should say about its data, in plain values: stores with fingerprints, and the splits' sizes."""
+        """Describe the data for a model's records: stores with fingerprints, and the sizes of the splits."""
         return {
             "stores": [
-                {"name": str(path).rstrip("/").rpartition("/")[2], "fingerprint": store.fingerprint()}
-                for path, store in zip(self.paths, self.stores, strict=True)
+                {"name": source.path.rstrip("/").rpartition("/")[2], "fingerprint": store.fingerprint()}
+                for source, store in zip(self.sources, self.stores, strict=True)
             ],
             "splits": {
                 split: {
@@ -222,26 +177,27 @@ class TalkingFaceDataModule(LightningDataModule):
         """Open the stores and divide the clips.
 
         Raises:
-            DataError: If nothing is left to train on.
+            DataError: If no training clip is left.
         """
         if not self.splits[TRAIN] and stage in (None, "fit"):
-            raise DataError(f"{', '.join(map(str, self.paths))} has no clip to train on; add clips or change the split")
+            paths = ", ".join(source.path for source in self.sources)
+            raise DataError(f"{paths} has no clip to train on; add clips or change the split")
         _log.info("Clips: %s", {split: len(entries) for split, entries in self.splits.items()})
 
     def train_dataloader(self) -> DataLoader[FaceBatch]:
-        """Random windows, with the sampler where a resumed run stopped."""
+        """Random windows, continuing where a resumed run stopped."""
         entries = self.splits[TRAIN]
         rank, world = self._rank_and_world()
         sampler = WindowSampler(
             self._expected_windows(entries), batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
         )
-        self._go_on(sampler, world)
+        self._continue_epoch(sampler, world)
         dataset = self._dataset(
             TRAIN,
             window=self.window,
-            augmentations=[*self.augmentations, *sound_augmentations(entries, **self._sound_options)],
-            speed=self.speed,
-            silent_runs=self.silent_runs,
+            augmentations=[*self.augmentation.further, *audio_augmentations(entries, self.augmentation)],
+            speed=self.augmentation.speed,
+            silent_runs=self.augmentation.silent_runs,
         )
         return self._loader(dataset, sampler, collate, batch_size=self.batch_size, drop_last=True)
 
@@ -254,20 +210,20 @@ class TalkingFaceDataModule(LightningDataModule):
         return self._whole_clips(TEST)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in which epoch the run is; Lightning puts this into the checkpoint."""
+        """Return the position in the epoch, which Lightning stores in the checkpoint."""
         trainer = self.trainer
         if trainer is None:
             return {}
         batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        # Windows and not batches: they say where the epoch is also to another number of processes.
+        # Windows instead of batches, so that the position holds for any number of processes.
         return {"epoch": trainer.current_epoch, "windows_done": batches * self.batch_size * trainer.world_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the windows that a checkpoint's run has trained on."""
+        """Continue after the windows that the checkpoint's run has trained on."""
         self._resume = (state_dict["epoch"], state_dict["windows_done"])
 
-    def _go_on(self, sampler: WindowSampler, world: int) -> None:
-        """Leave out what a resumed run has trained on."""
+    def _continue_epoch(self, sampler: WindowSampler, world: int) -> None:
+        """Skip the windows that a resumed run has trained on."""
         epoch, windows = self._resume
         start = windows // world
         if start >= len(sampler) // self.batch_size * self.batch_size:
@@ -275,7 +231,8 @@ class TalkingFaceDataModule(LightningDataModule):
         sampler.resume(epoch, start)
 
     def _expected_windows(self, entries: Sequence[ClipEntry]) -> np.ndarray:
-        weight_of = {id(store): weight for store, weight in zip(self.stores, self.store_weights, strict=True)}
+        pairs = zip(self.stores, self.sources, strict=True)
+        weight_of = {id(store): source.weight for store, source in pairs}
         natural = [self.windows_per_clip or max(entry.row.frames / self.window, 1.0) for entry in entries]
         expected = np.array(natural) * [weight_of[id(entry.store)] for entry in entries]
         if not expected.sum() > 0:
@@ -297,15 +254,15 @@ class TalkingFaceDataModule(LightningDataModule):
         dataset = self._dataset(split)
         return self._loader(dataset, ShardSampler(len(dataset), rank=rank, world=world), collate, batch_size=1)
 
-    def _loader(self, dataset: Dataset[Any], sampler: Any, joined: Any, **options: Any) -> DataLoader[Any]:
+    def _loader(self, dataset: Dataset[Any], sampler: Any, collate_items: Any, **options: Any) -> DataLoader[Any]:
         return DataLoader(
             dataset,
             sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=joined,
-            # Of its own: an iterator draws a number when it is made, which would make a resumed run differ.
+            collate_fn=collate_items,
+            # Its own generator: an iterator draws a number when created, which would change a resumed run.
             generator=torch.Generator().manual_seed(self.seed),
             **options,
         )

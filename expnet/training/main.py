@@ -5,7 +5,6 @@ Heavy packages are imported where they are used, so that ``--help``, ``--print-c
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sys
 import warnings
@@ -131,22 +130,41 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
 
 def build_data(config: Config) -> TalkingFaceDataModule:
     """Open the stores and divide their clips."""
+    from expnet.data.audio_augmentation import WindowAugmentation
     from expnet.data.datamodule import TalkingFaceDataModule
     from expnet.data.silent_windows import SilentRuns
+    from expnet.data.store_source import store_sources
     from expnet.face.morphable import load_face_model
     from expnet.render.refinement.datamodule import RegionDataModule
     from expnet.render.refinement.pairs import PairSettings
 
-    options = dataclasses.asdict(config.data)
+    clips = config.data
+    shared = {"batch_size": clips.batch_size, "workers": clips.workers, "seed": config.seed}
     if isinstance(config, RefinerConfig):
-        model = config.model
-        taken = {name: options.pop(name) for name in ("portraits", "frames")}
-        pairs = PairSettings(kinds=tuple(model.kinds), size=model.size, **taken)
-        data: TalkingFaceDataModule = RegionDataModule(**options, pairs=pairs, seed=config.seed)
+        regions, model = config.data, config.model
+        pairs = PairSettings(
+            kinds=tuple(model.kinds), size=model.size, portraits=regions.portraits, frames=regions.frames
+        )
+        data: TalkingFaceDataModule = RegionDataModule(
+            regions.store,
+            crops=regions.crops,
+            pairs=pairs,
+            colour=regions.colour,
+            clips_per_speaker=regions.clips_per_speaker,
+            split=regions,
+            **shared,
+        )
     else:
-        share = options.pop("silent_share")
+        windows = config.data
+        share = windows.silent_share
         silent_runs = SilentRuns(load_face_model(config.face_model), share) if share else None
-        data = TalkingFaceDataModule(**options, silent_runs=silent_runs, seed=config.seed)
+        data = TalkingFaceDataModule(
+            store_sources(windows.store, windows.store_weights, windows.features),
+            window=windows.window,
+            split=windows,
+            augmentation=WindowAugmentation.from_config(windows, silent_runs),
+            **shared,
+        )
     data.setup("fit")
     return data
 

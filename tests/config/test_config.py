@@ -75,7 +75,7 @@ def test_values() -> None:
         ("model.residual=maybe", "model.residual: Value 'maybe' is not a valid bool"),
         ("model.latent=3", "Key 'latent' not in 'ExpressionModelConfig'; --help lists all keys."),
         ("output=${nope}", "Interpolation key 'nope' not found"),
-        ("data.store={a: 1}", "data.store is a folder or a list of folders, not {'a': 1}."),
+        ("data.store={a: 1}", "data.store must be a folder or a list of folders, not {'a': 1}."),
         ("seed=-1", "seed must be at least 0 and below 2^32, not -1."),
         ("model.width=30", "model.width (30) must be a multiple of model.heads (4)."),
         ("data.validation_fraction=1", "data.validation_fraction must be at least 0 and below 1, not 1.0."),

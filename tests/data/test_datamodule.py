@@ -8,12 +8,15 @@ import torch
 from torch.utils.data import DistributedSampler
 
 from expnet.audio.alignment import mel_for_frames
+from expnet.config import DataConfig, SplitConfig
+from expnet.data.audio_augmentation import WindowAugmentation
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.dataset import FaceDataset
 from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
 from expnet.data.store.track_store import TrackStore
+from expnet.data.store_source import StoreSource, store_sources
 from expnet.errors import ConfigError, DataError
 
 CLIPS = [(f"{speaker}-{index}", 60 + 30 * index, speaker) for speaker in "abcdefgh" for index in range(2)]
@@ -139,7 +142,7 @@ def test_lightning_leaves_the_samplers_alone(store):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_same_with_any_number_of_workers(store, workers):
     os.environ["OMP_NUM_THREADS"] = "1"
-    options = {"window": 32, "batch_size": 4, "gain_decibels": 6, "noise_snr": 10, "seed": 5}
+    options = {"window": 32, "batch_size": 4, "augmentation": WindowAugmentation(), "seed": 5}
     plain = TalkingFaceDataModule(store, **options)
     other = TalkingFaceDataModule(store, workers=workers, **options)
     for module in (plain, other):
@@ -156,7 +159,8 @@ def test_batches_are_the_same_with_any_number_of_workers(store, workers):
 
 
 def test_validation_gives_whole_clips_of_other_people(store):
-    module = TalkingFaceDataModule(store, window=32, validation_fraction=0.25, test_fraction=0.25)
+    split = SplitConfig(validation_fraction=0.25, test_fraction=0.25)
+    module = TalkingFaceDataModule(store, window=32, split=split)
     module.setup()
     sides = {split: {entry.row.speaker for entry in entries} for split, entries in module.splits.items()}
     assert {split: len(names) for split, names in sides.items()} == {"train": 4, "validation": 2, "test": 2}
@@ -196,15 +200,12 @@ def test_statistics_are_those_of_the_training_split(store):
 def test_stores_are_mixed_by_weight(make_store):
     one = make_store("one", [("x", 320, "a"), ("y", 320, "b")])
     two = make_store("two", [("x", 320, "c"), ("z", 320, "d")])
-    module = TalkingFaceDataModule(
-        [str(one), str(two)], window=32, batch_size=4, store_weights=[1.0, 0.25], validation_fraction=0, test_fraction=0
-    )
+    split = SplitConfig(validation_fraction=0, test_fraction=0)
+    module = TalkingFaceDataModule([str(one), StoreSource(str(two), weight=0.25)], window=32, batch_size=4, split=split)
     draws = list(module.train_dataloader().sampler)
     counts = np.bincount([draw.clip for draw in draws], minlength=4)
     np.testing.assert_allclose(counts, [10, 10, 2.5, 2.5], atol=0.51)
-    fixed = TalkingFaceDataModule(
-        str(one), window=32, batch_size=1, windows_per_clip=3, validation_fraction=0, test_fraction=0
-    )
+    fixed = TalkingFaceDataModule(str(one), window=32, batch_size=1, windows_per_clip=3, split=split)
     assert np.bincount([draw.clip for draw in fixed.train_dataloader().sampler]).tolist() == [3, 3]
 
 
@@ -215,7 +216,7 @@ def test_small_stores_still_fill_a_batch(make_store):
 
 
 def test_limits_take_evenly_spaced_clips(store):
-    module = TalkingFaceDataModule(store, limit_clips=3, limit_validation_clips=1)
+    module = TalkingFaceDataModule(store, split=SplitConfig(limit_clips=3, limit_validation_clips=1))
     assert len(module.splits["train"]) == 3
     assert len(module.splits["validation"]) == 1
 
@@ -223,7 +224,8 @@ def test_limits_take_evenly_spaced_clips(store):
 def test_emotions_have_an_index(make_store, make_track):
     names = ["happy", "neutral", "", "angry"]
     tracks = [make_track(f"c{index}", 20, emotion=name) for index, name in enumerate(names)]
-    module = TalkingFaceDataModule(str(make_store(clips=tracks)), validation_fraction=0, test_fraction=0)
+    split = SplitConfig(validation_fraction=0, test_fraction=0)
+    module = TalkingFaceDataModule(str(make_store(clips=tracks)), split=split)
     assert module.emotions == ("neutral", "angry", "happy")
     dataset = module.train_dataloader().dataset
     assert [int(dataset[index].emotion) for index in range(4)] == [2, 0, 0, 1]
@@ -233,15 +235,25 @@ def test_what_the_user_got_wrong_is_said(store, make_store, make_track):
     with pytest.raises(ConfigError, match=r"data\.store is empty"):
         TalkingFaceDataModule("")
     with pytest.raises(ConfigError, match="needs 1 numbers"):
-        TalkingFaceDataModule(store, store_weights=[1, 2])
+        store_sources(store, weights=[1, 2])
+    with pytest.raises(ConfigError, match="0 or more"):
+        TalkingFaceDataModule(StoreSource(store, weight=-1))
     with pytest.raises(ConfigError, match="no clip to train on"):
-        TalkingFaceDataModule(store, store_weights=[0]).train_dataloader()
+        TalkingFaceDataModule(store_sources(store, weights=[0])).train_dataloader()
     track = make_track("a", 20)
     other = replace(track, coefficients=track.coefficients.with_(face_model="bfm2009"))
     with pytest.raises(DataError, match="different face models"):
         TalkingFaceDataModule([store, str(make_store("other", [other]))]).setup()
     with pytest.raises(DataError, match="no clip to train on"):
         TalkingFaceDataModule(str(make_store("test", [make_track("a", 20, split="test")]))).setup("fit")
+
+
+def test_defaults_are_those_of_the_configuration(store):
+    module, config = TalkingFaceDataModule(store), DataConfig()
+    for options in (module, module.split, module.augmentation):
+        shared = vars(options).keys() & vars(config).keys()
+        assert shared
+        assert {name: getattr(options, name) for name in shared} == {name: getattr(config, name) for name in shared}
 
 
 def test_batches_move_and_join(store):
@@ -257,7 +269,8 @@ def test_batches_move_and_join(store):
 
 def test_one_speaker_is_divided_by_time(make_store, make_track):
     path = make_store(clips=[make_track("talk", 400), make_track("walk", 200)])
-    module = TalkingFaceDataModule(str(path), split_by="time", validation_fraction=0.2, test_fraction=0.1, window=32)
+    split = SplitConfig(split_by="time", validation_fraction=0.2, test_fraction=0.1)
+    module = TalkingFaceDataModule(str(path), split=split, window=32)
     sides = {
         split: [(entry.row.clip_id, entry.row.frames) for entry in entries] for split, entries in module.splits.items()
     }
@@ -276,10 +289,10 @@ def test_one_speaker_is_divided_by_time(make_store, make_track):
 
 def test_augmented_windows_repeat_and_the_face_stays(store):
     options = {"window": 40, "batch_size": 4, "seed": 3}
-    sound = {"babble": 0.5, "reverberation": 0.5, "codec": 0.5, "pitch": 0.5, "noise_snr": 10.0, "gain_decibels": 6.0}
+    augmented = WindowAugmentation(babble=0.5, reverberation=0.5, codec=0.5, pitch=0.5)
     plain, one, two, loaded = (
-        list(TalkingFaceDataModule(store, **options, **changes).train_dataloader())
-        for changes in ({}, sound, sound, {**sound, "workers": 2})
+        list(TalkingFaceDataModule(store, augmentation=augmentation, workers=workers, **options).train_dataloader())
+        for augmentation, workers in ((WindowAugmentation.none(), 0), (augmented, 0), (augmented, 0), (augmented, 2))
     )
     for before, first, second, third in zip(plain, one, two, loaded, strict=True):
         assert_same(first, second)

@@ -15,6 +15,7 @@ import yaml
 from torch import Tensor
 
 from expnet.audio.alignment import mel_for_frames
+from expnet.config import SplitConfig
 from expnet.config.evaluate import EvaluateConfig
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import TalkingFaceDataModule
@@ -25,11 +26,8 @@ from expnet.metrics.functional import silent_frames
 from expnet.render.reenactment import source_video
 
 DEFAULT_SPLIT: dict[str, Any] = {
-    "validation_fraction": 0.1,
-    "test_fraction": 0.1,
-    "split_seed": 0,
-    "split_by": "speaker",
-    "allow_shared_speakers": False,
+    name: getattr(SplitConfig, name)
+    for name in ("validation_fraction", "test_fraction", "split_seed", "split_by", "allow_shared_speakers")
 }
 # Aspect ratio of an open eye, where a store does not say.
 _USUAL_EYE = 0.3
@@ -142,7 +140,7 @@ def select_clips(config: EvaluateConfig) -> Selection:
         DataError: no store, mixed face models, or no clip on that side.
     """
     split, source = _split_options(config)
-    module = TalkingFaceDataModule(config.data.stores, **split)
+    module = TalkingFaceDataModule(config.data.stores, split=SplitConfig(**split))
     sides = module.splits
     everything = [entry for side in sides.values() for entry in side]
     scored = sides.get(config.data.split, everything)

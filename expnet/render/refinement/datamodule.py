@@ -135,7 +135,7 @@ class RegionDataModule(TalkingFaceDataModule):
         expected = np.array([pairs / len(of_speaker[speakers[name]]) for name in files])
         rank, world = self._rank_and_world()
         sampler = WindowSampler(expected, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world)
-        self._go_on(sampler, world)
+        self._continue_epoch(sampler, world)
         dataset = RegionDataset(files, self.pairs.kinds, colour=self.colour, seed=self.seed)
         return self._loader(dataset, sampler, join, batch_size=self.batch_size, drop_last=True)
 

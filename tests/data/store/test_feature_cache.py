@@ -9,10 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from expnet.audio.speech_encoder import FeatureSource
+from expnet.config import SplitConfig
+from expnet.data.audio_augmentation import WindowAugmentation
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.sampling import WindowDraw
 from expnet.data.store.feature_cache import FeatureCache, cache_features, default_folder
 from expnet.data.store.track_store import TrackStore
+from expnet.data.store_source import StoreSource, store_sources
 from expnet.errors import ConfigError, DataError
 
 
@@ -77,8 +80,9 @@ def test_features_of_something_else_are_refused(store: TrackStore, folder: Path,
 
 
 def test_batches_carry_them_in_step(store: TrackStore, folder: Path) -> None:
-    options = {"window": 48, "batch_size": 2, "validation_fraction": 0.3, "test_fraction": 0.0}
-    module = TalkingFaceDataModule(store.files.location, features=str(folder), **options)
+    split = SplitConfig(validation_fraction=0.3, test_fraction=0.0)
+    options = {"window": 48, "batch_size": 2, "split": split}
+    module = TalkingFaceDataModule(StoreSource(store.files.location, features=str(folder)), **options)
     batch = next(iter(module.train_dataloader()))
     assert batch.features.shape == (2, 48, 2)
     for number in range(2):
@@ -93,7 +97,12 @@ def test_batches_carry_them_in_step(store: TrackStore, folder: Path) -> None:
 
 
 def test_faster_windows_have_faster_features(store: TrackStore, folder: Path) -> None:
-    module = TalkingFaceDataModule(store.files.location, features=str(folder), window=32, test_fraction=0, speed=0.2)
+    module = TalkingFaceDataModule(
+        StoreSource(store.files.location, features=str(folder)),
+        window=32,
+        split=SplitConfig(test_fraction=0),
+        augmentation=WindowAugmentation(speed=0.2),
+    )
     dataset = module.train_dataloader().dataset
     steps = [dataset[WindowDraw(0, 0, draw)].features[0, 4:24, 0].diff().mean() for draw in range(12)]
     assert min(steps) < 0.95
@@ -103,7 +112,9 @@ def test_faster_windows_have_faster_features(store: TrackStore, folder: Path) ->
 def test_each_store_needs_its_features(store: TrackStore, folder: Path) -> None:
     place = store.files.location
     with pytest.raises(ConfigError, match="2 folders"):
-        _ = TalkingFaceDataModule([place, place], features=str(folder)).features
+        store_sources([place, place], features=str(folder))
+    with pytest.raises(ConfigError, match="2 folders"):
+        _ = TalkingFaceDataModule([StoreSource(place, features=str(folder)), place]).features
 
 
 def test_files_are_half_precision(folder: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from expnet.cli import main as command_line
-from expnet.config import load_config
+from expnet.config import SplitConfig, load_config
 from expnet.config.evaluate import ProtocolConfig
 from expnet.config.grammar import to_container
 from expnet.data.datamodule import TalkingFaceDataModule
@@ -91,7 +91,7 @@ def test_a_configuration_is_one_change(name: str) -> None:
 
 
 def test_flipping_any_of_them_changes_the_output(world: SimpleNamespace) -> None:
-    module = TalkingFaceDataModule(str(world.store), test_fraction=0.3, validation_fraction=0.2)
+    module = TalkingFaceDataModule(str(world.store), split=SplitConfig(test_fraction=0.3, validation_fraction=0.2))
     module.setup("fit")
     batch = next(iter(module.val_dataloader()))
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from expnet.cli import main as command_line
+from expnet.config import SplitConfig
 from expnet.config.evaluate import EvaluateConfig
 from expnet.config.grammar import merge
 from expnet.data.datamodule import TalkingFaceDataModule
@@ -69,7 +70,9 @@ def test_the_known_scores(results: dict[str, Any]) -> None:
 
 
 def test_the_table_has_units_intervals_and_counts(results: dict[str, Any], world: SimpleNamespace) -> None:
-    module = TalkingFaceDataModule(str(world.store), validation_fraction=0.2, test_fraction=0.3, split_seed=5)
+    module = TalkingFaceDataModule(
+        str(world.store), split=SplitConfig(validation_fraction=0.2, test_fraction=0.3, split_seed=5)
+    )
     test_ids = {entry.row.clip_id for entry in module.splits["test"]}
     train_people = {entry.row.speaker for entry in module.splits["train"]}
     assert {row["clip_id"] for row in results["clips"]} == test_ids  # the run's own split, not the default
