@@ -13,8 +13,8 @@ from expnet.animate.controls.controls import PathInput
 from expnet.animate.portrait_renderer import PortraitRenderer
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.stored_samples import Samples
-from expnet.formats.convert import ExportSettings, check_export, export
-from expnet.formats.motion_clip import Performance
+from expnet.formats.convert import MotionFileSettings, check_motion_file, write_motion
+from expnet.formats.motion_clip import MotionClip
 from expnet.media.transparent_video import SUFFIXES as TRANSPARENT
 from expnet.media.transparent_video import check_transparent_output, write_transparent
 from expnet.media.video_reader import check_output, write_video
@@ -51,10 +51,10 @@ class VideoOutput:
         Returns:
             The number of frames.
         """
-        performance = Performance(motion.coefficients, motion.blink, portrait.image.shape[:2])
-        settings = ExportSettings(face_model=renderer.face_model, portrait=portrait.image, fit=portrait.fit)
+        clip = MotionClip(motion.coefficients, motion.blink, portrait.image.shape[:2])
+        settings = MotionFileSettings(face_model=renderer.face_model, portrait=portrait.image, fit=portrait.fit)
         for target in self.exports:
-            export(performance, target, settings=settings)
+            write_motion(clip, target, settings=settings)
         fps = motion.coefficients.fps
         if self.is_transparent:
             frames = renderer.render_without_background(portrait, motion)
@@ -70,7 +70,7 @@ def open_output(video: PathInput, exports: Iterable[PathInput]) -> VideoOutput:
     Raises:
         InputError: A file cannot be written, or its suffix stands for no format.
     """
-    targets = tuple(check_export(target)[0] for target in exports)
+    targets = tuple(check_motion_file(target)[0] for target in exports)
     if Path(video).suffix.lower() in TRANSPARENT:
         return VideoOutput(check_transparent_output(video), targets)
     return VideoOutput(

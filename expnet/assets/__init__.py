@@ -1,1 +1,1 @@
-"""Weight files of published networks: registry, checksum, licence, where they are found, and how they are opened."""
+"""Published weight files: registry, checksums, licences, downloads on request, and the networks opened with them."""

@@ -1,7 +1,7 @@
-"""From the name of a weight file to the frozen network that a metric looks through.
+"""Opens the frozen networks that metrics use, by name.
 
-Networks (``expnet.models``) know no files' whereabouts and metrics know no networks; the two meet here. A loader is
-imported when its network is opened.
+Networks (``expnet.models``) do not know where weight files are, and metrics do not know networks; this module brings
+the two together. A network's module is imported when it is opened.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from expnet.errors import InputError
 from expnet.metrics import Extractor
 
 RANDOM = "random"
-"""Given as a path: seeded random weights, for tests and dry runs. Scores through them mean nothing."""
+"""In place of a path: seeded random weights, for tests and dry runs. Scores with them mean nothing."""
 _SEED = 0
 
 
@@ -28,8 +28,8 @@ class _Kind:
     """One way to open a network.
 
     Attributes:
-        asset: its weight file.
-        load: the network with the weights of a file; None for random ones.
+        asset: Name of its weight file.
+        load: Returns the network with the weights of a file, or random ones for None.
     """
 
     asset: str
@@ -86,7 +86,7 @@ KINDS = tuple(_KINDS)
 
 
 def asset_of(kind: str) -> str:
-    """Name of the weight file that a kind of extractor needs."""
+    """Return the name of the weight file that a kind of extractor needs."""
     return _kind(kind).asset
 
 
@@ -94,17 +94,17 @@ def open_extractor(kind: str, path: str | Path | None = None) -> Extractor:
     """Find a network's weights, check them and load them.
 
     Args:
-        kind: one of ``KINDS``.
-        path: the weight file or its folder, None to search the usual folders (``expnet.assets.registry.locate``), or
-            ``"random"``. A file that is given by path may be another than the published one; it is then called
-            unverified, and its own checksum stands in the protocol.
+        kind: One of `KINDS`.
+        path: The weight file or its folder, None to search the usual folders (`expnet.assets.registry.locate`), or
+            ``"random"``. A file given by path may differ from the published one; it is then named unverified, and the
+            protocol holds its own checksum.
 
     Returns:
-        The network on the CPU, with the name and the SHA-256 that a result file shows.
+        The network on the CPU, with the name and the SHA-256 that go into result files.
 
     Raises:
-        MissingAssetError: the file is not there; the message says how to get it.
-        InputError: the kind is unknown, the file is damaged, or it does not fit the network.
+        MissingAssetError: The file was not found; the message says how to get it.
+        InputError: The kind is unknown, the file is damaged, or it does not fit the network.
     """
     entry = _kind(kind)
     if path is not None and str(path) == RANDOM:
@@ -113,23 +113,23 @@ def open_extractor(kind: str, path: str | Path | None = None) -> Extractor:
             return Extractor(entry.load(None), name=f"{kind}, random weights")
     asset = known(entry.asset)
     file = locate(asset.name, path)
-    # A file that was found by its name must be the published one; one that the user points at need not be.
+    # A file found by its name must be the published one; a file that the user names need not be.
     checksum = verify(file, asset) if path is None else sha256(file)
     name = kind if checksum.startswith(asset.sha256) else f"{kind}, unverified {file.name}"
     return Extractor(entry.load(file), name=name, checksum=checksum)
 
 
 def open_sync_expert(path: str | Path) -> Extractor:
-    """Open the expert that the landmark-sync metrics look through.
+    """Open the sync expert that the landmark-sync metrics use.
 
     Args:
-        path: a run folder, ``.ckpt`` or ``.safetensors`` of ``configs/landmark_sync.yaml``.
+        path: A run folder, ``.ckpt`` or ``.safetensors`` of ``configs/landmark_sync.yaml``.
 
     Returns:
-        The network on the CPU; its checksum is that of the weights, in whatever file they are.
+        The network on the CPU; its checksum is that of the weights, whatever file they are in.
 
     Raises:
-        InputError: there is no such file, or it holds another network.
+        InputError: There is no such file, or it holds another network.
     """
     from expnet.models.saved_model import load_model
 
@@ -141,7 +141,7 @@ def open_sync_expert(path: str | Path) -> Extractor:
 
 
 def has_random_weights(extractor: Extractor) -> bool:
-    """Whether scores through this network mean nothing, for the notes of a report."""
+    """Tell whether an extractor has random weights, so that reports can say that its scores mean nothing."""
     return extractor.name.endswith("random weights")
 
 

@@ -1,30 +1,29 @@
-"""Weight files that metrics look through: what they are, where they lie, how to get them. Nothing downloads by itself.
+"""Weight files of the networks that metrics use: what they are, where they are, and how to get them.
 
-None of them may be shipped, and each has its own licence, so the user fetches what a metric needs, once:
-``expnet assets fetch NAME``, or any other way, into one of the folders that ``locate`` looks at. A file is known by its
-SHA-256, never by its name alone, and is only ever read with ``weights_only=True``: it cannot run code.
+None of them may be redistributed, and each has its own licence. Nothing is downloaded unasked: the user fetches what a
+metric needs once, with ``expnet assets fetch NAME`` or otherwise, into one of the folders that `locate` searches. A
+file is identified by its SHA-256, never by its name alone, and is read with ``weights_only=True``, so it cannot run
+code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urljoin
 
 from expnet.errors import ExpnetError, InputError, MissingAssetError
+from expnet.io.atomic import atomic_path
 
 VARIABLE = "EXPNET_ASSETS"
-"""Environment variable: the folder of the weight files."""
+"""Environment variable that names the folder of the weight files."""
 
 Progress = Callable[[int], None]
-"""Told how many bytes have come so far."""
+"""Called with the number of bytes downloaded so far."""
 _BLOCK = 1 << 20
 _TIMEOUT = 60.0
 _ARCFACE_LICENCE = "InsightFace: non-commercial research only"
@@ -36,14 +35,14 @@ class Asset:
     """A weight file.
 
     Attributes:
-        name: by which commands and configurations call it.
-        file: its usual file name.
-        addresses: where it can be downloaded, tried in order; https only.
-        sha256: checksum in hexadecimal, or its first digits where no more is published.
-        size: bytes, 0 where unknown.
-        licence: what its publisher says.
-        purpose: the metrics that need it.
-        other_files: names under which other packages store the same bytes.
+        name: Name in commands and configurations.
+        file: Its usual file name.
+        addresses: Where it can be downloaded, tried in order; https only.
+        sha256: Checksum in hexadecimal, or its first digits where no more is published.
+        size: Size in bytes, 0 where unknown.
+        licence: Licence that its publisher states.
+        purpose: The metrics that need it.
+        other_files: Names under which other packages store the same file.
     """
 
     name: str
@@ -57,12 +56,12 @@ class Asset:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file name it may have."""
+        """All file names it may have."""
         return (self.file, *self.other_files)
 
 
-# Checksums: the publisher's where there is one (torch hub writes its first eight digits into the file name); the others
-# are those under which independent mirrors store the file.
+# Checksums are the publisher's where there is one (torch hub puts the first eight digits into the file name), and
+# otherwise those on which independent mirrors agree.
 ASSETS: dict[str, Asset] = {
     asset.name: asset
     for asset in (
@@ -149,7 +148,7 @@ def known(name: str) -> Asset:
     """Return the asset of that name.
 
     Raises:
-        InputError: there is none.
+        InputError: There is none.
     """
     if name not in ASSETS:
         raise InputError(f"There is no weight file called '{name}'; known are {', '.join(ASSETS)}.")
@@ -157,7 +156,7 @@ def known(name: str) -> Asset:
 
 
 def folders() -> list[Path]:
-    """Folders that are searched, in order: ``$EXPNET_ASSETS``, expnet's cache, torch hub's checkpoints."""
+    """Return the folders to search, in order: ``$EXPNET_ASSETS``, expnet's cache, torch hub's checkpoints."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     hub = Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser() / "hub" / "checkpoints"
     given = os.environ.get(VARIABLE)
@@ -165,14 +164,14 @@ def folders() -> list[Path]:
 
 
 def locate(name: str, given: str | Path | None = None) -> Path:
-    """Find a weight file. Its content is not looked at: see ``verify``.
+    """Find a weight file, without checking its content; see `verify`.
 
     Args:
-        name: of the asset.
-        given: the file, or a folder that holds it; the usual folders are then not searched.
+        name: Name of the asset.
+        given: The file, or a folder that holds it; the usual folders are then not searched.
 
     Raises:
-        MissingAssetError: it is nowhere; the message says how to get it and where to put it.
+        MissingAssetError: It was not found; the message says how to get it and where to put it.
     """
     asset = known(name)
     places = folders() if given is None else [Path(given).expanduser()]
@@ -186,10 +185,10 @@ def locate(name: str, given: str | Path | None = None) -> Path:
 
 
 def sha256(path: str | Path) -> str:
-    """Checksum of a file, in hexadecimal.
+    """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: It cannot be read.
     """
     try:
         with open(path, "rb") as stream:
@@ -199,38 +198,37 @@ def sha256(path: str | Path) -> str:
 
 
 def verify(path: str | Path, asset: Asset) -> str:
-    """Check that a file is what it should be.
+    """Check that a file is the asset.
 
     Returns:
         Its full SHA-256.
 
     Raises:
-        InputError: it is another file, or a damaged one.
+        InputError: It is another file, or a damaged one.
     """
     found = sha256(path)
     if not found.startswith(asset.sha256):
         raise InputError(
-            f"{path} is not {asset.file}, or is damaged: its SHA-256 begins with {found[:12]}, expected is "
+            f"{path} is not {asset.file}, or is damaged: its SHA-256 begins with {found[:12]}, expected "
             f"{asset.sha256[:12]}; delete it and {_how(asset)}."
         )
     return found
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:
-    """Download a weight file into the first of ``folders``, unless a good one is there already.
+    """Download a weight file into the first of `folders`, unless a valid one is found.
 
-    The file is written beside its place and renamed once its checksum is right, so a download that was cut off leaves
-    nothing behind.
+    The file takes its name only once its checksum is verified, so an interrupted download leaves nothing behind.
 
     Args:
-        name: of the asset.
-        progress: told of every block that comes, None for silence.
+        name: Name of the asset.
+        progress: Called for every block received; None for no reports.
 
     Returns:
         Path of the verified file.
 
     Raises:
-        ExpnetError: no address gave the file; the message says where to put it by hand.
+        ExpnetError: No address served the file; the message says where to put it by hand.
     """
     asset = known(name)
     try:
@@ -244,23 +242,23 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{path.parent} cannot be made: {error.strerror}; name another folder with {VARIABLE}."
+            f"{path.parent} cannot be created: {error.strerror}; name another folder with {VARIABLE}."
         ) from error
-    faults = []
+    failures = []
     for address in asset.addresses:
         try:
             _download(address, path, asset, progress)
-        except (OSError, HTTPException, ExpnetError) as error:
-            faults.append(f"{address}: {getattr(error, 'reason', None) or error}")
+        except (OSError, ExpnetError) as error:
+            failures.append(f"{address}: {error}")
         else:
             return path
     raise ExpnetError(
-        f"{asset.file} could not be downloaded ({'; '.join(faults)}); get it elsewhere and put it at {path}."
+        f"{asset.file} could not be downloaded ({'; '.join(failures)}); download it elsewhere and put it at {path}."
     )
 
 
 def _how(asset: Asset) -> str:
-    """What to do to get a file, as the end of a sentence."""
+    """Return how to get a file, as the end of a sentence."""
     return (
         f"run 'expnet assets fetch {asset.name}', or download {asset.addresses[0]} and put it into {folders()[0]} "
         f"(${VARIABLE} names another folder)"
@@ -268,38 +266,55 @@ def _how(asset: Asset) -> str:
 
 
 def _download(address: str, path: Path, asset: Asset, progress: Progress | None) -> None:
-    """Write what an address sends to ``path``, if it is the asset."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with _opened(address) as answer, open(beside, "wb") as stream:
-            written = 0
-            while block := answer.read(_BLOCK):
-                stream.write(block)
-                written += len(block)
-                if asset.size and written > asset.size:
-                    raise ExpnetError(f"it sends more than the {asset.size} bytes that the file has")
-                if progress is not None:
-                    progress(written)
-        if not sha256(beside).startswith(asset.sha256):
-            raise ExpnetError("what it sends has another checksum")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Download the asset from one address to ``path``.
 
+    Raises:
+        ExpnetError: The address, or one that it redirects to, is not https, or it serves another file.
+        OSError: It cannot be reached, or the file cannot be written.
+    """
+    from pooch import HTTPDownloader
 
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection to an address that anybody on the way could answer for."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if not newurl.startswith("https://"):
-            raise urllib.error.URLError(f"it leads to {newurl}, which is not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-@contextmanager
-def _opened(address: str) -> Iterator[IO[bytes]]:
-    """Open an https address for reading."""
     if not address.startswith("https://"):
         raise InputError(f"{address} is not an https address.")
-    with urllib.request.build_opener(_HttpsOnly).open(address, timeout=_TIMEOUT) as answer:
-        yield answer
+    # Weights are compressed already, and an encoded answer would be counted after decoding.
+    headers = {"Accept-Encoding": "identity"}
+    hooks = {"response": _refuse_plain_http}
+    download = HTTPDownloader(chunk_size=_BLOCK, timeout=_TIMEOUT, headers=headers, hooks=hooks)
+    with atomic_path(path) as partial:
+        with partial.open("wb") as stream:
+            download(address, _CountingStream(stream, asset.size, progress), None)
+        if not sha256(partial).startswith(asset.sha256):
+            raise ExpnetError("the file that it serves has another checksum")
+
+
+def _refuse_plain_http(response: Any, *_: Any, **__: Any) -> None:
+    """Refuse a redirection to plain http, which anybody on the way could answer."""
+    if response.is_redirect:
+        target = urljoin(response.url, response.headers["location"])
+        if not target.startswith("https://"):
+            raise ExpnetError(f"it redirects to {target}, which is not https")
+
+
+class _CountingStream:
+    """Passes bytes on to a file, reports how many there were, and refuses more than the file should have."""
+
+    def __init__(self, stream: IO[bytes], size: int, progress: Progress | None) -> None:
+        self._stream, self._size, self._progress = stream, size, progress
+        self._written = 0
+
+    def write(self, block: bytes) -> None:
+        """Write a block.
+
+        Raises:
+            ExpnetError: The file would become larger than it should be.
+        """
+        self._stream.write(block)
+        self._written += len(block)
+        if self._size and self._written > self._size:
+            raise ExpnetError(f"it serves more than the {self._size} bytes that the file has")
+        if self._progress is not None:
+            self._progress(self._written)
+
+    def flush(self) -> None:
+        """Flush the file."""
+        self._stream.flush()

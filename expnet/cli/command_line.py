@@ -86,19 +86,19 @@ def _export(arguments: argparse.Namespace) -> None:
 
 def _convert(arguments: argparse.Namespace) -> None:
     from expnet.face.morphable import load_face_model
-    from expnet.formats.convert import ExportSettings, check_export, export, read_performance
+    from expnet.formats.convert import MotionFileSettings, check_motion_file, read_motion, write_motion
     from expnet.render.portrait import open_portrait
 
-    check_export(arguments.output, arguments.to)
-    performance = read_performance(arguments.coefficients, fps=arguments.fps)
+    check_motion_file(arguments.output, arguments.to)
+    clip = read_motion(arguments.coefficients, fps=arguments.fps)
     model = None if arguments.face_model is None else load_face_model(arguments.face_model)
-    settings = ExportSettings(face_model=model, rest=arguments.rest)
+    settings = MotionFileSettings(face_model=model, rest=arguments.rest)
     if arguments.image is not None:
         if arguments.to != "gltf":
             raise InputError("--image is the picture that a glTF mesh wears; leave it out, or convert --to gltf.")
-        portrait = open_portrait(arguments.image, settings.model_of(performance.coefficients))
+        portrait = open_portrait(arguments.image, settings.model_of(clip.coefficients))
         settings = replace(settings, portrait=portrait.image, fit=portrait.fit)
-    print(export(performance, arguments.output, arguments.to, settings))
+    print(write_motion(clip, arguments.output, arguments.to, settings))
 
 
 def _replay(arguments: argparse.Namespace) -> None:

@@ -1,1 +1,1 @@
-"""Motion for other programs: each module writes one kind of file, :mod:`expnet.formats.convert` knows them all."""
+"""Motion files of other programs; each module writes one format, and :mod:`expnet.formats.convert` knows them all."""

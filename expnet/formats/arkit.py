@@ -1,4 +1,4 @@
-"""ARKit blendshapes and head rotation as a csv in the layout of Epic's Live Link Face."""
+"""ARKit blendshapes and head rotation as a CSV file in the layout of Epic's Live Link Face."""
 
 import csv
 import io
@@ -9,27 +9,27 @@ import numpy as np
 
 from expnet.face.morphable import MorphableModel
 from expnet.formats.blendshapes import BLENDSHAPES, Rest, blendshape_weights
-from expnet.formats.motion_clip import Performance, write_beside
+from expnet.formats.motion_clip import MotionClip, write_output
 
 ROTATIONS = tuple(f"{part}{axis}" for part in ("Head", "LeftEye", "RightEye") for axis in ("Yaw", "Pitch", "Roll"))
 HEADER = ("Timecode", "BlendShapeCount", *BLENDSHAPES, *ROTATIONS)
-"""The columns of a take of Live Link Face; its count, 61, is that of shapes and rotations together."""
+"""Columns of a Live Link Face take; its BlendShapeCount, 61, counts shapes and rotations together."""
 
 
-def write_arkit(path: Path, performance: Performance, model: MorphableModel, *, rest: Rest = "clip") -> None:
+def write_arkit(path: Path, clip: MotionClip, model: MorphableModel, *, rest: Rest = "clip") -> None:
     """Write one row a frame: timecode, the 52 weights in [0, 1], and the rotation of the head in radians.
 
-    HeadYaw, HeadPitch and HeadRoll are this project's yaw, pitch and roll (docs/conventions.md: to the image's right,
-    down, and tilted to the image's left are positive). The eyes' direction is not in the coefficients; it is 0.
+    HeadYaw, HeadPitch and HeadRoll are this project's yaw, pitch and roll, positive to the image's right, down, and
+    tilted to the image's left (docs/conventions.md). The coefficients do not hold the gaze, which is written as 0.
 
     Args:
-        path: the csv.
-        performance: the clip.
-        model: the face model of its coefficients.
-        rest: see :func:`~expnet.formats.blendshapes.blendshape_weights`.
+        path: The CSV file.
+        clip: The clip.
+        model: The face model of its coefficients.
+        rest: The face with all weights 0, see :func:`~expnet.formats.blendshapes.blendshape_weights`.
     """
-    coefficients = performance.coefficients
-    weights = blendshape_weights(model, coefficients.expression, rest=rest, blink=performance.blink)  # (T, 52)
+    coefficients = clip.coefficients
+    weights = blendshape_weights(model, coefficients.expression, rest=rest, blink=clip.blink)  # (T, 52)
     pitch, yaw, roll = coefficients.rotation.T
     rotations = np.zeros((coefficients.frames, len(ROTATIONS)))
     rotations[:, :3] = np.stack([yaw, pitch, roll], axis=1)
@@ -39,13 +39,13 @@ def write_arkit(path: Path, performance: Performance, model: MorphableModel, *, 
     for index, row in enumerate(np.concatenate([weights, rotations], axis=1)):
         code = timecode(index, coefficients.fps)
         writer.writerow([code, len(row), *(f"{value:.8f}" for value in row)])
-    write_beside(path, lambda stream: stream.write(text.getvalue().encode()))
+    write_output(path, text.getvalue().encode())
 
 
 def timecode(index: int, fps: float) -> str:
-    """Where frame ``index`` stands: ``hours:minutes:seconds:frame.thousandth of a frame``, from 00:00:00:00.000.
+    """Return the time of frame ``index`` as ``hours:minutes:seconds:frame.thousandths``, starting at 00:00:00:00.000.
 
-    At a rate that is no whole number the frame inside the second is not whole either; its thousandths say so.
+    At a fractional frame rate the frame number within a second is fractional too, to a thousandth.
     """
     microseconds = round(Fraction(index) / Fraction(fps).limit_denominator(1001) * 1_000_000)
     seconds, rest = divmod(microseconds, 1_000_000)

@@ -1,17 +1,17 @@
-"""ARKit's 52 blendshapes from expression coefficients: a linear measure of each, and how far it goes.
+"""ARKit's 52 blendshapes from expression coefficients: a linear measure of each, scaled by its span.
 
-A blendshape is measured as Apple's documentation words it ("downward movement of the outer corner of the left side of
-the mouth"): a weighted sum of landmark coordinates, in units of the mean face's outer-eye-corner distance. Landmarks
+A blendshape is measured as Apple's documentation describes it ("downward movement of the outer corner of the left side
+of the mouth"): a weighted sum of landmark coordinates, in units of the mean face's outer-eye-corner distance. Landmarks
 are linear in the expression beta, so with the landmark basis B (68, 3, E), the table's weights F and spans s
 
     weight_k(beta) = clip((F_k : B beta - rest_k) / s_k, 0, 1)
 
-which needs no data beyond the face model, and works for every face model with the 68 landmarks. ``rest`` is what the
-face shows when it does nothing: people differ in it more than they move, so it is read from the clip itself, as the
-low tenth of what a shape is measured as over the clip (the median, for shapes that come in opposite pairs), unless the
-face model's mean face is asked for. The spans are the distances that the landmarks of a full shape travel.
+This needs no data beyond the face model, and works for every face model with the 68 landmarks. ``rest`` is the measure
+of the face at rest. People differ in it by more than they move, so by default it is estimated from the clip, as the
+10 % quantile of the measure over the clip (the median for shapes that come in opposite pairs); the alternative is the
+mean face of the face model. The spans are the distances that the landmarks of a full shape travel.
 
-What the coefficients cannot tell stays 0: the direction of the eyes (EyeLook...), cheeks and tongue (``UNSEEN``).
+Shapes that the coefficients do not determine stay 0: gaze (EyeLook...), cheeks and tongue (``UNSEEN``).
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Rest = Literal["clip", "mean face"]
 _X, _Y, _Z = 0, 1, 2
 _Term = tuple[tuple[int, ...], int, float]
 
-# A landmark of the left half and its mirror image, both ways.
+# Landmarks of the left half and their mirror images, in both directions.
 _LEFT = (22, 23, 24, 25, 26, 42, 43, 44, 45, 46, 47, 35, 54, 53, 52, 55, 56, 64, 63, 65, 9)
 _RIGHT = (21, 20, 19, 18, 17, 39, 38, 37, 36, 41, 40, 31, 48, 49, 50, 59, 58, 60, 61, 67, 7)
 _MIRROR = dict(zip(_LEFT + _RIGHT, _RIGHT + _LEFT, strict=True))
@@ -55,9 +55,9 @@ class Measure:
     """How one blendshape is measured.
 
     Attributes:
-        terms: landmarks (iBUG), axis, weight of each; x to the image's right, y up, z toward the viewer.
-        span: what it grows by from rest to the full shape, in outer-eye-corner distances.
-        paired: it has an opposite (left and right, up and down), so that rest lies in the middle of a clip.
+        terms: Landmarks (iBUG), axis and weight of each; x to the image's right, y up, z toward the viewer.
+        span: Change of the measure from rest to the full shape, in outer-eye-corner distances.
+        paired: Whether it has an opposite (left and right, up and down), so that rest lies in the middle of a clip.
     """
 
     terms: tuple[_Term, ...]
@@ -65,7 +65,7 @@ class Measure:
     paired: bool = False
 
 
-# The subject's left; the right side is mirrored from it.
+# The subject's left side; the right side is its mirror image.
 _SIDED: dict[str, Measure] = {
     "EyeBlink": Measure(_times(-1.0, _LIDS), 0.095),
     "EyeSquint": Measure((((46, 47), _Y, 0.5), *_times(-0.5, _LIDS)), 0.06),
@@ -98,7 +98,7 @@ _WHOLE: dict[str, Measure] = {
     "BrowInnerUp": Measure((((21, 22), _Y, 0.5),), 0.12, paired=True),
 }
 
-# Epic's Live Link Face, the columns of its csv; order of ARKit's enumeration there.
+# The columns of the CSV file of Epic's Live Link Face, in its order.
 _EYE = ("Blink", "LookDown", "LookIn", "LookOut", "LookUp", "Squint", "Wide")
 BLENDSHAPES: tuple[str, ...] = (
     *(f"Eye{part}{side}" for side in ("Left", "Right") for part in _EYE),
@@ -126,15 +126,15 @@ MEASURES: dict[str, Measure] = {
     **{f"{name}Left": measure for name, measure in _SIDED.items()},
     **{f"{name}Right": _mirrored(measure) for name, measure in _SIDED.items()},
 }
-"""Name of a blendshape -> how it is measured."""
+"""Measures of the blendshapes by name."""
 
 UNSEEN: tuple[str, ...] = tuple(name for name in BLENDSHAPES if name not in MEASURES)
-"""The blendshapes that the coefficients say nothing about; their weight is 0."""
+"""Blendshapes that the coefficients do not determine; their weight is 0."""
 
 
 @lru_cache(maxsize=4)
 def landmark_weights(model: MorphableModel) -> Array:
-    """The table as numbers for one face model: (52, 68, 3), a weight for each landmark coordinate over the span."""
+    """Return the table for one face model: (52, 68, 3), the weight of each landmark coordinate divided by the span."""
     landmarks = model.mean.numpy()[model.landmark_indices.numpy()].astype(np.float64)  # (68, 3)
     right, left = OUTER_EYE_CORNERS
     unit = float(np.linalg.norm(landmarks[left] - landmarks[right]))
@@ -148,14 +148,14 @@ def landmark_weights(model: MorphableModel) -> Array:
 def blendshape_weights(
     model: MorphableModel, expression: NDArray[np.floating], *, rest: Rest = "clip", blink: NDArray | None = None
 ) -> NDArray[np.float32]:
-    """Weights of the 52 blendshapes.
+    """Return the weights of the 52 blendshapes.
 
     Args:
-        model: the face model of the coefficients.
+        model: The face model of the coefficients.
         expression: (T, E).
-        rest: what counts as a face that does nothing: read from the clip, or the model's mean face. A clip of less
-            than a second says little about it.
-        blink: (T,) closure of the lids on top of the expression, 0 none to 1 shut.
+        rest: The face with all weights 0: estimated from the clip, or the model's mean face. Clips of less than a
+            second are too short for the estimate.
+        blink: (T,) eyelid closure in addition to the expression, from 0 (none) to 1 (shut).
 
     Returns:
         (T, 52) in [0, 1], in the order of :data:`BLENDSHAPES`.
@@ -168,7 +168,7 @@ def blendshape_weights(
         amounts = amounts - np.where(paired, np.median(amounts, axis=0), np.quantile(amounts, 0.1, axis=0))
     weights = np.clip(amounts, 0.0, 1.0)
     if blink is not None:
-        # The lids close over what the expression leaves open.
+        # The blink closes what the expression leaves open.
         for name in ("EyeBlinkLeft", "EyeBlinkRight"):
             column = BLENDSHAPES.index(name)
             weights[:, column] += (1.0 - weights[:, column]) * np.clip(blink, 0.0, 1.0)

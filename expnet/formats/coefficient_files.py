@@ -1,7 +1,7 @@
 """Coefficient files of SadTalker, Deep3DFaceRecon and PIRender, read and written bit for bit.
 
 All three use the Basel face model of 2009 with the expression basis of Guo et al., and the rotation, translation and
-camera of this project (docs/conventions.md), so the numbers pass unchanged; only the crop is expressed otherwise.
+camera of this project (docs/conventions.md), so the numbers stay the same; only the crop is parametrised differently.
 Sources: OpenTalker/SadTalker ``src/utils/preprocess.py``, sicxu/Deep3DFaceRecon_pytorch ``models/bfm.py`` and
 ``util/preprocess.py``, RenYurui/PIRender ``scripts/``.
 
@@ -30,6 +30,7 @@ from scipy.io.matlab import MatReadError
 
 from expnet.coefficients import DEFAULT_FPS, FaceCoefficients
 from expnet.errors import DataError
+from expnet.io.atomic import atomic_path
 
 Layout = Literal["sadtalker70", "sadtalker73", "deep3d257", "deep3d_image", "pirender", "pirender260"]
 
@@ -38,9 +39,9 @@ IDENTITY_SIZE = 80
 TEXTURE_SIZE = 80
 ILLUMINATION_SIZE = 27
 
-# Side in pixels of the square that Deep3DFaceRecon sees; a crop of scale s shows 224 / s source pixels.
+# Side in pixels of the input of Deep3DFaceRecon; a crop of scale s covers 224 / s source pixels.
 ALIGNED_SIZE = 224.0
-# SadTalker and PIRender track frames that were cropped and scaled to 256 x 256 before.
+# SadTalker and PIRender track frames that were first cropped and scaled to 256 x 256.
 DEFAULT_FRAME_SIZE = (256, 256)
 
 _SADTALKER_70 = {"expression": slice(0, 64), "rotation": slice(64, 67), "translation": slice(67, 70)}
@@ -60,7 +61,7 @@ _TRANSFORM_SIZE = slice(0, 2)
 _TRANSFORM_CROP = slice(2, 5)
 _TRANSFORM_WIDTH = 5
 
-# What scipy raises for a file that is no MATLAB file, a cut one, or one of MATLAB 7.3 (HDF5).
+# What scipy raises for a file that is not a MATLAB file, is truncated, or is of MATLAB 7.3 (HDF5).
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -87,8 +88,8 @@ class CoefficientFile:
     """What a coefficient file of another project holds.
 
     Args:
-        coefficients: The clip. The formats carry no frame rate; the reader's caller gives it.
-        layout: Which layout the file has, and is written in.
+        coefficients: The clip. The formats hold no frame rate; the caller of the reader provides it.
+        layout: The layout of the file.
         frame_size: Height and width in pixels of the frames that were tracked.
         first_frame: SadTalker's ``full_3dmm``: all coefficients of the first frame.
         landmarks: Deep3DFaceRecon's ``lm68`` (1, 68, 2) in pixels of the aligned 224 x 224 image.
@@ -104,10 +105,10 @@ class CoefficientFile:
 def coefficients_from_vectors(
     vectors: NDArray[np.float32], *, fps: float = DEFAULT_FPS, frame_height: float = DEFAULT_FRAME_SIZE[0]
 ) -> FaceCoefficients:
-    """Name the parts of vectors (T, 70), (T, 73), (T, 257) or (T, 260).
+    """Split vectors (T, 70), (T, 73), (T, 257) or (T, 260) into named parts.
 
     Raises:
-        DataError: If the width is none of these.
+        DataError: The width is none of these.
     """
     if vectors.ndim != 2 or vectors.shape[1] not in _FIELDS_BY_WIDTH or vectors.shape[0] == 0:
         raise DataError(
@@ -126,10 +127,10 @@ def coefficients_to_vectors(
     """Write coefficients as vectors (T, width); the exact inverse of :func:`coefficients_from_vectors`.
 
     Raises:
-        DataError: If the coefficients lack a part that this width holds, or it has another size.
+        DataError: The coefficients lack a part that this width holds, or it has another size.
     """
     if width not in _FIELDS_BY_WIDTH:
-        raise DataError(f"no coefficient layout is {width} wide; known are {', '.join(map(str, _FIELDS_BY_WIDTH))}")
+        raise DataError(f"no coefficient layout has width {width}; known are {', '.join(map(str, _FIELDS_BY_WIDTH))}")
     vectors = np.empty((coefficients.frames, width), dtype=np.float32)
     for name, part in _FIELDS_BY_WIDTH[width].items():
         value = getattr(coefficients, name)
@@ -145,7 +146,9 @@ def coefficients_from_bytes(item: bytes, *, fps: float = DEFAULT_FPS) -> FaceCoe
     """Read one item of PIRender's LMDB: float32 vectors (T, 260)."""
     width = max(_FIELDS_BY_WIDTH)
     if len(item) == 0 or len(item) % (4 * width):
-        raise DataError(f"a PIRender item of {len(item)} bytes is no whole number of {width} float32 values")
+        raise DataError(
+            f"a PIRender item of {len(item)} bytes is not a whole number of vectors of {width} float32 values"
+        )
     return coefficients_from_vectors(np.frombuffer(item, dtype="<f4").reshape(-1, width), fps=fps)
 
 
@@ -161,24 +164,24 @@ def read_coefficient_file(
 
     Args:
         path: The file.
-        fps: Frame rate of the clip, which no such file holds (StyleTalk's tracks are 30, most others 25).
-        frame_size: Height and width of the tracked frames, where the file does not hold them (SadTalker).
+        fps: Frame rate of the clip, which no such file holds (30 for StyleTalk's tracks, 25 for most others).
+        frame_size: Height and width of the tracked frames, for files that do not hold them (SadTalker).
 
     Raises:
-        DataError: If the file cannot be read or has none of the known layouts.
+        DataError: The file cannot be read or has none of the known layouts.
     """
     arrays = _load_arrays(Path(path))
     try:
         return _parse(arrays, fps=fps, frame_size=frame_size)
     except (DataError, ValueError) as error:
-        raise DataError(f"{path} is not a coefficient file that can be read: {error}") from error
+        raise DataError(f"{path} is not a readable coefficient file: {error}") from error
 
 
 def write_coefficient_file(path: str | os.PathLike[str], contents: CoefficientFile) -> None:
-    """Write a ``.mat`` file in ``contents.layout``; what was read is written back bit for bit.
+    """Write a ``.mat`` file in ``contents.layout``; a file that was read is reproduced bit for bit.
 
     Raises:
-        DataError: If the coefficients lack something that the layout holds.
+        DataError: The coefficients lack something that the layout holds.
     """
     coefficients, height = contents.coefficients, contents.frame_size[0]
     arrays: dict[str, NDArray[Any]]
@@ -192,21 +195,15 @@ def write_coefficient_file(path: str | os.PathLike[str], contents: CoefficientFi
         if contents.layout == "pirender":
             arrays["transform_params"] = _transform_params(coefficients, contents.frame_size)
     elif contents.layout == "deep3d_image":
-        coefficients_to_vectors(coefficients, 257)  # complains about what is missing
+        coefficients_to_vectors(coefficients, 257)  # raises for missing parts
         arrays = {key: np.atleast_2d(getattr(coefficients, name)) for key, name in _IMAGE_KEYS.items()}
         if contents.landmarks is not None:
             arrays["lm68"] = contents.landmarks
     else:
         files = [name for name in get_args(Layout) if name != "pirender260"]
-        raise DataError(f"{contents.layout!r} is no layout of a .mat file; choose one of {', '.join(files)}")
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as stream:
-            savemat(stream, arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        raise DataError(f"{contents.layout!r} is not a layout of a .mat file; choose one of {', '.join(files)}")
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        savemat(stream, arrays)
 
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -216,16 +213,7 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
             contents = loadmat(stream)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}); give the path of a .mat file") from error
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        EOFError,
-        NotImplementedError,
-        MatReadError,
-        zlib.error,
-    ) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path} is not a MATLAB 5 .mat file ({error}); expected one with coefficients") from error
     return {
         name: value for name, value in contents.items() if isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
@@ -233,12 +221,12 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _parse(arrays: dict[str, NDArray[Any]], *, fps: float, frame_size: tuple[int, int]) -> CoefficientFile:
-    """Recognise the layout and name the parts."""
+    """Recognise the layout and split it into named parts."""
     if "coeff_3dmm" in arrays:
         vectors = arrays["coeff_3dmm"].astype(np.float32)
         coefficients = coefficients_from_vectors(vectors, fps=fps, frame_height=frame_size[0])
         if vectors.shape[1] not in (70, 73):
-            raise DataError(f"coeff_3dmm is {vectors.shape[1]} wide, expected 70 or 73")
+            raise DataError(f"coeff_3dmm has width {vectors.shape[1]}, expected 70 or 73")
         first = arrays.get("full_3dmm")
         return CoefficientFile(
             coefficients,
@@ -258,7 +246,7 @@ def _parse(arrays: dict[str, NDArray[Any]], *, fps: float, frame_size: tuple[int
     if all(key in arrays for key in _IMAGE_KEYS):
         parts: dict[str, Any] = {name: arrays[key] for key, name in _IMAGE_KEYS.items()}
         coefficients = FaceCoefficients(**parts, fps=fps, face_model=BASEL_FACE_MODEL)
-        coefficients_to_vectors(coefficients, 257)  # complains about wrong sizes
+        coefficients_to_vectors(coefficients, 257)  # raises for wrong sizes
         landmarks = arrays.get("lm68")
         return CoefficientFile(coefficients, "deep3d_image", landmarks=landmarks)
     raise DataError(
@@ -273,7 +261,7 @@ def _split_transform(transform: NDArray[np.float32], frames: int) -> tuple[tuple
         raise DataError(f"transform_params has shape {transform.shape}, expected ({frames}, {_TRANSFORM_WIDTH})")
     width, height = (float(value) for value in transform[0, _TRANSFORM_SIZE])
     if (transform[:, _TRANSFORM_SIZE] != transform[0, _TRANSFORM_SIZE]).any() or width % 1 or height % 1:
-        raise DataError("transform_params gives more than one frame size for a clip, or one that is not whole")
+        raise DataError("transform_params gives more than one frame size for a clip, or one that is not an integer")
     return (int(height), int(width)), _crop_from_aligned(transform[:, _TRANSFORM_CROP], height)
 
 
@@ -289,7 +277,7 @@ def _transform_params(coefficients: FaceCoefficients, frame_size: tuple[int, int
 
 
 def _crop_from_aligned(aligned: NDArray[np.float32], height: float) -> NDArray[np.float64]:
-    """Turn scale, x, y (y counted from the bottom) into centre x, centre y, side; float64 keeps every bit."""
+    """Convert scale, x, y (y measured from the bottom) to centre x, centre y, side; float64 keeps every bit."""
     scale, x, y = np.moveaxis(aligned.astype(np.float64), -1, 0)
     if not (np.isfinite(aligned).all() and (scale > 0).all()):
         raise DataError("the crop holds a scale that is not a positive number")
@@ -297,6 +285,6 @@ def _crop_from_aligned(aligned: NDArray[np.float32], height: float) -> NDArray[n
 
 
 def _crop_to_aligned(crop: NDArray[np.float64], height: float) -> NDArray[np.float32]:
-    """Turn centre x, centre y, side into scale, x, y; the inverse of :func:`_crop_from_aligned`."""
+    """Convert centre x, centre y, side to scale, x, y; the inverse of :func:`_crop_from_aligned`."""
     x, y, side = np.moveaxis(crop, -1, 0)
     return np.stack([ALIGNED_SIZE / side, x, height - y], axis=-1).astype(np.float32)

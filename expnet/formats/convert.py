@@ -1,4 +1,4 @@
-"""All formats by name: ``expnet convert`` and ``expnet animate --export``."""
+"""All motion file formats by name, for ``expnet convert`` and ``expnet animate --export``."""
 
 import os
 from collections.abc import Callable
@@ -17,18 +17,18 @@ from expnet.formats.blendshapes import Rest
 from expnet.formats.coefficient_files import read_coefficient_file
 from expnet.formats.gltf import write_glb
 from expnet.formats.head_motion_files import write_bvh, write_json
-from expnet.formats.motion_clip import Performance, read_npz, write_npz
+from expnet.formats.motion_clip import MotionClip, read_npz, write_npz
 
 
 @dataclass(frozen=True)
-class ExportSettings:
-    """What a format may need beside the clip.
+class MotionFileSettings:
+    """What a format may need besides the clip.
 
     Attributes:
-        face_model: a face model of the user's; the built-in one needs no mention.
-        rest: what ARKit weights count from, see :func:`~expnet.formats.blendshapes.blendshape_weights`.
-        portrait: (H, W, 3) uint8 picture for the glTF mesh to wear.
-        fit: coefficients of that portrait.
+        face_model: A face model of the user; the built-in one is always known.
+        rest: The face with all ARKit weights 0, see :func:`~expnet.formats.blendshapes.blendshape_weights`.
+        portrait: (H, W, 3) uint8 texture of the glTF mesh.
+        fit: Coefficients of that portrait.
     """
 
     face_model: MorphableModel | None = None
@@ -37,39 +37,39 @@ class ExportSettings:
     fit: FaceCoefficients | None = None
 
     def model_of(self, coefficients: FaceCoefficients) -> MorphableModel:
-        """The face model that gives the coefficients their meaning.
+        """Return the face model of the coefficients.
 
         Raises:
-            InputError: it is neither the built-in one nor the one given.
+            InputError: It is neither the built-in one nor the one given.
         """
         for model in (builtin_face_model(), self.face_model):
             if model is not None and model.name == coefficients.face_model:
                 return model
         raise InputError(
-            f"the coefficients are of the face model {coefficients.face_model}: give its file with --face-model."
+            f"the coefficients belong to the face model {coefficients.face_model}: give its file with --face-model."
         )
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file.
+    """One file format.
 
     Attributes:
-        suffix: of its files.
-        text: what it is, in a few words.
-        write: writes one.
+        suffix: Suffix of its files.
+        text: Description in a few words.
+        write: Function that writes a clip.
     """
 
     suffix: str
     text: str
-    write: Callable[[Path, Performance, ExportSettings], None]
+    write: Callable[[Path, MotionClip, MotionFileSettings], None]
 
 
-def _arkit(path: Path, clip: Performance, settings: ExportSettings) -> None:
+def _arkit(path: Path, clip: MotionClip, settings: MotionFileSettings) -> None:
     write_arkit(path, clip, settings.model_of(clip.coefficients), rest=settings.rest)
 
 
-def _gltf(path: Path, clip: Performance, settings: ExportSettings) -> None:
+def _gltf(path: Path, clip: MotionClip, settings: MotionFileSettings) -> None:
     model = settings.model_of(clip.coefficients)
     write_glb(path, clip, model, portrait=settings.portrait, fit=settings.fit)
 
@@ -90,72 +90,74 @@ FORMATS: dict[str, Format] = {
         ".mat", "drives PIRender", lambda path, clip, use: write_basel(path, clip, "pirender", use.face_model)
     ),
 }
-"""Name of a format -> what it is; the first of a suffix is what that suffix stands for."""
+"""Formats by name; a suffix alone stands for the first format that has it."""
 
 
-def check_export(path: str | os.PathLike[str], name: str | None = None) -> tuple[Path, Format]:
-    """Find the format of an export, and that it can be written there, before any work is done.
+def check_motion_file(path: str | os.PathLike[str], name: str | None = None) -> tuple[Path, Format]:
+    """Find the format of a file to write and check its place, before any work is done.
 
     Args:
-        path: the file to write.
-        name: a key of :data:`FORMATS`; None for what the suffix stands for.
+        path: The file to write.
+        name: A key of :data:`FORMATS`; None to choose by the suffix.
 
     Raises:
-        InputError: no such format, another suffix than the format has, or no such folder.
+        InputError: The format is unknown or has another suffix, or the folder does not exist.
     """
     path = Path(path)
     if name is None:
         found = next((one for one in FORMATS.values() if one.suffix == path.suffix.lower()), None)
         if found is None:
             suffixes = ", ".join(dict.fromkeys(one.suffix for one in FORMATS.values()))
-            raise InputError(f"{path}: the suffix {path.suffix!r} is no export format; use one of {suffixes}.")
+            raise InputError(f"{path}: the suffix {path.suffix!r} is not an export format; use one of {suffixes}.")
     elif name not in FORMATS:
-        raise InputError(f"{name!r} is no export format; choose one of {', '.join(FORMATS)}.")
+        raise InputError(f"{name!r} is not an export format; choose one of {', '.join(FORMATS)}.")
     else:
         found = FORMATS[name]
     if path.suffix.lower() != found.suffix:
-        raise InputError(f"{path}: {found.text} is written to a {found.suffix} file; give the output that suffix.")
+        raise InputError(
+            f"{path}: the format ({found.text}) is written to a {found.suffix} file; give the output that suffix."
+        )
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path}: is a folder, or lies in a folder that does not exist; choose another output.")
+        raise InputError(f"{path} is a folder, or its folder does not exist; choose another output.")
     return path, found
 
 
-def export(
-    performance: Performance,
+def write_motion(
+    clip: MotionClip,
     path: str | os.PathLike[str],
     name: str | None = None,
-    settings: ExportSettings | None = None,
+    settings: MotionFileSettings | None = None,
 ) -> Path:
     """Write a clip in one of the formats.
 
     Args:
-        performance: the clip.
-        path: the file to write; it appears when it is complete.
-        name: a key of :data:`FORMATS`; None for what the suffix stands for.
-        settings: what the format may need beside the clip.
+        clip: The clip.
+        path: The file to write, atomically.
+        name: A key of :data:`FORMATS`; None to choose by the suffix.
+        settings: What the format may need besides the clip.
 
     Returns:
         The path written.
 
     Raises:
-        InputError: see :func:`check_export`; or the format cannot hold this clip.
+        InputError: As :func:`check_motion_file`, or the format cannot hold this clip.
     """
-    target, found = check_export(path, name)
-    found.write(target, performance, settings or ExportSettings())
+    target, found = check_motion_file(path, name)
+    found.write(target, clip, settings or MotionFileSettings())
     return target
 
 
-def read_performance(path: str | os.PathLike[str], *, fps: float = DEFAULT_FPS) -> Performance:
-    """Read expnet's ``.npz``, or a ``.mat`` of SadTalker, Deep3DFaceRecon or PIRender.
+def read_motion(path: str | os.PathLike[str], *, fps: float = DEFAULT_FPS) -> MotionClip:
+    """Read the motion in expnet's ``.npz``, or in a ``.mat`` of SadTalker, Deep3DFaceRecon or PIRender.
 
     Args:
-        path: the file.
-        fps: frames a second of a ``.mat``, which does not say.
+        path: The file.
+        fps: Frame rate of a ``.mat`` file, which does not hold it.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: The file cannot be read.
     """
     if Path(path).suffix.lower() != ".mat":
         return read_npz(path)
     contents = read_coefficient_file(path, fps=fps)
-    return Performance(contents.coefficients, frame_size=contents.frame_size)
+    return MotionClip(contents.coefficients, frame_size=contents.frame_size)

@@ -1,10 +1,10 @@
-"""glTF 2.0: the face as a mesh with a morph target for each expression coefficient, and the clip as its animation.
+"""glTF 2.0: the face as a mesh with one morph target per expression coefficient, and the clip as its animation.
 
     vertex = mean + identity + sum_k weight_k target_k        node: rotation, translation
 
-The targets are the face model's own expression basis and the animated weights the coefficients, so that a viewer shows
-the geometry of this project exactly, not an approximation. Where lids close by themselves (the renderer's blinks), one
-more target closes them. Given the portrait, the mesh wears it as its texture.
+The targets are the face model's expression basis and the animated weights are the coefficients, so a viewer shows
+exactly the geometry of this project. If the clip has blinks that the renderer added, one more target closes the
+eyelids. The portrait, if given, becomes the texture of the mesh.
 
 Source: Khronos, glTF 2.0 specification, sections 3.6 (accessors), 3.7.2.2 (morph targets), 3.11 (animations) and 4.4
 (the binary container).
@@ -30,7 +30,7 @@ from expnet.face.landmarks import INNER_LIP_LOOP, LEFT_EYE_LOOP, MESH_POINTS, RI
 from expnet.face.morphable import MorphableModel
 from expnet.formats.geometry import closed_lids, neutral_face
 from expnet.formats.head_motion_files import METRES_PER_FACE_UNIT
-from expnet.formats.motion_clip import Performance, write_beside
+from expnet.formats.motion_clip import MotionClip, write_output
 
 Float = NDArray[np.float32]
 
@@ -44,11 +44,14 @@ _PLAIN: dict[str, Any] = {
     "doubleSided": True,
     "pbrMetallicRoughness": {"baseColorFactor": [0.8, 0.8, 0.8, 1.0], "metallicFactor": 0.0},
 }
-# A photograph has its light in it.
-_WORN = {**_UNLIT, "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0}}
-# The dark of an open mouth, linear RGB; and its edge, from one corner along the upper lip and back.
-_DARK = {**_UNLIT, "pbrMetallicRoughness": {"baseColorFactor": [0.035, 0.008, 0.008, 1.0], "metallicFactor": 0.0}}
-_LIPS = INNER_LIP_LOOP[5::-1] + INNER_LIP_LOOP[:5:-1]
+# A photograph already contains its illumination.
+_PORTRAIT = {**_UNLIT, "pbrMetallicRoughness": {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0}}
+# The dark interior of an open mouth, in linear RGB, and its outline from one corner along the upper lip and back.
+_MOUTH_INTERIOR = {
+    **_UNLIT,
+    "pbrMetallicRoughness": {"baseColorFactor": [0.035, 0.008, 0.008, 1.0], "metallicFactor": 0.0},
+}
+_MOUTH_OUTLINE = INNER_LIP_LOOP[5::-1] + INNER_LIP_LOOP[:5:-1]
 
 BLINK = "blink"
 
@@ -68,7 +71,7 @@ class _Buffer:
         return len(self.views) - 1
 
     def array(self, values: NDArray[Any], *, target: int | None = None, limits: bool = False) -> int:
-        """Add an array (N,) or (N, D) as an accessor; ``limits`` where the format demands least and largest."""
+        """Add an array (N,) or (N, D) as an accessor; ``limits`` where the format requires minimum and maximum."""
         kind = _UNSIGNED if values.dtype.kind in "iu" else _FLOAT
         values = np.ascontiguousarray(values, "<u4" if kind == _UNSIGNED else "<f4")
         view = self.view(values.tobytes(), **({} if target is None else {"target": target}))
@@ -87,28 +90,28 @@ class _Buffer:
 
 def write_glb(
     path: Path,
-    performance: Performance,
+    clip: MotionClip,
     model: MorphableModel,
     *,
     portrait: NDArray[np.uint8] | None = None,
     fit: FaceCoefficients | None = None,
 ) -> None:
-    """Write a clip as a binary glTF file, in metres, y up, the face looking along +z.
+    """Write a clip as a binary glTF file, in metres, y up, with the face looking along +z.
 
     Args:
-        path: the .glb.
-        performance: the clip.
-        model: the face model of its coefficients.
-        portrait: (H, W, 3) uint8 picture that the mesh wears; None for plain grey.
-        fit: coefficients of the portrait, one frame, with the crop in its pixels. Goes with ``portrait``.
+        path: The .glb file.
+        clip: The clip.
+        model: The face model of its coefficients.
+        portrait: (H, W, 3) uint8 texture of the mesh; None for plain grey.
+        fit: Coefficients of the portrait, one frame, with the crop in its pixels; required with ``portrait``.
 
     Raises:
-        InputError: the clip has blinks, and the face model has no lids that are known here.
+        InputError: The clip has blinks, and the eyelids of this face model are not known.
     """
     buffer = _Buffer()
-    shape = neutral_face(model, performance.coefficients)  # (V, 3)
-    targets, weights, names = _morphs(performance, model, shape)
-    triangles = _with_eyes(model)
+    shape = neutral_face(model, clip.coefficients)  # (V, 3)
+    targets, weights, names = _morph_targets(clip, model, shape)
+    triangles = _closed_triangles(model)
     attributes = {
         "POSITION": buffer.array(shape * METRES_PER_FACE_UNIT, target=_VERTICES, limits=True),
         "NORMAL": buffer.array(_normals(shape, triangles), target=_VERTICES),
@@ -116,13 +119,13 @@ def write_glb(
     skin, document = _PLAIN, {}
     if portrait is not None:
         if fit is None:
-            raise ValueError("a portrait needs its fit, to know where the mesh lies on it")
-        attributes["TEXCOORD_0"] = buffer.array(_texture_places(model, fit, portrait), target=_VERTICES)
-        skin, document = _WORN, _texture(buffer, portrait)
+            raise ValueError("a portrait needs its fit, which says where the mesh lies on it")
+        attributes["TEXCOORD_0"] = buffer.array(_texture_coordinates(model, fit, portrait), target=_VERTICES)
+        skin, document = _PORTRAIT, _texture(buffer, portrait)
     parts = [(triangles, skin)]
     if len(model.mean) == MESH_POINTS:
-        # An open mouth shows the dark, not what is behind the head. The lips' own vertices carry it along.
-        parts.append((_across(_LIPS), _DARK))
+        # An open mouth shows a dark interior instead of the background; it is attached to the vertices of the lips.
+        parts.append((_fill_loop(_MOUTH_OUTLINE), _MOUTH_INTERIOR))
     moved = [
         {"POSITION": buffer.array(target * METRES_PER_FACE_UNIT, target=_VERTICES, limits=True)} for target in targets
     ]
@@ -149,27 +152,27 @@ def write_glb(
         "meshes": [mesh],
         "materials": [material for _, material in parts],
         "extensionsUsed": list(_UNLIT["extensions"]),
-        "animations": [_animation(buffer, performance.coefficients, weights)],
+        "animations": [_animation(buffer, clip.coefficients, weights)],
     }
-    write_beside(path, lambda stream: stream.write(_container(document, buffer)))
+    write_output(path, _container(document, buffer))
 
 
-def _morphs(
-    performance: Performance, model: MorphableModel, shape: Float
+def _morph_targets(
+    clip: MotionClip, model: MorphableModel, shape: Float
 ) -> tuple[Float, NDArray[np.floating], list[str]]:
-    """Morph targets (E, V, 3), their weights (T, E) and names; where lids close by themselves, one more of each."""
+    """Return morph targets (E, V, 3), their weights (T, E) and names; with blinks, one more of each."""
     targets = np.moveaxis(model.expression_basis.numpy(), -1, 0)
-    weights = performance.coefficients.expression
+    weights = clip.coefficients.expression
     names = [f"expression_{index:02d}" for index in range(len(targets))]
-    if performance.blink is None or not performance.blink.any():
+    if clip.blink is None or not clip.blink.any():
         return targets, weights, names
     rest = shape + np.tensordot(weights.mean(axis=0), targets, axes=1)
     targets = np.concatenate([targets, closed_lids(model, rest)[None]])
-    return targets, np.concatenate([weights, performance.blink[:, None]], axis=1), [*names, BLINK]
+    return targets, np.concatenate([weights, clip.blink[:, None]], axis=1), [*names, BLINK]
 
 
 def _animation(buffer: _Buffer, coefficients: FaceCoefficients, weights: NDArray[np.floating]) -> dict[str, Any]:
-    """Weights, rotation and translation of the head, one key a frame, frame k at k / fps seconds."""
+    """Return weights, rotation and translation of the head with one key a frame, frame k at k / fps seconds."""
     times = buffer.array(np.arange(coefficients.frames) / coefficients.fps, limits=True)
     pitch_yaw_roll = coefficients.rotation.astype(np.float64)
     quaternions = Rotation.from_euler("ZYX", pitch_yaw_roll[:, ::-1]).as_quat(canonical=True)  # (T, 4) x, y, z, w
@@ -187,17 +190,17 @@ def _animation(buffer: _Buffer, coefficients: FaceCoefficients, weights: NDArray
     }
 
 
-def _with_eyes(model: MorphableModel) -> NDArray[np.int64]:
-    """The triangles, and where the mesh is the tracker's (which has holes for eyes) the eyes filled in."""
+def _closed_triangles(model: MorphableModel) -> NDArray[np.int64]:
+    """Return the triangles, plus triangles that fill the eyes on the tracker's mesh, which has holes there."""
     triangles = model.triangles.numpy()
     if len(model.mean) != MESH_POINTS:
         return triangles
-    left = _across(LEFT_EYE_LOOP)[:, ::-1]  # that loop begins at the other side of its eye
-    return np.concatenate([triangles, _across(RIGHT_EYE_LOOP), left])
+    left = _fill_loop(LEFT_EYE_LOOP)[:, ::-1]  # this loop starts at the other side of its eye
+    return np.concatenate([triangles, _fill_loop(RIGHT_EYE_LOOP), left])
 
 
-def _across(loop: tuple[int, ...]) -> NDArray[np.int64]:
-    """Triangles (F, 3) that fill a loop which runs along an upper edge and back along a lower one, corner first."""
+def _fill_loop(loop: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return triangles (F, 3) that fill a loop, which runs from a corner along the upper edge and back below."""
     upper, lower = loop[: len(loop) // 2 + 1], (loop[0], *loop[: len(loop) // 2 - 1 : -1])
     filled = []
     for one in range(len(upper) - 1):
@@ -207,21 +210,21 @@ def _across(loop: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def _normals(shape: Float, triangles: NDArray[np.int64]) -> Float:
-    """Unit normals (V, 3), the average of the triangles around a vertex weighted by area."""
+    """Return unit normals (V, 3), averaged over the triangles around a vertex by area."""
     corners = shape[triangles]  # (F, 3, 3)
     facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = np.zeros_like(shape)
     for corner in range(3):
         np.add.at(normals, triangles[:, corner], facing)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    # A vertex of no triangle has no normal; the format wants a unit vector all the same.
+    # The format requires a unit vector even for a vertex that belongs to no triangle.
     return np.where(length > 0, normals / np.maximum(length, 1e-12), [0.0, 0.0, 1.0]).astype(np.float32)
 
 
-def _texture_places(model: MorphableModel, fit: FaceCoefficients, portrait: NDArray[np.uint8]) -> Float:
-    """Where on the portrait each vertex lies, (V, 2) from 0 to 1, top left first."""
+def _texture_coordinates(model: MorphableModel, fit: FaceCoefficients, portrait: NDArray[np.uint8]) -> Float:
+    """Return the position of each vertex on the portrait, (V, 2) in [0, 1] from the top left."""
     if fit.identity is None or fit.crop is None:
-        raise InputError("the portrait's coefficients lack identity or crop; make them with fit_clip.")
+        raise InputError("the portrait's coefficients lack identity or crop; compute them with fit_clip.")
     parts = (fit.identity, fit.expression[0], fit.rotation[0], fit.translation[0], fit.crop)
     identity, expression, rotation, translation, crop = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
     pixels = project(model.vertices(identity, expression), rotation, translation, crop).numpy()

@@ -1,4 +1,4 @@
-"""Head motion alone: BVH for animation programs, JSON for scripts."""
+"""Head motion without expression: BVH for animation programs, JSON for scripts."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,12 @@ import numpy as np
 
 from expnet.coefficients import FaceCoefficients
 from expnet.face.template import EYE_DISTANCE
-from expnet.formats.motion_clip import Performance, write_beside
+from expnet.formats.motion_clip import MotionClip, write_output
 
 METRES_PER_FACE_UNIT = 0.063 / EYE_DISTANCE
-"""A face unit in metres, for eyes that are 63 mm apart, as adults' are on average."""
+"""A face unit in metres, for an interpupillary distance of 63 mm, the average of adults."""
 
-# BVH multiplies a joint's channels in the order in which they are listed, so this is R = Rz Ry Rx of the conventions.
+# BVH multiplies the rotations of a joint in the order of its channels, so this is R = Rz Ry Rx of the conventions.
 _BVH_HEAD = """HIERARCHY
 ROOT Head
 {
@@ -26,22 +26,22 @@ ROOT Head
 """
 
 
-def write_bvh(path: Path, performance: Performance) -> None:
-    """Write a skeleton of one bone, the head: position in centimetres, rotation in degrees.
+def write_bvh(path: Path, clip: MotionClip) -> None:
+    """Write a skeleton of one bone, the head, with position in centimetres and rotation in degrees.
 
-    x points to the image's right, y up and z toward the viewer, as BVH players have it.
+    x points to the image's right, y up and z toward the viewer, as in BVH players.
     """
-    coefficients = performance.coefficients
+    coefficients = clip.coefficients
     position = coefficients.translation.astype(np.float64) * METRES_PER_FACE_UNIT * 100.0
     rows = np.concatenate([position, np.degrees(coefficients.rotation[:, ::-1].astype(np.float64))], axis=1)
     motion = [f"MOTION\nFrames: {len(rows)}\nFrame Time: {1.0 / coefficients.fps:.8f}\n"]
     motion += [" ".join(f"{value:.6f}" for value in row) + "\n" for row in rows]
-    write_beside(path, lambda stream: stream.write((_BVH_HEAD + "".join(motion)).encode()))
+    write_output(path, (_BVH_HEAD + "".join(motion)).encode())
 
 
-def write_json(path: Path, performance: Performance) -> None:
-    """Write rotation and translation a frame, with the conventions in words, and the closure of the lids if known."""
-    coefficients = performance.coefficients
+def write_json(path: Path, clip: MotionClip) -> None:
+    """Write rotation and translation of every frame, the conventions in words, and the eyelid closure if known."""
+    coefficients = clip.coefficients
     content = {
         "fps": coefficients.fps,
         "frames": coefficients.frames,
@@ -52,9 +52,9 @@ def write_json(path: Path, performance: Performance) -> None:
             "time": "frame k stands at k / fps seconds",
         },
         **_motion(coefficients),
-        "blink": None if performance.blink is None else np.asarray(performance.blink, np.float64).round(6).tolist(),
+        "blink": None if clip.blink is None else np.asarray(clip.blink, np.float64).round(6).tolist(),
     }
-    write_beside(path, lambda stream: stream.write(json.dumps(content, indent=1, allow_nan=False).encode()))
+    write_output(path, json.dumps(content, indent=1, allow_nan=False).encode())
 
 
 def _motion(coefficients: FaceCoefficients) -> dict[str, list[list[float]]]:

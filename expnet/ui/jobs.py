@@ -26,7 +26,7 @@ from expnet.coefficients import FaceCoefficients
 from expnet.errors import ExpnetError, InputError
 from expnet.face.measures import mouth_opening
 from expnet.face.morphable import MorphableModel
-from expnet.formats.motion_clip import Performance, write_npz
+from expnet.formats.motion_clip import MotionClip, write_npz
 from expnet.media.video_reader import write_video
 from expnet.ui.form import read_form
 from expnet.ui.uploads import Limits, Upload, check_length
@@ -193,7 +193,7 @@ class Workshop:
             motion.coefficients.frames,
             motion_curves(self.animator.face_model, motion.coefficients),
         )
-        write_npz(job.folder / COEFFICIENTS, Performance(motion.coefficients, motion.blink, portrait.image.shape[:2]))
+        write_npz(job.folder / COEFFICIENTS, MotionClip(motion.coefficients, motion.blink, portrait.image.shape[:2]))
         job.enter("drawing")
         drawn = job.counted(self.animator.render(portrait, motion.coefficients, blink=motion.blink))
         write_video(job.folder / VIDEO, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)

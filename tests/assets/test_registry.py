@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from expnet import cli
 from expnet.assets import registry as assets
@@ -45,14 +42,15 @@ def serve(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes]) -> list[st
     """Let the addresses answer; the others cannot be reached. Returns what is asked for."""
     asked: list[str] = []
 
-    @contextmanager
-    def opened(address: str) -> Iterator[io.BytesIO]:
+    def get(address: str, **_: object) -> requests.Response:
         asked.append(address)
         if address not in answers:
-            raise urllib.error.URLError("no route to host")
-        yield io.BytesIO(answers[address])
+            raise requests.ConnectionError("no route to host")
+        response = requests.Response()
+        response.status_code, response.raw = 200, io.BytesIO(answers[address])
+        return response
 
-    monkeypatch.setattr(assets, "_opened", opened)
+    monkeypatch.setattr(requests, "get", get)
     return asked
 
 
@@ -137,21 +135,46 @@ def test_a_place_that_cannot_be_used_is_one_sentence(empty_places: Path, monkeyp
     serve(monkeypatch, dict.fromkeys(MADE.addresses, CONTENT))
     (empty_places / "file").touch()
     monkeypatch.setenv("EXPNET_ASSETS", str(empty_places / "file" / "folder"))
-    with pytest.raises(InputError, match=r"cannot be made.*EXPNET_ASSETS"):
+    with pytest.raises(InputError, match=r"cannot be created.*EXPNET_ASSETS"):
         fetch("made")
     with pytest.raises(InputError, match="cannot be read"):
         verify(empty_places, MADE)
 
 
-def test_only_https_is_opened_and_followed() -> None:
-    with pytest.raises(InputError, match="https"), assets._opened("http://first.example/made.pth"):
-        pass
-    request = urllib.request.Request("https://first.example/made.pth")
-    handler = assets._HttpsOnly()
-    with pytest.raises(urllib.error.URLError, match="not https"):
-        handler.redirect_request(request, None, 302, "Found", {}, "http://first.example/made.pth")
-    followed = handler.redirect_request(request, None, 302, "Found", {}, "https://mirror.example/made.pth")
-    assert followed.full_url == "https://mirror.example/made.pth"
+def test_only_https_is_opened_and_followed(empty_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = serve(monkeypatch, {"http://first.example/made.pth": CONTENT})
+    with pytest.raises(InputError, match="https"):
+        assets._download("http://first.example/made.pth", empty_places / "made.pth", MADE, None)
+    assert asked == []
+
+    class Redirecting(requests.adapters.BaseAdapter):
+        def send(self, request: requests.PreparedRequest, **_: object) -> requests.Response:
+            asked.append(str(request.url))
+            response = requests.Response()
+            response.request, response.url = request, str(request.url)
+            response.raw = io.BytesIO(CONTENT)
+            target = {"https://first.example/": "https://second.example/", "https://second.example/": plain}
+            response.status_code = 302 if response.url in target else 200
+            response.headers["location"] = target.get(response.url, "")
+            return response
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.undo()
+    for plain in ("http://plain.example/", "//third.example/made.pth"):
+        asked.clear()
+        with requests.Session() as session:
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, Redirecting())
+            arguments = {"hooks": {"response": assets._refuse_plain_http}}
+            if plain.startswith("http:"):
+                with pytest.raises(ExpnetError, match="not https"):
+                    session.get("https://first.example/", **arguments)
+                assert asked == ["https://first.example/", "https://second.example/"]
+            else:
+                assert session.get("https://first.example/", **arguments).content == CONTENT
+                assert asked[-1] == "https://third.example/made.pth"
 
 
 def test_command_lists_verifies_and_says_where_to_put_files(

@@ -5,7 +5,7 @@ import pytest
 
 from expnet.coefficients import FaceCoefficients
 from expnet.face.morphable import MorphableModel, builtin_face_model
-from expnet.formats.motion_clip import Performance
+from expnet.formats.motion_clip import MotionClip
 
 
 @pytest.fixture(scope="session")
@@ -14,10 +14,10 @@ def model() -> MorphableModel:
 
 
 @pytest.fixture
-def make_clip() -> Callable[..., Performance]:
+def make_clip() -> Callable[..., MotionClip]:
     """A clip of smooth random motion of somebody, with a blink in the middle."""
 
-    def make(frames: int = 60, *, fps: float = 25.0, blink: bool = True) -> Performance:
+    def make(frames: int = 60, *, fps: float = 25.0, blink: bool = True) -> MotionClip:
         random = np.random.default_rng(0)
         phase = np.linspace(0, 6, frames)[:, None]
         waves = np.sin(phase * random.uniform(0.5, 3, 70) + random.uniform(0, 6, 70)).astype(np.float32)
@@ -31,6 +31,6 @@ def make_clip() -> Callable[..., Performance]:
         )
         lids = np.zeros(frames, np.float32)
         lids[frames // 2 : frames // 2 + 3] = [0.5, 1.0, 0.4]
-        return Performance(coefficients, lids if blink else None, (256, 256))
+        return MotionClip(coefficients, lids if blink else None, (256, 256))
 
     return make

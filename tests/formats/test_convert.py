@@ -16,16 +16,16 @@ from expnet.face.landmarks import INNER_LIP_LOOP, LEFT_EYE_LOOP
 from expnet.face.morphable import load_face_model
 from expnet.face.rotation import euler_to_matrix
 from expnet.formats.coefficient_files import read_coefficient_file
-from expnet.formats.convert import FORMATS, ExportSettings, export, read_performance
-from expnet.formats.geometry import neutral_face, performed_faces
+from expnet.formats.convert import FORMATS, MotionFileSettings, read_motion, write_motion
+from expnet.formats.geometry import animated_faces, neutral_face
 from expnet.formats.gltf import BLINK
 from expnet.formats.head_motion_files import METRES_PER_FACE_UNIT
-from expnet.formats.motion_clip import Performance
+from expnet.formats.motion_clip import MotionClip
 
 
 def test_npz_comes_back_bit_for_bit(tmp_path, make_clip):
     clip = make_clip(fps=30.0)
-    back = read_performance(export(clip, tmp_path / "clip.npz"))
+    back = read_motion(write_motion(clip, tmp_path / "clip.npz"))
     assert back.coefficients.equals(clip.coefficients)
     np.testing.assert_array_equal(back.blink, clip.blink)
     assert back.frame_size == (256, 256)
@@ -36,7 +36,7 @@ def test_npz_comes_back_bit_for_bit(tmp_path, make_clip):
 
 def test_bvh_has_the_head_where_it_is(tmp_path, make_clip):
     clip = make_clip()
-    skeleton = Bvh(export(clip, tmp_path / "head.bvh").read_text())
+    skeleton = Bvh(write_motion(clip, tmp_path / "head.bvh").read_text())
     assert (skeleton.nframes, skeleton.frame_time) == (60, 0.04)
     channels = skeleton.joint_channels("Head")
     rows = np.array([[skeleton.frame_joint_channel(k, "Head", name) for name in channels] for k in range(60)])
@@ -49,7 +49,7 @@ def test_bvh_has_the_head_where_it_is(tmp_path, make_clip):
 
 def test_json_has_the_head_motion_and_says_what_it_means(tmp_path, make_clip):
     clip = make_clip()
-    content = json.loads(export(clip, tmp_path / "head.json").read_text())
+    content = json.loads(write_motion(clip, tmp_path / "head.json").read_text())
     assert (content["fps"], content["frames"]) == (25.0, 60)
     np.testing.assert_allclose(content["rotation"], clip.coefficients.rotation, atol=1e-6)
     np.testing.assert_allclose(content["translation"], clip.coefficients.translation, atol=1e-6)
@@ -95,10 +95,10 @@ class Viewer:
 
 def test_gltf_shows_the_same_face_in_every_frame(tmp_path, make_clip, model):
     clip = make_clip()
-    viewer = Viewer(export(clip, tmp_path / "clip.glb"))
+    viewer = Viewer(write_motion(clip, tmp_path / "clip.glb"))
     times, _ = viewer.track("weights")
     np.testing.assert_allclose(times, np.arange(60) / 25.0, atol=1e-6)
-    faces = performed_faces(model, clip)
+    faces = animated_faces(model, clip)
     for frame in (0, 17, 59):
         turn = Rotation.from_euler("ZYX", clip.coefficients.rotation[frame, ::-1]).as_matrix()
         expected = (faces[frame] @ turn.T + clip.coefficients.translation[frame]) * METRES_PER_FACE_UNIT
@@ -109,7 +109,7 @@ def test_gltf_shows_the_same_face_in_every_frame(tmp_path, make_clip, model):
 
 def test_gltf_closes_the_lids_in_a_blink(tmp_path, make_clip):
     clip = make_clip()
-    viewer = Viewer(export(clip, tmp_path / "clip.glb"))
+    viewer = Viewer(write_motion(clip, tmp_path / "clip.glb"))
     upper, lower = list(LEFT_EYE_LOOP[1:8]), list(LEFT_EYE_LOOP[:8:-1])
 
     def gap(frame: int) -> float:
@@ -118,13 +118,13 @@ def test_gltf_closes_the_lids_in_a_blink(tmp_path, make_clip):
 
     shut = int(np.argmax(clip.blink))
     assert gap(shut) < 0.35 * gap(shut - 5)
-    without = Viewer(export(make_clip(blink=False), tmp_path / "without.glb"))
+    without = Viewer(write_motion(make_clip(blink=False), tmp_path / "without.glb"))
     assert len(without.primitive.targets) == 64
 
 
 def test_gltf_closes_the_mouth_with_the_dark_between_the_lips(tmp_path, make_clip, model):
     """Seen from the front, the area between the inner lips is filled exactly, and the lips carry it along."""
-    viewer = Viewer(export(make_clip(), tmp_path / "clip.glb"))
+    viewer = Viewer(write_motion(make_clip(), tmp_path / "clip.glb"))
     face, cavity = viewer.mesh.primitives
     assert cavity.targets == face.targets
     triangles = viewer.accessor(cavity.indices).reshape(-1, 3)
@@ -145,7 +145,7 @@ def test_gltf_wears_the_portrait(tmp_path, make_clip, model):
     clip = make_clip()
     picture = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
     fit = clip.coefficients[0].with_(rotation=np.zeros((1, 3)), translation=np.zeros((1, 3)))
-    viewer = Viewer(export(clip, tmp_path / "clip.glb", settings=ExportSettings(portrait=picture, fit=fit)))
+    viewer = Viewer(write_motion(clip, tmp_path / "clip.glb", settings=MotionFileSettings(portrait=picture, fit=fit)))
     places = viewer.accessor(viewer.primitive.attributes.TEXCOORD_0)
     assert places.min() >= 0.0
     assert places.max() <= 1.0
@@ -182,9 +182,9 @@ def semantics_of_sadtalker(driving: Path, portrait: Path) -> tuple[np.ndarray, n
 def test_sadtalker_takes_what_is_converted_with_a_basel_model(tmp_path, make_clip, model):
     clip = make_clip()
     basel = load_face_model(bfm_file(tmp_path / "front.mat", model))
-    settings = ExportSettings(face_model=basel)
-    driving = export(clip, tmp_path / "motion.mat", "sadtalker", settings)
-    portrait = export(clip, tmp_path / "first.mat", "sadtalker-first", settings)
+    settings = MotionFileSettings(face_model=basel)
+    driving = write_motion(clip, tmp_path / "motion.mat", "sadtalker", settings)
+    portrait = write_motion(clip, tmp_path / "first.mat", "sadtalker-first", settings)
     source, generated = semantics_of_sadtalker(driving, portrait)
     assert source.shape == (1, 73)
     assert generated.shape == (60, 73)
@@ -192,7 +192,7 @@ def test_sadtalker_takes_what_is_converted_with_a_basel_model(tmp_path, make_cli
     back = read_coefficient_file(portrait).coefficients
     identity = torch.from_numpy(read_coefficient_file(portrait).first_frame.identity[0])
     made = basel.landmarks(identity, torch.from_numpy(back.expression)).numpy()
-    meant = performed_faces(model, clip)[:, model.landmark_indices]
+    meant = animated_faces(model, clip)[:, model.landmark_indices]
     moved = (made - made.mean(axis=0)).ravel(), (meant - meant.mean(axis=0)).ravel()
     assert np.corrcoef(*moved)[0, 1] > 0.97
     assert np.abs(back.rotation - clip.coefficients.rotation).max() < 0.03
@@ -200,7 +200,7 @@ def test_sadtalker_takes_what_is_converted_with_a_basel_model(tmp_path, make_cli
 
 def test_pirender_takes_what_is_converted(tmp_path, make_clip, model):
     basel = load_face_model(bfm_file(tmp_path / "front.mat", model))
-    arrays = loadmat(export(make_clip(), tmp_path / "clip.mat", "pirender", ExportSettings(face_model=basel)))
+    arrays = loadmat(write_motion(make_clip(), tmp_path / "clip.mat", "pirender", MotionFileSettings(face_model=basel)))
     assert arrays["coeff"].shape == (60, 257)
     assert arrays["transform_params"].shape == (60, 5)
     assert (arrays["transform_params"][:, :2] == 256).all()
@@ -210,20 +210,20 @@ def test_pirender_takes_what_is_converted(tmp_path, make_clip, model):
 def test_a_clip_of_the_basel_model_passes_unchanged(tmp_path, make_clip):
     clip = make_clip(blink=False)
     theirs = clip.coefficients.with_(face_model="bfm2009", identity=None)
-    written = loadmat(export(Performance(theirs), tmp_path / "motion.mat"))["coeff_3dmm"]
+    written = loadmat(write_motion(MotionClip(theirs), tmp_path / "motion.mat"))["coeff_3dmm"]
     np.testing.assert_array_equal(written[:, :64], theirs.expression)
     np.testing.assert_array_equal(written[:, 64:], theirs.pose)
-    again = read_performance(tmp_path / "motion.mat")
+    again = read_motion(tmp_path / "motion.mat")
     np.testing.assert_array_equal(again.coefficients.expression, theirs.expression)
     with pytest.raises(InputError, match="--face-model"):
-        export(again, tmp_path / "take.csv")
+        write_motion(again, tmp_path / "take.csv")
     assert not (tmp_path / "take.csv").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "file", "message"),
     [
-        (None, "clip.xyz", "no export format"),
+        (None, "clip.xyz", "not an export format"),
         ("vmd", "clip.vmd", "choose one of"),
         ("gltf", "clip.csv", "a .glb file"),
         (None, "nowhere/clip.bvh", "does not exist"),
@@ -232,19 +232,19 @@ def test_a_clip_of_the_basel_model_passes_unchanged(tmp_path, make_clip):
 )
 def test_what_cannot_be_exported_is_one_sentence(tmp_path, make_clip, name, file, message):
     with pytest.raises(InputError, match=message):
-        export(make_clip(), tmp_path / file, name)
+        write_motion(make_clip(), tmp_path / file, name)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_read_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match="no such"):
-        read_performance(tmp_path / "none.npz")
+        read_motion(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("not an archive")
     with pytest.raises(DataError, match="not a coefficient file of expnet"):
-        read_performance(tmp_path / "text.npz")
+        read_motion(tmp_path / "text.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(DataError, match="not a coefficient file of expnet"):
-        read_performance(tmp_path / "other.npz")
+        read_motion(tmp_path / "other.npz")
 
 
 def test_every_format_is_tested_here():
