@@ -23,3 +23,10 @@ class DataError(InputError):
 
 class MissingAssetError(InputError):
     """A weight file or optional package is not there; the message says how to get it."""
+
+
+class MachineError(ExpnetError):
+    """The machine is at fault and the input is fine: a full disk, a missing permission, too many open files.
+
+    Running the command again continues once the fault is mended; no input may be rejected because of it.
+    """

@@ -32,9 +32,10 @@ from expnet.audio.stored_samples import Samples
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.morphable import MorphableModel
+from expnet.media.image_reader import LARGEST_SIDE
 from expnet.models.mel_source import MelSource
 from expnet.render.mesh_renderer import MeshRenderer
-from expnet.render.portrait import LARGEST_SIDE, Portrait
+from expnet.render.portrait import Portrait
 
 logger = logging.getLogger(__name__)
 

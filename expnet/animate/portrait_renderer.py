@@ -16,9 +16,10 @@ from expnet.animate.controls.gaze import redirect_gaze
 from expnet.animate.inputs import ImageInput
 from expnet.coefficients import FaceCoefficients
 from expnet.face.morphable import MorphableModel
+from expnet.media.image_reader import LARGEST_SIDE
 from expnet.media.transparent_video import cut_out
 from expnet.render.mesh_renderer import MeshRenderer
-from expnet.render.portrait import LARGEST_SIDE, Portrait
+from expnet.render.portrait import Portrait
 from expnet.render.region_refiner import PairedRefiner, RegionModel, open_refiner
 
 

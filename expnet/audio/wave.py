@@ -19,6 +19,8 @@ from av.container import InputContainer
 from expnet.audio.stored_samples import Samples
 from expnet.errors import InputError
 from expnet.io.atomic import atomic_path
+from expnet.io.machine_faults import is_machine_fault, machine_error, writing_failed
+from expnet.io.media_file import FileClock, open_media
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +30,9 @@ SILENCE_PEAK = 1e-3
 """A recording whose peak stays below this share of full scale (-60 dB) counts as silent."""
 
 _BLOCK = 60 * SAMPLE_RATE
-_GAP_SECONDS = 0.05  # smaller differences between a time stamp and the sample count are rounding
+_DRIFT_SECONDS = 0.05  # smaller differences between a time stamp and the sample count are rounding
 _LONGEST_GAP_SECONDS = 600.0  # a larger jump is a broken time stamp, not a pause
+_CANCELLATION = 0.01  # a mix with a smaller share of the loudest channel's power has cancelled: channels in antiphase
 
 
 def load_audio(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -66,19 +69,21 @@ def read_blocks(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE)
     if not path.is_file():
         raise InputError(f"{path} is not a file; give the path of an audio or video file.")
     try:
-        # Only local files: a playlist in disguise must not make FFmpeg fetch something else.
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
-            if not container.streams.audio:
+        with open_media(path) as container:
+            stream = container.streams.best("audio")  # the default track, if one is marked
+            if stream is None:
                 raise InputError(f"{path} has no audio stream; give a file with audio.")
             count = broken = 0
-            for block in _resampled(container, container.streams.audio[0], sample_rate):
+            for block in _resampled(container, stream, sample_rate):
                 count += len(block)
                 broken += int((~np.isfinite(block)).sum())
                 yield np.clip(block, -1.0, 1.0).astype(np.float32, copy=False)  # lossy codecs overshoot
-            declared = _declared_seconds(container, container.streams.audio[0])
+            declared = _declared_seconds(container, stream)
     except PermissionError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     except (av.FFmpegError, ValueError, OSError) as error:
+        if is_machine_fault(error):
+            raise machine_error(error) from error
         raise InputError(
             f"{path} cannot be decoded as audio ({_reason(error)}); give a complete media file such as wav, mp3 or mp4."
         ) from error
@@ -131,9 +136,7 @@ def write_wav(path: str | os.PathLike[str], samples: np.ndarray, *, sample_rate:
             wav.setframerate(sample_rate)
             wav.writeframes(integers.tobytes())
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); give a path in an existing folder that you may write to."
-        ) from error
+        raise writing_failed(path, error) from error
 
 
 def _resampled(container: InputContainer, stream: AudioStream, sample_rate: int) -> Iterator[np.ndarray]:
@@ -168,23 +171,29 @@ def _in_blocks(pieces: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, 
 
 
 def _on_time(container: InputContainer, stream: AudioStream) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (rate, mono samples at that rate) without gaps, beginning at time zero of the file."""
+    """Yield (rate, mono samples at that rate) placed by their time stamps, from time zero of the file.
+
+    Where the time stamps say that more time has passed than there are samples, silence is inserted; where they say less
+    (the recorder's audio clock ran fast), samples are left out.
+    """
     origin = _origin(container)
+    clock = FileClock()
     rate = 0
     position = 0  # samples yielded so far, at the rate of the stream
-    for frame in _decoded(container, stream):
+    for frame in _decoded(container, stream, clock):
         if rate not in (0, frame.sample_rate):
             raise ValueError("its sample rate changes within the file")
         rate = frame.sample_rate
+        time = clock.time(frame, stream.index)
         if origin is None:
-            origin = frame.time or 0.0
-        gap = 0 if frame.time is None else round((frame.time - origin) * rate) - position
+            origin = time or 0.0
+        gap = 0 if time is None else round((time - origin) * rate) - position
         mono = _mono(frame)
-        tolerance = _GAP_SECONDS * rate if position else 0
-        if position == 0 and gap < 0:
-            mono = mono[-gap:]  # audio before the first video frame
-        elif tolerance < gap < _LONGEST_GAP_SECONDS * rate:
+        tolerance = _DRIFT_SECONDS * rate if position else 0
+        if tolerance < gap < _LONGEST_GAP_SECONDS * rate:
             mono = np.concatenate([np.zeros(gap, np.float32), mono])
+        elif gap < -tolerance and (position == 0 or gap > -_LONGEST_GAP_SECONDS * rate):
+            mono = mono[-gap:]  # before the first video frame, or from a clock that ran fast
         position += len(mono)
         if len(mono):
             yield rate, mono
@@ -200,14 +209,24 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
     if channels > 2:
         frame.pts = None
         parts = av.AudioResampler(format="fltp", layout="stereo", rate=frame.sample_rate).resample(frame)
-        return np.concatenate([part.to_ndarray() for part in parts], axis=1).mean(axis=0)
+        stereo = np.concatenate([part.to_ndarray() for part in parts], axis=1)
+        return _mixed(stereo, stereo.mean(axis=0))
     values = frame.to_ndarray()  # (channels, S), or (1, S * channels) where the format interleaves them
     if not frame.format.is_planar:
         values = values.reshape(-1, channels).T
     if values.dtype == np.uint8:
         return (values.mean(axis=0, dtype=np.float32) - 128.0) / 128.0
     full_scale = 2.0 ** (8 * values.dtype.itemsize - 1) if values.dtype.kind == "i" else 1.0
-    return values.mean(axis=0, dtype=np.float64).astype(np.float32) / np.float32(full_scale)
+    mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return (_mixed(values, mean) if channels == 2 else mean) / np.float32(full_scale)
+
+
+def _mixed(channels: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the mean of two channels, or the louder one where they cancel because one has the wrong polarity."""
+    power = np.square(channels, dtype=np.float64).mean(axis=1)
+    if np.square(mean, dtype=np.float64).mean() >= _CANCELLATION * power.max():
+        return mean
+    return channels[int(power.argmax())].astype(np.float32)
 
 
 def _origin(container: InputContainer) -> float | None:
@@ -227,12 +246,14 @@ def _declared_seconds(container: InputContainer, stream: AudioStream) -> float:
     return float(stream.duration * stream.time_base)
 
 
-def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+def _decoded(container: InputContainer, stream: AudioStream, clock: FileClock) -> Iterator[av.AudioFrame]:
     """Decode packet by packet; damaged packets become silence and are reported once."""
     damaged = 0
     good = 0
     failure: av.FFmpegError | None = None
-    for packet in container.demux(stream):
+    for packet in clock.demux(container):
+        if packet.stream.index != stream.index:
+            continue
         try:
             frames = packet.decode()
         except av.FFmpegError as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
 """Bytes of a file name on every common file system."""
+_FULL = 65_536  # bytes; a disk with less room is full
 
 
 @contextlib.contextmanager
@@ -33,8 +35,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield partial
         os.replace(partial, target)
-    except BaseException:
+    except BaseException as error:
+        full = isinstance(error, RuntimeError) and shutil.disk_usage(target.parent).free < _FULL
         partial.unlink(missing_ok=True)
+        if full:  # torch.save reports a full disk as "unexpected pos 704 vs 598"
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
         raise
 
 
@@ -75,5 +80,5 @@ def remove_partial_files(folder: Path) -> None:
 def _beside(target: Path) -> Path:
     """A name in the same folder that nothing else has, hidden, with the suffix of the target."""
     ending = f".{secrets.token_hex(4)}.partial{target.suffix}"
-    stem = os.fsencode(target.stem)[: _LONGEST_NAME - len(os.fsencode(ending)) - 1]
+    stem = os.fsencode(target.stem)[: LONGEST_NAME - len(os.fsencode(ending)) - 1]
     return target.with_name(f".{os.fsdecode(stem)}{ending}")

@@ -14,6 +14,8 @@ from PIL import Image, PngImagePlugin
 from expnet.audio.wave import write_wav
 from expnet.errors import InputError
 from expnet.io.atomic import atomic_folder, atomic_path
+from expnet.io.machine_faults import writing_failed
+from expnet.io.media_file import media_url
 from expnet.media.video_writer import FRAME_RATE, PROVENANCE, check_output
 
 WEBM = ".webm"
@@ -88,11 +90,14 @@ def write_transparent(
         InputError: The output cannot be written, there are no frames, or one has another shape or type.
     """
     path = check_transparent_output(path)
-    if path.suffix == SEQUENCE:
-        with atomic_folder(path) as folder:
-            return _write_sequence(folder, _checked(frames), audio, sample_rate, comment)
-    with atomic_path(path) as partial:
-        return _encode(partial, _checked(frames), fps, audio, sample_rate, comment)
+    try:
+        if path.suffix == SEQUENCE:
+            with atomic_folder(path) as folder:
+                return _write_sequence(folder, _checked(frames), audio, sample_rate, comment)
+        with atomic_path(path) as partial:
+            return _encode(partial, _checked(frames), fps, audio, sample_rate, comment)
+    except OSError as error:
+        raise writing_failed(path, error) from error
 
 
 def _checked(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
@@ -137,7 +142,7 @@ def _encode(
 ) -> int:
     rate = Fraction(fps).limit_denominator(1001)
     count = 0
-    with av.open(str(path), "w", format="webm") as container:
+    with av.open(media_url(path), "w", format="webm") as container:
         container.metadata["comment"] = comment
         video = container.add_stream("libvpx-vp9", rate=rate, options=_VP9)
         video.pix_fmt = "yuva420p"

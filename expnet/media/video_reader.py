@@ -4,6 +4,7 @@ Any source (30 fps, 23.976 fps, variable rate) is resampled to a constant rate b
 is what a player shows nearest to second ``k / fps``.
 """
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,11 @@ import av
 import numpy as np
 
 from expnet.errors import InputError
+from expnet.io.media_file import FileClock, open_media
+from expnet.media.orientation import orientation_of
 from expnet.media.video_writer import FRAME_RATE, PROVENANCE, check_output, write_video
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["FRAME_RATE", "PROVENANCE", "VideoInfo", "check_output", "probe_video", "read_video", "write_video"]
 
@@ -31,6 +36,8 @@ _TRUNCATION_SECONDS = 0.5
 _INDEXED = frozenset(("avi", "matroska", "mov"))
 # Seeking aims this much earlier, since an index may hold decoding times instead of presentation times.
 _SEEK_MARGIN_SECONDS = 1.0
+# A file with more frames whose time stamps repeat or step back has no usable times.
+_MOST_REPLACED = 0.1
 # No talking clip shows one frame for this long; a larger step is a broken time stamp that would fill memory and disk.
 _LONGEST_STEP_SECONDS = 120.0
 
@@ -66,14 +73,14 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
     """
     with _open(path) as container:
         stream = container.streams.video[0]
-        frame = next(_decode(container, path), None)
+        frame, _ = next(_decode(container, path), (None, None))
         if frame is None:
             raise InputError(f"{path}: the video stream holds no frames; expected a playable video, encode it again.")
         return VideoInfo(
             frames=stream.frames or None,
             fps=float(stream.average_rate or stream.guessed_rate or FRAME_RATE),
             size=_shown_size(frame, _pixel_ratio(stream)),
-            rotation=frame.rotation % 360,
+            rotation=round(frame.rotation) % 360,
             has_audio=bool(container.streams.audio),
             duration=_declared_end(container) or 0.0,
             codec=stream.codec_context.name,
@@ -118,7 +125,7 @@ def read_video(
         decoded = _decode(container, path)
         ratio = _pixel_ratio(container.streams.video[0])
         if fps is None:
-            for frame in decoded:
+            for frame, _ in decoded:
                 yield _to_rgb(frame, ratio, max_side)
         else:
             left = math.inf if end is None else round(end * fps) - round(start * fps)
@@ -137,7 +144,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]
     if not path.is_file():
         raise InputError(f"{path}: no such video file; check the path.")
     try:
-        container = av.open(str(path), container_options={"format_whitelist": _FORMATS})
+        container = open_media(path, formats=_FORMATS)
     except (av.FFmpegError, ValueError) as error:
         raise InputError(
             f"{path}: not a video that can be read ({_reason(error)}); "
@@ -153,15 +160,26 @@ def _reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).rstrip(".").lower()
 
 
-def _decode(container: av.container.InputContainer, path: str | os.PathLike[str]) -> Iterator[av.VideoFrame]:
-    """Decode the first video stream; raise InputError if the data is damaged or the file was cut off."""
+def _decode(
+    container: av.container.InputContainer, path: str | os.PathLike[str]
+) -> Iterator[tuple[av.VideoFrame, float | None]]:
+    """Decode the first video stream into frames and their times in seconds.
+
+    Raises:
+        InputError: The data is damaged or the file was cut off.
+    """
     stream = container.streams.video[0]
+    clock = FileClock()
     end = 0.0
     try:
-        for frame in container.decode(stream):
-            if frame.time is not None:
-                end = max(end, frame.time + float((frame.duration or 0) * (frame.time_base or 0)))
-            yield frame
+        for packet in clock.demux(container):
+            if packet.stream.index != stream.index:
+                continue
+            for frame in packet.decode():
+                time = clock.time(frame, stream.index)
+                if time is not None:
+                    end = max(end, time + float((frame.duration or 0) * (frame.time_base or 0)))
+                yield frame, time
     except av.FFmpegError as error:
         raise InputError(
             f"{path}: the video is damaged near second {end:.1f} ({_reason(error)}); copy or encode it again."
@@ -204,15 +222,15 @@ def _declared_end(container: av.container.InputContainer) -> float | None:
 
 
 def _timed(
-    container: av.container.InputContainer, frames: Iterable[av.VideoFrame]
+    container: av.container.InputContainer, frames: Iterable[tuple[av.VideoFrame, float | None]]
 ) -> Iterator[tuple[av.VideoFrame, float, float]]:
     """Yield each frame with its start and end in seconds from the first frame; those without a time stamp follow on."""
     stream = container.streams.video[0]
     rate = float(stream.average_rate or stream.guessed_rate or FRAME_RATE)
     start = _start(container)
     following = 0.0
-    for frame in frames:
-        begin = following if frame.time is None else frame.time - start
+    for frame, time in frames:
+        begin = following if time is None else time - start
         length = float((frame.duration or 0) * (frame.time_base or 0)) or 1.0 / rate
         following = begin + length
         yield frame, begin, following
@@ -225,9 +243,12 @@ def _constant_rate(
     held: av.VideoFrame | None = None
     held_begin = held_end = 0.0
     written = first
+    decoded = replaced = 0
     for frame, begin, end in timed:
+        decoded += 1
         if held is not None:
             if begin <= held_begin:  # a repeated or backward time stamp: the later frame replaces the earlier
+                replaced += 1
                 held, held_end = frame, max(end, held_end)
                 continue
             if begin - held_begin > _LONGEST_STEP_SECONDS:
@@ -245,6 +266,12 @@ def _constant_rate(
         until = max(round(min(held_end, held_begin + _LONGEST_STEP_SECONDS) * fps), written, 1)
         if until > written:
             yield held, until - written
+    if replaced > _MOST_REPLACED * decoded:
+        raise InputError(
+            f"{path}: {replaced} of {decoded} frames have time stamps that repeat or step back; encode the video again."
+        )
+    if replaced:
+        _log.warning("%s: %d of %d frames have repeated time stamps and were left out.", path, replaced, decoded)
 
 
 def _pixel_ratio(stream: av.VideoStream) -> float:
@@ -255,7 +282,7 @@ def _pixel_ratio(stream: av.VideoStream) -> float:
 def _shown_size(frame: av.VideoFrame, ratio: float) -> tuple[int, int]:
     """Return (height, width) with square pixels, upright."""
     height, width = frame.height, max(round(frame.width * ratio), 1)
-    return (width, height) if frame.rotation % 180 else (height, width)
+    return (width, height) if orientation_of(frame).transposed else (height, width)
 
 
 def _to_rgb(frame: av.VideoFrame, ratio: float, max_side: int | None) -> np.ndarray:
@@ -265,5 +292,4 @@ def _to_rgb(frame: av.VideoFrame, ratio: float, max_side: int | None) -> np.ndar
         height, width = max(round(height * scale), 1), max(round(width * scale), 1)
     interpolation = "AREA" if (height, width) != (frame.height, frame.width) else "BICUBIC"
     image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=interpolation)
-    turns = frame.rotation % 360 // 90
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    return orientation_of(frame).apply(image)

@@ -14,7 +14,9 @@ import numpy as np
 
 from expnet.audio.stored_samples import Samples
 from expnet.errors import InputError
-from expnet.io.atomic import atomic_path
+from expnet.io.atomic import LONGEST_NAME, atomic_path
+from expnet.io.machine_faults import is_machine_fault, writing_failed
+from expnet.io.media_file import media_url
 
 FRAME_RATE = 25.0
 PROVENANCE = "made with expnet (synthetic video)"
@@ -35,6 +37,8 @@ def check_output(path: str | os.PathLike[str], *, suffixes: Iterable[str] = _CON
         InputError: The folder does not exist or is read-only, the path is a folder, or the suffix is unknown.
     """
     path = Path(path)
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise InputError(f"{path.name[:40]}...: the name is longer than {LONGEST_NAME} bytes; give a shorter one.")
     suffixes = list(suffixes)
     if path.suffix.lower() not in suffixes:
         known = ", ".join(suffixes)
@@ -48,6 +52,8 @@ def check_output(path: str | os.PathLike[str], *, suffixes: Iterable[str] = _CON
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
+        if is_machine_fault(error):
+            raise writing_failed(path, error) from error
         raise InputError(
             f"{path}: cannot write in {path.parent} ({error.strerror}); choose a folder that can be written."
         ) from error
@@ -89,8 +95,11 @@ def write_video(
             shape or type.
     """
     path = check_output(path)
-    with atomic_path(path) as partial:
-        return _encode(partial, frames, fps, audio, sample_rate, {"crf": str(crf), "preset": preset}, comment)
+    try:
+        with atomic_path(path) as partial:
+            return _encode(partial, frames, fps, audio, sample_rate, {"crf": str(crf), "preset": preset}, comment)
+    except OSError as error:
+        raise writing_failed(path, error) from error
 
 
 def _encode(
@@ -105,7 +114,7 @@ def _encode(
     rate = Fraction(fps).limit_denominator(1001)
     container_options = {"movflags": "+faststart"} if path.suffix.lower() != ".mkv" else {}
     with av.open(
-        str(path), "w", format=_CONTAINERS[path.suffix.lower()], container_options=container_options
+        media_url(path), "w", format=_CONTAINERS[path.suffix.lower()], container_options=container_options
     ) as container:
         container.metadata["comment"] = comment
         video = container.add_stream("libx264", rate=rate, options=options)

@@ -21,12 +21,12 @@ from expnet.animate.controls.controls import Controls
 from expnet.animate.controls.motion_scale import close_lips
 from expnet.errors import InputError, MissingAssetError
 from expnet.face.facial_features import feature_space
+from expnet.media.image_reader import load_image
 from expnet.media.video_reader import PROVENANCE, probe_video, read_video
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.refiner import Refiner
 from expnet.models.saved_model import save_model
-from expnet.render.portrait import load_image
 
 pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
 

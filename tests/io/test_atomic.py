@@ -1,47 +1,66 @@
-"""Files that are complete or absent."""
+"""Files are complete or not there, whatever happens while they are written."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from expnet.io.atomic import atomic_folder, atomic_path, remove_partial_files, write_atomically
+from expnet.io.atomic import LONGEST_NAME, atomic_folder, atomic_path, remove_partial_files, write_atomically
 
 
-def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "result.json"
+def test_the_new_file_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "table.md"
     write_atomically(path, "old")
+    write_atomically(path, "né")
+    assert path.read_bytes() == "né".encode()
+    assert list(tmp_path.iterdir()) == [path]
 
-    def fail() -> None:
-        with atomic_path(path) as partial:
-            assert partial.suffix == ".json"
-            partial.write_text("half of the ne")
-            raise RuntimeError
 
+def half_a_file(path: Path) -> None:
+    with atomic_path(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+
+
+def half_a_folder(path: Path) -> None:
+    with atomic_folder(path) as folder:
+        (folder / "0.png").write_text("half")
+        raise RuntimeError
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "table.md"
+    path.write_text("old")
     with pytest.raises(RuntimeError):
-        fail()
+        half_a_file(path)
+    with pytest.raises(RuntimeError):
+        half_a_folder(tmp_path / "frames")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_longest_names_work(tmp_path: Path) -> None:
-    path = tmp_path / ("é" * 125 + ".mp4")
-    write_atomically(path, b"video")
-    assert path.read_bytes() == b"video"
+def test_suffix_and_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        with atomic_path(tmp_path / "clip.mp4") as partial:
+            assert partial.suffix == ".mp4"
+        with atomic_folder(tmp_path / "frames"):
+            pass
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "clip.mp4").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "frames").stat().st_mode & 0o777 == 0o750
 
 
-def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
-    path = tmp_path / "model"
-    with atomic_folder(path) as partial:
-        (partial / "card.md").write_text("card")
-        assert not path.exists()
-    assert (path / "card.md").read_text() == "card"
-    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "other"):
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == [path]
+@pytest.mark.parametrize("name", ["a" * (LONGEST_NAME - 4) + ".mp4", "é" * 120 + ".mp4", ".hidden"])
+def test_names_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    write_atomically(tmp_path / name, "whole")
+    assert (tmp_path / name).read_text() == "whole"
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".last.0a1b2c3d.partial.ckpt").touch()
-    (tmp_path / "last.ckpt").touch()
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".clip.0123abcd.partial.mp4").write_text("half")
+    (tmp_path / ".table.0123abcd.partial").write_text("half")
+    (tmp_path / "whole.mp4").write_text("whole")
     remove_partial_files(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.mp4"]

@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from expnet.animate.controls.controls import PathInput
 from expnet.errors import InputError
+from expnet.media.image_reader import load_image
 from expnet.render.person_matte import person_matte, split_layers
-from expnet.render.portrait import Portrait, load_image
+from expnet.render.portrait import Portrait
 
 Float = NDArray[np.float32]
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 from expnet.errors import InputError
 from expnet.face.emotions import EMOTIONS, LEVEL_GAIN
+from expnet.media.image_reader import LARGEST_SIDE, SMALLEST_SIDE
 from expnet.media.video_reader import FRAME_RATE
-from expnet.render.portrait import LARGEST_SIDE, SMALLEST_SIDE
 
 EXPRESSION_SCALE = 1.5
 """A regression predicts the average of all plausible motions, which moves less than a face does. This scale gives the

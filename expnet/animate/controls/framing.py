@@ -6,7 +6,8 @@ from PIL import Image
 
 from expnet.animate.controls.controls import PathInput, View
 from expnet.face.morphable import MorphableModel
-from expnet.render.portrait import Portrait, load_image, open_portrait
+from expnet.media.image_reader import load_image
+from expnet.render.portrait import Portrait, open_portrait
 
 CROP_SIDE = 2.0
 """Side of the square around the head, as a multiple of the face's height from chin to forehead."""

@@ -15,8 +15,8 @@ from expnet.face.fitting import fit_clip
 from expnet.face.measures import left_eye_opening, right_eye_opening
 from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import LandmarkTrack, open_tracker
+from expnet.media.image_reader import LARGEST_SIDE
 from expnet.media.video_reader import read_video
-from expnet.render.portrait import LARGEST_SIDE
 
 Array = NDArray[np.float64]
 
