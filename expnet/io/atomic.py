@@ -36,9 +36,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield partial
         os.replace(partial, target)
     except BaseException as error:
-        full = isinstance(error, RuntimeError) and shutil.disk_usage(target.parent).free < _FULL
+        # Libraries report a full disk in words of their own: torch.save says "unexpected pos 704 vs 598".
+        unnamed = isinstance(error, (RuntimeError, OSError)) and getattr(error, "errno", None) is None
+        full = unnamed and shutil.disk_usage(target.parent).free < _FULL
         partial.unlink(missing_ok=True)
-        if full:  # torch.save reports a full disk as "unexpected pos 704 vs 598"
+        if full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
         raise
 
