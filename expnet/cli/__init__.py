@@ -1,4 +1,4 @@
-"""The command line: one module a command; :mod:`expnet.cli.command_line` puts them together."""
+"""The command line: one module for each command; :mod:`expnet.cli.command_line` puts them together."""
 
 from expnet.cli.command_line import guarded, main
 

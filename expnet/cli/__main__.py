@@ -1,4 +1,4 @@
-"""Lets ``python -m expnet.cli`` stand for ``expnet``."""
+"""Makes ``python -m expnet.cli`` the same as ``expnet``."""
 
 import sys
 

@@ -1,11 +1,28 @@
-"""The options of ``expnet ui``, and what it runs."""
+"""``expnet ui``: serve a page that makes videos."""
 
 from __future__ import annotations
 
 import argparse
 from importlib import util
 
+from expnet.cli.arguments import Commands, add_command, add_network_options
 from expnet.errors import InputError, MissingAssetError
+
+
+def add_ui_command(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add ``expnet ui``."""
+    parser = add_command(commands, "ui", run_ui, "serve a page on this machine that makes videos")
+    parser.add_argument("--port", type=int, default=7861, help="port, 0 for any free one (default: %(default)s)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on; any but this machine's own lets others use the page (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-seconds", type=float, default=300.0, metavar="SECONDS", help="longest speech (default: 300)"
+    )
+    add_network_options(parser)
 
 
 def run_ui(arguments: argparse.Namespace) -> None:
@@ -13,7 +30,7 @@ def run_ui(arguments: argparse.Namespace) -> None:
     if util.find_spec("aiohttp") is None:
         raise MissingAssetError("expnet ui needs aiohttp: pip install 'expnet[ui]'.")
     if not 0 <= arguments.port <= 65535:
-        raise InputError(f"--port {arguments.port}: expected a number from 0 (a free one) to 65535.")
+        raise InputError(f"--port {arguments.port}: expected a number from 0 (any free port) to 65535.")
     if not 1 <= arguments.max_seconds <= 3600:
         raise InputError(f"--max-seconds {arguments.max_seconds:g}: expected a number from 1 to 3600.")
     from expnet.animate.animator import Animator
@@ -28,23 +45,4 @@ def run_ui(arguments: argparse.Namespace) -> None:
 
 
 def _announce(address: str) -> None:
-    print(f"The page is at {address}; Ctrl+C ends it.", flush=True)
-
-
-def add_ui_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``expnet ui``."""
-    parser.add_argument("--port", type=int, default=7861, help="0 for a free one (default: %(default)s)")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="address to listen on; any other than this machine's own lets others use the page (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-seconds", type=float, default=300.0, metavar="SECONDS", help="longest speech (default: 300)"
-    )
-    parser.add_argument("--expression", metavar="RUN", help="expression weights: run folder, .ckpt or .safetensors")
-    parser.add_argument("--pose", metavar="RUN", help="head-pose weights: run folder, .ckpt or .safetensors")
-    parser.add_argument(
-        "--speech-encoder", metavar="DIR", help="the speech network that the expression weights were trained on, if any"
-    )
+    print(f"The page is at {address}; press Ctrl+C to stop.", flush=True)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from expnet import cli
+from expnet.cli import choices
 from expnet.errors import ExpnetError, InputError
 
 
@@ -22,6 +23,18 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.stdout.strip().endswith("[]")
     for command in ("animate", "preprocess", "synthesize", "train", "evaluate", "compare", "assets", "doctor"):
         assert command in result.stdout
+
+
+def test_choices_are_those_of_the_libraries() -> None:
+    from expnet.audio.speech_encoder import ENCODERS
+    from expnet.data.corpora import LAYOUTS
+    from expnet.face.emotions import EMOTIONS
+    from expnet.formats.convert import FORMATS
+
+    assert tuple(FORMATS) == choices.EXPORT_FORMATS
+    assert choices.SPEECH_ENCODERS == ENCODERS
+    assert choices.CORPORA == LAYOUTS
+    assert choices.EMOTIONS == EMOTIONS
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,9 @@ def test_what_cannot_be_a_corpus_is_said(tmp_path):
 
 
 def test_the_command_knows_every_layout():
-    from expnet.cli import command_line
+    from expnet.cli import choices
 
-    assert set(command_line._CORPORA) == set(LAYOUTS)
+    assert set(choices.CORPORA) == set(LAYOUTS)
 
 
 def test_the_terms_in_the_documentation_are_those_that_are_printed():

@@ -1,0 +1,13 @@
+"""Names that options accept, kept apart from the libraries that implement them, so that ``--help`` imports nothing.
+
+tests/cli/test_cli.py compares each tuple with its library.
+"""
+
+CORPORA = ("folder", "mat", "hdtf", "lrs3", "mead")
+"""`expnet.data.corpora.LAYOUTS`."""
+SPEECH_ENCODERS = ("hubert", "wavlm", "wav2vec2")
+"""`expnet.audio.speech_encoder.ENCODERS`."""
+EXPORT_FORMATS = ("npz", "arkit", "gltf", "bvh", "json", "sadtalker", "sadtalker-first", "pirender")
+"""`expnet.formats.convert.FORMATS`."""
+EMOTIONS = ("neutral", "happy", "angry", "sad", "surprised", "fear", "disgusted", "contempt")
+"""`expnet.face.emotions.EMOTIONS`."""
