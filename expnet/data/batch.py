@@ -1,4 +1,4 @@
-"""What the networks get: a batch of windows, or of one whole clip, with names instead of positions."""
+"""The batch that networks receive: windows, or one whole clip, with named fields."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -10,24 +10,24 @@ from torch import Tensor
 
 @dataclass
 class FaceBatch:
-    """Windows of B clips, T frames each. Coefficients are raw; models normalise them.
+    """Windows of B clips with T frames each. Coefficients are raw; models normalise them.
 
     Args:
-        mel: (B, 80, 2 * 16 + ceil(3.2 T)) log-mel; frame i is centred at column 16 + 3.2 (i + 1/2).
-        expression: (B, T, 64).
-        identity: (B, K).
-        rotation: (B, T, 3) absolute, radians.
-        translation: (B, T, 3) absolute, face units.
+        mel: (B, 80, 2 * 16 + ceil(3.2 T)) log-mel spectrogram; frame i is centred at column 16 + 3.2 (i + 1/2).
+        expression: (B, T, 64) expression coefficients.
+        identity: (B, K) identity coefficients.
+        rotation: (B, T, 3) absolute rotation in radians.
+        translation: (B, T, 3) absolute translation in face units.
         first_expression: (B, 64) expression of the window's first frame.
         first_pose: (B, 6) absolute pose of the window's first frame.
-        blink: (B, T) lids, 0 open to 1 closed.
+        blink: (B, T) eyelid closure, from 0 (open) to 1 (closed).
         valid: (B, T) False for padding and for interpolated frames.
         emotion: (B,) index of the emotion, 0 for unknown and neutral.
         style: (B,) index of the training speaker, 0 for unknown.
-        frames: (B,) frames that are not padding.
+        frames: (B,) number of frames that are not padding.
         clip_ids: Name of each window's clip.
-        first_frame: (B,) where in its clip each window starts.
-        features: (B, T, F) speech features of a network of the user's, empty where none are used.
+        first_frame: (B,) first frame of each window in its clip.
+        features: (B, T, F) features of a pretrained speech encoder, empty if none are used.
     """
 
     mel: Tensor
@@ -56,7 +56,7 @@ class FaceBatch:
 
     @property
     def relative_pose(self) -> Tensor:
-        """Pose minus that of the window's first frame (B, T, 6): what the pose network learns."""
+        """Pose relative to the window's first frame (B, T, 6), which the pose network learns."""
         return self.pose - self.first_pose[:, None]  # (B, T, 6)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "FaceBatch":

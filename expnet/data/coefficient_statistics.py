@@ -16,11 +16,11 @@ class CoefficientStatistics:
     """Means and standard deviations over the training split, for normalisation.
 
     Args:
-        expression_mean: (64,) over valid frames.
-        expression_std: (64,).
+        expression_mean: (64,) mean of the expression over valid frames.
+        expression_std: (64,) standard deviation of the expression over valid frames.
         pose_std: (6,) root mean square of the pose relative to a window's first frame.
-        mel_mean: (80,) a band.
-        mel_std: (80,).
+        mel_mean: (80,) mean of each mel band.
+        mel_std: (80,) standard deviation of each mel band.
     """
 
     expression_mean: Tensor
@@ -31,15 +31,15 @@ class CoefficientStatistics:
 
 
 def measure_statistics(entries: Sequence[ClipEntry], window: int) -> CoefficientStatistics:
-    """Measure :class:`CoefficientStatistics` over clips, each cut into windows that do not overlap.
+    """Measure :class:`CoefficientStatistics` over clips, each cut into non-overlapping windows.
 
-    Sums are float64, in the order of the clips, so that every process gets the same numbers.
+    Sums are accumulated in float64 in the order of the clips, so every process gets the same numbers.
 
     Raises:
         DataError: If there are no clips.
     """
     if not entries:
-        raise DataError("there is no training clip to take statistics from")
+        raise DataError("there is no training clip to measure statistics on")
     dataset = FaceDataset(entries)
     expression, mel, pose = _Moments(), _Moments(), _Moments()
     for index in range(len(dataset)):
@@ -53,7 +53,7 @@ def measure_statistics(entries: Sequence[ClipEntry], window: int) -> Coefficient
 
 
 class _Moments:
-    """Sums of values and of their squares in float64."""
+    """Sums of values and of their squares, in float64."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -72,7 +72,7 @@ class _Moments:
         return torch.as_tensor(self.total / max(self.count, 1)).float()
 
     def std(self) -> Tensor:
-        """Standard deviation of the whole population (D,)."""
+        """Population standard deviation (D,)."""
         mean = torch.as_tensor(self.total / max(self.count, 1))
         return (torch.as_tensor(self.squares / max(self.count, 1)) - mean.square()).clamp_min(0).sqrt().float()
 

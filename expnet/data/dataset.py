@@ -1,9 +1,9 @@
-"""Clips of track stores as batches of one: random windows for training, whole clips for evaluation."""
+"""The dataset of clips in track stores: random windows for training, whole clips for evaluation."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,46 +12,30 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, mel_for_frames
+from expnet.audio.augmentation import Augmentation
 from expnet.audio.mel import HOP, WINDOW
-from expnet.data.audio_augmentation import Augmentation
 from expnet.data.batch import FaceBatch
+from expnet.data.clip_entry import ClipEntry
 from expnet.data.sampling import WindowDraw
 from expnet.data.silent_windows import SilentRun, SilentRuns, silence
-from expnet.data.speaking_rate import resample_frames, resample_sound, source_frames
+from expnet.data.speaking_rate import resample_audio, resample_frames, source_frames
 from expnet.data.store.feature_cache import FeatureCache
-from expnet.data.store.manifest import ManifestRow
-from expnet.data.store.track import Track, blink_closure
-from expnet.data.store.track_store import TrackStore
+from expnet.data.store.track import blink_closure
 
-# Frames of sound before and after a window that its spectrogram looks at.
-_SOUND_MARGIN = -(-(MEL_CONTEXT * HOP + WINDOW // 2 + 1) // SAMPLES_PER_FRAME)
-
-
-class ClipEntry(NamedTuple):
-    """A clip, or a part of one, and the store that it lies in.
-
-    A part has a row with the name of its clip and frames of its own (`expnet.data.splits.split_by_time`).
-    """
-
-    store: TrackStore
-    row: ManifestRow
-
-    def read(self) -> Track:
-        """Read these frames of the clip."""
-        begin = self.row.first_frame - self.store.row(self.row.clip_id).first_frame
-        return self.store.read_window(self.row.clip_id, begin, self.row.frames)
+# Frames of audio before and after a window that its mel spectrogram depends on.
+_AUDIO_MARGIN = -(-(MEL_CONTEXT * HOP + WINDOW // 2 + 1) // SAMPLES_PER_FRAME)
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Frames of a clip, and what becomes of them.
+    """A range of frames of a clip, and how they are augmented.
 
     Attributes:
-        first_frame: Where they begin in the clip.
-        frames: How many there are to be.
-        speed: Times as fast as in the clip.
-        generator: Of the changes to the sound; None for none.
-        run: Of silence.
+        first_frame: First frame in the clip.
+        frames: Number of frames of the window.
+        speed: Speaking rate relative to the clip's.
+        generator: Random generator of the audio augmentation; None for no augmentation.
+        run: Run of silence; None for no silence.
     """
 
     first_frame: int
@@ -62,17 +46,17 @@ class _Window:
 
 
 class FaceDataset(Dataset[FaceBatch]):
-    """Map-style dataset: ``dataset[3]`` is clip 3 whole, ``dataset[WindowDraw(3, epoch, draw)]`` a window of it.
+    """Map-style dataset: ``dataset[3]`` is the whole clip 3, ``dataset[WindowDraw(3, epoch, draw)]`` a window of it.
 
     Args:
         clips: The clips.
-        window: Frames of a window. Shorter clips are padded with their last frame, ``valid`` False.
-        seed: Together with epoch and draw it decides where a window starts.
-        emotions: Names whose position is the emotion's index.
-        speakers: Names whose position is the style's index; others are 0.
-        augmentations: Changes of the windows' sound.
-        speed: Windows are played faster or slower by up to this share, face and sound alike.
-        silent_runs: Falls silent and shuts the lips in a share of the windows; None for none.
+        window: Frames of a window. Shorter clips are padded with their last frame, with ``valid`` False.
+        seed: Decides, together with epoch and draw, where a window starts and how it is augmented.
+        emotions: Names in the order of their indices.
+        speakers: Names in the order of their style indices; other speakers have index 0.
+        augmentations: Augmentations of the windows' audio.
+        speed: Largest relative change of the speaking rate of windows; face and audio change together.
+        silent_runs: Mutes the speech and closes the lips in a share of the windows; None for none.
         features: Speech features of each store's clips, by the store's location; empty for none.
     """
 
@@ -103,7 +87,7 @@ class FaceDataset(Dataset[FaceBatch]):
         return len(self.clips)
 
     def __getitem__(self, index: int | WindowDraw) -> FaceBatch:
-        """Read a whole clip or a window as a batch of one."""
+        """Read a whole clip or a window as a batch of size 1."""
         if isinstance(index, int):
             entry = self.clips[index]
             return self._read(entry, _Window(0, entry.row.frames))
@@ -116,8 +100,8 @@ class FaceDataset(Dataset[FaceBatch]):
         return self._read(entry, _Window(first, self.window, speed, generator, run))
 
     def _mel(self, entry: ClipEntry, window: _Window) -> Tensor:
-        """Log-mel of a window (80, columns), from the window's sound and its context only."""
-        context, offset = _sound(entry, window)
+        """Log-mel of a window (80, columns), computed from the audio of the window and its context only."""
+        context, offset = _audio_with_context(entry, window)
         if window.generator is not None:
             if window.run is not None:
                 context = silence(context, window.run, window.frames, offset, window.generator)
@@ -137,7 +121,7 @@ class FaceDataset(Dataset[FaceBatch]):
         def fitted(array: NDArray[Any]) -> Tensor:
             if window.speed != 1:
                 array = resample_frames(array, present, window.speed)
-            if present < frames:  # padded with the last frame: finite, and still
+            if present < frames:  # pad with the last frame, so that values are finite and nothing moves
                 array = np.concatenate([array, np.repeat(array[-1:], frames - present, axis=0)])
             return torch.from_numpy(array)
 
@@ -145,7 +129,7 @@ class FaceDataset(Dataset[FaceBatch]):
         valid = read("valid")
         valid[present:] = False
         blink = torch.from_numpy(blink_closure(read("landmarks").numpy(), row.eye_open))
-        # The portrait may have its lips apart, whatever is heard next.
+        # Taken before the lips close: in a portrait they may be apart, whatever is heard next.
         first_expression = expression[:1]
         if window.run is not None and self.silent_runs is not None:
             expression = torch.from_numpy(self.silent_runs.close(expression.numpy(), window.run))
@@ -170,14 +154,14 @@ class FaceDataset(Dataset[FaceBatch]):
         )
 
 
-def _sound(entry: ClipEntry, window: _Window) -> tuple[NDArray[np.float32], int]:
-    """The sound of a window with what is needed around it, and the frames of it that come before the window."""
+def _audio_with_context(entry: ClipEntry, window: _Window) -> tuple[NDArray[np.float32], int]:
+    """Return the audio of a window and its context, and the number of context frames before the window."""
     store, row, first = entry.store, entry.row, window.first_frame
     if window.speed == 1:
-        begin = max(first - _SOUND_MARGIN, 0)
-        return store.read_audio(row, begin, first + window.frames + _SOUND_MARGIN - begin), first - begin
-    frames = window.frames + 2 * _SOUND_MARGIN
-    place = first - _SOUND_MARGIN * window.speed  # where the sound begins in the clip, in frames
+        begin = max(first - _AUDIO_MARGIN, 0)
+        return store.read_audio(row, begin, first + window.frames + _AUDIO_MARGIN - begin), first - begin
+    frames = window.frames + 2 * _AUDIO_MARGIN
+    place = first - _AUDIO_MARGIN * window.speed  # where the audio begins in the clip, in frames
     begin = max(math.floor(place), 0)
     samples = store.read_audio(row, begin, math.ceil(place + frames * window.speed) + 2 - begin)
-    return resample_sound(samples, place - begin, frames, window.speed), _SOUND_MARGIN
+    return resample_audio(samples, place - begin, frames, window.speed), _AUDIO_MARGIN

@@ -1,7 +1,7 @@
-"""Which windows an epoch has, in which order, on which process.
+"""Samplers: which windows an epoch has, in which order, and on which process.
 
-The samplers are ``DistributedSampler`` in name: Lightning then leaves them in place and calls ``set_epoch``. Each
-already takes only its own process's share.
+The samplers derive from ``DistributedSampler``, so Lightning leaves them in place and calls ``set_epoch``. Each of them
+yields only the share of its own process.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from torch.utils.data import DistributedSampler
 
 
 class WindowDraw(NamedTuple):
-    """One training window: its clip, and the numbers that seed where it starts."""
+    """One training window: its clip, and the numbers that seed its start and its augmentation."""
 
     clip: int
     epoch: int
@@ -21,16 +21,16 @@ class WindowDraw(NamedTuple):
 
 
 class WindowSampler(DistributedSampler[Any]):
-    """Draw training windows: the same for a seed and epoch, however many workers load them.
+    """Draws training windows; the draws depend on seed and epoch only, for any number of loading workers.
 
-    A clip is drawn ``expected[clip]`` times an epoch on average, and never more than one time more or less (systematic
-    sampling). Every process gets equally many; what is left over is another in each epoch.
+    On average, a clip is drawn ``expected[clip]`` times per epoch, and never more than once above or below (systematic
+    sampling). Every process gets the same number of windows; the windows left over differ from epoch to epoch.
 
     Args:
-        expected: (clips,) expected number of windows an epoch of each clip.
+        expected: (clips,) expected number of windows of each clip per epoch.
         batch_size: An epoch has at least one batch of this size on every process.
         seed: Seed of the draws.
-        rank: This process.
+        rank: Rank of this process.
         world: Number of processes.
     """
 
@@ -44,20 +44,20 @@ class WindowSampler(DistributedSampler[Any]):
         self._resume_epoch, self._resume_start = -1, 0
 
     def __len__(self) -> int:
-        """Windows an epoch on this process; also in an epoch that is being resumed, as Lightning counts on."""
+        """Number of windows per epoch on this process, also for a resumed epoch, as Lightning expects."""
         return self._total // self.world
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def resume(self, epoch: int, start: int) -> None:
-        """Leave out the first ``start`` windows of ``epoch``, which an earlier run has trained on."""
+        """Skip the first ``start`` windows of ``epoch``, on which an earlier run has trained."""
         self.epoch = self._resume_epoch = epoch
         self._resume_start = start
 
     def __iter__(self) -> Iterator[WindowDraw]:
-        """Yield this process's windows of the epoch."""
+        """Yield the windows of this process."""
         clips, draws = self.order(self.epoch)
         mine = slice(self.rank, len(self) * self.world, self.world)
         start = self._resume_start if self.epoch == self._resume_epoch else 0
@@ -65,7 +65,7 @@ class WindowSampler(DistributedSampler[Any]):
             yield WindowDraw(clip, self.epoch, draw)
 
     def order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Clips and draw numbers of an epoch, for all processes together."""
+        """Return the clips and draw numbers of an epoch, for all processes together."""
         generator = np.random.default_rng([self.seed, epoch])
         position = (np.arange(self._total) + generator.random()) * (self._cumulative[-1] / self._total)
         clips = np.searchsorted(self._cumulative, position, side="right").clip(max=len(self._cumulative) - 1)
@@ -74,7 +74,7 @@ class WindowSampler(DistributedSampler[Any]):
 
 
 class ShardSampler(DistributedSampler[int]):
-    """Every clip once, on one process only: no clip is counted twice, whatever the number of processes."""
+    """Yields every clip once, on one process only, so that no clip is counted twice by any number of processes."""
 
     def __init__(self, length: int, *, rank: int = 0, world: int = 1) -> None:
         self.length, self.rank, self.world = length, rank, world
@@ -86,5 +86,5 @@ class ShardSampler(DistributedSampler[int]):
         """Do nothing: the order is the same in every epoch."""
 
     def __iter__(self) -> Iterator[int]:
-        """Yield this process's clips."""
+        """Yield the clips of this process."""
         return iter(range(self.rank, self.length, self.world))

@@ -1,8 +1,8 @@
-"""Training windows in which the speech falls silent and the lips close: recordings of speech hold next to no silence.
+"""Training windows with silence, in which the lips close: recordings of speech contain hardly any silence.
 
-A network that has heard speech only takes the average open mouth for rest, and chatters on noise that it has never met
-alone. In a share of the windows a run of frames is silenced here, with noise from first to last or without, and in
-it the mouth that is to be learnt shuts.
+A network that has heard only speech takes the average open mouth for the rest position, and moves the lips to noise
+that it has never heard alone. In a share of the windows, this module mutes the speech of a run of frames, with noise
+throughout the window or without, and closes the mouth of the training target in the run.
 """
 
 from dataclasses import dataclass
@@ -17,25 +17,25 @@ from expnet.face.morphable import MorphableModel
 Samples = NDArray[np.float32]
 
 SHORTEST_RUN = 12
-"""Frames of a run: half a second, within which lips come to rest."""
+"""Shortest run in frames: half a second, in which the lips come to rest."""
 CLOSED = 0.005
-"""Opening of closed lips, in distances of the outer eye corners: a quarter of tracked pauses are below."""
-_FADE_FRAMES = 5  # in which lips close after the last sound, and open before the next
+"""Mouth opening of closed lips in outer-eye-corner distances: a quarter of the frames of tracked pauses are below."""
+_FADE_FRAMES = 5  # for the lips to close after the speech, and to open before it
 _FADE_SAMPLES = 320
-_QUIET_SHARE = 1 / 3  # of the runs that are digital silence
-_NOISE_RATIOS = (0.0, 40.0)  # decibels by which the window's speech is above the noise
-_SOFTEST_SPEECH = 1e-3  # root mean square; noise in a silent window is not softer than that of such speech
+_QUIET_SHARE = 1 / 3  # of the runs are digital silence
+_NOISE_RATIOS = (0.0, 40.0)  # signal-to-noise ratio in decibels
+_SOFTEST_SPEECH = 1e-3  # root mean square; the noise level of a silent window is relative to this
 
 
 @dataclass(frozen=True)
 class SilentRun:
-    """Frames of a window in which nobody speaks.
+    """Frames of a window without speech.
 
     Args:
-        first: First of them.
-        end: One behind the last of them.
-        noise: Root mean square of the noise over that of the window's speech, 0 for none.
-        tilt: Exponent of the noise's spectrum, its power being ``1 / f^tilt``: 0 white, 1 pink.
+        first: First frame of the run.
+        end: Frame after the last one.
+        noise: Root mean square of the noise relative to that of the window's audio, 0 for none.
+        tilt: Exponent of the noise's power spectrum ``1 / f^tilt``: 0 is white, 1 is pink.
     """
 
     first: int
@@ -45,11 +45,11 @@ class SilentRun:
 
 
 class SilentRuns:
-    """Silence runs of training windows.
+    """Draws runs of silence and closes the lips in them.
 
     Args:
         face: Face model of the coefficients.
-        share: Share of the windows that have a run.
+        share: Share of the windows that get a run.
     """
 
     def __init__(self, face: MorphableModel, share: float) -> None:
@@ -59,22 +59,22 @@ class SilentRuns:
         self._opening = float(measure(face, gradient.new_zeros(face.expression_size), ("mouth_opening",))[0])
 
     def draw(self, frames: int, generator: np.random.Generator) -> SilentRun | None:
-        """Choose the run of a window of ``frames`` frames, or none."""
+        """Draw the run of a window of ``frames`` frames; None for no silence."""
         if generator.random() >= self.share or frames <= SHORTEST_RUN:
             return None
         length = int(generator.integers(SHORTEST_RUN, frames + 1))
-        # Runs may begin before the window and end after it, so that its edges are as often silent as its middle.
+        # Runs may begin before the window and end after it, so that its edges are silent as often as its middle.
         first = int(generator.integers(SHORTEST_RUN - length, frames - SHORTEST_RUN + 1))
         ratio = generator.uniform(*_NOISE_RATIOS)
         noise = 0.0 if generator.random() < _QUIET_SHARE else 10 ** (-ratio / 20)
         return SilentRun(max(first, 0), min(first + length, frames), noise, float(generator.random()))
 
     def close(self, expression: NDArray[np.float32], run: SilentRun) -> NDArray[np.float32]:
-        """Shut the lips in the run, (T, E) -> (T, E): elsewhere nothing changes.
+        """Close the lips during the run, (T, E) -> (T, E); other frames stay as they are.
 
-        The face rests at the window's mean expression ``m``, moved the shortest way to a closed mouth: ``m -
-        (opening(m) - closed) g / |g|^2`` with the gradient ``g`` of the opening, linear at the mean face. At the run's
-        ends, lips take 0.2 s to get there and back, both inside the run: they close after the sound, and open before.
+        The rest position is the window's mean expression ``m``, moved by the smallest step to a closed mouth: ``m -
+        (opening(m) - closed) g / |g|^2``, where ``g`` is the gradient of the opening at the mean face. The lips take
+        0.2 s to get there and back, both within the run: they close after the speech ends and open before it resumes.
         """
         frames = np.arange(len(expression))
         since = np.inf if run.first == 0 else frames - run.first + 1
@@ -88,14 +88,14 @@ class SilentRuns:
 
 
 def silence(samples: Samples, run: SilentRun, frames: int, margin: int, generator: np.random.Generator) -> Samples:
-    """Mute the run's speech, and lay noise under all of it.
+    """Mute the speech of the run, and add noise to the whole window.
 
     Args:
-        samples: (S,) sound of the window and of its surroundings.
-        run: What is silent.
-        frames: Of the window; a run that reaches its edge goes on beyond it.
-        margin: Frames of ``samples`` before the window.
-        generator: Of the noise.
+        samples: (S,) audio of the window and its context.
+        run: The run of silence.
+        frames: Frames of the window; a run that reaches its edge continues into the context.
+        margin: Frames of context before the window.
+        generator: Random generator of the noise.
 
     Returns:
         (S,)
@@ -103,7 +103,7 @@ def silence(samples: Samples, run: SilentRun, frames: int, margin: int, generato
     begin = 0 if run.first == 0 else (margin + run.first) * SAMPLES_PER_FRAME
     end = len(samples) if run.end == frames else (margin + run.end) * SAMPLES_PER_FRAME
     place = np.arange(len(samples))
-    # 1 inside, 0 outside, straight lines of 20 ms between.
+    # 1 inside and 0 outside, with linear fades of 20 ms.
     inside = np.clip(np.minimum(place - begin, end - place) / _FADE_SAMPLES + 1, 0, 1)
     if begin == 0:
         inside = np.where(place < end, 1.0, inside)
@@ -115,7 +115,7 @@ def silence(samples: Samples, run: SilentRun, frames: int, margin: int, generato
 
 
 def coloured_noise(samples: int, tilt: float, generator: np.random.Generator) -> Samples:
-    """Noise of power ``1 / f^tilt`` and root mean square 1, (S,)."""
+    """Return noise with power spectrum ``1 / f^tilt`` and root mean square 1, (S,)."""
     spectrum = np.fft.rfft(generator.standard_normal(samples).astype(np.float32))
     spectrum[1:] *= np.arange(1, len(spectrum)) ** (-tilt / 2)
     spectrum[0] = 0

@@ -1,4 +1,4 @@
-"""Clips played faster or slower, face and sound alike: what a window of training may be cut from."""
+"""Windows at another speaking rate: face and audio are played faster or slower together."""
 
 import math
 
@@ -10,20 +10,20 @@ from expnet.audio.augmentation import Samples, change_speed
 
 
 def source_frames(frames: int, factor: float) -> int:
-    """Frames of a clip that are read for so many frames at ``factor`` times its speed."""
+    """Return the number of source frames needed for ``frames`` frames at ``factor`` times the speaking rate."""
     return frames if factor == 1 else math.ceil(frames * factor) + 1
 
 
 def resample_frames(values: NDArray[np.generic], frames: int, factor: float) -> NDArray[np.generic]:
-    """Values (N, ...) at the places of frames that are played ``factor`` times as fast, linearly between neighbours.
+    """Resample per-frame values to ``factor`` times the speaking rate, linearly between neighbours.
 
-    Output frame i is centred on ``factor (i + 1/2)`` frames, as its sound is, so it lies at ``factor (i + 1/2) - 1/2``
-    of the given ones. A truth value is true where both neighbours are.
+    Output frame i is centred at ``factor (i + 1/2)`` source frames, like its audio, which is source position
+    ``factor (i + 1/2) - 1/2``. A boolean is True if it is True at both neighbours.
 
     Args:
-        values: (N, ...), numbers or truth values a frame.
-        frames: how many to return.
-        factor: above 1 for faster.
+        values: (N, ...) numbers or booleans per frame.
+        frames: Number of frames to return.
+        factor: Speaking rate; above 1 is faster.
 
     Returns:
         (frames, ...)
@@ -38,14 +38,14 @@ def resample_frames(values: NDArray[np.generic], frames: int, factor: float) -> 
     return resampled
 
 
-def resample_sound(samples: Samples, begin: float, frames: int, factor: float) -> Samples:
-    """The sound of frames that are played ``factor`` times as fast.
+def resample_audio(samples: Samples, begin: float, frames: int, factor: float) -> Samples:
+    """Return the audio of frames that are played ``factor`` times as fast; the pitch changes accordingly.
 
     Args:
-        samples: (S,) of a clip; outside of it is silence.
-        begin: where in it the first frame begins, in frames; may be negative.
-        frames: how many frames to return the sound of.
-        factor: above 1 for faster; pitch changes alike.
+        samples: (S,) audio of a clip; it is silent outside.
+        begin: Start of the first frame in the clip, in frames; may be negative.
+        frames: Number of frames to return audio for.
+        factor: Speaking rate; above 1 is faster.
 
     Returns:
         (640 frames,)
@@ -54,5 +54,5 @@ def resample_sound(samples: Samples, begin: float, frames: int, factor: float) -
     wanted = math.ceil(length * factor) + 1
     inside = samples[max(first, 0) : max(first + wanted, 0)]
     before = min(max(-first, 0), wanted)
-    heard = np.pad(inside, (before, wanted - before - len(inside)))
-    return change_speed(heard, factor)[:length]
+    source = np.pad(inside, (before, wanted - before - len(inside)))
+    return change_speed(source, factor)[:length]

@@ -1,4 +1,4 @@
-"""Divide clips into training, validation and test by speaker, or those of each speaker by time."""
+"""Splits of clips into training, validation and test: by speaker, or by time within each speaker."""
 
 import hashlib
 import itertools
@@ -14,7 +14,7 @@ from expnet.errors import ConfigError, DataError
 TRAIN, VALIDATION, TEST = SPLITS
 
 SHORTEST_PART = 25
-"""Frames of a part of a clip, at least: a border that is nearer to the end of a clip is moved there."""
+"""Shortest part of a clip in frames: a boundary nearer than this to an end of a clip is moved there."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,29 +27,30 @@ def assign_splits(
     seed: int = 0,
     allow_shared_speakers: bool = False,
 ) -> dict[str, str]:
-    """Give every clip a split, so that no speaker is on two sides.
+    """Assign a split to every clip, so that no speaker is in two splits.
 
-    Splits that a corpus gives stay, take all other clips of the same speaker with them, and get no other speaker of
-    that corpus: an official test set remains what it is. The remaining speakers are ordered by a hash of the seed and
-    their name, so that adding a speaker moves no other; validation and test are filled from the front until they have
-    their share of the remaining frames, and at least one speaker each if there are three or more.
+    Splits assigned by a corpus are kept. They extend to the other clips of the same speakers, and no further speaker of
+    that corpus joins an assigned validation or test split, so an official test set stays what it is. The remaining
+    speakers are ordered by a hash of seed and name, so adding a speaker moves no other. Test and validation are filled
+    in this order up to their fraction of the remaining frames, with at least one speaker each if there are three or
+    more.
 
-    Where speakers may be shared, clips without a split of speakers who are tested on are divided, too, by speaker,
-    into training and validation.
+    If shared speakers are allowed, clips without a split whose speakers have only test clips are divided by speaker
+    into training and validation as well.
 
     Args:
         rows: The clips.
-        validation_fraction: Share of frames for validation.
-        test_fraction: Share of frames for test.
-        seed: Another seed gives another division.
-        allow_shared_speakers: Accept given splits that have a speaker on two sides (MEAD's official test sentences).
+        validation_fraction: Fraction of frames for validation.
+        test_fraction: Fraction of frames for test.
+        seed: Seed of the order of speakers.
+        allow_shared_speakers: Accept assigned splits that share speakers (MEAD's official test sentences).
 
     Returns:
         Split by clip name: ``train``, ``validation`` or ``test``.
 
     Raises:
         ConfigError: If the fractions leave nothing to train on.
-        DataError: If given splits have a speaker on two sides, or leave nobody to train on, and that was not allowed.
+        DataError: If assigned splits share speakers, or leave no training speaker, and that is not allowed.
     """
     options = (validation_fraction, test_fraction, seed, allow_shared_speakers)
     return dict(zip((row.clip_id for row in rows), split_by_speaker(rows, *options), strict=True))
@@ -62,7 +63,7 @@ def split_by_speaker(
     seed: int,
     allow_shared_speakers: bool,
 ) -> list[str]:
-    """:func:`assign_splits` for clips whose names need not be unique: a split for each row."""
+    """Assign a split to every row, as :func:`assign_splits` does; the names of clips need not be unique."""
     _check_fractions(validation_fraction, test_fraction)
     given: dict[str, set[str]] = defaultdict(set)
     frames: dict[str, int] = defaultdict(int)
@@ -72,16 +73,16 @@ def split_by_speaker(
         else:
             frames[row.speaker] += row.frames
     _refuse_shared(given, frames, allow_shared_speakers)
-    # Who may be drawn: those without a split, and, where that is allowed, those of whom only test clips have one.
+    # Speakers to assign: those without a split and, if shared speakers are allowed, those with test clips only.
     free = {
         speaker: count
         for speaker, count in frames.items()
         if speaker not in given or (allow_shared_speakers and given[speaker] == {TEST})
     }
-    by_speaker = _divide(free, validation_fraction, test_fraction, seed, _closed(rows))
+    by_speaker = _assign_speakers(free, validation_fraction, test_fraction, seed, _excluded_speakers(rows))
     for speaker, splits in given.items():
         if speaker not in free:
-            # Clips without a split, of a speaker who is on two sides by the corpus's own rule, may only train.
+            # Further clips of a speaker whom the corpus itself puts in two splits may only be used for training.
             by_speaker[speaker] = next(iter(splits)) if len(splits) == 1 else TRAIN
     return [row.split or by_speaker[row.speaker] for row in rows]
 
@@ -89,19 +90,19 @@ def split_by_speaker(
 def split_by_time(
     rows: Sequence[ManifestRow], validation_fraction: float, test_fraction: float
 ) -> list[list[tuple[str, ManifestRow]]]:
-    """Cut each speaker's speech into a beginning to train on, a part to validate on, and an end to test on.
+    """Divide each speaker's clips into a beginning for training, a part for validation, and an end for test.
 
-    A speaker's clips are put end to end in the order of their sources and of the time in them; a clip on a border is
-    cut in two. This is for models of one person, of whom nobody else could be held out; splits that corpora give are
-    not looked at.
+    A speaker's clips are concatenated in the order of their sources and of their times in them, and a clip on a
+    boundary is cut in two. This is for models of one person, for whom no other speaker can be held out. Splits assigned
+    by corpora are ignored.
 
     Args:
         rows: The clips.
-        validation_fraction: Share of each speaker's frames for validation.
-        test_fraction: The same for test.
+        validation_fraction: Fraction of each speaker's frames for validation.
+        test_fraction: Fraction of each speaker's frames for test.
 
     Returns:
-        For each clip its parts, each with its split. A part is a row of the same name with frames of its own.
+        The parts of each clip with their splits. A part is a row with the clip's name and its own range of frames.
 
     Raises:
         ConfigError: If the fractions leave nothing to train on.
@@ -113,8 +114,8 @@ def split_by_time(
         by_speaker[rows[index].speaker].append(index)
     for indices in by_speaker.values():
         ends = [0, *itertools.accumulate(rows[index].frames for index in indices)]
-        test = _near(ends, ends[-1] * (1 - test_fraction))
-        validation = _near(ends, ends[-1] * (1 - test_fraction - validation_fraction))
+        test = _snap_to_clip_end(ends, ends[-1] * (1 - test_fraction))
+        validation = _snap_to_clip_end(ends, ends[-1] * (1 - test_fraction - validation_fraction))
         sections = ((TRAIN, 0, validation), (VALIDATION, validation, test), (TEST, test, ends[-1]))
         for index, begin in zip(indices, ends, strict=False):
             row = rows[index]
@@ -127,8 +128,8 @@ def split_by_time(
     return parts
 
 
-def _near(ends: Sequence[int], border: float) -> int:
-    """The border in whole frames, or the end of a clip that is nearer than the shortest part."""
+def _snap_to_clip_end(ends: Sequence[int], border: float) -> int:
+    """Round a boundary to whole frames, or to the end of a clip that is nearer than the shortest part."""
     nearest = min(ends, key=lambda end: abs(end - border))
     return nearest if abs(nearest - border) < SHORTEST_PART else round(border)
 
@@ -142,14 +143,14 @@ def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
 
 
 def _refuse_shared(given: dict[str, set[str]], frames: dict[str, int], allowed: bool) -> None:
-    """Complain where splits that a corpus gives have speakers on two sides, or all speakers in the test set."""
+    """Refuse assigned splits in which speakers are in two splits, or all speakers in the test set."""
     shared = sorted(speaker for speaker, splits in given.items() if len(splits) > 1)
     tested = sorted(speaker for speaker in frames if given.get(speaker) == {TEST})
     if allowed or not (shared or (tested and len(tested) == len(frames) and not any(map(_trains, given.values())))):
         return
     speakers = shared or tested
     raise DataError(
-        f"the splits that the corpus gives have {len(speakers)} speakers on two sides (such as {speakers[0]}); "
+        f"the splits assigned by the corpus have {len(speakers)} speakers in two splits (such as {speakers[0]}); "
         "set data.allow_shared_speakers=true to accept that, or make the store with --ignore-splits"
     )
 
@@ -158,22 +159,22 @@ def _trains(splits: set[str]) -> bool:
     return TRAIN in splits
 
 
-def _closed(rows: Sequence[ManifestRow]) -> dict[str, set[str]]:
-    """Speakers who may not be drawn into a split, by split: a corpus of theirs says who is in it."""
+def _excluded_speakers(rows: Sequence[ManifestRow]) -> dict[str, set[str]]:
+    """Return the speakers who may not join a split, by split, because their corpus defines who is in it."""
     corpora = {split: {row.corpus for row in rows if row.split == split} for split in (TEST, VALIDATION)}
     return {split: {row.speaker for row in rows if row.corpus in names} for split, names in corpora.items()}
 
 
-def _divide(
+def _assign_speakers(
     frames: dict[str, int], validation_fraction: float, test_fraction: float, seed: int, closed: dict[str, set[str]]
 ) -> dict[str, str]:
-    """Divide speakers, each with a number of frames; those who are closed to a split are not drawn into it."""
+    """Assign speakers, given with their numbers of frames, to splits that they may join."""
     order = sorted(frames, key=lambda speaker: hashlib.sha256(f"{seed}/{speaker}".encode()).digest())
     result = dict.fromkeys(order, TRAIN)
     for split, fraction in ((TEST, test_fraction), (VALIDATION, validation_fraction)):
         candidates = [speaker for speaker in order if speaker not in closed[split]]
         target, filled = fraction * sum(frames[speaker] for speaker in candidates), 0
-        # Speakers that would overshoot are passed over: one who has half the corpus belongs into training.
+        # Speakers that would overshoot the target are skipped: one with half of the corpus belongs in training.
         for speaker in candidates:
             if result[speaker] == TRAIN and filled < target and frames[speaker] <= 1.5 * (target - filled):
                 result[speaker] = split
@@ -184,5 +185,5 @@ def _divide(
             if others >= 2:
                 result[min(training, key=lambda speaker: frames[speaker])] = split
             else:
-                _log.warning("With %d speakers there is none to spare for the %s split.", len(frames), split)
+                _log.warning("With %d speakers, none can be spared for the %s split.", len(frames), split)
     return result

@@ -7,7 +7,7 @@ from expnet.audio.alignment import SAMPLES_PER_FRAME
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.dataset import FaceDataset
 from expnet.data.sampling import WindowDraw
-from expnet.data.speaking_rate import resample_frames, resample_sound, source_frames
+from expnet.data.speaking_rate import resample_audio, resample_frames, source_frames
 from expnet.data.store.track_store import TrackStore
 
 CLICK = 40
@@ -30,7 +30,7 @@ def clicking_track(make_track):
 @pytest.mark.parametrize("begin", [-3.4, 0.0, 25.3, 33.0])
 def test_a_sound_is_found_where_its_frame_is(speed, begin, clicking_track):
     frames = 70
-    sound = resample_sound(clicking_track.audio, begin, frames, speed)
+    sound = resample_audio(clicking_track.audio, begin, frames, speed)
     assert sound.shape == (frames * SAMPLES_PER_FRAME,)
     heard = np.average(np.arange(len(sound)), weights=np.square(sound)) / SAMPLES_PER_FRAME - 0.5
     assert heard == pytest.approx((CLICK + 0.5 - begin) / speed - 0.5, abs=0.02)

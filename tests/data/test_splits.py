@@ -45,7 +45,7 @@ def test_given_splits_that_share_a_speaker_must_be_allowed():
         ManifestRow("a2", speaker="a", frames=9, split="test"),
         ManifestRow("a3", speaker="a", frames=9),
     ]
-    with pytest.raises(DataError, match="speakers on two sides"):
+    with pytest.raises(DataError, match="speakers in two splits"):
         assign_splits(rows)
     assert assign_splits(rows, allow_shared_speakers=True) == {"a1": "train", "a2": "test", "a3": "train"}
 

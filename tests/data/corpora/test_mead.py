@@ -118,7 +118,7 @@ def test_training_on_the_official_split_shares_speakers_only_where_that_is_allow
         for actor in "abcdefghij"
         for number in range(10)
     ]
-    with pytest.raises(DataError, match=r"10 speakers on two sides .*allow_shared_speakers=true"):
+    with pytest.raises(DataError, match=r"10 speakers in two splits .*allow_shared_speakers=true"):
         assign_splits(rows)
     splits = assign_splits(rows, allow_shared_speakers=True, validation_fraction=0.2, test_fraction=0.2)
     assert {name for name, split in splits.items() if split == "test"} == {row.clip_id for row in rows if row.split}
