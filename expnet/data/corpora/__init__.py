@@ -1,7 +1,7 @@
-"""Which videos a corpus has, and what is known about each: speaker, emotion, language, split, parts and crops.
+"""Readers of corpora: their videos with speaker, emotion, language, split, parts and crops.
 
-``folder`` takes any folder of videos, ``mat`` tracks of coefficients, and ``hdtf``, ``mead`` and ``lrs3`` these corpora
-as they are shipped; docs/corpora.md describes the layouts and the terms.
+``folder`` reads any folder of videos, ``mat`` coefficient tracks, and ``hdtf``, ``mead`` and ``lrs3`` these corpora as
+they are distributed. docs/corpora.md describes the layouts and the terms of use.
 """
 
 import os
@@ -34,7 +34,7 @@ __all__ = [
 _GENERAL = {"folder": read_folder, "mat": read_mat}
 _SHIPPED = {"hdtf": read_hdtf, "lrs3": read_lrs3, "mead": read_mead}
 LAYOUTS = (*_GENERAL, *_SHIPPED)
-"""Names of the layouts that can be read."""
+"""Names of the supported layouts."""
 
 
 def read_corpus(
@@ -44,7 +44,7 @@ def read_corpus(
     speakers: Speakers = None,
     official_splits: bool = True,
 ) -> list[SourceVideo]:
-    """List the videos of a corpus; :func:`open_corpus` without what could not be used."""
+    """List the videos of a corpus, without the problems that :func:`open_corpus` reports."""
     return open_corpus(root, corpus=corpus, speakers=speakers, official_splits=official_splits).videos
 
 
@@ -55,17 +55,18 @@ def open_corpus(
     speakers: Speakers = None,
     official_splits: bool = True,
 ) -> Corpus:
-    """List the videos of a corpus, and the lines and files of it that cannot be used.
+    """List the videos of a corpus, and the lines and files that cannot be used.
 
     Args:
-        root: The corpus's folder, or (``folder``, ``mat``) a single file.
-        corpus: Its layout, one of ``LAYOUTS``.
-        speakers: A csv with the columns file and speaker, or speakers by file name (``*`` for all others).
-        official_splits: Take over the corpus's own splits; else training divides it by speaker.
+        root: Folder of the corpus, or (for ``folder`` and ``mat``) a single file.
+        corpus: Layout of the corpus, one of ``LAYOUTS``.
+        speakers: A csv file with the columns file and speaker, or a mapping from file name to speaker (``*`` for all
+            others).
+        official_splits: Keep the corpus's own splits; otherwise training splits it by speaker.
 
     Raises:
-        DataError: If there is no such folder, or nothing of this layout in it, or the csv cannot be used.
-        ConfigError: If the layout is not known.
+        DataError: If the folder does not exist, holds nothing of this layout, or the csv file cannot be used.
+        ConfigError: If the layout is unknown.
     """
     folder = Path(os.path.abspath(root))
     if corpus in _GENERAL:
@@ -80,7 +81,7 @@ def open_corpus(
 
 
 def _with_speakers(found: Corpus, root: Path, speakers: Speakers) -> Corpus:
-    """Give videos the speakers that the user names; the others keep the corpus's own."""
+    """Replace the speakers of those videos for which the user gives one."""
     if speakers is None:
         return found
     if isinstance(speakers, Mapping):

@@ -1,7 +1,7 @@
-"""Any folder of videos, and what a ``manifest.csv`` beside them says.
+"""Any folder of videos, described by ``manifest.csv`` files beside them.
 
-The speaker comes from the manifest (columns ``file`` and ``speaker`` or ``person``), else from the name of the folder
-that a video lies in, else from the file's own name.
+The speaker is taken from the manifest (columns ``file`` and ``speaker`` or ``person``), else from the name of the
+folder that holds the video, else from the video's own name.
 """
 
 import csv
@@ -20,7 +20,7 @@ MANIFEST_FILE = "manifest.csv"
 _SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
 _SPLIT_NAMES |= {"validation": VALIDATION, "dev": VALIDATION}
 _LONGEST_NAME = 160
-# Names by which corpora call their columns; the first that is there and filled counts.
+# Column names of different corpora; the first one that is present and not empty is used.
 _SPEAKER_COLUMNS = ("speaker", "person", "actor", "identity")
 _LANGUAGE_COLUMNS = ("language", "lang")
 
@@ -30,7 +30,7 @@ def read_folder(root: Path, speakers: Speakers = None) -> Corpus:
 
     Args:
         root: The folder, or the video.
-        speakers: A csv like ``manifest.csv`` that lies elsewhere, or speakers by file name (``*`` for all others).
+        speakers: Another csv file like ``manifest.csv``, or a mapping from file name to speaker (``*`` for all others).
 
     Raises:
         DataError: If there is no such folder, or no video in it, or a csv cannot be used.
@@ -45,12 +45,12 @@ def read_folder(root: Path, speakers: Speakers = None) -> Corpus:
 
 
 def describe(paths: Iterable[Path], root: Path, speakers: Speakers) -> list[SourceVideo]:
-    """Put together what manifests, folder names and file names say about files, also files that only manifests name.
+    """Combine what manifests, folder names and file names say about files, including files that only manifests name.
 
     Args:
         paths: The files.
-        root: The corpus's folder, or its only file.
-        speakers: As :func:`read_folder` takes them.
+        root: Folder of the corpus, or its only file.
+        speakers: As for :func:`read_folder`.
     """
     base = root if root.is_dir() else root.parent
     known = sorted(paths)
@@ -61,13 +61,13 @@ def describe(paths: Iterable[Path], root: Path, speakers: Speakers) -> list[Sour
     elif speakers is not None:
         described.update(read_manifest_file(Path(speakers), base))
     if root.is_dir():
-        known = sorted({*known, *described})  # a video that a manifest promises and that is not there is reported
+        known = sorted({*known, *described})  # videos that a manifest lists but that are missing get reported
     ids = _clip_ids(known, base)
     return [_describe(path, ids[path], base, described.get(path, {}), names) for path in known]
 
 
 def _read_manifests(paths: list[Path], base: Path) -> dict[Path, dict[str, str]]:
-    """Rows of the manifests that lie beside videos or in the corpus's folder."""
+    """Read the manifests beside the videos and in the folder of the corpus."""
     described: dict[Path, dict[str, str]] = {}
     for folder in sorted({base, *(path.parent for path in paths)}):
         if (folder / MANIFEST_FILE).is_file():
@@ -76,7 +76,7 @@ def _read_manifests(paths: list[Path], base: Path) -> dict[Path, dict[str, str]]
 
 
 def read_manifest_file(path: Path, base: Path) -> dict[Path, dict[str, str]]:
-    """Rows of a csv by the video they are about, paths taken from ``base``."""
+    """Return the rows of a csv file by the video that they describe, with paths relative to ``base``."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             rows = [
@@ -95,13 +95,13 @@ def read_manifest_file(path: Path, base: Path) -> dict[Path, dict[str, str]]:
 
 
 def _clip_ids(paths: list[Path], base: Path) -> dict[Path, str]:
-    """A name for each video: its path with joints for slashes; the suffix only where it is needed to tell two apart."""
+    """Name each video by its path, with underscores for slashes; the suffix is added only to tell two apart."""
     ids: dict[Path, str] = {}
     taken: set[str] = set()
     for path in paths:
         relative = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
         name = "_".join(relative.with_suffix("").parts).lstrip(".") or "clip"
-        if len(name.encode()) > _LONGEST_NAME:  # it becomes the name of a file
+        if len(name.encode()) > _LONGEST_NAME:  # the name becomes a file name
             name = f"{name[: _LONGEST_NAME // 4]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         if name in taken:
             name = f"{name}_{path.suffix.lstrip('.').lower()}"
@@ -114,7 +114,7 @@ def _clip_ids(paths: list[Path], base: Path) -> dict[Path, str]:
 
 
 def _describe(path: Path, clip_id: str, base: Path, row: Mapping[str, str], speakers: Mapping[str, str]) -> SourceVideo:
-    """Put together what is known about a video."""
+    """Combine what is known about a video."""
     nested = path.parent != base and path.is_relative_to(base)
     guess = path.parent.name if nested else path.stem
     listed = speaker_of(row)
@@ -133,12 +133,12 @@ def _describe(path: Path, clip_id: str, base: Path, row: Mapping[str, str], spea
 
 
 def speaker_of(row: Mapping[str, str]) -> str:
-    """Speaker in a row of a manifest, empty where there is none."""
+    """Return the speaker in a row of a manifest, or an empty string."""
     return next((row[name].strip() for name in _SPEAKER_COLUMNS if row.get(name, "").strip()), "")
 
 
 def _number(text: str) -> float:
-    """A positive number, 0 for anything else."""
+    """Return a positive number, or 0 for anything else."""
     try:
         return max(float(text), 0.0)
     except ValueError:

@@ -1,12 +1,13 @@
-"""HDTF: five text files a subset (RD, WDA, WRA), and the films that they describe (github.com/MRzzm/HDTF).
+"""HDTF: five text files per subset (RD, WDA, WRA) that describe clips of YouTube videos (github.com/MRzzm/HDTF).
 
-``<subset>_annotion_time.txt`` (so spelt) has a line a film with the ranges of its clips; clip *i* of film ``Name`` is
-``Name_i.mp4`` in ``_crop_wh.txt`` (left, width, top, height) and ``_crop_ratio.txt``; ``_resolution.txt`` is the height
-of the frames that the crops count in, and ``_video_url.txt`` says where the film is.
+The YouTube videos are called films here, as opposed to the clips cut from them. ``<subset>_annotion_time.txt`` (sic)
+has one line per film with the time ranges of its clips. Clip *i* of film ``Name`` is ``Name_i.mp4`` in ``_crop_wh.txt``
+(left, width, top, height) and ``_crop_ratio.txt``; ``_resolution.txt`` has the frame height in whose pixels the crops
+are given, and ``_video_url.txt`` the address of the film.
 
-Films may lie anywhere under the root as ``Name.mp4`` or ``RD_Name.mp4``, or cut and cropped already as
-``RD_Name_000.mp4`` (github.com/universome/HDTF) or ``Name_0.mp4``. Both downloads come without sound: it is
-looked for under the film's or the clip's name, as ``.wav``, ``.m4a``, ``.opus`` and so on, beside it or in ``audio/``.
+Films may be anywhere under the root as ``Name.mp4`` or ``RD_Name.mp4``, or already cut and cropped as
+``RD_Name_000.mp4`` (github.com/universome/HDTF) or ``Name_0.mp4``. Both downloads come without audio, which is looked
+for under the name of the film or the clip, as ``.wav``, ``.m4a``, ``.opus`` and so on, beside it or in ``audio/``.
 """
 
 import re
@@ -21,7 +22,7 @@ SUBSETS = ("RD", "WDA", "WRA")
 _TIMES, _CROPS, _RATIOS, _HEIGHTS, _ADDRESSES = ("annotion_time", "crop_wh", "crop_ratio", "resolution", "video_url")
 _RANGE = re.compile(r"((?:\d+:)?\d+:\d+)-((?:\d+:)?\d+:\d+)")
 _CLIP = re.compile(r"(.+)_(\d+)")
-# The films of this subset are numbered and do not name who speaks: all of them stay on one side of a split.
+# The films of this subset are numbered without naming the speaker, so all of them stay in one split.
 _UNNAMED_SUBSET = "RD"
 # One person under two names.
 _ALIASES = {"WhipJimClyburn": "JamesClyburn"}
@@ -29,14 +30,14 @@ _ALIASES = {"WhipJimClyburn": "JamesClyburn"}
 
 @dataclass(frozen=True)
 class HdtfClip:
-    """One clip as the text files have it.
+    """One annotated clip.
 
     Args:
         subset: RD, WDA or WRA.
         film: Name of the film.
-        number: Number of the clip in its film, from 0 on.
-        start: Seconds into the film.
-        end: Seconds into the film.
+        number: Index of the clip in its film.
+        start: Start in the film, in seconds.
+        end: End in the film, in seconds.
         crop: Square around the face.
     """
 
@@ -54,7 +55,7 @@ class HdtfClip:
 
     @property
     def speaker(self) -> str:
-        """The film's name without the number of the film; the subset's, where films are only numbered."""
+        """The film's name without its number, or the subset where films are only numbered."""
         if self.subset == _UNNAMED_SUBSET:
             return self.subset
         name = self.film.rstrip("0123456789")
@@ -62,10 +63,10 @@ class HdtfClip:
 
 
 def read_hdtf(root: Path) -> Corpus:
-    """List the clips of HDTF; a clip whose film is missing is listed too, and becomes a row that says so.
+    """List the clips of HDTF, including clips whose film is missing, which become dropped clips.
 
     Args:
-        root: Folder with the text files (in it or anywhere under it), films and sound.
+        root: Folder with the text files (in it or anywhere under it), films and audio.
 
     Raises:
         DataError: If there is no text file with times under the folder.
@@ -98,7 +99,7 @@ def read_annotations(folder: Path) -> tuple[list[HdtfClip], list[Problem]]:
 
 
 class _Subset:
-    """The five files of a subset, and what is wrong in them."""
+    """The five text files of a subset, and the problems in them."""
 
     def __init__(self, folder: Path, subset: str) -> None:
         self.folder = folder
@@ -111,7 +112,7 @@ class _Subset:
         self.addresses = self._rows(_ADDRESSES, r"\S+ https?://\S+")
 
     def clips(self) -> Iterator[HdtfClip]:
-        """Join times and crops; note what has no partner."""
+        """Yield clips with a time range and a crop, and note lines without a counterpart."""
         wanted = set()
         for film, (line, ranges) in self.times.items():
             for number, text in enumerate(ranges):
@@ -122,13 +123,13 @@ class _Subset:
                     yield HdtfClip(self.subset, film, number, *times, crop)
         for kind, rows in ((_CROPS, self.crops), (_RATIOS, self.ratios)):
             for name in rows.keys() - wanted:
-                self._note(kind, rows[name][0], f"{name} is no clip of {self._file(_TIMES).name}")
+                self._note(kind, rows[name][0], f"{name} is not a clip of {self._file(_TIMES).name}")
         for kind, rows in ((_HEIGHTS, self.heights), (_ADDRESSES, self.addresses)):
             for name in rows.keys() - self.times.keys():
                 self._note(kind, rows[name][0], f"{name} has no line in {self._file(_TIMES).name}")
 
     def _rows(self, kind: str, pattern: str) -> dict[str, tuple[int, list[str]]]:
-        """Line number and further words by the first word, its suffix .mp4 aside."""
+        """Return line number and further words of each line by its first word without the suffix .mp4."""
         path = self._file(kind)
         if not path.is_file():
             self.problems.append(Problem(path, 0, "there is no such file"))
@@ -140,9 +141,9 @@ class _Subset:
                 continue
             name = words[0].removesuffix(".mp4")
             if not re.fullmatch(pattern, " ".join(words)):
-                self._note(kind, number, f"{text.strip()!r} does not have the form of this file's lines")
+                self._note(kind, number, f"{text.strip()!r} does not have the format of this file's lines")
             elif name in rows:
-                self._note(kind, number, f"{name} has a line already (line {rows[name][0]}), which counts")
+                self._note(kind, number, f"{name} is listed twice; line {rows[name][0]} is used")
             else:
                 rows[name] = (number, words[1:])
         return rows
@@ -150,7 +151,7 @@ class _Subset:
     def _range(self, line: int, text: str) -> tuple[float, float] | None:
         match = _RANGE.fullmatch(text)
         if match is None:
-            self._note(_TIMES, line, f"{text!r} is no time range; expected mm:ss-mm:ss")
+            self._note(_TIMES, line, f"{text!r} is not a time range; expected mm:ss-mm:ss")
             return None
         start, end = (_seconds(time) for time in match.groups())
         if end <= start:
@@ -159,7 +160,7 @@ class _Subset:
         return start, end
 
     def _crop(self, line: int, film: str, number: int) -> PixelBox | None:
-        """The clip's crop, if there is one that lies inside the frame."""
+        """Return the clip's crop, or None if there is none or it exceeds the frame."""
         name = f"{film}_{number}"
         if name not in self.crops:
             self._note(_TIMES, line, f"clip {name} has no line in {self._file(_CROPS).name}")
@@ -171,19 +172,19 @@ class _Subset:
             self._note(_CROPS, crop_line, f"the crop of {name} is empty")
             return None
         if frame_height and top + height > frame_height:
-            reason = f"{name} is cropped down to row {top + height} of frames that have {frame_height}"
+            reason = f"the crop of {name} ends at row {top + height} of a frame with {frame_height}"
             self._note(_CROPS, crop_line, reason)
             return None
         return PixelBox(left, top, width, height, frame_height)
 
     def _frame_height(self, line: int, film: str) -> int:
-        """Height that the film's crops count in; 0, which is the film's own, where it is not known."""
+        """Return the frame height in whose pixels the crops are given; 0, if unknown, stands for the film's own."""
         height_line, words = self.heights.get(film, (0, ["0"]))
         height = int(words[0])
         if not height_line:
-            self._note_once(_TIMES, line, f"{film} has no line in {self._file(_HEIGHTS).name}; its own height is taken")
+            self._note_once(_TIMES, line, f"{film} has no line in {self._file(_HEIGHTS).name}; its own height is used")
         elif not height:
-            self._note_once(_HEIGHTS, height_line, f"the height of {film} is 0; its own height is taken")
+            self._note_once(_HEIGHTS, height_line, f"the height of {film} is 0; its own height is used")
         return height
 
     def _file(self, kind: str) -> Path:
@@ -198,7 +199,7 @@ class _Subset:
 
 
 def _seconds(time: str) -> float:
-    """Seconds of ``mm:ss`` or ``hh:mm:ss``."""
+    """Convert ``mm:ss`` or ``hh:mm:ss`` to seconds."""
     seconds = 0
     for part in time.split(":"):
         seconds = 60 * seconds + int(part)
@@ -206,14 +207,14 @@ def _seconds(time: str) -> float:
 
 
 def _source(clip: HdtfClip, files: MediaFiles) -> SourceVideo:
-    """Find the film, or the clip that was cut from it, and the sound."""
+    """Find the film, or the clip that was cut from it, and the audio."""
     film_names = (f"{clip.subset}_{clip.film}", clip.film)
     clip_names = (clip.name, f"{clip.film}_{clip.number}")
     film = files.video(*film_names) or files.root / f"{film_names[0]}.mp4"
     cut = files.video(*clip_names)
     video = SourceVideo(cut or film, clip.name, clip.speaker, corpus="hdtf", language="en")
-    own_sound = files.sound(*clip_names, beside=cut) if cut else None
-    sound = own_sound or files.sound(*film_names, beside=cut or film)
+    own_audio = files.audio(*clip_names, beside=cut) if cut else None
+    audio = own_audio or files.audio(*film_names, beside=cut or film)
     if cut:
-        return replace(video, audio=sound, audio_start=0.0 if own_sound or not sound else clip.start)
-    return replace(video, audio=sound, start=clip.start, end=clip.end, crop=clip.crop)
+        return replace(video, audio=audio, audio_start=0.0 if own_audio or not audio else clip.start)
+    return replace(video, audio=audio, start=clip.start, end=clip.end, crop=clip.crop)

@@ -1,9 +1,10 @@
 """LRS3-TED: ``{pretrain,trainval,test}/<talk>/<NNNNN>.mp4`` with a text file each (Afouras et al., arXiv 1809.00496).
 
-The text file has ``Text:``, ``Conf:`` and perhaps ``Ref:``, then tables of boxes and, in pretrain, of words with their
-times. ``test`` stays the test set. Items of pretrain that are longer than 15 s are cut in pauses longer than 0.4 s,
-AV-HuBERT's figures (facebookresearch/av_hubert:avhubert/preparation/lrs3_prepare.py); it cuts in every such pause, here
-it is only as many as are needed, as parts of a second or two would be lost. The talk stands for the speaker.
+A text file has lines ``Text:``, ``Conf:`` and possibly ``Ref:``, then tables of face boxes and, in pretrain, of words
+with their times. ``test`` remains the test set. Items of pretrain longer than 15 s are cut in pauses longer than 0.4 s.
+These are AV-HuBERT's values (facebookresearch/av_hubert:avhubert/preparation/lrs3_prepare.py), which cuts in every such
+pause; here only as many cuts are made as are needed because parts of one or two seconds would be lost. LRS3 names no
+speakers, so the talk stands for the speaker.
 """
 
 from dataclasses import dataclass, replace
@@ -16,15 +17,15 @@ from expnet.errors import DataError
 
 PARTS = ("pretrain", "trainval", "test")
 LONGEST_ITEM = 15.0
-"""Seconds; longer items are cut."""
+"""Longest item in seconds; longer ones are cut."""
 LEAST_PAUSE = 0.4
-"""A longer pause, in seconds, is a place to cut."""
+"""Shortest pause, in seconds, in which an item may be cut."""
 _WORDS_HEADER = ["WORD", "START", "END", "ASDSCORE"]
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word and when it is spoken, in seconds."""
+    """A word and its times in seconds."""
 
     text: str
     start: float
@@ -40,10 +41,10 @@ class _BadLineError(Exception):
 
 
 def read_lrs3(root: Path) -> Corpus:
-    """List the videos of LRS3, the long ones in parts.
+    """List the videos of LRS3, with long ones in parts.
 
     Args:
-        root: Folder that has at least one of pretrain, trainval and test.
+        root: Folder that holds at least one of pretrain, trainval and test.
 
     Raises:
         DataError: If there is none of them, or no video in them.
@@ -55,15 +56,15 @@ def read_lrs3(root: Path) -> Corpus:
             if path.suffix.lower() in VIDEO_SUFFIXES:
                 videos += _items(path, part, problems)
     if not videos:
-        raise DataError(f"there is no video under {root}/{{{','.join(PARTS)}}}; give the folder that holds these")
+        raise DataError(f"there is no video under {root}/{{{','.join(PARTS)}}}; give the folder that holds them")
     return Corpus(sorted(videos, key=lambda video: video.clip_id), problems)
 
 
 def read_words(path: Path) -> list[Word]:
-    """Read the table of words of a text file; empty where it has none.
+    """Read the word table of a text file; empty if there is none.
 
     Raises:
-        DataError: If the file cannot be read, or a line of the table is not a word with its times, in order.
+        DataError: If the file cannot be read, or a line of the table is not a word with times in order.
     """
     try:
         return _parse_words(read_lines(path))
@@ -72,10 +73,10 @@ def read_words(path: Path) -> list[Word]:
 
 
 def cut_at_pauses(words: list[Word]) -> list[tuple[float, float | None]]:
-    """Cut an item in pauses, so that its parts are as long as they may be.
+    """Cut an item in pauses, into parts as long as possible.
 
     Returns:
-        Start and end of the parts in seconds; the last one ends where the item does.
+        Start and end of the parts in seconds; the end of the last part is None.
     """
     pauses = [
         (before.end + after.start) / 2 for before, after in pairwise(words) if after.start - before.end > LEAST_PAUSE
@@ -89,7 +90,7 @@ def cut_at_pauses(words: list[Word]) -> list[tuple[float, float | None]]:
 
 
 def _items(path: Path, part: str, problems: list[Problem]) -> list[SourceVideo]:
-    """The item, or the parts that it is cut into."""
+    """Return the item, or the parts that it is cut into."""
     talk = path.parent.name
     whole = SourceVideo(
         path=path,
@@ -99,14 +100,14 @@ def _items(path: Path, part: str, problems: list[Problem]) -> list[SourceVideo]:
         split=TEST if part == "test" else "",
         language="en",
     )
-    if part != "pretrain":  # the others have no words, and are 6 s long at most
+    if part != "pretrain":  # the other parts have no word times, and their items last at most 6 s
         return [whole]
     text = path.with_suffix(".txt")
     try:
         words = _parse_words(read_lines(text))
     except (_BadLineError, DataError) as error:
         line = error.line if isinstance(error, _BadLineError) else 0
-        problems.append(Problem(text, line, f"{error}; the item is taken whole"))
+        problems.append(Problem(text, line, f"{error}; the item is not cut"))
         return [whole]
     if not words or words[-1].end <= LONGEST_ITEM:
         return [whole]
@@ -117,7 +118,7 @@ def _items(path: Path, part: str, problems: list[Problem]) -> list[SourceVideo]:
 
 
 def _parse_words(lines: list[str]) -> list[Word]:
-    """Read the lines after the header of the words."""
+    """Parse the lines after the header of the word table."""
     if not any(line.startswith("Text:") for line in lines):
         raise _BadLineError(1, "no line begins with 'Text:'")
     rows = [line.split() for line in lines]
@@ -131,8 +132,8 @@ def _parse_words(lines: list[str]) -> list[Word]:
         try:
             text, start, end = row[0], float(row[1]), float(row[2])
         except (IndexError, ValueError) as error:
-            raise _BadLineError(number, f"{' '.join(row)!r} is no word with start and end") from error
+            raise _BadLineError(number, f"{' '.join(row)!r} is not a word with start and end") from error
         if end < start or (words and start < words[-1].end):
-            raise _BadLineError(number, f"{text} is not spoken after the word before it")
+            raise _BadLineError(number, f"{text} does not follow the word before it in time")
         words.append(Word(text, start, end))
     return words

@@ -1,14 +1,14 @@
-"""Tracks of coefficients that other projects made, with the sound beside them: no video, no tracking.
+"""Coefficient tracks of other projects with audio beside them, which need neither video nor tracking.
 
-``.mat`` files of SadTalker (70 and 73 wide), Deep3DFaceRecon and PIRender (257) are read by
-:mod:`expnet.formats.coefficient_files`; a folder of Deep3DFaceRecon's files of single images, ``000001.mat`` and so
-on, is one track. The audio has the name of the track (or, for SadTalker's ``picture##speech.mat``, of the speech) and
-lies in the same
-folder, in a folder ``audio`` or ``wav``, or anywhere under the root; a video with that name serves too.
+``.mat`` files of SadTalker (width 70 and 73), Deep3DFaceRecon and PIRender (257) are read by
+:mod:`expnet.formats.coefficient_files`. A folder of Deep3DFaceRecon files of single images, ``000001.mat`` and so on,
+is one track. The audio has the name of the track (or, for SadTalker's ``picture##speech.mat``, of the speech) and is in
+the same folder, in a folder ``audio`` or ``wav``, or anywhere under the root. A video of that name serves as audio as
+well.
 
-The files have no frame rate: it is the column ``fps`` of a ``manifest.csv``, else the common rate that makes the track
-as long as its sound. Speakers, emotions and splits are found as in a folder of videos; where nothing else is known,
-SadTalker's picture is the speaker.
+The files do not store a frame rate. It is the column ``fps`` of a ``manifest.csv``, or else the common rate at which
+the track lasts as long as its audio. Speakers, emotions and splits are found as in a folder of videos; if nothing else
+is known, SadTalker's picture is the speaker.
 """
 
 from collections.abc import Iterable
@@ -20,15 +20,15 @@ from expnet.data.corpora.source import Corpus, MediaFiles, SourceVideo, walk
 from expnet.errors import DataError
 
 SUFFIX = ".mat"
-_SADTALKER_JOINT = "##"
+_SADTALKER_SEPARATOR = "##"
 
 
 def read_mat(root: Path, speakers: Speakers = None) -> Corpus:
-    """List the tracks under a folder, or a single one.
+    """List the tracks under a folder, or a single track.
 
     Args:
         root: The folder, or the file.
-        speakers: As :func:`expnet.data.corpora.folder.read_folder` takes them.
+        speakers: As for :func:`expnet.data.corpora.folder.read_folder`.
 
     Raises:
         DataError: If there is no such folder, or no track in it.
@@ -39,11 +39,11 @@ def read_mat(root: Path, speakers: Speakers = None) -> Corpus:
     if not tracks:
         raise DataError(f"there is no .mat file in {root}; give the folder of the tracks")
     files = MediaFiles(root if root.is_dir() else root.parent)
-    return Corpus([_with_sound(video, files) for video in describe(tracks, root, speakers)], [])
+    return Corpus([_with_audio(video, files) for video in describe(tracks, root, speakers)], [])
 
 
 def _tracks(paths: Iterable[Path]) -> list[Path]:
-    """Files of whole clips, and folders of files of single images."""
+    """Return files of whole clips, and folders with one file per image."""
     tracks: list[Path] = []
     images: set[Path] = set()
     for path in paths:
@@ -56,9 +56,9 @@ def _tracks(paths: Iterable[Path]) -> list[Path]:
     return [*tracks, *sorted(images)]
 
 
-def _with_sound(video: SourceVideo, files: MediaFiles) -> SourceVideo:
+def _with_audio(video: SourceVideo, files: MediaFiles) -> SourceVideo:
     stem = video.path.stem if video.path.suffix.lower() == SUFFIX else video.path.name
-    picture, joint, speech = stem.rpartition(_SADTALKER_JOINT)
+    picture, separator, speech = stem.rpartition(_SADTALKER_SEPARATOR)
     names = (stem, speech)
-    speaker = picture if joint and video.speaker == stem else video.speaker
-    return replace(video, speaker=speaker, audio=files.sound(*names, beside=video.path) or files.video(*names))
+    speaker = picture if separator and video.speaker == stem else video.speaker
+    return replace(video, speaker=speaker, audio=files.audio(*names, beside=video.path) or files.video(*names))

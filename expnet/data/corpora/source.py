@@ -1,4 +1,4 @@
-"""What a reader of a corpus finds: videos, what is known about them, and the lines that it could not use."""
+"""What the reader of a corpus returns: videos with their metadata, and the lines and files that it could not use."""
 
 import os
 from collections import defaultdict
@@ -13,20 +13,20 @@ VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv")
 ) | {".ts", ".webm", ".wmv"}
 AUDIO_SUFFIXES = frozenset((".aac", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"))
-# Folders that hold sound; a .webm or .mp4 in one of them is a sound track.
+# Folders that hold audio; a .webm or .mp4 file in one of them is an audio file.
 AUDIO_FOLDERS = frozenset(("audio", "audios", "sound", "wav", "wavs"))
 
 
 @dataclass(frozen=True)
 class PixelBox:
-    """A rectangle of a video's frames, in whole pixels.
+    """A rectangle in the frames of a video, in whole pixels.
 
     Args:
         x: Left edge.
         y: Upper edge.
-        width: Pixels.
-        height: Pixels.
-        frame_height: Height of the frames that these pixels count in; 0 for the video's own.
+        width: Width.
+        height: Height.
+        frame_height: Height of the frames in whose pixels the box is given; 0 for the video's own height.
     """
 
     x: int
@@ -36,7 +36,7 @@ class PixelBox:
     frame_height: int = 0
 
     def in_frame(self, frame_height: int) -> "PixelBox":
-        """The same part of frames that are ``frame_height`` pixels high."""
+        """Scale the box to frames that are ``frame_height`` pixels high."""
         if self.frame_height in (0, frame_height):
             return self
         scale = frame_height / self.frame_height
@@ -46,23 +46,23 @@ class PixelBox:
 
 @dataclass(frozen=True)
 class SourceVideo:
-    """One video, or part of one, that is to become clips; or a track of coefficients that needs no tracking.
+    """A video, or part of one, that will become clips; or a coefficient track, which needs no tracking.
 
     Args:
-        path: The file; a folder for a track with a file a frame.
-        clip_id: Name of the clip that it becomes.
-        speaker: Who speaks.
+        path: The file, or the folder of a track with one file per frame.
+        clip_id: Name of the clip.
+        speaker: Name of the speaker.
         corpus: Name of the corpus.
-        split: The corpus's own split, or empty.
-        emotion: Lower-case name, or empty.
-        level: Intensity of the emotion, 0 where unknown.
+        split: Split assigned by the corpus, or empty.
+        emotion: Lower-case name of the emotion, or empty.
+        level: Intensity of the emotion, 0 if unknown.
         language: Language code, or empty.
-        audio: File with the sound, where it is not in the video.
-        audio_start: Second of ``audio`` at which the video begins.
-        start: Second of the video at which the part begins.
-        end: Second at which it ends; None for the video's end.
-        crop: Part of the picture that has the face; None for all of it.
-        fps: Frames a second of a track of coefficients, whose files do not say; 0 where unknown.
+        audio: Separate audio file; None if the video has the audio.
+        audio_start: Time in ``audio`` at which the video begins, in seconds.
+        start: Start of the part in the video, in seconds.
+        end: End of the part in seconds; None for the end of the video.
+        crop: Part of the frame that shows the face; None for the whole frame.
+        fps: Frame rate of a coefficient track whose files do not store it; 0 if unknown.
     """
 
     path: Path
@@ -82,24 +82,24 @@ class SourceVideo:
 
     @property
     def part(self) -> str:
-        """The part as ``start-end`` in seconds, empty for the whole video: with the path, the name of the source."""
+        """The part as ``start-end`` in seconds, empty for the whole video. With the path, it identifies the source."""
         if not self.start and self.end is None:
             return ""
         return f"{self.start:.2f}-{'' if self.end is None else f'{self.end:.2f}'}"
 
     @property
     def origin(self) -> tuple[str, str]:
-        """Path and part: what a store knows a finished source by."""
+        """Path and part, by which a store recognises a finished source."""
         return str(self.path), self.part
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in a corpus that cannot be used, and why.
+    """Something in a corpus that cannot be used.
 
     Args:
-        file: Where it is.
-        line: Line number from 1 on; 0 for the whole file.
+        file: The file.
+        line: Line number, starting at 1; 0 for the whole file.
         reason: Why it cannot be used.
     """
 
@@ -108,18 +108,18 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        """Write it as ``file:line: reason``."""
+        """Format as ``file:line: reason``."""
         return f"{self.file}:{self.line}: {self.reason}" if self.line else f"{self.file}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a reader found.
+    """The contents of a corpus.
 
     Args:
         videos: Sources, ordered by name.
         problems: Lines and files that could not be used.
-        terms: Under which terms the corpus comes; None where nothing is known of it.
+        terms: Terms of use; None if unknown.
     """
 
     videos: list[SourceVideo]
@@ -128,9 +128,9 @@ class Corpus:
 
 
 class MediaFiles:
-    """The video and sound files under a folder, found by their names without suffix.
+    """The video and audio files under a folder, indexed by name without suffix.
 
-    Hidden files and folders are passed over; links to folders are not followed.
+    Hidden files and folders are skipped; links to folders are not followed.
 
     Args:
         root: The folder.
@@ -144,37 +144,37 @@ class MediaFiles:
             raise DataError(f"there is no folder at {root}; give the folder of the corpus")
         self.root = root
         self.videos: dict[str, list[Path]] = defaultdict(list)
-        self.sounds: dict[str, list[Path]] = defaultdict(list)
+        self.audio_files: dict[str, list[Path]] = defaultdict(list)
         self.others: list[Path] = []
         for path in walk(root):
             suffix = path.suffix.lower()
             in_audio_folder = path.parent.name.lower() in AUDIO_FOLDERS
             if suffix in AUDIO_SUFFIXES or (in_audio_folder and suffix in VIDEO_SUFFIXES):
-                self.sounds[path.stem].append(path)
+                self.audio_files[path.stem].append(path)
             elif suffix in VIDEO_SUFFIXES:
                 self.videos[path.stem].append(path)
             else:
                 self.others.append(path)
 
     def video(self, *names: str) -> Path | None:
-        """The first video that has one of the names; .mp4 goes before other suffixes."""
+        """Return the first video with one of the names, .mp4 before other suffixes; None if there is none."""
         return _first(self.videos, names, key=lambda path: (path.suffix.lower() != ".mp4", path))
 
-    def sound(self, *names: str, beside: Path | None = None) -> Path | None:
-        """The first sound that has one of the names; one in or under the folder of ``beside`` goes first."""
+    def audio(self, *names: str, beside: Path | None = None) -> Path | None:
+        """Return the first audio file with one of the names, preferably in or under the folder of ``beside``."""
         folder = beside.parent if beside is not None else self.root
-        return _first(self.sounds, names, key=lambda path: (not path.is_relative_to(folder), path))
+        return _first(self.audio_files, names, key=lambda path: (not path.is_relative_to(folder), path))
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """Files under a folder in the order of their names, hidden ones aside."""
+    """Yield the files under a folder in the order of their names, except hidden ones."""
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file, with or without byte order mark.
+    """Return the lines of a text file, with or without byte order mark.
 
     Raises:
         DataError: If the file cannot be read as UTF-8.

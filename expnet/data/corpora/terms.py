@@ -1,17 +1,17 @@
-"""Under which terms the corpora come. A summary for orientation: what counts is what their owners publish."""
+"""Terms of use of the corpora: a summary for orientation; what their owners publish is binding."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a corpus's owners say about its use.
+    """Terms of use of a corpus.
 
     Args:
-        name: Of the corpus.
-        licence: Its licence or terms, in a few words.
+        name: Name of the corpus.
+        licence: Licence or terms in a few words.
         page: Where they are published.
-        note: What they mean for a trained network and for pictures of the people.
+        note: What they mean for trained networks and for images of the people.
     """
 
     name: str
@@ -20,27 +20,27 @@ class Terms:
     note: str
 
     def __str__(self) -> str:
-        """Write the terms in one line."""
+        """Format the terms in one line."""
         return f"{self.name}: {self.licence} ({self.page}); {self.note}"
 
 
 TERMS = {
     "hdtf": Terms(
         "HDTF",
-        "annotations CC BY 4.0; the videos stay their owners'",
+        "annotations CC BY 4.0; the videos belong to their owners",
         "https://github.com/MRzzm/HDTF",
-        "the list is licensed, the films are not: each is under the terms of its uploader and of YouTube",
+        "only the list is licensed: each video is under the terms of its uploader and of YouTube",
     ),
     "mead": Terms(
         "MEAD",
-        "terms of use of its authors, for research; the MIT licence beside it is the code's",
+        "terms of use of its authors, for research; the MIT licence there covers the code only",
         "https://github.com/uniBruce/Mead",
         "read 'Terms of Use_ Mead.pdf' there before you train; show no actor's face without permission",
     ),
     "lrs3": Terms(
         "LRS3-TED",
-        "on request from its authors, for research; TED's films are CC BY-NC-ND 4.0",
+        "on request from its authors, for research; TED's videos are CC BY-NC-ND 4.0",
         "https://www.robots.ox.ac.uk/~vgg/data/lip_reading/",
-        "non-commercial, and no altered film may be shown: that covers a talking head made from one",
+        "non-commercial, and no modified video may be shown, which includes a talking head made from one",
     ),
 }

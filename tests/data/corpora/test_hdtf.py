@@ -128,17 +128,17 @@ def test_every_line_that_cannot_be_used_is_reported(tmp_path):
     said = [str(problem).removeprefix(f"{tmp_path}/WDA_") for problem in found.problems]
     assert said == [
         "annotion_time.txt:1: 00:50-00:40 ends before it starts",
-        "annotion_time.txt:1: 'soon' is no time range; expected mm:ss-mm:ss",
+        "annotion_time.txt:1: 'soon' is not a time range; expected mm:ss-mm:ss",
         "annotion_time.txt:1: clip A_3 has no line in WDA_crop_wh.txt",
-        "annotion_time.txt:2: A has a line already (line 1), which counts",
-        "annotion_time.txt:3: 'B.mp4' does not have the form of this file's lines",
+        "annotion_time.txt:2: A is listed twice; line 1 is used",
+        "annotion_time.txt:3: 'B.mp4' does not have the format of this file's lines",
         "annotion_time.txt:5: clip D_0 has no line in WDA_crop_wh.txt",
-        "crop_wh.txt:4: C_0 is cropped down to row 730 of frames that have 720",
+        "crop_wh.txt:4: the crop of C_0 ends at row 730 of a frame with 720",
         "crop_wh.txt:5: the crop of C_1 is empty",
-        "crop_wh.txt:6: 'D_0.mp4 1 2 3' does not have the form of this file's lines",
-        "crop_wh.txt:7: E_0 is no clip of WDA_annotion_time.txt",
+        "crop_wh.txt:6: 'D_0.mp4 1 2 3' does not have the format of this file's lines",
+        "crop_wh.txt:7: E_0 is not a clip of WDA_annotion_time.txt",
         "resolution.txt:4: F has no line in WDA_annotion_time.txt",
-        "video_url.txt:2: 'C ftp://c' does not have the form of this file's lines",
+        "video_url.txt:2: 'C ftp://c' does not have the format of this file's lines",
         "video_url.txt:5: G has no line in WDA_annotion_time.txt",
     ]
 
@@ -149,8 +149,8 @@ def test_a_height_that_is_not_known_is_reported_once_and_the_crop_taken_as_it_is
     found = open_corpus(tmp_path, corpus="hdtf")
     assert [video.crop.frame_height for video in found.videos] == [0, 0, 0]
     assert reasons(found.problems) == {
-        "WDA_annotion_time.txt:2": "B has no line in WDA_resolution.txt; its own height is taken",
-        "WDA_resolution.txt:1": "the height of A is 0; its own height is taken",
+        "WDA_annotion_time.txt:2": "B has no line in WDA_resolution.txt; its own height is used",
+        "WDA_resolution.txt:1": "the height of A is 0; its own height is used",
     }
 
 
@@ -177,7 +177,7 @@ def test_the_real_annotations_are_read_to_the_last_line():
     assert sum(clip.end - clip.start for clip in clips) == 58_538
     assert len(problems) == 21
     assert sum("no line in" in problem.reason and problem.reason.startswith("clip") for problem in problems) == 15
-    assert sum("is cropped down to row" in problem.reason for problem in problems) == 3
+    assert sum("ends at row" in problem.reason for problem in problems) == 3
     assert {problem.reason for problem in problems if "Radio24" in problem.reason} == {
         "Radio24 has no line in RD_annotion_time.txt"
     }

@@ -76,11 +76,11 @@ def test_parts_are_as_long_as_they_may_be():
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("Text: A\nConf: 4\n\nWORD START END ASDSCORE\nA 0.1\n", 5, "'A 0.1' is no word with start and end"),
+        ("Text: A\nConf: 4\n\nWORD START END ASDSCORE\nA 0.1\n", 5, "'A 0.1' is not a word with start and end"),
         (
             "Text: A\n\nWORD START END ASDSCORE\nA 1.0 2.0 3\nB 1.5 2.5 3\n",
             5,
-            "B is not spoken after the word before it",
+            "B does not follow the word before it in time",
         ),
         ("something else\n", 1, "no line begins with 'Text:'"),
     ],
@@ -90,7 +90,7 @@ def test_a_text_that_cannot_be_used_is_reported_and_the_item_taken_whole(tmp_pat
     found = open_corpus(tmp_path, corpus="lrs3")
     (problem,) = found.problems
     assert (problem.file.name, problem.line) == ("00001.txt", line)
-    assert problem.reason == f"{reason}; the item is taken whole"
+    assert problem.reason == f"{reason}; the item is not cut"
     assert [video.part for video in found.videos] == [""]
     with pytest.raises(DataError, match=rf"00001\.txt:{line}: "):
         read_words(tmp_path / "pretrain/talk/00001.txt")
