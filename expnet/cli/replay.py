@@ -18,9 +18,10 @@ def add_replay_command(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_replay(arguments: argparse.Namespace) -> None:
     """Rerun the step, and print both results."""
-    from expnet.training.replay import Reproducer, replay
+    from expnet.training.replay import replay
+    from expnet.training.saved_step import SavedStep
 
-    step = Reproducer.load(arguments.step)
+    step = SavedStep.load(arguments.step)
     about = step.about
     print(f"{about['reason']} at step {about['step']} on {', '.join(step.batch.clip_ids)}")
     print(f"then:  loss {about['loss']:g}, gradient norm {about['gradient_norm']:g}, on {about['device']}")

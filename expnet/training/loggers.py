@@ -1,4 +1,4 @@
-"""Where curves go beside metrics.csv: TensorBoard, and Weights & Biases with or without a key."""
+"""The loggers of a run: metrics.csv always, TensorBoard and Weights & Biases (with or without a key) on request."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from expnet.config import LoggerConfig
 from expnet.errors import ConfigError
 from expnet.evaluation.report.wandb_tables import wandb_mode
+from expnet.io.atomic import write_atomically
 from expnet.training.callbacks.csv_logger import CsvLogger
 from expnet.training.run_folder import RunDirectory
 
@@ -18,22 +19,22 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 WANDB_ID = "wandb_id.txt"
-"""Remembers in the run folder which W&B run a resumed training goes on with."""
+"""File in the run folder with the id of the W&B run, which a resumed training continues."""
 
 
 def build_loggers(
     config: LoggerConfig, run: RunDirectory, resume_step: int | None, values: dict[str, Any]
 ) -> list[Logger]:
-    """Make metrics.csv, and what else was asked for.
+    """Build the logger of metrics.csv and the loggers that were requested.
 
     Args:
-        config: which.
-        run: folder of the run.
-        resume_step: step of the checkpoint that a resumed run goes on from; what was drawn after it is dropped.
-        values: the configuration in plain values, shown on W&B.
+        config: Which loggers to build.
+        run: Folder of the run.
+        resume_step: Step of the checkpoint that a resumed run starts from; rows and points after it are dropped.
+        values: The configuration in plain values, shown on W&B.
 
     Raises:
-        ConfigError: the tensorboard package is missing.
+        ConfigError: The tensorboard package is missing.
     """
     loggers: list[Logger] = [CsvLogger(run.path / "metrics.csv", resume_step=resume_step)]
     if config.tensorboard:
@@ -49,7 +50,7 @@ def build_loggers(
 
 
 def _wandb_logger(config: LoggerConfig, run: RunDirectory, values: dict[str, Any]) -> WandbLogger:
-    """Make a W&B logger; a resumed run goes on with its curves."""
+    """Build a W&B logger; a resumed run continues its curves."""
     offline = wandb_mode() == "offline"
     return WandbLogger(
         project=config.project,
@@ -63,23 +64,23 @@ def _wandb_logger(config: LoggerConfig, run: RunDirectory, values: dict[str, Any
 
 
 def _wandb_id(folder: Path) -> str | None:
-    """Return the W&B run of a folder. Only the first process has one: the others must not make up another."""
+    """Return the id of the W&B run of a folder; None in all processes but the first, which alone logs to W&B."""
     if getattr(rank_zero_only, "rank", 0) != 0:
         return None
     import wandb
 
-    remembered = folder / WANDB_ID
-    if not remembered.is_file():
+    path = folder / WANDB_ID
+    if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(wandb.util.generate_id() + "\n", encoding="utf-8")
-    return remembered.read_text(encoding="utf-8").strip()
+        write_atomically(path, wandb.util.generate_id() + "\n")
+    return path.read_text(encoding="utf-8").strip()
 
 
 def close_wandb(*, failed: bool) -> None:
-    """End the W&B run of this process, if it has one, and the service behind it.
+    """Finish the W&B run of this process, if it has one, and stop the background service.
 
-    The next training would go on with the run; and the service that has served one offline run with artifacts may fail
-    in the next (a nil pointer in ``CreateArtifact``, wandb 0.28.0).
+    Otherwise the next training in this process would log to the same run, and a service that has handled an offline run
+    with artifacts may crash in the next one (a nil pointer in ``CreateArtifact``, wandb 0.28.0).
     """
     import wandb
 

@@ -1,6 +1,7 @@
-"""Training, read from top to bottom: configuration -> data, task, callbacks, loggers, trainer -> fit -> a model file.
+"""Training from top to bottom: configuration -> data, task, callbacks, loggers, Trainer -> fit -> exported network.
 
-Heavy packages are imported where they are used, so that ``--help``, ``--print-config`` and a wrong key answer at once.
+Heavy packages are imported where they are used, so that ``--help``, ``--print-config`` and configuration errors appear
+at once.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def main(argv: Sequence[str]) -> int:
     """Run ``train.py`` or ``expnet train``.
 
     Args:
-        argv: the arguments without the program's name.
+        argv: Command-line arguments without the program's name.
 
     Returns:
-        0; mistakes raise `ExpnetError`, which the command line turns into one sentence and an exit code.
+        0. Errors raise `ExpnetError`, which the command line turns into one sentence and an exit code.
     """
     arguments = parse_arguments(argv)
     if arguments.help:
@@ -69,14 +70,14 @@ def train(config: Config, *, command: Sequence[str] = ("expnet.training.main.tra
     """Train a network.
 
     Args:
-        config: see `expnet.config.load_config`.
-        command: goes into the run folder's command.txt.
+        config: The configuration, see `expnet.config.load_config`.
+        command: The command line, recorded in the run folder's command.txt.
 
     Returns:
-        The run folder, with model.safetensors in it.
+        The run folder, which contains the exported network as model.safetensors.
     """
     if not config.data.store:
-        raise ConfigError("data.store is missing: give the folder of a track store, as data.store=STORE.")
+        raise ConfigError("data.store is missing: give the folder of a track store, as in data.store=STORE.")
     run = open_run(
         task=config.task,
         output=config.output,
@@ -95,7 +96,7 @@ def train(config: Config, *, command: Sequence[str] = ("expnet.training.main.tra
 
 
 def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
-    """Put everything together, train, and export."""
+    """Build all parts of a training, fit the network and export it."""
     import pytorch_lightning as pl
     import torch
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
@@ -103,7 +104,7 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
     from expnet.training.callbacks.resume import check_resume
     from expnet.training.tasks.build import build_task, describe_training, start_from
 
-    _quieten()  # after the import, which sets the level itself
+    _silence_lightning()  # after the import, which sets the log level itself
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -121,7 +122,7 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
     trainer.fit(task, datamodule=data, ckpt_path=str(run.resume) if run.resume else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    # Where processes are forked, only theirs are attached; the checkpoint's notes ask the trainer for its scores.
+    # With forked processes the trainer is attached to the task in the children only; the notes need its scores here.
     task.trainer = trainer
     if trainer.is_global_zero:
         export_weights(run, task)
@@ -129,7 +130,7 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
 
 
 def build_data(config: Config) -> TalkingFaceDataModule:
-    """Open the stores and divide their clips."""
+    """Open the track stores and split their clips into training, validation and test."""
     from expnet.data.audio_augmentation import WindowAugmentation
     from expnet.data.datamodule import TalkingFaceDataModule
     from expnet.data.silent_windows import SilentRuns
@@ -172,26 +173,17 @@ def build_data(config: Config) -> TalkingFaceDataModule:
 def build_trainer(
     config: Config, run: RunDirectory, task: BaseTask, data: TalkingFaceDataModule, resume_step: int | None
 ) -> pl.Trainer:
-    """Make the Trainer with its callbacks and loggers."""
+    """Build the Trainer with its callbacks and loggers."""
     import pytorch_lightning as pl
 
-    from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_monitors
-    from expnet.training.callbacks.expression_scores import ExpressionScores
-    from expnet.training.callbacks.progress import ProgressLine
-    from expnet.training.callbacks.resume import AtomicCheckpoints, RandomState
+    from expnet.training.callbacks.resume import AtomicCheckpoints
     from expnet.training.callbacks.throughput import FetchClock
     from expnet.training.loggers import build_loggers
-    from expnet.training.tasks.expression_task import ExpressionTask
 
     options = config.trainer
     validate = bool(data.splits["validation"])
     if not validate:
-        _log.warning("No speaker is left to validate on: the last weights are exported, whatever they are worth.")
-    scores: list[pl.Callback] = [ExpressionScores(task.metric)] if isinstance(task, ExpressionTask) else []
-    scores += build_metric_callbacks(config, data.splits["validation"], run.path / "samples")
-    # The line of a validation shows what was measured in it, so it comes after the scores.
-    watchers = build_monitors(config, run, task, resume_step)
-    callbacks = [*scores, RandomState(), *watchers, ProgressLine(PROGRESS[config.task])]
+        _log.warning("There are no validation speakers: the last weights are exported without having been validated.")
     return pl.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -207,27 +199,46 @@ def build_trainer(
         num_sanity_val_steps=0,
         gradient_clip_val=config.optim.gradient_clip or None,
         log_every_n_steps=options.log_every,
-        callbacks=[*callbacks, *build_checkpoints(config, run, task, scores, validate=validate)],
+        callbacks=build_callbacks(config, run, task, data, resume_step),
         logger=build_loggers(config.logger, run, resume_step, to_container(config)),
         plugins=[AtomicCheckpoints()],
         profiler=FetchClock(),
         default_root_dir=run.path,
-        enable_checkpointing=validate,  # without a validation LastCheckpoint does it all
+        enable_checkpointing=validate,  # without validation LastCheckpoint writes the only checkpoint
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
 
 
-def _quieten() -> None:
-    """Drop Lightning's banners and the hints that do not apply here; its other warnings stay."""
+def build_callbacks(
+    config: Config, run: RunDirectory, task: BaseTask, data: TalkingFaceDataModule, resume_step: int | None
+) -> list[pl.Callback]:
+    """Build the callbacks of a run, in the order in which Lightning calls them."""
+    from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_monitors
+    from expnet.training.callbacks.expression_scores import ExpressionScores
+    from expnet.training.callbacks.progress import ProgressLine
+    from expnet.training.callbacks.resume import RandomState
+    from expnet.training.tasks.expression_task import ExpressionTask
+
+    validation = data.splits["validation"]
+    scores: list[pl.Callback] = [ExpressionScores(task.metric)] if isinstance(task, ExpressionTask) else []
+    scores += build_metric_callbacks(config, validation, run.path / "samples")
+    monitors = build_monitors(config, run, task, resume_step)
+    checkpoints = build_checkpoints(config, run, task, scores, validate=bool(validation))
+    # The progress line of a validation shows its scores, so it comes after the callbacks that compute them.
+    return [*scores, RandomState(), *monitors, ProgressLine(PROGRESS[config.task]), *checkpoints]
+
+
+def _silence_lightning() -> None:
+    """Hide Lightning's banners and the hints that do not apply here; its other warnings stay."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
-        # Small windows from mapped files: loading in the training process is the faster choice.
+        # For small windows from memory-mapped files, loading in the training process is faster.
         r".*does not have many workers.*",
         r".*exists and is not empty.*",
-        # Ours resumes exactly, through the DataModule's own state.
+        # Our dataloader resumes exactly, through the state of the DataModule.
         r".*your dataloader is not resumable.*",
         r".*is smaller than the logging interval.*",
         r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",

@@ -1,141 +1,35 @@
-"""A training step in one file, to be run again elsewhere: batch, weights, random numbers and how the task was made."""
+"""A saved training step, run again to find what went wrong in it."""
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from expnet.config import ExpressionLossConfig
 from expnet.data.batch import FaceBatch
-from expnet.errors import InputError
-from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.render.refinement.batch import RegionBatch
 from expnet.training.random_state import set_torch_random_state
-from expnet.training.tasks.base_task import BaseTask, gradient_norm
-from expnet.training.tasks.build import sync_loss
-from expnet.training.tasks.expression_task import ExpressionTask
-from expnet.training.tasks.landmark_sync_task import LandmarkSyncTask
-from expnet.training.tasks.pose_task import PoseTask
-from expnet.training.tasks.refiner_task import RefinerTask
-
-SCHEMA = 1
-_HEADER = "expnet_reproducer"
-
-
-@dataclass(frozen=True, eq=False)
-class Reproducer:
-    """One training step as it was before it was taken.
-
-    Attributes:
-        batch: of one process.
-        weights: state dict of the task, averaged weights included. Running statistics have seen the step's forward
-            pass already; no training loss depends on them.
-        random: states of torch's generators: ``cpu``, and ``cuda`` where there was a GPU.
-        about: plain values: ``task``, ``arguments`` of its class, ``face_model``, ``step``, ``precision``, ``device``,
-            ``reason``, ``loss``, ``gradient_norm`` and the run's ``notes`` (configuration, data, versions).
-    """
-
-    batch: FaceBatch | RegionBatch
-    weights: Mapping[str, Tensor]
-    random: Mapping[str, Tensor]
-    about: Mapping[str, Any]
-
-    def save(self, path: Path) -> None:
-        """Write it as one safetensors file; it holds coefficients and sound of its clips, but no face model."""
-        names = [field.name for field in fields(self.batch) if field.name != "clip_ids"]
-        tensors = {f"batch.{name}": getattr(self.batch, name) for name in names}
-        tensors |= {f"weights.{name}": value for name, value in self.weights.items()}
-        tensors |= {f"random.{name}": value for name, value in self.random.items()}
-        about = {"schema": SCHEMA, **self.about, "clip_ids": list(self.batch.clip_ids)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        save_file(copies, path, metadata={_HEADER: json.dumps(about)})
-
-    @classmethod
-    def load(cls, path: str | Path) -> Reproducer:
-        """Read one.
-
-        Raises:
-            InputError: the file is not there, or is something else.
-        """
-        try:
-            with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {})[_HEADER])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, KeyError, SafetensorError) as error:
-            raise InputError(
-                f"{path} is not a saved training step; a run that stops writes failure/*.safetensors."
-            ) from error
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-        kind: Any = RegionBatch if about["task"] == "refiner" else FaceBatch
-        batch = kind(**part("batch."), clip_ids=tuple(about.pop("clip_ids")))
-        return cls(batch, part("weights."), part("random."), about)
-
-    def build_task(self) -> BaseTask:
-        """Make the task with the weights of before the step; a sync expert in its loss is read from its own file."""
-        task = self._untrained()
-        task.load_state_dict(self.weights)
-        return task
-
-    def _untrained(self) -> BaseTask:
-        arguments, name = self.about["arguments"], self.about["task"]
-        if name == "pose":
-            return PoseTask(**arguments)
-        if name == "refiner":
-            return RefinerTask(**arguments)
-        face_model = load_face_model(self.about["face_model"])
-        if name == "landmark_sync":
-            return LandmarkSyncTask(**arguments, face_model=face_model)
-        sync = sync_loss(ExpressionLossConfig(**arguments["loss"]), face_model.name)
-        return ExpressionTask(**arguments, face_model=face_model, sync=sync)
-
-
-def record(task: BaseTask, batch: FaceBatch | RegionBatch, random: Mapping[str, Tensor], **about: Any) -> Reproducer:
-    """Take down a step that has not moved the weights yet.
-
-    Args:
-        task: with its trainer.
-        batch: the batch.
-        random: what `torch_random_state` gave before the step.
-        **about: plain values to add.
-    """
-    known = {
-        "task": task.model.task,
-        "arguments": dict(task.hparams),
-        "face_model": task.notes.get("config", {}).get("face_model", BUILTIN_NAME),
-        "step": task.global_step,
-        "precision": str(task.trainer.precision),
-        "device": task.device.type,
-        "notes": task.notes,
-    }
-    return Reproducer(batch, task.state_dict(), random, {**known, **about})
+from expnet.training.saved_step import SavedStep
+from expnet.training.tasks.base_task import gradient_norm
 
 
 @dataclass
 class Replay:
-    """What a step that was run again showed.
+    """Findings of a step that was run again.
 
     Attributes:
-        loss: its loss.
-        gradient_norm: of its gradient, before clipping.
-        terms: what the task logged, by name.
-        inputs: parts of the batch with values that are not numbers, and in which clips.
-        weights: parameters that were not numbers before the step.
-        layer: the first layer, in the order of computation, whose output is not a number; empty where there is none.
+        loss: Loss of the step.
+        gradient_norm: Gradient norm before clipping.
+        terms: Values that the task logged, by name.
+        inputs: Clips whose batch entries contain NaN or infinity, by field of the batch.
+        weights: Names of the parameters that contained NaN or infinity before the step.
+        layer: The first layer, in the order of computation, whose output contains NaN or infinity; empty for none.
     """
 
     loss: float
@@ -146,7 +40,7 @@ class Replay:
     layer: str
 
     def describe(self) -> str:
-        """Return lines for people."""
+        """Return the findings as lines of text."""
         lines = [f"loss {self.loss:g}, gradient norm {self.gradient_norm:g}"]
         lines += [f"  {name} {value:g}" for name, value in self.terms.items()]
         lines += [f"{name} is not finite in {', '.join(clips)}" for name, clips in self.inputs.items()]
@@ -157,16 +51,16 @@ class Replay:
         return "\n".join(lines)
 
 
-def replay(step: Reproducer, *, accelerator: str = "auto") -> Replay:
-    """Run a saved step again, as the run did: same precision, same random numbers, same place in the schedules.
+def replay(step: SavedStep, *, accelerator: str = "auto") -> Replay:
+    """Run a saved step again with the precision, random state and position in the schedules of the original run.
 
-    Bit for bit on the kind of device that it was saved on.
+    The result is the same bit for bit on the kind of device that the step was saved on.
 
     Args:
-        step: the step.
-        accelerator: auto, cpu, gpu.
+        step: The step.
+        accelerator: auto, cpu or gpu.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its banners
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hides its banners
     warnings.filterwarnings("ignore", message="You defined a `validation_step`")
     task = step.build_task()
     probe = _Probe(step.random)
@@ -182,11 +76,10 @@ def replay(step: Reproducer, *, accelerator: str = "auto") -> Replay:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    # Where the Trainer counts the steps; annealed losses look at it.
-    trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total.completed = step.about[
-        "step"
-    ]
-    inputs = _inputs_that_are_not_finite(step.batch)
+    # The Trainer's step counter, which annealed losses read.
+    counter = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+    counter.completed = step.about["step"]
+    inputs = _non_finite_inputs(step.batch)
     weights = tuple(name for name, value in task.named_parameters() if not bool(value.isfinite().all()))
     trainer.fit(task, DataLoader([step.batch], batch_size=None))  # type: ignore[arg-type]
     terms = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
@@ -194,7 +87,7 @@ def replay(step: Reproducer, *, accelerator: str = "auto") -> Replay:
 
 
 class _Probe(pl.Callback):
-    """Set the random numbers, and look at what the step computes."""
+    """Restores the random state, and observes what the step computes."""
 
     def __init__(self, random: Mapping[str, Tensor]) -> None:
         self.random = random
@@ -204,10 +97,10 @@ class _Probe(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         for name, module in pl_module.named_modules():
             if not name.startswith("averaged"):
-                module.register_forward_hook(self._look(name))
+                module.register_forward_hook(self._check_output(name))
         set_torch_random_state(self.random)
 
-    def _look(self, name: str) -> Callable[[Any, Any, Any], None]:
+    def _check_output(self, name: str) -> Callable[[Any, Any, Any], None]:
         def hook(module: Any, arguments: Any, output: Any) -> None:
             if not self.layer and isinstance(output, Tensor) and not bool(output.isfinite().all()):
                 self.layer = name
@@ -221,7 +114,8 @@ class _Probe(pl.Callback):
         self.gradient_norm = float(gradient_norm(pl_module))
 
 
-def _inputs_that_are_not_finite(batch: FaceBatch | RegionBatch) -> dict[str, tuple[str, ...]]:
+def _non_finite_inputs(batch: FaceBatch | RegionBatch) -> dict[str, tuple[str, ...]]:
+    """Return the clips with NaN or infinity in the batch, by field."""
     found = {}
     for field in fields(batch):
         value = getattr(batch, field.name)

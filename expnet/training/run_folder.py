@@ -1,4 +1,4 @@
-"""The folder of a training run: where it is, what it says about itself, and how a run finds its way back into it."""
+"""The folder of a training run: how it is chosen and resumed, and the records that describe the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 RUN_VARIABLE = "EXPNET_RUN"
-"""Tells the processes that Lightning starts which folder their parent chose."""
+"""Environment variable that tells the processes that Lightning starts which folder their parent chose."""
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "omegaconf", "numpy", "safetensors", "pyarrow")
 
 _log = logging.getLogger(__name__)
@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Folder of one run: config.yaml, command.txt, versions.json, metrics.csv, checkpoints/, model.safetensors.
+    """The folder of one run: config.yaml, command.txt, versions.json, metrics.csv, checkpoints/, model.safetensors.
 
     Attributes:
-        path: the folder.
-        resume: checkpoint to go on from, or None.
+        path: The folder.
+        resume: Checkpoint to resume from, or None.
     """
 
     path: Path
@@ -43,27 +43,27 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of last.ckpt and best.ckpt."""
+        """The folder of last.ckpt and best.ckpt."""
         return self.path / "checkpoints"
 
     @property
     def last(self) -> Path:
-        """The checkpoint that ``ckpt=last`` goes on from."""
+        """The checkpoint that ``ckpt=last`` resumes from."""
         return self.checkpoints / "last.ckpt"
 
     @property
     def model(self) -> Path:
-        """The exported model."""
+        """The exported network."""
         return self.path / "model.safetensors"
 
     def describe(self, config_yaml: str, command: Sequence[str]) -> None:
-        """Write what is being run, with which versions, from which state of the code."""
+        """Write the configuration, the command, and the versions of the packages and of the code."""
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             remove_partial_files(self.path)
             remove_partial_files(self.checkpoints)
             write_atomically(self.path / "config.yaml", config_yaml)
-            # A resumed run adds its command and keeps those before it.
+            # A resumed run appends its command to the earlier ones.
             with open(self.path / "command.txt", "a", encoding="utf-8") as file:
                 file.write(shlex.join(command) + "\n")
             write_atomically(self.path / "versions.json", json.dumps(versions(), indent=2) + "\n")
@@ -72,47 +72,51 @@ class RunDirectory:
 
 
 def open_run(*, task: str, output: str | None, ckpt: str | None, processes: int = 1) -> RunDirectory:
-    """Choose the folder of a run and the checkpoint it goes on from.
+    """Choose the folder of a run and the checkpoint that it resumes from.
 
     Args:
-        task: names the folder when none is given.
-        output: the folder; the next free ``runs/TASK-NUMBER`` when None, or the latest for ``ckpt="last"``.
-        ckpt: a path, ``last`` for the folder's own last checkpoint (a run that has none yet starts anew), or None.
-        processes: of the run; those started from outside cannot agree on a number, so they need ``output``.
+        task: Name of the task, which names the folder if ``output`` is None.
+        output: The folder. None takes the next free ``runs/TASK-NUMBER``, or with ``ckpt="last"`` the latest one.
+        ckpt: A path, or ``last`` for the last checkpoint of the folder (a run without one starts from the beginning),
+            or None.
+        processes: Number of processes of the run. Processes that a launcher such as torchrun or SLURM starts cannot
+            agree on a folder, so they need ``output``.
 
     Raises:
-        ConfigError: the folder holds another run, or there is no such checkpoint.
+        ConfigError: The folder contains another run, the checkpoint does not exist, or ``output`` is missing.
     """
     inherited = os.environ.get(RUN_VARIABLE)
     launched = launched_process()
     if output is None and inherited is None and launched.launcher and max(processes, launched.world) > 1:
-        raise ConfigError("A run of several processes that something else starts needs its folder: give output=FOLDER.")
+        raise ConfigError(
+            f"{launched.launcher} starts several processes of this run, which need a common folder: give output=FOLDER."
+        )
     path = Path(output or inherited or _next_folder(task, latest=ckpt == "last"))
     if output is None:
         os.environ[RUN_VARIABLE] = str(path)
     if path.exists() and not path.is_dir():
-        raise ConfigError(f"output={path} is a file; give the folder of the run.")
+        raise ConfigError(f"output={path} is a file; give a folder for the run.")
     if ckpt is None:
-        # No process gets as far as its first checkpoint before all have passed here.
+        # All processes pass this check before any of them writes its first checkpoint.
         if inherited is None and any((path / "checkpoints").glob("*.ckpt")):
-            raise ConfigError(f"{path} holds a run already: give ckpt=last to go on with it, or another output=FOLDER.")
+            raise ConfigError(f"{path} already contains a run: give ckpt=last to resume it, or another output=FOLDER.")
         return RunDirectory(path)
     resume = RunDirectory(path).last if ckpt == "last" else Path(ckpt)
     if resume.is_file():
         return RunDirectory(path, resume)
     if ckpt != "last":
-        raise ConfigError(f"There is no checkpoint {ckpt} to go on from.")
-    _log.info("%s has no checkpoint yet: the run starts at the beginning.", path)
+        raise ConfigError(f"There is no checkpoint {ckpt} to resume from.")
+    _log.info("%s has no checkpoint yet: the run starts from the beginning.", path)
     return RunDirectory(path)
 
 
 def leave_run() -> None:
-    """Forget the folder that `open_run` chose: the next run of this process gets its own."""
+    """Forget the folder that `open_run` chose, so that the next run of this process gets its own."""
     os.environ.pop(RUN_VARIABLE, None)
 
 
 def _next_folder(task: str, *, latest: bool) -> Path:
-    """Return ``runs/TASK-NUMBER``: the one after the last, or the last."""
+    """Return ``runs/TASK-NUMBER`` with the number after the highest one, or with the highest one if ``latest``."""
     numbers = [
         int(path.name.rpartition("-")[2]) for path in RUNS.glob(f"{task}-*") if path.name.rpartition("-")[2].isdigit()
     ]
@@ -121,7 +125,7 @@ def _next_folder(task: str, *, latest: bool) -> Path:
 
 
 def export_weights(run: RunDirectory, task: BaseTask) -> None:
-    """Write model.safetensors from the best checkpoint, or from the last weights where nothing was validated."""
+    """Write model.safetensors from the best checkpoint, or from the last weights if the run had no validation."""
     from expnet.models.saved_model import open_model, save_model
 
     best = run.checkpoints / "best.ckpt"
@@ -133,10 +137,10 @@ def export_weights(run: RunDirectory, task: BaseTask) -> None:
 
 
 def versions() -> dict[str, Any]:
-    """Return versions of expnet, Python and the packages that decide a result, and the state of the code."""
+    """Return the versions of expnet, Python and the packages that affect a result, and the state of the code."""
     return {**package_versions(PACKAGES), "platform": platform.platform(), "git": git_state()}
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:
-    """Return this process's command with the given arguments, as one would type it."""
+    """Return the command of this process with the given arguments, as a user would type it."""
     return [Path(sys.argv[0]).name or "expnet train", *arguments]

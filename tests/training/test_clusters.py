@@ -120,7 +120,7 @@ def test_a_cluster_overwrites_no_run_either(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "last.ckpt").touch()
     monkeypatch.setenv("LOCAL_RANK", "0")
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConfigError, match="already contains a run"):
         open_run(task="pose", output="run", ckpt=None)
 
 

@@ -16,7 +16,8 @@ from expnet.cli import main as command_line
 from expnet.errors import ExpnetError, InputError
 from expnet.training.callbacks import bad_loss as failure
 from expnet.training.main import main
-from expnet.training.replay import Reproducer, replay
+from expnet.training.replay import replay
+from expnet.training.saved_step import SavedStep
 from expnet.training.tasks.base_task import BaseTask
 
 WILD = ("optim.lr=5", "optim.warmup_steps=0", "optim.gradient_clip=0", "trainer.explosion=2")
@@ -39,7 +40,7 @@ def test_a_number_that_is_none(task: str, store: Path, capsys: pytest.CaptureFix
     planted.bad_target(5)
     sentence = stop(*arguments(task, store), capsys=capsys)
     path = Path("run/failure/step_000005.safetensors")
-    step = Reproducer.load(path)
+    step = SavedStep.load(path)
     assert f"The loss became nan at step 5 on {', '.join(step.batch.clip_ids)}; 'expnet replay {path}'" in sentence
     assert [int(row["step"]) for row in rows_of(Path("run"))][-1] <= 5
     # the weights are those of before the step, and the last checkpoint is one that was validated
@@ -65,7 +66,7 @@ def test_an_exploding_loss_is_replayed_bit_for_bit(
     sentence = stop(*arguments(task, store, *WILD), capsys=capsys)
     assert "The loss exploded to" in sentence
     (path,) = Path("run/failure").iterdir()
-    step = Reproducer.load(path)
+    step = SavedStep.load(path)
     assert step.about["step"] >= 2
     again = replay(step, accelerator="cpu")
     assert (again.loss, again.gradient_norm) == (step.about["loss"], step.about["gradient_norm"])
@@ -73,7 +74,7 @@ def test_an_exploding_loss_is_replayed_bit_for_bit(
     assert again.terms["train/loss"] == pytest.approx(again.loss)
     assert (again.inputs, again.weights, again.layer) == ({}, (), "")
     # the random numbers are part of it: dropout and disturbed sound
-    other = Reproducer(step.batch, step.weights, {"cpu": torch.Generator().manual_seed(1).get_state()}, step.about)
+    other = SavedStep(step.batch, step.weights, {"cpu": torch.Generator().manual_seed(1).get_state()}, step.about)
     assert replay(other, accelerator="cpu").loss != again.loss
 
 
@@ -86,7 +87,7 @@ def test_steps_of_a_sync_expert_and_under_it_are_replayed(store: Path, capsys: p
             patch.setattr(BaseTask, "on_after_backward", BaseTask.on_after_backward)  # comes back at the end
             planted.bad_gradient(3)
             stop(*given, f"output=broken_{task}", capsys=capsys)
-        step = Reproducer.load(f"broken_{task}/failure/step_000003.safetensors")
+        step = SavedStep.load(f"broken_{task}/failure/step_000003.safetensors")
         assert step.about["task"] == task
         assert replay(step, accelerator="cpu").loss == step.about["loss"]
 
@@ -102,7 +103,7 @@ def test_a_gradient_that_is_no_number(store: Path, capsys: pytest.CaptureFixture
         patch.setattr(BaseTask, "on_after_backward", BaseTask.on_after_backward)  # comes back at the end
         planted.bad_gradient(3)
         assert "The gradient became inf at step 3 on clip" in stop(*arguments("expression", store), capsys=capsys)
-    step = Reproducer.load("run/failure/step_000003.safetensors")
+    step = SavedStep.load("run/failure/step_000003.safetensors")
     again = replay(step, accelerator="cpu")
     assert again.loss == step.about["loss"]
     assert math.isfinite(again.gradient_norm)  # the fault was not in the step
@@ -111,11 +112,11 @@ def test_a_gradient_that_is_no_number(store: Path, capsys: pytest.CaptureFixture
 def test_the_layer_in_which_it_begins(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     planted.bad_gradient(3)
     stop(*arguments("expression", store), capsys=capsys)
-    step = Reproducer.load("run/failure/step_000003.safetensors")
+    step = SavedStep.load("run/failure/step_000003.safetensors")
     weights = {name: value.clone() for name, value in step.weights.items()}
     name = next(name for name in weights if name.startswith("model.") and name.endswith("norm.weight"))
     weights[name][0] = torch.inf
-    found = replay(Reproducer(step.batch, weights, step.random, step.about), accelerator="cpu")
+    found = replay(SavedStep(step.batch, weights, step.random, step.about), accelerator="cpu")
     assert found.weights == (name,)
     assert found.layer == name.removesuffix(".weight")
     assert name in found.describe()
@@ -129,7 +130,7 @@ def test_all_processes_stop_at_the_same_step(store: Path, tmp_path: Path) -> Non
     assert [process.exitcode for process in processes] == [1, 1]
     names = sorted(path.name for path in (tmp_path / "two/run/failure").iterdir())
     assert names == [f"step_000005_process_{rank}.safetensors" for rank in range(2)]
-    reasons = [Reproducer.load(tmp_path / "two/run/failure" / name).about["reason"] for name in names]
+    reasons = [SavedStep.load(tmp_path / "two/run/failure" / name).about["reason"] for name in names]
     assert reasons[1] == "The loss became nan"
     assert reasons[0] == "The gradient became nan"  # which all processes average
 
@@ -138,5 +139,5 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"hello")
     for name in ("x.safetensors", "gone.safetensors"):
         with pytest.raises(InputError, match="is not a saved training step"):
-            Reproducer.load(tmp_path / name)
+            SavedStep.load(tmp_path / name)
     assert issubclass(InputError, ExpnetError)

@@ -14,7 +14,8 @@ from expnet.errors import ConfigError, ExpnetError
 from expnet.models.saved_model import load_model
 from expnet.render.refinement import pairs as region_pairs
 from expnet.training.main import train
-from expnet.training.replay import Reproducer, replay
+from expnet.training.replay import replay
+from expnet.training.saved_step import SavedStep
 from expnet.training.tasks.refiner_task import RefinerTask
 
 CONFIG = str(Path(__file__).resolve().parents[2] / "configs" / "refiner.yaml")
@@ -86,7 +87,7 @@ def test_a_step_that_fails_can_be_run_again(store: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(region_pairs, "make_pairs", broken_pairs)
     with pytest.raises(ExpnetError, match="The loss became nan"):
         run(store, "broken", "data.crops=broken_crops")
-    found = replay(Reproducer.load("broken/failure/step_000000.safetensors"), accelerator="cpu")
+    found = replay(SavedStep.load("broken/failure/step_000000.safetensors"), accelerator="cpu")
     assert np.isnan(found.loss)
     assert set(found.inputs) == {"gates"}
 

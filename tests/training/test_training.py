@@ -159,10 +159,10 @@ def test_mistakes_take_one_sentence(store: Path, tmp_path: Path, capsys) -> None
     assert "Did you mean: 'lr'?" in sentence("configs/pose.yaml", "optim.lrr=1")
     assert "There is no checkpoint gone.ckpt" in sentence(*smoke("pose", store, "ckpt=gone.ckpt"))
     (tmp_path / "file").write_text("")
-    assert "is a file; give the folder" in sentence(*smoke("pose", store, "output=file"))
+    assert "is a file; give a folder" in sentence(*smoke("pose", store, "output=file"))
     assert main(smoke("pose", store, "output=run")) == 0
     capsys.readouterr()
-    assert "run holds a run already: give ckpt=last" in sentence(*smoke("pose", store, "output=run"))
+    assert "run already contains a run: give ckpt=last" in sentence(*smoke("pose", store, "output=run"))
     assert "is a checkpoint of the task 'pose', but this run trains 'expression'" in sentence(
         *smoke("expression", store, "ckpt=run/checkpoints/last.ckpt", "output=other")
     )

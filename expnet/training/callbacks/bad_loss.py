@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from expnet.errors import ExpnetError
 from expnet.training.callbacks.gradient_norm import GradientNorm
 from expnet.training.random_state import torch_random_state
-from expnet.training.replay import record
+from expnet.training.saved_step import record_step
 from expnet.training.tasks.base_task import BaseTask
 
 FIRST_STEPS = 10
@@ -32,7 +32,7 @@ class StopOnBadLoss(pl.Callback):
     In the Trainer's list this callback comes after `expnet.training.callbacks.resume.RandomState` and ``gradients``.
 
     Args:
-        folder: Folder for step_000123.safetensors, see `expnet.training.replay.Reproducer`.
+        folder: Folder for step_000123.safetensors, see `expnet.training.saved_step.SavedStep`.
         gradients: The callback that measures the gradient norm.
         explosion: Stop if a loss exceeds this multiple of the mean loss of the first ten steps; 0 means never.
 
@@ -90,7 +90,7 @@ class StopOnBadLoss(pl.Callback):
     def _stop(self, trainer: pl.Trainer, task: BaseTask, reason: str, loss: float, norm: float) -> None:
         process = f"_process_{trainer.global_rank}" if trainer.world_size > 1 else ""
         path = self.folder / f"step_{trainer.global_step:06d}{process}.safetensors"
-        record(task, self._batch, self._random, reason=reason, loss=loss, gradient_norm=norm).save(path)
+        record_step(task, self._batch, self._random, reason=reason, loss=loss, gradient_norm=norm).save(path)
         raise ExpnetError(
             f"{reason} at step {trainer.global_step} on {', '.join(self._batch.clip_ids)}; 'expnet replay {path}' runs "
             "the step again and shows where the problem begins. Lower optim.lr, or inspect these clips."
