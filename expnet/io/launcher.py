@@ -52,12 +52,16 @@ def launched_process() -> LaunchedProcess:
     Processes that Lightning itself starts have no ``RANK`` and are not recognised: they know their parent's choices. A
     command typed in an interactive SLURM shell (``salloc``, ``srun --pty bash``) is a process by itself.
     """
+    known_launcher = ""
     for launcher, rank, world, local_rank in _VARIABLES:
-        if rank not in os.environ or world not in os.environ:
+        if rank not in os.environ:
             continue
         if launcher == "SLURM" and os.environ.get("SLURM_JOB_NAME") in _INTERACTIVE_JOBS:
             continue
-        return LaunchedProcess(
-            int(os.environ[rank]), int(os.environ[world]), int(os.environ.get(local_rank, "0")), launcher
-        )
-    return LaunchedProcess()
+        if world in os.environ:
+            return LaunchedProcess(
+                int(os.environ[rank]), int(os.environ[world]), int(os.environ.get(local_rank, "0")), launcher
+            )
+        # A rank among an unknown number of processes says only who started this one.
+        known_launcher = known_launcher or launcher
+    return LaunchedProcess(launcher=known_launcher)
