@@ -1,11 +1,11 @@
-"""Scaled orthographic camera in a square crop: from face space to the pixels of the source frame.
+"""A scaled orthographic camera in a square crop, which maps face space to pixels of the source frame.
 
     v_camera = R v + (tx, ty, 0)            s = FOCAL / (DISTANCE - tz)
     pixel_x = centre_x + side * s * x       pixel_y = centre_y - side * s * y
 
 One crop (centre_x, centre_y, side in pixels) serves a whole clip. FOCAL and DISTANCE are those of Deep3DFaceRecon
-(focal 1015 at 224 pixels, camera distance 10; face3d/models/bfm.py), so that ``tz`` has its meaning and range there,
-and a head that comes nearer has a positive ``tz``.
+(focal length 1015 at 224 pixels, camera distance 10; face3d/models/bfm.py), so ``tz`` has the same meaning and range as
+there: it is positive for a head that comes nearer.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Crop:
     """A square of the source frame.
 
     Attributes:
-        centre_x: pixels from the left edge.
-        centre_y: pixels from the top edge.
-        side: length of the square's side in pixels.
+        centre_x: Pixels from the left edge.
+        centre_y: Pixels from the top edge.
+        side: Side length of the square in pixels.
     """
 
     centre_x: float
@@ -34,7 +34,7 @@ class Crop:
     side: float
 
     def tensor(self) -> Tensor:
-        """The three numbers as a float32 tensor, (3,)."""
+        """Return centre_x, centre_y and side as a float32 tensor (3,)."""
         return torch.tensor([self.centre_x, self.centre_y, self.side], dtype=torch.float32)
 
 
@@ -61,10 +61,10 @@ def project_depth(vertices: Tensor, rotation: Tensor, translation: Tensor, crop:
         vertices: (..., V, 3) in face units.
         rotation: (..., 3) radians.
         translation: (..., 3) face units; ``tz`` must stay below DISTANCE.
-        crop: a :class:`Crop`, or (..., 3) centre_x, centre_y, side.
+        crop: A :class:`Crop`, or (..., 3) centre_x, centre_y, side.
 
     Returns:
-        (..., V, 3): pixel x, pixel y, and depth in pixels, which grows toward the viewer.
+        (..., V, 3): pixel x, pixel y, and depth in pixels, which increases toward the viewer.
     """
     crop = crop.tensor().to(vertices) if isinstance(crop, Crop) else crop
     camera = to_camera(vertices, rotation, translation)  # (..., V, 3)

@@ -1,7 +1,7 @@
-"""What an emotion adds to a talking face: an offset of its features, and a manner of speaking and moving.
+"""The effect of an emotion on a talking face: offsets of its features, and a manner of speaking and moving.
 
-The offsets follow the action units that Ekman and Friesen (FACS) name for each emotion, in the units of
-``facial_features``; at level 3 they are two to three times the spread of the feature within real clips.
+The offsets follow the action units that Ekman and Friesen (FACS) assign to each emotion, in the units of
+``facial_features``. At level 3 they are two to three times the standard deviation of the feature within real clips.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ class Emotion:
     """One emotion at about level 2.
 
     Attributes:
-        features: feature name -> offset.
-        articulation: factor on the opening of the mouth.
-        liveliness: factor on head motion.
-        rate: factor on words a minute.
-        pitch: added to the voice's pitch (0 to 100).
-        nose_down: radians added to the head's pitch.
-        blinking: factor on the time between blinks.
+        features: Offsets by feature name.
+        articulation: Factor on the mouth opening.
+        liveliness: Factor on head motion.
+        rate: Factor on the speaking rate.
+        pitch: Offset of the voice's pitch (0 to 100).
+        nose_down: Offset of the head's pitch in radians.
+        blinking: Factor on the time between blinks.
     """
 
     features: Mapping[str, float] = field(default_factory=dict)
@@ -36,20 +36,20 @@ class Emotion:
     blinking: float = 1.0
 
     def at(self, level: int) -> "Emotion":
-        """The emotion at level 1 to 3 (0: none of it)."""
+        """Return the emotion at level 1 to 3; level 0 is neutral."""
         gain = LEVEL_GAIN[level]
 
-        def towards_one(factor: float) -> float:
+        def scale_factor(factor: float) -> float:
             return 1.0 + gain * (factor - 1.0)
 
         return Emotion(
             features={name: gain * offset for name, offset in self.features.items()},
-            articulation=towards_one(self.articulation),
-            liveliness=towards_one(self.liveliness),
-            rate=towards_one(self.rate),
+            articulation=scale_factor(self.articulation),
+            liveliness=scale_factor(self.liveliness),
+            rate=scale_factor(self.rate),
             pitch=gain * self.pitch,
             nose_down=gain * self.nose_down,
-            blinking=towards_one(self.blinking),
+            blinking=scale_factor(self.blinking),
         )
 
 

@@ -1,9 +1,8 @@
-"""From what a face does (lips apart, corners up, brows raised) to expression coefficients of a linear face model.
+"""Maps facial features (lip gap, mouth corners, brow height) to expression coefficients of a linear face model.
 
-A feature is a linear function of the 68 landmarks, in units of the mean face's outer-eye-corner distance. Among all
-expressions that give the wanted features, the one of smallest norm is taken; as the model's coefficients are
-whitened (prior N(0, I)), that is the most probable one: the cheeks and the chin follow the lips as they did in the
-faces that the model was built from.
+A feature is a linear function of the 68 landmarks, in units of the mean face's outer-eye-corner distance. Of all
+expressions with the wanted features, the one with the smallest norm is taken. The coefficients are whitened (prior
+N(0, I)), so it is the most probable one: cheeks and chin follow the lips as in the faces that the model was built from.
 """
 
 from collections.abc import Mapping
@@ -21,8 +20,8 @@ _X, _Y, _Z = 0, 1, 2
 _RIGHT_LIDS = (((37, 38), 0.5), ((40, 41), -0.5))
 _LEFT_LIDS = (((43, 44), 0.5), ((46, 47), -0.5))
 
-# name -> (landmarks, axis, weight of each): iBUG numbers, x to the image's right, y up, z toward the viewer.
-# The gap of the lips comes first: ``with_gap`` relies on it.
+# Terms of each feature: landmarks (iBUG numbers), axis, and weight; x to the image's right, y up, z toward the viewer.
+# The lip gap must come first, because ``with_gap`` is computed from the first row.
 _FEATURES: dict[str, tuple[tuple[tuple[int, ...], int, float], ...]] = {
     "lip_gap": (((62,), _Y, 1.0), ((66,), _Y, -1.0)),
     "mouth_width": (((54,), _X, 1.0), ((48,), _X, -1.0)),
@@ -52,12 +51,12 @@ class FeatureSpace:
 
     Attributes:
         mean: (F,) features of the mean face.
-        identity_response: (F, K) change of the features for a unit of each identity coefficient.
-        expression_response: (F, E) the same for each expression coefficient.
-        inverse: (E, F) the most probable expression for a unit of each feature.
-        with_gap: name -> change that goes with a change of ``lip_gap`` by 1 in the faces the model was built from
-            (covariance over variance under the prior).
-        face_unit: length of the feature unit in face units.
+        identity_response: (F, K) change of the features per unit of each identity coefficient.
+        expression_response: (F, E) change of the features per unit of each expression coefficient.
+        inverse: (E, F) most probable expression per unit of each feature.
+        with_gap: Expected change of each feature when ``lip_gap`` changes by 1 (covariance over variance under the
+            prior), by name.
+        face_unit: Length of the feature unit in face units.
     """
 
     mean: Array
@@ -68,20 +67,20 @@ class FeatureSpace:
     face_unit: float
 
     def at_rest(self, identity: Array) -> dict[str, float]:
-        """Features of a person (K,) with the model's zero expression."""
+        """Return the features of a person (K,) with zero expression."""
         return dict(zip(FEATURES, self.mean + self.identity_response @ identity, strict=True))
 
     def measured(self, identity: Array, expression: Array) -> dict[str, Array]:
-        """Features of a person (K,) in each frame of an expression (T, E)."""
+        """Return the features (T,) of a person (K,) in each frame of an expression (T, E)."""
         values = self.mean + self.identity_response @ identity + expression @ self.expression_response.T  # (T, F)
         return dict(zip(FEATURES, values.T, strict=True))
 
     def expression_for(self, identity: Array, features: Mapping[str, Array]) -> Array:
-        """Most probable expression (T, E) with these features; those not named keep the person's resting value.
+        """Return the most probable expression (T, E) with given features; the others keep the person's resting value.
 
         Args:
             identity: (K,).
-            features: name -> (T,) values.
+            features: Values (T,) by feature name.
         """
         rest = self.at_rest(identity)
         length = len(next(iter(features.values())))
@@ -91,13 +90,13 @@ class FeatureSpace:
         return change @ self.inverse.T
 
     def without_features(self, expression: Array) -> Array:
-        """Remove from expressions (..., E) whatever changes a feature."""
+        """Remove from expressions (..., E) the part that changes the features."""
         return expression - (expression @ self.expression_response.T) @ self.inverse.T
 
 
 @lru_cache(maxsize=4)
 def feature_space(model: MorphableModel) -> FeatureSpace:
-    """Compute the features of a face model (once for each)."""
+    """Compute the feature space of a face model, once for each."""
     rows = model.landmark_indices.numpy()
     mean = model.mean.numpy()[rows].astype(np.float64)  # (68, 3)
     unit = float(np.linalg.norm(mean[45] - mean[36]))

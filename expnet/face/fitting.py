@@ -1,15 +1,15 @@
-"""Fit a linear face model to tracked points: pose, identity and expression of a whole clip, in closed form.
+"""Fits a linear face model to tracked points: pose, identity and expression of a whole clip, in closed form.
 
-The model is mean + A alpha + B beta with alpha, beta ~ N(0, I) a priori. For a clip of T frames:
+The model is mean + A alpha + B beta with the priors alpha, beta ~ N(0, I). Each round has three steps:
 
-1. pose: a weighted similarity carries each frame to the person's neutral face (Procrustes). The bases are orthogonal
-   to similarities under the same weights, so that pose and expression do not compete and two or three rounds suffice;
-2. identity: the average of the aligned frames is split between alpha and the average expression by their priors
-   (:func:`split_identity`). One frame is an average of one, so that the split does not depend on T;
-3. expression: each frame's departure from the average is solved for under the prior, all frames at once.
+1. Pose: a weighted similarity aligns each frame with the person's neutral face (Procrustes). The bases are orthogonal
+   to similarities under the same weights, so pose and expression do not compete and two or three rounds suffice.
+2. Identity: the average of the aligned frames is split between alpha and the average expression by their priors
+   (:func:`split_identity`). The split does not depend on the number of frames; a single frame is its own average.
+3. Expression: the deviation of each frame from the average is solved for under the prior, all frames at once.
 
-Cost: one singular value decomposition of a 3x3 matrix a frame and one product (T, 3P) @ (3P, E) a round: some
-hundredths of a millisecond a frame.
+A round costs one singular value decomposition of a 3x3 matrix per frame and one product (T, 3P) @ (3P, E), some
+hundredths of a millisecond per frame.
 """
 
 from dataclasses import dataclass
@@ -23,30 +23,31 @@ from expnet.coefficients import DEFAULT_FPS, FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.camera import DISTANCE, FOCAL, project_depth
 from expnet.face.landmarks import MEDIAPIPE_POINTS
+from expnet.face.lost_frames import fill_lost_frames
 from expnet.face.morphable import MorphableModel
 from expnet.face.procrustes import Array, Similarity, procrustes
 from expnet.face.rotation import matrix_to_euler
 
 ROUNDS = 2
-"""Rounds of pose, identity and expression before the last pose; a third changes nothing that can be seen."""
+"""Rounds of pose, identity and expression before the final pose; a third makes no visible difference."""
 
 WORKING = np.float32
-"""Type of the arrays with a row a frame: half the memory traffic; the gains are solved in float64."""
+"""Type of the per-frame arrays, for half the memory traffic; the gains are solved in float64."""
 
 
 @dataclass(frozen=True)
 class _Solver:
-    """The constant parts of the two linear solves for one model and one pair of noises."""
+    """The constant parts of the two linear solves, for one model and one pair of noise levels."""
 
     mean: Array  # (P, 3)
     identity: Array  # (3P, K)
     expression: Array  # (3P, E)
-    identity_gain: Array  # (K, 3P): alpha from the average face
-    average_gain: Array  # (E, 3P): average beta from the average face
-    expression_gain: Array  # (E, 3P): change of beta from the departure from the average face
+    identity_gain: Array  # (K, 3P), average face to alpha
+    average_gain: Array  # (E, 3P), average face to average beta
+    expression_gain: Array  # (E, 3P), deviation from the average face to the change of beta
 
     def face(self, alpha: Array, beta: Array) -> Array:
-        """The fitted points for an identity (K,) and expressions (N, E): (N, P, 3)."""
+        """Return the fitted points (N, P, 3) for an identity (K,) and expressions (N, E)."""
         neutral = self.mean.ravel() + self.identity @ alpha
         vertices = beta @ self.expression.T
         vertices += neutral
@@ -58,16 +59,16 @@ def _as_array(tensor: torch.Tensor) -> Array:
 
 
 def split_identity(identity: Array, expression: Array, weights: Array, noise: float) -> tuple[Array, Array]:
-    """Gains of the most probable identity and average expression of an average face.
+    """Return the gains that map an average face to its most probable identity and average expression.
 
-    Minimises |d - A alpha - B beta|_W^2 / noise^2 + |alpha|^2 + |beta|^2. The identity is eliminated first (Schur
-    complement of its block), the expression solved from what is left, and the identity put back.
+    They minimise |d - A alpha - B beta|_W^2 / noise^2 + |alpha|^2 + |beta|^2: the identity is eliminated by the Schur
+    complement of its block, the expression solved for, and the identity substituted back.
 
     Args:
         identity: A, (N, K).
         expression: B, (N, E).
-        weights: diagonal of W, (N,).
-        noise: standard deviation of the error.
+        weights: Diagonal of W, (N,).
+        noise: Standard deviation of the error.
 
     Returns:
         G_alpha (K, N) and G_beta (E, N) with alpha = G_alpha d and beta = G_beta d.
@@ -111,26 +112,26 @@ def fit_clip(
     identity_noise: float | None = None,
     fps: float = DEFAULT_FPS,
 ) -> FaceCoefficients:
-    """Fit every frame of a clip, the identity shared.
+    """Fit every frame of a clip, with one identity for all.
 
-    The crop is chosen so that the translation averages zero over the clip (for one frame it is zero). Frames that are
-    not found get coefficients interpolated from their neighbours, or the nearest one's at the ends.
+    The crop is chosen such that the translation averages zero over the clip (a single frame has translation zero).
+    Frames without a face get coefficients interpolated between their neighbours, or those of the nearest found frame
+    at the ends.
 
     Args:
-        model: the face model.
-        points: (T, 478, 3) tracked points, x and y in pixels, z in the same scale, as ``LandmarkTrack`` has them.
-        found: (T,) which frames hold a face; None for all.
-        noise: what the expression basis misses of a frame, rms in face units; None for the model's own. Smaller
-            follows the points more closely.
-        identity_noise: what the model misses of a person's average face, likewise.
-        fps: frames a second of the points.
+        model: The face model.
+        points: (T, 478, 3) tracked points, x and y in pixels and z in the same scale, as in ``LandmarkTrack``.
+        found: (T,) frames in which a face was found; None for all.
+        noise: RMS error of the expression basis for a frame, in face units; None for the model's own. Smaller values
+            follow the points more closely.
+        identity_noise: RMS error of the model for a person's average face, in face units; None for the model's own.
+        fps: Frame rate of the points.
 
     Returns:
-        Expression (T, 64), rotation, translation, identity (K,) and crop (3,). How well it fits:
-        :func:`fit_residual`.
+        Expression (T, 64), rotation, translation, identity (K,) and crop (3,). :func:`fit_residual` measures the fit.
 
     Raises:
-        InputError: if no frame is found, the shape is wrong, or found points are not finite.
+        InputError: No frame has a face, the shape is wrong, or points of found frames are not finite.
     """
     points = np.asarray(points, dtype=WORKING)
     kept = _check(points, found)
@@ -147,20 +148,19 @@ def fit_clip(
     beta = np.zeros((frames, solver.expression.shape[1]), dtype=WORKING)
     for _ in range(ROUNDS):
         pose = procrustes(observed, solver.face(alpha, beta), rigidity)
-        departure = pose.undo(observed)
-        departure -= solver.mean
-        departure = departure.reshape(frames, -1)  # (N, 3P)
-        average = departure.mean(axis=0)
-        departure -= average
+        deviation = pose.undo(observed)
+        deviation -= solver.mean
+        deviation = deviation.reshape(frames, -1)  # (N, 3P)
+        average = deviation.mean(axis=0)
+        deviation -= average
         alpha = solver.identity_gain @ average
-        beta = solver.average_gain @ average + departure @ solver.expression_gain.T  # (N, E)
-    # the pose once more, for the last expression
+        beta = solver.average_gain @ average + deviation @ solver.expression_gain.T  # (N, E)
+    # The final pose, for the final expression.
     rotation, translation, crop = _camera(procrustes(observed, solver.face(alpha, beta), rigidity))
-    fill = _Filler(kept)
     return FaceCoefficients(
-        expression=fill(beta),
-        rotation=fill(np.unwrap(rotation, axis=0)),
-        translation=fill(translation),
+        expression=fill_lost_frames(beta, kept),
+        rotation=fill_lost_frames(np.unwrap(rotation, axis=0), kept),
+        translation=fill_lost_frames(translation, kept),
         identity=alpha,
         crop=crop,
         fps=fps,
@@ -182,7 +182,7 @@ def _check(points: Array, found: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
 
 
 def _camera(pose: Similarity) -> tuple[Array, Array, Array]:
-    """Rotation angles (N, 3), translation (N, 3) and crop (3,) of the similarities, translation averaging zero."""
+    """Return rotation angles (N, 3), translation (N, 3) with average zero, and crop (3,) of the similarities."""
     inverse = 1.0 / pose.scale.astype(np.float64)  # face units per pixel
     side = DISTANCE / (FOCAL * inverse.mean())
     centre = (pose.offset[:, :2] * inverse[:, None]).sum(axis=0) / inverse.sum()
@@ -192,39 +192,26 @@ def _camera(pose: Similarity) -> tuple[Array, Array, Array]:
     return rotation, np.c_[shift, depth], np.array([centre[0], -centre[1], side])
 
 
-class _Filler:
-    """Interpolates (N, D) values of the found frames to all T frames; the nearest value beyond the ends."""
-
-    def __init__(self, kept: NDArray[np.bool_]) -> None:
-        self.frames = np.arange(len(kept))
-        self.known = self.frames[kept]
-
-    def __call__(self, values: Array) -> Array:
-        if len(self.known) == len(self.frames):
-            return values
-        return np.stack([np.interp(self.frames, self.known, column) for column in values.T], axis=1)
-
-
 def fit_residual(
     model: MorphableModel,
     coefficients: FaceCoefficients,
     points: NDArray[np.floating],
     found: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """How far the fitted model lies from the tracked points.
+    """Measure the distance of the fitted model from the tracked points.
 
     Args:
-        model: the face model.
-        coefficients: what :func:`fit_clip` gave for these points.
+        model: The face model.
+        coefficients: The result of :func:`fit_clip` for these points.
         points: (T, 478, 3).
-        found: (T,) which frames hold a face; None for all.
+        found: (T,) frames in which a face was found; None for all.
 
     Returns:
         (T,) root mean square over the fitted points and the axes x and y, in face units (the eye centres are 0.62
-        apart); nan where no face was found.
+        apart); NaN where no face was found.
     """
     if coefficients.identity is None or coefficients.crop is None:
-        raise ValueError("the coefficients have no identity or no crop, so that they cannot be projected")
+        raise ValueError("the coefficients have no identity or no crop, so they cannot be projected")
     with torch.no_grad():
         vertices = model.vertices(torch.from_numpy(coefficients.identity), torch.from_numpy(coefficients.expression))[
             :, model.fit_vertices

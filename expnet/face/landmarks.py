@@ -1,15 +1,15 @@
-"""Which point is which: the 68 landmarks of iBUG, their places on the MediaPipe mesh, and that mesh's loops.
+"""Indices of face points: the 68 iBUG landmarks, their points on the MediaPipe mesh, and closed loops of that mesh.
 
-"left" and "right" are the subject's own: the subject's right eye lies on the image's left.
+"left" and "right" are those of the subject, whose right eye is on the left of the image.
 """
 
 MEDIAPIPE_POINTS = 478
-"""Points of a refined MediaPipe face mesh: 468 on the skin and 10 on the irises."""
+"""Number of points of a refined MediaPipe face mesh: 468 on the skin and 10 on the irises."""
 
 MESH_POINTS = 468
-"""Points of the skin mesh, which the built-in face model covers."""
+"""Number of points of the skin mesh, which the built-in face model covers."""
 
-# iBUG landmark -> MediaPipe point, as used by Real3DPortrait (data_util/face3d_helper.py, its 478-to-68 list).
+# The MediaPipe point of each iBUG landmark, as used by Real3DPortrait (data_util/face3d_helper.py, its 478-to-68 list).
 LANDMARKS_68_FROM_MEDIAPIPE: tuple[int, ...] = (
     *(127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356),
     *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
@@ -19,7 +19,7 @@ LANDMARKS_68_FROM_MEDIAPIPE: tuple[int, ...] = (
     *(78, 81, 13, 311, 308, 402, 14, 178),
 )
 
-# Groups of the 68, as ranges over iBUG's numbering.
+# Groups of the 68 landmarks, in iBUG's numbering.
 JAW = tuple(range(17))
 RIGHT_BROW = tuple(range(17, 22))
 LEFT_BROW = tuple(range(22, 27))
@@ -57,7 +57,7 @@ RIGHT_IRIS: tuple[int, ...] = (468, 469, 470, 471, 472)
 """Centre of the subject's right iris, then four points on its rim."""
 LEFT_IRIS: tuple[int, ...] = (473, 474, 475, 476, 477)
 
-# Both rings of the lips, and the points between them, which only the mesh has: what "lips" means in the benchmarks.
+# The lips of the benchmarks: both lip loops and the mesh points between them.
 LIP_POINTS: tuple[int, ...] = (
     *OUTER_LIP_LOOP,
     *INNER_LIP_LOOP,

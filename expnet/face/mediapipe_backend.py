@@ -1,4 +1,4 @@
-"""Everything that touches the mediapipe package: import on first use, its chatter, face meshes and face boxes."""
+"""All uses of the mediapipe package: import on first use, silenced native output, face meshes and face boxes."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from expnet.errors import InputError, MissingAssetError
 
 Image = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
-"""left, top, right, bottom in pixels."""
+"""Left, top, right and bottom in pixels."""
 
 FRAME_MILLISECONDS = 40
 MAXIMUM_FACES = 8
@@ -23,50 +23,50 @@ MAXIMUM_FACES = 8
 
 @contextlib.contextmanager
 def quiet_native_stderr() -> Iterator[None]:
-    """Send what native code writes to file descriptor 2 nowhere, for as short as possible.
+    """Discard what native code writes to file descriptor 2; to be held as briefly as possible.
 
-    MediaPipe and TensorFlow Lite log their start to it from C++ and have no switch for all of it. Python errors are
-    raised as ever.
+    MediaPipe and TensorFlow Lite log their start-up there from C++, and no switch turns all of it off. Python
+    exceptions propagate as usual.
     """
     try:
         saved = os.dup(2)
     except OSError:  # no stderr at all, as under some daemons
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-        os.close(nowhere)
+        os.close(null)
 
 
 def import_mediapipe() -> ModuleType:
     """Import mediapipe, which takes a second or two.
 
     Raises:
-        MissingAssetError: if it is not installed.
+        MissingAssetError: It is not installed.
     """
-    # protobuf 4 warns about a call that mediapipe 0.10.14 makes for every frame
+    # protobuf 4 warns about a call that mediapipe 0.10.14 makes in every frame.
     warnings.filterwarnings("ignore", message=r"SymbolDatabase\.GetPrototype", category=UserWarning)
     try:
         with quiet_native_stderr():
             import mediapipe
     except ImportError as error:
         raise MissingAssetError(
-            f"the face tracker needs the package mediapipe, which is not importable ({error}); "
+            f"the face tracker needs the package mediapipe, which cannot be imported ({error}); "
             "on Python 3.11 or 3.12 run: pip install mediapipe==0.10.14"
         ) from error
     return mediapipe
 
 
 def import_solutions() -> Any:
-    """The models bundled with mediapipe, which versions after 0.10.21 no longer have.
+    """Return the models bundled with mediapipe up to version 0.10.21.
 
     Raises:
-        MissingAssetError: if this mediapipe has none.
+        MissingAssetError: This version of mediapipe bundles none.
     """
     mediapipe = import_mediapipe()
     solutions = getattr(mediapipe, "solutions", None)
@@ -79,22 +79,22 @@ def import_solutions() -> Any:
 
 
 class MeshSession(Protocol):
-    """One stream of frames: finds a face in the first frame and follows it."""
+    """A stream of frames in which one face is found and followed."""
 
     def process(self, image: Image) -> NDArray[np.float32] | None:
-        """Points (478, 3) in pixels, z in the scale of x and growing away from the camera, or None."""
+        """Return points (478, 3) in pixels, with z in the scale of x and increasing away from the camera, or None."""
 
     def boxes(self, image: Image, *, far: bool = False) -> list[Box]:
-        """Boxes of all faces in an image, largest first; ``far`` takes more time and finds small ones too."""
+        """Return the boxes of all faces in an image, largest first; ``far`` finds small faces too, but is slower."""
 
     def restart(self) -> None:
-        """Forget the face that was followed."""
+        """Stop following the current face."""
 
     def close(self) -> None:
         """Free the native graph."""
 
 
-# One landmark of a serialised NormalizedLandmarkList: tag and length, then x, y and z, each after its own tag.
+# One landmark of a serialised NormalizedLandmarkList: tag and length, then x, y and z, each preceded by its tag.
 _LANDMARK_BYTES = np.dtype(
     [
         ("head", "u1", 2),
@@ -110,10 +110,10 @@ _LANDMARK_HEAD, _LANDMARK_TAGS = (0x0A, 15), (0x0D, 0x15, 0x1D)
 
 
 def normalised_points(message: Any) -> NDArray[np.float32]:
-    """The (P, 3) numbers of a NormalizedLandmarkList.
+    """Return the points (P, 3) of a NormalizedLandmarkList.
 
-    Reading 1,434 numbers through protobuf's Python objects takes a tenth of the time of tracking; they are taken from
-    the serialised message instead, if it has the layout expected, and one by one if not.
+    Reading 1,434 numbers through protobuf's Python objects takes a tenth of the tracking time, so they are parsed from
+    the serialised message if it has the expected layout, and read one by one otherwise.
     """
     content = message.SerializeToString()
     if len(content) == len(message.landmark) * _LANDMARK_BYTES.itemsize:
@@ -129,13 +129,13 @@ def _one_by_one(landmarks: Any) -> NDArray[np.float32]:
 
 
 def points_in_pixels(normalised: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
-    """Normalised (P, 3) points to pixels of the image; z has the scale of x."""
+    """Convert normalised points (P, 3) to pixels of the image; z has the scale of x."""
     height, width = image.shape[:2]
     return normalised * np.array([width, height, width], dtype=np.float32)
 
 
 def box_of(points: NDArray[np.floating]) -> Box:
-    """The box around points (P, 2 or more)."""
+    """Return the bounding box of points (P, 2 or more)."""
     (left, top), (right, bottom) = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     return float(left), float(top), float(right), float(bottom)
 
@@ -149,15 +149,15 @@ class SolutionSession:
         self._detectors: dict[int, Any] = {}
 
     def restart(self) -> None:
-        """Forget the face that was followed; the next frame opens a new graph."""
+        """Stop following the current face; the next frame opens a new graph."""
         if self._mesh is not None:
             self._mesh.close()
         self._mesh = None
 
     def process(self, image: Image) -> NDArray[np.float32] | None:
-        """Points of the followed face in the next frame, or None."""
+        """Return the points of the followed face in the next frame, or None."""
         if self._mesh is None:
-            # a graph opens its models, and says so, until its first frame is done
+            # A graph loads its models, and logs that, until its first frame is processed.
             with quiet_native_stderr():
                 self._mesh = self._solutions.face_mesh.FaceMesh(
                     static_image_mode=False, max_num_faces=1, refine_landmarks=True
@@ -177,7 +177,7 @@ class SolutionSession:
             return self._detectors[kind].process(image).detections or []
 
     def boxes(self, image: Image, *, far: bool = False) -> list[Box]:
-        """Boxes of faces up to two metres away (fast), and of farther ones if ``far``."""
+        """Return the boxes of faces up to two metres away (fast), and of more distant ones if ``far``."""
         found = [self._detect(image, kind) for kind in ((0, 1) if far else (0,))]
         height, width = image.shape[:2]
         boxes = []
@@ -196,7 +196,7 @@ class SolutionSession:
 
 
 class TaskSession:
-    """A Face Landmarker .task file through mediapipe's tasks interface, which every version has."""
+    """A Face Landmarker .task file, run through the tasks interface that all versions of mediapipe have."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -224,13 +224,13 @@ class TaskSession:
             ) from error
 
     def restart(self) -> None:
-        """Forget the face that was followed; the next frame opens a new graph."""
+        """Stop following the current face; the next frame opens a new graph."""
         if self._mesh is not None:
             self._mesh.close()
         self._mesh, self._time = None, 0
 
     def process(self, image: Image) -> NDArray[np.float32] | None:
-        """Points of the followed face in the next frame, or None."""
+        """Return the points of the followed face in the next frame, or None."""
         wrapped = self._image_class(image_format=self._format, data=image)
         if self._mesh is None:
             with quiet_native_stderr():
@@ -243,7 +243,7 @@ class TaskSession:
         return points_in_pixels(_one_by_one(faces[0]), image) if faces else None
 
     def boxes(self, image: Image, *, far: bool = False) -> list[Box]:
-        """Boxes of all faces, from their landmarks."""
+        """Return the boxes of all faces, from their landmarks."""
         wrapped = self._image_class(image_format=self._format, data=image)
         if self._single is None:
             with quiet_native_stderr():
@@ -262,18 +262,18 @@ class TaskSession:
 
 
 def area(box: Box) -> float:
-    """Area of a box in square pixels."""
+    """Return the area of a box in square pixels."""
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Common area of two boxes over the area of the smaller one."""
+    """Return the intersection of two boxes over the area of the smaller one."""
     common = (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
     return area(common) / max(min(area(one), area(other)), 1e-6)
 
 
 def merge_boxes(boxes: list[Box], *, limit: float = 0.5) -> list[Box]:
-    """Largest first, without those that overlap a larger one."""
+    """Return the boxes, largest first, without those that overlap a larger one."""
     kept: list[Box] = []
     for box in sorted(boxes, key=area, reverse=True):
         if all(overlap(box, other) < limit for other in kept):

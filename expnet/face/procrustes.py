@@ -10,11 +10,11 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Similarity:
-    """points = scale * rotation @ template + offset, one per frame.
+    """One similarity per frame: points = scale * rotation @ template + offset.
 
     Attributes:
-        scale: (T,) positive.
-        rotation: (T, 3, 3), determinant +1.
+        scale: (T,), positive.
+        rotation: (T, 3, 3), with determinant +1.
         offset: (T, 3).
     """
 
@@ -23,48 +23,48 @@ class Similarity:
     offset: Array
 
     def undo(self, points: Array) -> Array:
-        """Bring (T, V, 3) points back to the frame of the template."""
-        # row vectors: (R^T v)^T = v^T R
+        """Transform points (T, V, 3) back to the coordinates of the template."""
+        # Row vectors: (R^T v)^T = v^T R.
         turned = (points - self.offset[:, None]) @ self.rotation  # (T, V, 3)
         turned /= self.scale[:, None, None]
         return turned
 
 
 def procrustes(points: Array, template: Array, weights: Array) -> Similarity:
-    """Find the similarity that carries the template onto each frame's points, by weighted least squares.
+    """Align the template with each frame's points by a similarity, in the weighted least-squares sense.
 
-    Minimises sum w |p - s R template - o|^2 (Kabsch 1976, Umeyama 1991). What is left over in template space is
-    orthogonal, under the weights, to the template's own shifts, turns and change of scale.
+    Minimises sum w |p - s R template - o|^2 (Kabsch 1976, Umeyama 1991). The residual in template space is orthogonal,
+    under the weights, to translations, rotations and scalings of the template.
 
     Args:
         points: (T, V, 3).
-        template: (V, 3), or (T, V, 3) for one a frame.
-        weights: (V,) non-negative.
+        template: (V, 3), or (T, V, 3) with one template per frame.
+        weights: (V,), non-negative.
 
     Returns:
-        The T similarities.
+        T similarities.
     """
     weights = weights / weights.sum()
     template = np.broadcast_to(template, points.shape)
     points_centre, template_centre = weights @ points, weights @ template  # (T, 3)
-    moved = points - points_centre[:, None]
-    heavy = (moved * weights[:, None]).transpose(0, 2, 1)  # (T, 3, V)
-    # the template's centre drops out, since the weighted mean of the moved points is zero
-    covariance = heavy @ template  # (T, 3, 3)
+    centred = points - points_centre[:, None]
+    weighted = (centred * weights[:, None]).transpose(0, 2, 1)  # (T, 3, V)
+    # The template need not be centred, since the weighted mean of the centred points is zero.
+    covariance = weighted @ template  # (T, 3, 3)
     left, singular, right = np.linalg.svd(covariance)
     sign = np.sign(np.linalg.det(left @ right))
     left[:, :, 2] *= sign[:, None]
     singular[:, 2] *= sign
     rotation = left @ right  # (T, 3, 3)
-    still = template - template_centre[:, None]
-    energy = np.square(still).sum(axis=-1) @ weights
+    centred_template = template - template_centre[:, None]
+    energy = np.square(centred_template).sum(axis=-1) @ weights
     scale = np.maximum(singular.sum(axis=1), 1e-12) / energy
     offset = points_centre - scale[:, None] * (rotation @ template_centre[:, :, None])[:, :, 0]
     return Similarity(scale=scale, rotation=rotation, offset=offset)
 
 
 def similarity_generators(template: Array) -> Array:
-    """Infinitesimal shifts, turns and scale of a template: seven columns, (V, 3, 7)."""
+    """Return the infinitesimal translations, rotations and scaling of a template as seven columns, (V, 3, 7)."""
     vertices = template.shape[0]
     generators = np.zeros((vertices, 3, 7))
     generators[:, :, :3] = np.eye(3)
@@ -75,13 +75,13 @@ def similarity_generators(template: Array) -> Array:
 
 
 def remove_similarity(basis: Array, template: Array, weights: Array) -> Array:
-    """Make each column of a (V, 3, E) basis orthogonal, under the weights, to the template's similarities.
+    """Make each column of a basis (V, 3, E) orthogonal, under the weights, to the template's similarities.
 
     Pose and expression then do not compete: the weighted Procrustes pose of ``template + basis @ beta`` is exactly
-    the identity for any beta short of turning the face over.
+    the identity unless beta is so large that it turns the face over.
     """
     generators = similarity_generators(template).reshape(-1, 7)
-    heavy = generators * np.repeat(weights, 3)[:, None]
+    weighted = generators * np.repeat(weights, 3)[:, None]
     flat = basis.reshape(-1, basis.shape[-1])
-    flat = flat - generators @ np.linalg.solve(generators.T @ heavy, heavy.T @ flat)
+    flat = flat - generators @ np.linalg.solve(generators.T @ weighted, weighted.T @ flat)
     return flat.reshape(basis.shape)

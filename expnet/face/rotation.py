@@ -1,26 +1,26 @@
-"""Euler angles and rotation matrices in expnet's one convention.
+"""Euler angles and rotation matrices in expnet's convention.
 
 Face space: x to the image's right, y up, z toward the viewer. The angles are (pitch, yaw, roll) in radians and
 
     R = Rz(roll) @ Ry(yaw) @ Rx(pitch),     v_camera = R @ v     (column vectors)
 
-so that a positive pitch nods the head down, a positive yaw turns it to the image's right, and a positive roll tilts
-the top of the head to the image's left (counter-clockwise as seen). This is the order of Deep3DFaceRecon, which
-writes it transposed for row vectors (face3d/models/bfm.py, ``compute_rotation``).
+so a positive pitch nods the head down, a positive yaw turns it to the image's right, and a positive roll tilts
+the top of the head to the image's left (counter-clockwise in the image). This is the order of Deep3DFaceRecon, which
+uses the transpose for row vectors (face3d/models/bfm.py, ``compute_rotation``).
 """
 
 import torch
 from torch import Tensor
 
-# asin is cut here: beyond it yaw is +-90 degrees to single precision, and roll and pitch are no longer distinct
+# The argument of asin is clamped here: beyond, yaw is +-90 degrees to single precision, and roll and pitch degenerate.
 _GIMBAL = 1.0 - 1e-7
 
 
 def euler_to_matrix(angles: Tensor) -> Tensor:
-    """Turn (pitch, yaw, roll) into rotation matrices.
+    """Convert (pitch, yaw, roll) to rotation matrices.
 
     Args:
-        angles: radians, shape (..., 3).
+        angles: Radians, shape (..., 3).
 
     Returns:
         Rotation matrices for column vectors, shape (..., 3, 3).
@@ -43,10 +43,10 @@ def euler_to_matrix(angles: Tensor) -> Tensor:
 
 
 def matrix_to_euler(matrix: Tensor) -> Tensor:
-    """Turn rotation matrices into (pitch, yaw, roll); the inverse of :func:`euler_to_matrix` for |yaw| < 90 degrees.
+    """Convert rotation matrices to (pitch, yaw, roll); the inverse of :func:`euler_to_matrix` for |yaw| < 90 degrees.
 
     Args:
-        matrix: rotation matrices for column vectors, shape (..., 3, 3).
+        matrix: Rotation matrices for column vectors, shape (..., 3, 3).
 
     Returns:
         Radians, shape (..., 3); yaw in [-pi/2, pi/2], pitch and roll in (-pi, pi].

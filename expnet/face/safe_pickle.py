@@ -1,8 +1,8 @@
-"""Read a pickle that should only hold arrays, without running anything it asks for.
+"""Reads a pickle of arrays without running any code in it.
 
 FLAME is distributed as a Python 2 pickle of numpy arrays, scipy sparse matrices and chumpy wrappers. A pickle is a
-program: this unpickler knows a closed list of names, each replaced by a harmless builder of its own, and refuses every
-other one before anything is called. Neither chumpy nor scipy is imported by the file's wish.
+program, so this unpickler knows a closed list of names, replaces each by a harmless builder of its own, and refuses all
+others before anything is called. The file cannot cause chumpy or scipy to be imported.
 """
 
 import pickle
@@ -18,7 +18,7 @@ MAXIMUM_BYTES = 2**31
 
 
 class _Container:
-    """Stands in for a class of the file: takes its state, does nothing."""
+    """Stands in for a class in the file; stores its state and does nothing."""
 
     def __init__(self, *_: Any) -> None:
         self.state: dict[str, Any] = {}
@@ -30,47 +30,47 @@ class _Container:
 
 
 class _SparseColumns(_Container):
-    """scipy.sparse.csc_matrix."""
+    """Stands in for scipy.sparse.csc_matrix."""
 
 
 class _SparseRows(_Container):
-    """scipy.sparse.csr_matrix."""
+    """Stands in for scipy.sparse.csr_matrix."""
 
 
 class _Wrapper(_Container):
-    """chumpy.ch.Ch and its kind: the array is in ``x``."""
+    """Stands in for chumpy.ch.Ch, whose array is in ``x``."""
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> NDArray[Any]:
-    """Numpy's ``_reconstruct``: an empty array whose state follows; any subclass becomes a plain array."""
+    """Replace numpy's ``_reconstruct``: an empty array whose state follows; any subclass becomes a plain array."""
     del kind, shape, code
     return np.ndarray.__new__(np.ndarray, (0,), "b")
 
 
 def _rebuild(kind: Any, base: Any, state: Any) -> _Container:
-    """Copyreg's ``_reconstructor``, for our containers only."""
+    """Replace copyreg's ``_reconstructor``, for the containers above only."""
     del base, state
     if not (isinstance(kind, type) and issubclass(kind, _Container)):
-        raise pickle.UnpicklingError(f"{kind!r} may not be built")
+        raise pickle.UnpicklingError(f"{kind!r} may not be constructed")
     return kind()
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """``_codecs.encode`` as Python 3 writes bytes in protocol 2: latin1 only."""
+    """Replace ``_codecs.encode``, with which Python 3 writes bytes in protocol 2; latin1 only."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "iso-8859-1"):
         raise pickle.UnpicklingError(f"encoding {encoding!r} is not expected")
     return text.encode("latin1")
 
 
 def _scalar(kind: Any, data: bytes) -> Any:
-    """Numpy's ``scalar``, for plain numbers only."""
+    """Replace numpy's ``scalar``, for plain numbers only."""
     if not isinstance(kind, np.dtype) or kind.hasobject:
         raise pickle.UnpicklingError("a scalar of an object type is not expected")
     return np.frombuffer(data, dtype=kind)[0]
 
 
 class _NoObject:
-    """``object`` as the base argument of ``_reconstructor``; never built."""
+    """Stands in for ``object``, the base argument of ``_reconstructor``; never constructed."""
 
 
 _KNOWN: dict[tuple[str, str], Any] = {
@@ -97,21 +97,21 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def load_arrays(path: str | Path) -> dict[str, Any]:
-    """Read a pickled dictionary of arrays; sparse matrices come back dense, wrappers as their arrays.
+    """Read a pickled dictionary of arrays; sparse matrices become dense, and wrappers become their arrays.
 
     Args:
-        path: the pickle, of Python 2 or 3.
+        path: The pickle, of Python 2 or 3.
 
     Returns:
-        Key -> array, number or text.
+        Arrays, numbers and strings by key.
 
     Raises:
-        InputError: if the file asks for anything but arrays, or is no such pickle. Nothing in it has run then.
+        InputError: The file asks for anything but arrays, or is not such a pickle. No code in it has run.
     """
     path = Path(path)
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
-            raise InputError(f"{path} is larger than 2 GiB, expected a face model of some 50 MB")
+            raise InputError(f"{path} is larger than 2 GiB, expected a face model of about 50 MB")
         with path.open("rb") as file:
             data = _ArrayUnpickler(file, encoding="latin1").load()
     except OSError as error:
@@ -136,7 +136,7 @@ def load_arrays(path: str | Path) -> dict[str, Any]:
     try:
         return {str(key): _plain(value) for key, value in data.items()}
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise InputError(f"{path} holds a broken sparse matrix or wrapper ({error!r}); get the file again") from error
+        raise InputError(f"{path} holds a broken sparse matrix or wrapper ({error!r}); download it again") from error
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Smooth random motion: what a head does that nobody planned."""
+"""Smooth random motion, for the involuntary movement of a head."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from expnet.audio.alignment import FRAME_RATE
 
 
 def wander(random: np.random.Generator, frames: int, seconds: float, size: int = 1) -> NDArray[np.float64]:
-    """Draw smooth Gaussian noise of unit variance that forgets itself within about ``seconds``.
+    """Draw smooth Gaussian noise of unit variance with a correlation time of about ``seconds``.
 
     Args:
-        random: source of randomness.
-        frames: T, at 25 frames a second.
-        seconds: standard deviation of the Gaussian kernel.
+        random: Random generator.
+        frames: T, at 25 frames/s.
+        seconds: Standard deviation of the Gaussian kernel.
         size: D, number of independent curves.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Bring an average face to its standard form: mirror symmetric, looking straight ahead, in face units."""
+"""Normalises an average face: mirror symmetric, looking straight ahead, in face units."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,21 +7,21 @@ from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE, LEFT_EYE, RIGHT_E
 from expnet.face.procrustes import Array, procrustes
 
 EYE_DISTANCE = 0.62
-"""Distance of the mean model's eye centres in face units, as in Deep3DFaceRecon's lm3D_std."""
+"""Distance between the eye centres of the mean face in face units, as in Deep3DFaceRecon's lm3D_std."""
 
 
 def mirror_permutation(points: Array, *, pairs: dict[int, int]) -> NDArray[np.int64]:
-    """Find which vertex is the mirror image of which on a nearly symmetric face.
+    """Find the mirror vertex of each vertex on a nearly symmetric face.
 
     Args:
-        points: (V, 3) an average face, frontal.
-        pairs: a few known pairs, to find the mirror plane.
+        points: (V, 3) average frontal face.
+        pairs: A few known pairs, from which the mirror plane is found.
 
     Returns:
         (V,) an involution: ``permutation[permutation] == arange(V)``.
 
     Raises:
-        ValueError: if the nearest mirror images do not pair up one to one.
+        ValueError: The nearest mirror images do not pair up one to one.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -37,22 +37,29 @@ def mirror_permutation(points: Array, *, pairs: dict[int, int]) -> NDArray[np.in
 
 
 def mirror_of(mean: Array) -> NDArray[np.int64]:
-    """Mirror permutation of the MediaPipe mesh, from an average face."""
+    """Return the mirror permutation of the MediaPipe mesh, from an average face."""
     marks = np.array(LANDMARKS_68_FROM_MEDIAPIPE)
     right, left = marks[list(RIGHT_EYE)], marks[list(LEFT_EYE)]
-    order = [3, 2, 1, 0, 5, 4]  # iBUG runs outer to inner on one side and inner to outer on the other
+    order = [
+        3,
+        2,
+        1,
+        0,
+        5,
+        4,
+    ]  # iBUG numbers one eye from the outer to the inner corner and the other from the inner to the outer
     pairs = dict(zip(right.tolist(), left[order].tolist(), strict=True))
     return mirror_permutation(mean, pairs=pairs | {61: 291, 234: 454, 127: 356})
 
 
 def symmetric(mean: Array) -> Array:
-    """Average a face with its mirror image, and turn it to look straight ahead."""
+    """Average a face with its mirror image, and rotate it to look straight ahead."""
     permutation = mirror_of(mean)
     flipped = mean[permutation] * [-1.0, 1.0, 1.0]
     half = procrustes(flipped[None], mean, np.ones(len(mean)))
     flipped = half.undo(flipped[None])[0]
     middle = (mean + flipped) / 2
-    # a symmetric set of points whose mirror plane need not be x = 0 yet: turn it there
+    # The points are symmetric, but their mirror plane need not be x = 0 yet: rotate it there.
     across = (middle[permutation] - middle)[middle[:, 0] < middle[permutation][:, 0]].sum(axis=0)
     across /= np.linalg.norm(across)
     up = np.cross([0.0, 0.0, 1.0], across)
@@ -63,17 +70,17 @@ def symmetric(mean: Array) -> Array:
 
 
 def normalise(mean: Array) -> Array:
-    """Scale a face to EYE_DISTANCE between the eye centres and put its origin at the mean of its vertices."""
+    """Scale a face to EYE_DISTANCE between the eye centres and centre its vertices on the origin."""
     marks = mean[list(LANDMARKS_68_FROM_MEDIAPIPE)]
     between = marks[list(RIGHT_EYE)].mean(axis=0) - marks[list(LEFT_EYE)].mean(axis=0)
     return (mean - mean.mean(axis=0)) * (EYE_DISTANCE / np.linalg.norm(between))
 
 
 def look_ahead(mean: Array, seen: Array, rigidity: Array) -> Array:
-    """Turn a symmetric face about the x axis until it looks straight ahead.
+    """Rotate a symmetric face about the x axis until it looks straight ahead.
 
-    Nothing in the shape says where straight ahead is; people look at the camera more often than not, so that the
-    median pitch of the faces seen is taken for zero.
+    The shape alone does not define that direction. People mostly look at the camera, so the median pitch of the
+    observed faces is taken as zero.
     """
     rotation = procrustes(seen, mean, rigidity).rotation
     pitch = np.median(np.arctan2(rotation[:, 2, 1], rotation[:, 2, 2]))

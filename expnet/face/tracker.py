@@ -1,7 +1,7 @@
-"""From frames to 478 face points a frame: one interface, two backends, and the care a portrait needs.
+"""Face tracking, 478 points per frame: one interface, two backends, and a careful search in portraits.
 
-Both backends follow one face. Where a frame holds several, the largest is chosen, and the choice is looked at again
-once a second and whenever the face is lost or jumps; in between nothing is spent on it.
+Both backends follow one face. If there are several, the largest is chosen; faces are detected again once a second and
+whenever the face is lost or jumps, so that choosing costs next to nothing.
 """
 
 from collections.abc import Iterable
@@ -26,17 +26,17 @@ from expnet.face.mediapipe_backend import (
 )
 
 CHECK_EVERY = 25
-"""Frames between two looks at which faces there are."""
+"""Frames between two detections of all faces."""
 
 MINIMUM_IMAGE_SIDE = 64
 MINIMUM_FACE_SIDE = 40
-"""Pixels of a portrait and of the face in it below which landmarks mean little."""
+"""Sizes in pixels of a portrait and of the face in it below which landmarks are unreliable."""
 
 SIMILAR_SIDE = 0.6
-"""A second face counts as a rival from this part of the largest one's side."""
+"""A second face counts as a rival if its side is at least this fraction of the largest one's."""
 
 SETTLING_PASSES = 3
-"""How often a still image is shown: the tracker cuts each frame by the last one's points, and settles like this."""
+"""How often a still image is tracked: the tracker crops each frame by the previous points, and converges like this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +44,10 @@ class LandmarkTrack:
     """Tracked points of one clip.
 
     Attributes:
-        points: (T, 478, 3) float32 pixels: x to the right, y down, z away from the camera in the scale of x; nan
+        points: (T, 478, 3) float32 pixels: x to the right, y down, z away from the camera in the scale of x; NaN
             where no face was found.
-        found: (T,) bool.
-        frame_size: height and width of the frames.
+        found: (T,) bool, whether a face was found.
+        frame_size: Height and width of the frames.
     """
 
     points: NDArray[np.float32]
@@ -59,38 +59,38 @@ class LandmarkTrack:
 
     @property
     def landmarks(self) -> NDArray[np.float32]:
-        """The 68 iBUG landmarks in pixels, (T, 68, 2)."""
+        """Return the 68 iBUG landmarks in pixels, (T, 68, 2)."""
         return self.points[:, list(LANDMARKS_68_FROM_MEDIAPIPE), :2]
 
 
 class FaceTracker(Protocol):
-    """What the rest of expnet asks of a tracker."""
+    """The interface of a tracker."""
 
     def track(self, frames: Iterable[Image]) -> LandmarkTrack:
-        """Track the largest steady face through frames of one size, RGB uint8 (H, W, 3)."""
+        """Track the largest face through frames of one size, RGB uint8 (H, W, 3)."""
 
     def open_session(self) -> MeshSession:
-        """A fresh stream for single images."""
+        """Open a new stream for single images."""
 
 
 class _SessionTracker:
-    """Follows one face through a stream of frames over a mesh session."""
+    """Follows one face through a stream of frames with a mesh session."""
 
     def open_session(self) -> MeshSession:
         raise NotImplementedError
 
     def track(self, frames: Iterable[Image]) -> LandmarkTrack:
-        """Track the largest steady face through frames of one size.
+        """Track the largest face through frames of one size.
 
         Args:
             frames: RGB uint8 (H, W, 3); read once, in order.
 
         Returns:
-            One row a frame.
+            The track, one row per frame.
 
         Raises:
-            InputError: for no frames, or frames of different sizes or another type.
-            MissingAssetError: if mediapipe is not installed.
+            InputError: There are no frames, or their sizes differ, or they have another type.
+            MissingAssetError: mediapipe is not installed.
         """
         points, size = [], (0, 0)
         with closing(self.open_session()) as session:
@@ -106,21 +106,21 @@ class _SessionTracker:
 
 
 class MediaPipeTracker(_SessionTracker):
-    """The default: the models inside mediapipe 0.10.14's wheel."""
+    """The default tracker, with the models inside the wheel of mediapipe 0.10.14."""
 
     def open_session(self) -> MeshSession:
-        """A fresh FaceMesh."""
+        """Open a new FaceMesh."""
         return SolutionSession()
 
 
 class LandmarkerTaskTracker(_SessionTracker):
-    """MediaPipe's Face Landmarker from a .task file, for any mediapipe.
+    """MediaPipe's Face Landmarker from a .task file, for any version of mediapipe.
 
     Args:
-        path: the .task file.
+        path: The .task file.
 
     Raises:
-        InputError: if there is no such file.
+        InputError: There is no such file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -129,15 +129,15 @@ class LandmarkerTaskTracker(_SessionTracker):
             raise InputError(f"{self.path}: there is no such file; expected MediaPipe's face_landmarker .task file")
 
     def open_session(self) -> MeshSession:
-        """A fresh Face Landmarker."""
+        """Open a new Face Landmarker."""
         return TaskSession(self.path)
 
 
 def open_tracker(spec: str | Path = "mediapipe") -> FaceTracker:
-    """Open a tracker: "mediapipe" for the bundled models, or the path of a Face Landmarker .task file.
+    """Return a tracker: "mediapipe" for the bundled models, or the path of a Face Landmarker .task file.
 
     Raises:
-        InputError: for anything else.
+        InputError: The tracker is neither.
     """
     if str(spec) == "mediapipe":
         return MediaPipeTracker()
@@ -156,7 +156,7 @@ class _Follower:
         self.count = 0
 
     def step(self, frame: Image) -> NDArray[np.float32] | None:
-        """Points of the followed face in the next frame."""
+        """Return the points of the followed face in the next frame."""
         boxes: list[Box] = []
         if self.count % CHECK_EVERY == 0:
             boxes = self.session.boxes(frame)
@@ -174,7 +174,7 @@ class _Follower:
         return self.last is not None and overlap(box_of(points), box_of(self.last)) < 0.3
 
     def _lock(self, frame: Image, boxes: list[Box]) -> NDArray[np.float32] | None:
-        """Find the face again in a frame where only the chosen one shows: the last one's, else the largest."""
+        """Find the followed face again, or else the largest, in a frame in which all others are masked."""
         chosen = boxes[0] if boxes else None
         if self.last is not None:
             chosen = next((box for box in boxes if overlap(box, box_of(self.last)) > 0.3), chosen)
@@ -184,7 +184,7 @@ class _Follower:
 
 
 def only_box(frame: Image, box: Box, *, margin: float = 0.5) -> Image:
-    """A copy of the frame that is grey outside a box and a margin around it, so that no other face is found."""
+    """Return a copy of the frame that is grey outside a box and a margin, so that no other face is found."""
     left, top, right, bottom = box
     wide, high = margin * (right - left), margin * (bottom - top)
     rows = slice(max(int(top - high), 0), max(int(bottom + high), 0))
@@ -198,16 +198,16 @@ def _checked_size(frame: Image, index: int, size: tuple[int, int]) -> tuple[int,
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise InputError(f"frame {index} is {frame.dtype} of shape {frame.shape}, expected uint8 (height, width, 3)")
     if index and frame.shape[:2] != size:
-        raise InputError(f"frame {index} has size {frame.shape[:2]}, expected {size} as the frames before it")
+        raise InputError(f"frame {index} has size {frame.shape[:2]}, expected {size} like the frames before it")
     return frame.shape[0], frame.shape[1]
 
 
 def detect_faces(image: Image, *, tracker: FaceTracker | None = None) -> list[Box]:
-    """Boxes (left, top, right, bottom) in pixels of all faces in an image, largest first.
+    """Return boxes (left, top, right, bottom) in pixels of all faces in an image, largest first.
 
     Args:
         image: RGB uint8 (H, W, 3).
-        tracker: whose detector to use; None for the bundled one.
+        tracker: Tracker whose detector is used; None for the bundled one.
     """
     _checked_size(image, 0, (0, 0))
     with closing((tracker or MediaPipeTracker()).open_session()) as session:
@@ -215,20 +215,21 @@ def detect_faces(image: Image, *, tracker: FaceTracker | None = None) -> list[Bo
 
 
 def track_image(image: Image, *, tracker: FaceTracker | None = None) -> LandmarkTrack:
-    """Find the points of the one face of a portrait.
+    """Find the points of the single face of a portrait.
 
-    Tried on the whole image, then on a padded cut around the detected face, enlarged if it is small, then on the
+    The search tries the whole image, then a padded crop around the detected face, enlarged if it is small, then the
     image padded to twice its size, for faces that fill it.
 
     Args:
         image: RGB uint8 (H, W, 3).
-        tracker: whose models to use; None for the bundled ones.
+        tracker: Tracker whose models are used; None for the bundled ones.
 
     Returns:
-        A track of one frame, in pixels of the image given.
+        A track of one frame, in pixels of the image.
 
     Raises:
-        InputError: for an image below 64 pixels, no face, a face below 40 pixels, or several faces of similar size.
+        InputError: The image is smaller than 64 pixels, has no face, a face smaller than 40 pixels, or several faces
+            of similar size.
     """
     height, width = _checked_size(image, 0, (0, 0))
     if min(height, width) < MINIMUM_IMAGE_SIDE:
@@ -247,20 +248,20 @@ def track_image(image: Image, *, tracker: FaceTracker | None = None) -> Landmark
         points = _search(session, image, boxes)
     if points is None:
         raise InputError(
-            f"no face was found in the {width}x{height} image, expected one; use a picture whose face is upright, "
+            f"no face was found in the {width}x{height} image, expected one; use an image whose face is upright, "
             "unobstructed and turned to the camera"
         )
     left, top, right, bottom = box_of(points)
     if max(right - left, bottom - top) < MINIMUM_FACE_SIDE:
         raise InputError(
             f"the face is {right - left:.0f}x{bottom - top:.0f} pixels, expected at least {MINIMUM_FACE_SIDE}; "
-            "use a picture in which it is larger"
+            "use an image in which it is larger"
         )
     return LandmarkTrack(points[None], np.array([True]), (height, width))
 
 
 def _search(session: MeshSession, image: Image, boxes: list[Box]) -> NDArray[np.float32] | None:
-    """Points of the largest face in image pixels, from the first view of the image that shows one."""
+    """Return the points of the largest face in image pixels, from the first crop of the image that shows one."""
     height, width = image.shape[:2]
     whole = (width / 2, height / 2, float(max(height, width)))
     views: list[tuple[float, float, float]] = []  # centre x, centre y, side
@@ -272,7 +273,7 @@ def _search(session: MeshSession, image: Image, boxes: list[Box]) -> NDArray[np.
         views += [((left + right) / 2, (top + bottom) / 2, factor * side) for factor in (2.0, 3.0, 1.5)]
     views += [(whole[0], whole[1], factor * whole[2]) for factor in (1.0, 1.5, 2.0)]
     if not boxes:
-        # a face too small for the detector: quarters and the middle, at half the side
+        # The face may be too small for the detector: try quarters and the middle, at half the side.
         views += [(x * width, y * height, whole[2] / 2) for y in (0.5, 0.3, 0.7) for x in (0.5, 0.3, 0.7)]
     for x, y, side in views:
         cut, scale = _cut(image, x, y, side)
@@ -289,13 +290,13 @@ def _search(session: MeshSession, image: Image, boxes: list[Box]) -> NDArray[np.
 
 
 def _cut(image: Image, x: float, y: float, side: float) -> tuple[Image, float]:
-    """A square cut of 256 to 1024 pixels, edges repeated, and its pixels per image pixel."""
+    """Return a square crop resized to 256 to 1024 pixels, with repeated edges, and its scale."""
     import cv2
 
     scale = float(np.clip(side, 256, 1024)) / side
     size = round(side * scale)
     matrix = np.array([[scale, 0, -scale * (x - side / 2)], [0, scale, -scale * (y - side / 2)]])
-    # half a pixel: cv2 puts pixel centres at whole numbers, and landmarks count from the corner of the image
+    # cv2 puts pixel centres at integers, while landmarks are measured from the corner of the image: shift by half a pixel.
     matrix[:, 2] += (scale - 1) / 2
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     cut = cv2.warpAffine(image, matrix, (size, size), flags=shrink, borderMode=cv2.BORDER_REPLICATE)

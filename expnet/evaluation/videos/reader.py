@@ -19,6 +19,7 @@ from expnet.audio.wave import is_silent, load_audio
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import DataError, InputError
 from expnet.face.fitting import fit_clip
+from expnet.face.lost_frames import fill_lost_frames
 from expnet.face.morphable import MorphableModel, load_face_model
 from expnet.face.tracker import open_tracker
 from expnet.media.video_reader import probe_video, read_video
@@ -199,23 +200,13 @@ class VideoReader:
             identity = torch.from_numpy(np.array(coefficients.identity)).float()
             expression = torch.from_numpy(np.array(coefficients.expression)).float()
             frontal = self.model.landmarks(identity, expression)  # (T, 68, 3)
-        landmarks = torch.from_numpy(_interpolated(track.landmarks, track.found))
+        landmarks = torch.from_numpy(fill_lost_frames(track.landmarks[track.found], track.found).astype(np.float32))
         return Face(landmarks, torch.from_numpy(track.found.copy()), frontal, coefficients)
 
 
 def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:
     """Say whether pictures of two sizes (height, width) differ by scale alone."""
     return abs(first[1] * second[0] / (first[0] * second[1]) - 1.0) < SAME_ASPECT
-
-
-def _interpolated(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Landmarks (T, 68, 2) with lost frames filled linearly, and by the nearest ones at the ends."""
-    if found.all():
-        return points
-    times, known = np.arange(len(points)), np.flatnonzero(found)
-    flat = points.reshape(len(points), -1)
-    filled = [np.interp(times, known, column[known]) for column in flat.T]
-    return np.stack(filled, axis=1).reshape(points.shape).astype(np.float32)
 
 
 def check_readable(path: Path | None, system: str, clip_id: str) -> Path:
