@@ -296,7 +296,7 @@ def _cut(image: Image, x: float, y: float, side: float) -> tuple[Image, float]:
     scale = float(np.clip(side, 256, 1024)) / side
     size = round(side * scale)
     matrix = np.array([[scale, 0, -scale * (x - side / 2)], [0, scale, -scale * (y - side / 2)]])
-    # cv2 puts pixel centres at integers, while landmarks are measured from the corner of the image: shift by half a pixel.
+    # cv2 puts pixel centres at integers and landmarks are measured from the image corner: shift by half a pixel.
     matrix[:, 2] += (scale - 1) / 2
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     cut = cv2.warpAffine(image, matrix, (size, size), flags=shrink, borderMode=cv2.BORDER_REPLICATE)
