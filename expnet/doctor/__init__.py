@@ -1,1 +1,1 @@
-"""``expnet doctor``: examines the environment and names the command that mends each fault."""
+"""``expnet doctor``: examines the environment and names the command that fixes each fault."""

@@ -1,31 +1,31 @@
-"""Packages that are each well and do not go together: the combinations known to fail, and what mends each."""
+"""Combinations of packages that are known to fail together, and the command that fixes each."""
 
 from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 
-from expnet.doctor.finding import Finding, import_error, numbers, version_of
+from expnet.doctor.finding import Finding, import_error, version_numbers, version_of
 
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _DRIVER = Path("/proc/driver/nvidia/version")
-# The tracker's generated code is read by protobuf 4.25 and, with a message on stderr, by 6.31.1 to 6.x.
-_PROTOBUF = (((4, 25, 3), (5, 0, 0)), ((6, 31, 1), (7, 0, 0)))
-# mediapipe's later releases have neither `solutions` nor models in the wheel.
+# The tracker's generated code works with protobuf 4.25 and, with a message on stderr, with 6.31.1 to 6.x.
+_PROTOBUF_RANGES = (((4, 25, 3), (5, 0, 0)), ((6, 31, 1), (7, 0, 0)))
+# Later releases of mediapipe have neither `solutions` nor models in the wheel.
 _LAST_WITH_SOLUTIONS = (0, 10, 21)
 
 
 def numpy_is_new_enough() -> Finding | None:
-    """NumPy 1 lacks what the code calls, and packages built for 2 refuse it."""
+    """NumPy 1 lacks functions that expnet calls, and packages built for NumPy 2 refuse it."""
     version = version_of("numpy")
-    if version is None or numbers(version) >= (2, 0, 0):
+    if version is None or version_numbers(version) >= (2, 0, 0):
         return None
     return Finding("numpy", f"{version}, version 2 is needed", "pip install 'numpy>=2'")
 
 
 def torchvision_fits_torch() -> Finding | None:
-    """A torch without CUDA beside a torchvision with it (or another release) breaks lpips and torchmetrics.
+    """A torchvision built for another torch (release or CUDA) breaks lpips and torchmetrics.
 
-    It shows as ``operator torchvision::nms does not exist`` in whatever is imported first.
+    The error, ``operator torchvision::nms does not exist``, appears in whichever is imported first.
     """
     error = import_error("torchvision")
     if error is None:
@@ -33,21 +33,21 @@ def torchvision_fits_torch() -> Finding | None:
     return Finding(
         "torchvision",
         f"{version_of('torchvision')} does not fit torch {version_of('torch')} ({error})",
-        "pip install --force-reinstall torch torchvision (both from one index, in one command)",
+        "pip install --force-reinstall torch torchvision (both from the same index, in one command)",
     )
 
 
 def torchaudio_fits_torch() -> Finding | None:
-    """The last torchaudio is older than torch and cannot be imported beside it; nothing here needs it."""
+    """The last torchaudio is older than torch and cannot be imported with it; expnet does not need it."""
     error = import_error("torchaudio")
     if error is None:
         return None
     status = f"{version_of('torchaudio')} does not fit torch {version_of('torch')} ({error})"
-    return Finding("torchaudio", status, "pip uninstall torchaudio (expnet does without)", optional=True)
+    return Finding("torchaudio", status, "pip uninstall torchaudio (expnet does not need it)", optional=True)
 
 
 def cuda_has_a_driver() -> Finding | None:
-    """A graphics card whose driver this torch cannot use is slow without a word."""
+    """With a driver that torch cannot use, everything silently runs on the CPU."""
     if util.find_spec("torch") is None or not _DRIVER.exists():
         return None
     import torch
@@ -57,39 +57,39 @@ def cuda_has_a_driver() -> Finding | None:
     if torch.version.cuda is None:
         return Finding("graphics card", "this torch is built without CUDA", "pip install --force-reinstall torch")
     status = f"not usable by this torch, which needs a driver for CUDA {torch.version.cuda}"
-    return Finding(
-        "graphics card", status, "update the NVIDIA driver, or install a torch built for the one that is there"
-    )
+    return Finding("graphics card", status, "update the NVIDIA driver, or install a torch built for this driver")
 
 
 def mediapipe_has_its_solutions() -> Finding | None:
-    """Later releases of mediapipe have no ``solutions`` and no models in the wheel."""
+    """Later releases of mediapipe have neither ``solutions`` nor models in the wheel."""
     version = version_of("mediapipe")
-    if version is None or (numbers(version) <= _LAST_WITH_SOLUTIONS and util.find_spec("mediapipe.python.solutions")):
+    if version is None or (
+        version_numbers(version) <= _LAST_WITH_SOLUTIONS and util.find_spec("mediapipe.python.solutions")
+    ):
         return None
     return Finding(
         "mediapipe",
-        f"{version} has no `solutions`, with which faces are tracked and people cut out",
+        f"{version} has no `solutions`, which track faces and segment people",
         "pip install mediapipe==0.10.14, or pass --tracker FILE.task",
     )
 
 
 def protobuf_fits_mediapipe() -> Finding | None:
-    """Several releases of protobuf cannot read what mediapipe was generated with."""
+    """Several releases of protobuf cannot read mediapipe's generated code."""
     version = version_of("protobuf")
     if version is None or version_of("mediapipe") is None:
         return None
-    if any(low <= numbers(version) < high for low, high in _PROTOBUF):
+    if any(low <= version_numbers(version) < high for low, high in _PROTOBUF_RANGES):
         return None
-    return Finding("protobuf", f"{version} cannot be read by mediapipe", "pip install 'protobuf>=4.25.3,<5'")
+    return Finding("protobuf", f"{version} does not work with mediapipe", "pip install 'protobuf>=4.25.3,<5'")
 
 
 def opencv_is_of_one_version() -> Finding | None:
-    """Its builds share one folder: of two versions, files of both lie in it."""
+    """The builds of OpenCV share one folder, which then holds files of both versions."""
     found = {package: version for package in _OPENCV if (version := version_of(package))}
     if len(set(found.values())) < 2:
         return None
-    newest = max(found.values(), key=numbers)
+    newest = max(found.values(), key=version_numbers)
     return Finding(
         "opencv",
         " beside ".join(f"{package} {version}" for package, version in found.items()),
@@ -98,18 +98,16 @@ def opencv_is_of_one_version() -> Finding | None:
 
 
 def machine_code_can_be_kept() -> Finding | None:
-    """Where numba finds no folder to write to, each process compiles the renderer's loops anew."""
+    """Without a writable folder for numba, each process compiles the renderer's loops again."""
     if util.find_spec("numba") is None:
         return None
     import numba
 
     try:
-        numba.njit(cache=True)(_anything)
+        numba.njit(cache=True)(_identity)
     except RuntimeError:
-        status = "no folder to keep compiled loops in: every process compiles them anew"
-        return Finding(
-            "numba cache", status, "export NUMBA_CACHE_DIR=$HOME/.cache/numba (any folder to write to)", True
-        )
+        status = "no writable folder for compiled loops: every process compiles them again"
+        return Finding("numba cache", status, "export NUMBA_CACHE_DIR=$HOME/.cache/numba (any writable folder)", True)
     return None
 
 
@@ -123,8 +121,8 @@ CONFLICTS: tuple[Callable[[], Finding | None], ...] = (
     opencv_is_of_one_version,
     machine_code_can_be_kept,
 )
-"""Each gives a finding where its combination is here, None where all is well."""
+"""Checks, each of which returns a finding if its combination is installed, or None."""
 
 
-def _anything(value: float) -> float:
+def _identity(value: float) -> float:
     return value

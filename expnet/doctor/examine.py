@@ -1,4 +1,4 @@
-"""``expnet doctor``: what this environment has, what it lacks, and the command that mends it."""
+"""``expnet doctor``: what this environment has, what it lacks, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _tracker() -> Finding:
         )
     try:
         import cv2  # noqa: F401
-    except ImportError as error:  # the build with windows needs libGL
+    except ImportError as error:  # opencv-python, the build with windows, needs libGL
         return Finding(
             "face tracker",
             str(error),
@@ -75,25 +75,25 @@ def _speech() -> Finding:
 
 
 def _weights() -> Finding:
-    lacking = [name for name in ("expression", "expression-streaming", "pose") if not has_packaged_weights(name)]
-    if lacking:
-        return Finding("built-in weights", f"no {' and no '.join(lacking)}", "pip install --force-reinstall expnet")
+    missing = [name for name in ("expression", "expression-streaming", "pose") if not has_packaged_weights(name)]
+    if missing:
+        return Finding("built-in weights", f"no {' and no '.join(missing)}", "pip install --force-reinstall expnet")
     return Finding("built-in weights", "expression, live expression and head pose")
 
 
 def _assets() -> Finding:
-    here, lacking = [], []
+    present, missing = [], []
     for name in ASSETS:
         try:
             locate(name)
         except MissingAssetError:
-            lacking.append(name)
+            missing.append(name)
         else:
-            here.append(name)
-    status = f"{', '.join(here) or 'none'} of {len(ASSETS)}"
-    if not lacking:
+            present.append(name)
+    status = f"{', '.join(present) or 'none'} of {len(ASSETS)}"
+    if not missing:
         return Finding("metric weights", f"all of {len(ASSETS)}")
-    return Finding("metric weights", status, f"expnet assets fetch {'|'.join(lacking)}", optional=True)
+    return Finding("metric weights", status, f"expnet assets fetch {'|'.join(missing)}", optional=True)
 
 
 _CHECKS: tuple[Callable[[], Finding], ...] = (
@@ -113,17 +113,17 @@ def _versions() -> str:
 
 
 def _conflicts() -> list[Finding]:
-    """The bad combinations that are here, or the one line that there is none."""
+    """Return the known conflicts that are installed, or one line that says there are none."""
     found = [finding for conflict in CONFLICTS if (finding := conflict()) is not None]
-    return found or [Finding("packages", f"go together ({len(CONFLICTS)} combinations known to fail)")]
+    return found or [Finding("packages", f"go together (checked for {len(CONFLICTS)} known conflicts)")]
 
 
 def examine() -> tuple[str, bool]:
-    """Look at the environment.
+    """Examine the environment.
 
     Returns:
-        The report as text, and whether everything required is there.
+        The report as text, and whether everything required is present.
     """
     findings = [*(check() for check in _CHECKS), *_conflicts()]
-    healthy = not any(finding.mend and not finding.optional for finding in findings)
+    healthy = not any(finding.fix and not finding.optional for finding in findings)
     return "\n".join([finding.line() for finding in findings] + [_versions()]), healthy

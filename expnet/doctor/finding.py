@@ -1,4 +1,4 @@
-"""What ``expnet doctor`` finds: one line a thing that was looked at."""
+"""A line of the report of ``expnet doctor``, and what its checks share."""
 
 import re
 from dataclasses import dataclass
@@ -10,39 +10,39 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        name: what was looked at.
-        status: what was found.
-        mend: what to do when something is missing; empty when all is well.
-        optional: a missing optional thing does not make the environment unhealthy.
+        name: What was checked.
+        status: What was found.
+        fix: Command that fixes the fault; empty if there is none.
+        optional: Whether expnet works without it; such a fault does not make the environment unhealthy.
     """
 
     name: str
     status: str
-    mend: str = ""
+    fix: str = ""
     optional: bool = False
 
     def line(self) -> str:
-        """The finding as one line of text."""
-        mark = "ok" if not self.mend else "optional" if self.optional else "missing"
-        return f"  {mark:9s}{self.name:20s}{self.status}" + (f"  ->  {self.mend}" if self.mend else "")
+        """Return the finding as one line of text."""
+        mark = "ok" if not self.fix else "optional" if self.optional else "missing"
+        return f"  {mark:9s}{self.name:20s}{self.status}" + (f"  ->  {self.fix}" if self.fix else "")
 
 
 def version_of(package: str) -> str | None:
-    """The installed version of a package, None where there is none."""
+    """Return the installed version of a package, or None."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """The first three numbers of a version, for comparing: ``2.15.0+cu126`` is (2, 15, 0)."""
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Return the first three numbers of a version, for comparisons: (2, 15, 0) for ``2.15.0+cu126``."""
     found = [int(number) for number in re.findall(r"\d+", version.partition("+")[0])[:3]]
     return (*found, *[0] * (3 - len(found)))
 
 
 def import_error(package: str) -> str | None:
-    """Why an installed package cannot be imported, in one line; None where it can or is not here."""
+    """Return in one line why an installed package cannot be imported; None if it can, or is not installed."""
     if util.find_spec(package) is None:
         return None
     try:

@@ -1,1 +1,1 @@
-"""A trained network as a product: a folder with weights, configuration and model card, and ONNX graphs."""
+"""Exports a trained network: a folder with weights, configuration and model card, and ONNX graphs."""

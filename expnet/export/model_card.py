@@ -1,6 +1,6 @@
-"""The model card of an exported network: what it is, how to use it, what it has seen, how well it does, what it is not.
+"""The model card of an exported network: what it is, how to use it, its training data, its scores and its limits.
 
-Its facts come from the header of the weights; what a file does not say, the card says it does not say.
+The facts come from the header of the weights. Where the header lacks a fact, the card says so.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from torch import nn
 from expnet.coefficients import DEFAULT_FPS
 from expnet.io.markdown import markdown_table
 
-_WHAT = {
-    "expression": "Regresses expression coefficients of a face, 25 times a second, from speech and the expression of a "
-    "first frame.",
-    "pose": "Draws head motion for speech: rotation and translation, 25 times a second, relative to a first frame.",
+_PURPOSES = {
+    "expression": "Regresses the expression coefficients of a face at 25 frames/s from speech and the first frame's "
+    "expression.",
+    "pose": "Draws head motion for speech: rotation and translation at 25 frames/s, relative to the first frame.",
 }
-_SECONDS_AN_HOUR = 3600
+_SECONDS_PER_HOUR = 3600
 
 
 def write_card(model: nn.Module, header: dict[str, Any], folder: Path, graphs: dict[str, float]) -> str:
     """Return the card, in Markdown.
 
     Args:
-        model: the network.
-        header: as of `expnet.models.saved_model.open_model`.
-        folder: that holds the files; their checksums go into the card.
-        graphs: largest difference of each ONNX graph, from `expnet.export.onnx_graphs.export_onnx`.
+        model: The network.
+        header: Header of its weights, from `expnet.models.saved_model.open_model`.
+        folder: Folder with the exported files, whose checksums go into the card.
+        graphs: Largest difference of each ONNX graph, from `expnet.export.onnx_graphs.export_onnx`.
     """
     notes = header["notes"]
     sections = [
@@ -47,7 +47,7 @@ def write_card(model: nn.Module, header: dict[str, Any], folder: Path, graphs: d
 
 def _head(model: nn.Module, header: dict[str, Any]) -> str:
     size = sum(parameter.numel() for parameter in model.parameters())
-    lines = [f"# {header['task'].capitalize()} network", "", _WHAT[header["task"]], ""]
+    lines = [f"# {header['task'].capitalize()} network", "", _PURPOSES[header["task"]], ""]
     version = f" of expnet {header['version']}" if "version" in header else ""
     lines.append(f"- {type(model).__name__}{version}, {size:,} parameters")
     if header["task"] == "expression":
@@ -66,14 +66,14 @@ def _use(header: dict[str, Any], graphs: dict[str, float]) -> str:
         "",
         f"    expnet animate --image portrait.png --audio speech.wav --output video.mp4 --{task} DIR",
         f"    expnet evaluate configs/evaluate.yaml data.store=STORE {task}=DIR",
-        "    expnet train DIR/config.yaml data.store=STORE init=DIR      # go on training on your own clips",
+        "    expnet train DIR/config.yaml data.store=STORE init=DIR      # fine-tune on your own clips",
         "",
         f'In Python: `expnet.animate.animator.Animator({task}="DIR")`, or the network alone with '
         f'`expnet.models.saved_model.load_model("DIR", "{task}")`. Neither needs Lightning.',
     ]
     if graphs:
         rows = [(f"`{name}`", f"{difference:.0e}") for name, difference in graphs.items()]
-        lines += ["", markdown_table(["ONNX graph", "largest difference to the network"], rows)]
+        lines += ["", markdown_table(["ONNX graph", "largest difference from the network"], rows)]
     return "\n".join(lines)
 
 
@@ -85,7 +85,7 @@ def _data(notes: dict[str, Any]) -> str:
     stores = [(store["name"], f"`{store['fingerprint']}`") for store in data["stores"]]
     splits = []
     for split, facts in data["splits"].items():
-        hours = facts["frames"] / DEFAULT_FPS / _SECONDS_AN_HOUR
+        hours = facts["frames"] / DEFAULT_FPS / _SECONDS_PER_HOUR
         corpora = ", ".join(facts["corpora"]) or "-"
         splits.append((split, facts["clips"], facts["speakers"], f"{hours:.2f}", corpora))
     lines += [markdown_table(["track store", "sha256 over its shards"], stores), ""]
@@ -99,8 +99,8 @@ def _scores(notes: dict[str, Any]) -> str:
     if not scores:
         return "\n".join([*lines, "No validation scores were recorded with these weights."])
     lines += [
-        f"On the validation clips, at the last validation up to step {notes['step']}; the weights were chosen by "
-        f"`{notes['monitor']}`, so these are a little better than on clips that chose nothing.",
+        f"On the validation clips, at the last validation up to step {notes['step']}. The weights were selected by "
+        f"`{notes['monitor']}` on these clips, so the scores are slightly optimistic.",
         "",
         markdown_table(["score", "value"], [(name, f"{value:.4g}") for name, value in sorted(scores.items())]),
     ]
@@ -112,7 +112,7 @@ def _versions(header: dict[str, Any]) -> str:
     rows = [(name, value) for name, value in versions.items() if value is not None]
     if not rows:
         return "## Versions\n\nNot recorded."
-    return "## Versions it was trained with\n\n" + markdown_table(["package", "version"], rows)
+    return "## Versions used in training\n\n" + markdown_table(["package", "version"], rows)
 
 
 def _options(model: Any) -> str:
@@ -129,16 +129,16 @@ def _limits(header: dict[str, Any]) -> str:
     lines = [
         "## Limits",
         "",
-        "- Do not put words into the mouth of anybody who has not agreed; mark what was made as made.",
+        "- Animate only people who have agreed to it, and mark the videos as synthetic.",
     ]
     if header["task"] == "expression":
         lines.append(
-            "- A regression gives the average of what could be, so the mouth moves less than a real one; "
-            "`expnet animate` widens it (`--expression-scale`)."
+            "- A regression predicts the average of all plausible motions, so the mouth moves less than a real one; "
+            "`expnet animate` amplifies the motion (`--expression-scale`)."
         )
     else:
-        lines.append("- A drawn motion is one of many; scores of a single draw say little.")
-    lines.append("- Scores hold for people, microphones and languages like those of the data above, and for no others.")
+        lines.append("- A drawn motion is one of many; the scores of a single draw say little.")
+    lines.append("- The scores hold only for people, microphones and languages like those in the data above.")
     return "\n".join(lines)
 
 

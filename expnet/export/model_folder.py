@@ -1,15 +1,15 @@
-"""A trained network as a product: a folder with weights, configuration and model card, and ONNX graphs if asked for.
+"""Exports a trained network to a folder with weights, configuration, model card and, on request, ONNX graphs.
 
 =====================  ==================================================================================
 file                   contents
 =====================  ==================================================================================
-``model.safetensors``  weights; the header says what they are (`expnet.models.saved_model`)
-``config.yaml``        the configuration they were trained with, for ``expnet train DIR/config.yaml init=DIR``
+``model.safetensors``  weights, described by their header (`expnet.models.saved_model`)
+``config.yaml``        configuration of the training, for ``expnet train DIR/config.yaml init=DIR``
 ``README.md``          the model card
-``*.onnx``             see `expnet.export.onnx_graphs`
+``*.onnx``             graphs, see `expnet.export.onnx_graphs`
 =====================  ==================================================================================
 
-`expnet.Animator`, ``expnet animate``, ``evaluate`` and ``train init=`` take the folder as they take a run.
+`expnet.Animator`, ``expnet animate``, ``evaluate`` and ``train init=`` accept the folder in place of a run folder.
 """
 
 from __future__ import annotations
@@ -33,32 +33,35 @@ WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.yaml", "READ
 
 
 def export_model(checkpoint: str | Path, output: str | Path, *, task: str | None = None, onnx: bool = False) -> Path:
-    """Write the product of a training.
+    """Export a trained network.
 
     Args:
-        checkpoint: run folder, ``.ckpt``, ``.safetensors``, or one of SadTalker's published files.
-        output: folder to write; what it holds of an earlier export is replaced.
+        checkpoint: Run folder, ``.ckpt``, ``.safetensors``, or one of SadTalker's published files.
+        output: Folder to write; files of an earlier export are replaced.
         task: ``expression`` or ``pose``; needed only for a file that holds both.
-        onnx: write ONNX graphs too, checked against the network.
+        onnx: Also write ONNX graphs, checked against the network.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the checkpoint cannot be read or is no network of an animation, or the folder not be written.
+        InputError: The checkpoint cannot be read or does not animate, or the folder cannot be written.
         MissingAssetError: ONNX was asked for and its packages are not installed.
     """
     model, header = open_model(checkpoint, task)
     if header["task"] == "landmark_sync":
         raise InputError(
-            f"{checkpoint} holds a sync expert, which animates nothing: give it as it is to loss.sync_expert, "
+            f"{checkpoint} holds a sync expert, which is not exported: give the file itself to loss.sync_expert, "
             "sync_expert or open_sync_expert."
         )
     if header["task"] == "refiner":
-        raise InputError(f"{checkpoint} holds a refiner of pictures: give it as it is to expnet animate --refiner.")
+        raise InputError(
+            f"{checkpoint} holds a refiner of frames, which is not exported: give the file itself to "
+            "expnet animate --refiner."
+        )
     folder = Path(output)
     if (folder / "checkpoints").is_dir():
-        raise InputError(f"{folder} is the folder of a run: give another one for the export.")
+        raise InputError(f"{folder} is the folder of a run: export to another folder.")
     notes = portable(header["notes"])
     notes.setdefault("config", start_config(header["task"], header["options"]))
     try:
@@ -75,7 +78,7 @@ def export_model(checkpoint: str | Path, output: str | Path, *, task: str | None
 
 
 def portable(notes: dict[str, Any]) -> dict[str, Any]:
-    """Copy notes with the names of files and folders alone: where they lay on one machine tells another nothing."""
+    """Copy notes without the directories of files and folders, which mean nothing on another machine."""
     notes = copy.deepcopy(notes)
     config = notes.get("config")
     if config is None:
@@ -86,13 +89,13 @@ def portable(notes: dict[str, Any]) -> dict[str, Any]:
         stores = [store] if isinstance(store, str) else store
         names = [PurePath(path).name for path in stores]
         config["data"]["store"] = names if len(names) > 1 else names[0]
-    # An export is where a training starts, not a run to go on with.
+    # An export starts a new training; it does not resume one.
     config |= {"output": None, "ckpt": None, "init": None}
     return notes
 
 
 def start_config(task: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration that trains a network of these options further, for weights that came without one."""
+    """Return a configuration that fine-tunes a network with these options, for weights that came without one."""
     known = {field.name for field in dataclasses.fields(TASKS[task]().model)}
     return {"task": task, "model": {name: value for name, value in options.items() if name in known}}
 

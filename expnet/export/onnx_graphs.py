@@ -1,18 +1,18 @@
-"""The way from sound to coefficients as ONNX graphs, for programs without Python or torch.
+"""The networks from mel to coefficients as ONNX graphs, for programs without Python or torch.
 
 ================  =========================================================  ===================================
 file              inputs                                                     output
 ================  =========================================================  ===================================
-expression.onnx   mel (B, 80, N), first_expression (B, 64), and where the    expression (B, T, 64)
-                  network takes them blink (B, T), emotion (B,)
+expression.onnx   mel (B, 80, N), first_expression (B, 64), and if the       expression (B, T, 64)
+                  network uses them blink (B, T), emotion (B,)
 pose_audio.onnx   mel (B, 80, N)                                             audio (B, T, A)
 pose_window.onnx  audio (B, 32, A), past (B, P, 6), seen (B, P),             motion (B, 32, 6), pose (B, 32, 6)
                   first_pose (B, 6), style (B,), noise (B, Z)
 ================  =========================================================  ===================================
 
 ``N = 32 + ceil(3.2 T)`` for any T: the mel of `expnet.audio.alignment.mel_for_frames`. Head motion is drawn window by
-window, each from normal ``noise`` and the ``motion`` before it; docs/export.md has the loop. Long speech goes through
-expression.onnx in one pass, where the module cuts it in pieces after 2000 frames: attention's cost is quadratic.
+window, each from Gaussian ``noise`` and the preceding ``motion``; docs/export.md has the loop. expression.onnx runs
+long speech in one pass, at quadratic cost, whereas the module works in pieces beyond 2000 frames.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from expnet.models.pose_motion import POSE, within_reach
 
 TOLERANCE = 1e-4
 """Largest difference of a coefficient (in radians and face units for poses) between the graph and the module."""
-_OPEN = {"mel": (0, 2), "blink": (0, 1)}  # axes of any size; of other inputs the batch alone
+_OPEN = {"mel": (0, 2), "blink": (0, 1)}  # axes of any size; of other inputs only the batch axis
 _TRACED = {"batch": 2, "frames": 50}
 _CHECKED = ({"batch": 1, "frames": 7}, {"batch": 3, "frames": 201})
 
 
 class ExpressionGraph(nn.Module):
-    """An `ExpressionRegressor` that reads the number of frames off its mel, in one pass."""
+    """An `ExpressionRegressor` that derives the number of frames from its mel and runs in one pass."""
 
     name = "expression"
     outputs = ("expression",)
@@ -50,7 +50,7 @@ class ExpressionGraph(nn.Module):
     def __init__(self, model: ExpressionRegressor) -> None:
         super().__init__()
         self.model = copy.deepcopy(model)
-        self.model.longest = 10**9  # never in pieces
+        self.model.longest = 10**9  # one pass for any length
 
     def forward(
         self, mel: Tensor, first_expression: Tensor, blink: Tensor | None = None, emotion: Tensor | None = None
@@ -59,7 +59,7 @@ class ExpressionGraph(nn.Module):
         return self.model(mel, frames_of_columns(mel.shape[-1]), first_expression, blink, emotion)
 
     def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
-        """Made-up inputs of a given size."""
+        """Return random inputs of a given size."""
         options = self.model.options
         inputs = {"mel": _mel(batch, frames), "first_expression": torch.randn(batch, options["expression_size"])}
         if options["blink"]:
@@ -70,7 +70,7 @@ class ExpressionGraph(nn.Module):
 
 
 class PoseAudioGraph(nn.Module):
-    """What a `PoseCVAE` hears: features of every frame."""
+    """The audio encoder of a `PoseCVAE`: features of every frame."""
 
     name = "pose_audio"
     outputs = ("audio",)
@@ -84,12 +84,12 @@ class PoseAudioGraph(nn.Module):
         return self.encoder(mel, frames_of_columns(mel.shape[-1]))
 
     def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
-        """Made-up inputs of a given size."""
+        """Return random inputs of a given size."""
         return {"mel": _mel(batch, frames)}
 
 
 class PoseWindowGraph(nn.Module):
-    """One window of a `PoseCVAE`, in radians and face units on both sides."""
+    """One window of a `PoseCVAE`, with inputs and outputs in radians and face units."""
 
     name = "pose_window"
     outputs = ("motion", "pose")
@@ -98,20 +98,20 @@ class PoseWindowGraph(nn.Module):
     def __init__(self, model: PoseCVAE) -> None:
         super().__init__()
         self.model = model
-        # ONNX has no Cholesky decomposition, and the covariance is a constant by now.
+        # ONNX has no Cholesky decomposition; after training the covariance is constant.
         self.register_buffer("latent_factor", model.prior.factor())
 
     def forward(
         self, audio: Tensor, past: Tensor, seen: Tensor, first_pose: Tensor, style: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the window (B, W, 6) as the next one needs it for its past, and as it is to be shown."""
+        """Return the window (B, W, 6) as the past of the next window, and as the pose to render."""
         z = self.model.prior.mean + noise @ self.latent_factor.T
         drawn = self.model.next_window(z, audio, past / self.model.pose_std, seen, first_pose, style)
         motion = drawn * self.model.pose_std
         return motion, within_reach(motion, first_pose, self.model.pose_std)
 
     def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
-        """Made-up inputs of a given batch size; the number of frames is the window's."""
+        """Return random inputs of a given batch size; the number of frames is that of the window."""
         options = self.model.options
         return {
             "audio": torch.randn(batch, options["window"], options["audio_features"]),
@@ -127,19 +127,19 @@ Graph = ExpressionGraph | PoseAudioGraph | PoseWindowGraph
 
 
 def export_onnx(model: nn.Module, folder: Path) -> dict[str, float]:
-    """Write a network's graphs, and compare each with the module at other sizes than it was traced with.
+    """Write the graphs of a network, and compare each with its module at sizes other than the traced one.
 
     Args:
-        model: an `ExpressionRegressor` or `PoseCVAE`.
-        folder: where the files go.
+        model: An `ExpressionRegressor` or `PoseCVAE`.
+        folder: Folder for the files.
 
     Returns:
-        For each file, the largest absolute difference to the module that was seen.
+        Largest absolute difference from the module, for each file.
 
     Raises:
-        MissingAssetError: the packages that write and run ONNX are not installed.
-        InputError: a network whose drawing is not one graph (SadTalker's head pose).
-        ExpnetError: a graph differs from its module by more than `TOLERANCE`.
+        MissingAssetError: The packages that write and run ONNX are not installed.
+        InputError: The network has no graph, as SadTalker's head pose.
+        ExpnetError: A graph differs from its module by more than `TOLERANCE`.
     """
     graphs: list[Graph]
     if isinstance(model, ExpressionRegressor):
@@ -147,15 +147,17 @@ def export_onnx(model: nn.Module, folder: Path) -> dict[str, float]:
     elif isinstance(model, PoseCVAE):
         graphs = [PoseAudioGraph(model), PoseWindowGraph(model)]
     else:
-        raise InputError(f"A {type(model).__name__} cannot be written as ONNX; this project's own networks can.")
+        raise InputError(
+            f"A {type(model).__name__} cannot be written as ONNX; export an ExpressionRegressor or a PoseCVAE."
+        )
     return {f"{graph.name}.onnx": _export(graph.eval(), folder / f"{graph.name}.onnx") for graph in graphs}
 
 
 def _export(graph: Graph, path: Path) -> float:
-    """Write one graph and return the difference to its module."""
+    """Write one graph and return its difference from the module."""
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401 (torch.onnx needs it, and says so less clearly)
+        import onnxscript  # noqa: F401 (torch.onnx needs it, and its own message is less clear)
     except ModuleNotFoundError as error:
         raise MissingAssetError(f"ONNX needs the package {error.name}: pip install 'expnet[onnx]'.") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -174,10 +176,10 @@ def _export(graph: Graph, path: Path) -> float:
 
 
 def _trace(graph: Graph, inputs: dict[str, Tensor]) -> Any:
-    """Trace a graph with the batch, and where there is one the time, left open."""
+    """Trace a graph with dynamic batch and time axes."""
     shapes = {name: dict.fromkeys(_OPEN.get(name, (0,)), torch.export.Dim.DYNAMIC) for name in inputs}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        warnings.simplefilter("ignore")  # deprecations inside the exporter
         return torch.onnx.export(
             graph,
             kwargs=inputs,
@@ -190,7 +192,7 @@ def _trace(graph: Graph, inputs: dict[str, Tensor]) -> Any:
 
 
 def _difference(graph: Graph, session: Any, inputs: dict[str, Tensor]) -> float:
-    """Largest absolute difference between a session and its module on the same inputs."""
+    """Return the largest absolute difference between a session and its module on the same inputs."""
     expected = graph(**inputs)
     found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     pairs = zip(found, (expected,) if isinstance(expected, Tensor) else expected, strict=True)
@@ -198,5 +200,5 @@ def _difference(graph: Graph, session: Any, inputs: dict[str, Tensor]) -> float:
 
 
 def _mel(batch: int, frames: int) -> Tensor:
-    """Noise in the range of a mel, (B, 80, N)."""
+    """Return noise (B, 80, N) in the range of a mel."""
     return torch.rand(batch, MEL_BANDS, mel_columns(frames)) * 8 - 4

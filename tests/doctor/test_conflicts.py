@@ -11,7 +11,7 @@ import pytest
 
 from expnet.doctor import conflicts
 from expnet.doctor import examine as doctor
-from expnet.doctor.finding import numbers
+from expnet.doctor.finding import version_numbers
 
 Plant = Callable[..., None]
 
@@ -45,7 +45,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plant:
 def mended(finding: conflicts.Finding | None, *parts: str) -> bool:
     """Whether there is a finding whose line has these parts."""
     assert finding is not None
-    assert finding.mend
+    assert finding.fix
     return all(part in finding.line() for part in parts)
 
 
@@ -126,6 +126,6 @@ def test_the_doctor_tells_and_counts_them(versions: Plant) -> None:
 
 
 def test_versions_are_compared_by_number() -> None:
-    assert numbers("2.15.0+cu126") == (2, 15, 0)
-    assert numbers("5.0") == (5, 0, 0)
-    assert numbers("10.1.2") > numbers("9.9.9")
+    assert version_numbers("2.15.0+cu126") == (2, 15, 0)
+    assert version_numbers("5.0") == (5, 0, 0)
+    assert version_numbers("10.1.2") > version_numbers("9.9.9")
