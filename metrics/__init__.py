@@ -1,7 +1,11 @@
 """Metrics for talking faces: torchmetrics classes over pure functions; imported as ``expnet.metrics``.
 
-Every class is a ``ClipMetric``: float64 sums as states (exact under any split over processes), with ``name``, ``unit``,
-``higher_is_better``, ``ideal``, ``protocol`` and ``explanation`` as attributes, and ``score`` for the clips one by one.
+Every class is a `NamedMetric` with the attributes ``name``, ``unit``, ``higher_is_better``, ``ideal``, ``protocol`` and
+``explanation``. Nearly all are `ClipMetric` classes, whose states are float64 sums (the same result for any split over
+processes) and whose ``score`` returns the values of single clips.
+
+Letters: B clips, T frames, L landmarks, D coordinates, E expression coefficients, V vertices, S audio samples. Frames
+without a valid face are excluded by a boolean mask ``valid`` (B, T); None means that all frames are valid.
 """
 
 from expnet.metrics.audio_mouth import AudioMouthCorrelation, AudioMouthLag

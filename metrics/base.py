@@ -1,8 +1,8 @@
-"""The base classes of all metrics: float64 sums, safe under any split, dtype or order.
+"""Base classes of all metrics. Their states are float64 sums, correct for any split, module dtype or order of clips.
 
-Why not torchmetrics' usual list states: with ``dist_reduce_fx=None`` they hang, or silently give a wrong value, when
-processes hold different numbers of clips, which is the normal case for a test set. Sums merge exactly, an idle
-process adds zeros, and memory does not grow.
+The usual list states of torchmetrics with ``dist_reduce_fx=None`` hang or silently give wrong values if processes hold
+different numbers of clips, which is the normal case for a test set. Sums merge exactly, an idle process adds zeros, and
+memory does not grow.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,15 +14,15 @@ from torchmetrics import Metric
 
 
 class NamedMetric(Metric):
-    """A metric that says what it is, and whose states keep their dtype.
+    """A metric that describes itself, and whose states keep their dtype.
 
     Attributes:
-        name: full-word key in result files.
-        title: what a table's heading says.
-        unit: of the value, for people.
-        higher_is_better: None when the aim is ``ideal`` rather than an end of the scale.
-        ideal: value of a perfect system, None when only the real clips' own value says it.
-        explanation: what the number sees, what it does not, and when not to trust it.
+        name: Key in result files, in full words.
+        title: Heading in tables.
+        unit: Unit of the value.
+        higher_is_better: Direction; None if the aim is ``ideal`` or the real clips' value.
+        ideal: Value of a perfect system; None if it is only known from real clips.
+        explanation: What the number measures, what it does not see, and when not to trust it.
     """
 
     full_state_update: bool | None = False
@@ -35,23 +35,23 @@ class NamedMetric(Metric):
     ideal: float | None = None
     explanation: str = ""
     options: ClassVar[tuple[str, ...]] = ()
-    """Constructor arguments that belong to the protocol."""
+    """Names of the attributes that belong to the protocol."""
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What must be equal for two scores to be comparable, as plain values."""
+        """Settings that must be equal for two scores to be comparable, as plain values."""
         return {"metric": type(self).__name__, **{option: getattr(self, option) for option in self.options}}
 
     def changed(self) -> None:
-        """Tell ``compute`` that the states grew without ``update``: what it returned before is out of date."""
+        """Invalidate the cached result of ``compute`` after the states changed without ``update``."""
         self._computed = None
         self._update_count += 1
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Self:
-        """Follow a parent module to its device, never to its dtype.
+        """Follow a parent module to its device, but never to its dtype.
 
-        ``module.to(torch.bfloat16)`` would turn the sums into bfloat16, where 1.001 is 1.0, and ``reset`` would keep
-        them so.
+        ``module.to(torch.bfloat16)`` would convert the sums to bfloat16, which rounds 1.001 to 1.0, and ``reset`` would
+        not undo it.
         """
 
         def keep_dtype(tensor: Tensor) -> Tensor:
@@ -63,10 +63,18 @@ class NamedMetric(Metric):
 
 
 class ClipMetric(NamedMetric):
-    """Weighted mean over clips of a score that each clip has by itself.
+    r"""Weighted mean over clips of a score that is defined for each clip.
 
-    A subclass gives ``score``, which returns a value and a weight for each clip of a batch; ``update`` takes the same
-    arguments. A clip whose value is NaN could not be scored: it is left out of the mean and counted in ``unscored``.
+    .. math:: \frac{\sum_i w_i s_i}{\sum_i w_i}
+
+    A subclass implements ``score``, which returns value and weight for each clip of a batch; ``update`` takes the same
+    arguments. A clip with value NaN could not be scored: it is left out of the mean and counted in ``unscored``.
+
+    Attributes:
+        total: Sum of the weighted values, () float64.
+        weight: Sum of the weights, () float64.
+        clips: Number of scored clips, () int64.
+        unscored: Number of clips that could not be scored, () int64.
     """
 
     total: Tensor
@@ -82,17 +90,17 @@ class ClipMetric(NamedMetric):
         self.add_state("unscored", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def score(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Return one value and one weight for each clip, both (B,) or scalar, float64."""
+        """Return value and weight of each clip, both (B,) or scalar, float64."""
         raise NotImplementedError
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Score a batch of clips and add it up."""
+        """Score a batch of clips and accumulate the result."""
         with torch.no_grad():
             values, weights = self.score(*args, **kwargs)
         self.accumulate(values, weights)
 
     def accumulate(self, values: Tensor, weights: Tensor) -> None:
-        """Add clip scores that are already computed."""
+        """Add clip scores that were computed elsewhere."""
         values = values.detach().double().reshape(-1).to(self.total.device)
         weights = weights.detach().double().reshape(-1).to(self.total.device)
         scored = torch.isfinite(values) & torch.isfinite(weights) & (weights > 0)
@@ -103,7 +111,7 @@ class ClipMetric(NamedMetric):
         self.changed()
 
     def compute(self) -> Tensor:
-        """Weighted mean over all clips of all processes, float64; NaN when no clip was scored."""
+        """Return the weighted mean over all clips of all processes, () float64; NaN if no clip was scored."""
         return self.total / self.weight
 
 

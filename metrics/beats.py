@@ -1,4 +1,4 @@
-"""Does the head move in time with the speech?"""
+"""Alignment of head motion with the beats of the audio."""
 
 from typing import Any, ClassVar
 
@@ -9,17 +9,19 @@ from expnet.metrics.functional.beats import POINTS, RIGID, beat_alignment
 
 
 class BeatAlignment(ClipMetric):
-    """Nearness of the head's beats to those of the sound, mean over the sound's beats, then over clips.
+    """Beat alignment of head motion and audio, averaged over audio beats, then over clips.
+
+    The score is dimensionless in [0, 1]; ``functional.beat_alignment`` has formula and sources. Higher is not better:
+    the aim is the real clips' value.
 
     Args:
-        sigma: seconds by which a beat may miss; the sources count frames of different rates (module docstring of
-            ``functional.beats``).
-        smoothing: standard deviation in seconds of the Gaussian over the head's speed.
-        fps: frames a second.
-        points: ``rigid`` (nose and eye corners) or ``all`` 68 landmarks, among them the lips, which speech moves.
-        **kwargs: for ``torchmetrics.Metric``.
+        sigma: Tolerance in seconds. The sources use frames of different rates, see ``functional.beat_alignment``.
+        smoothing: Standard deviation in seconds of the Gaussian that smooths the head's speed.
+        fps: Frames per second.
+        points: ``rigid`` (nose and eye corners) or ``all`` 68 landmarks, which include the lips moved by speech.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
-    ``update`` takes ``landmarks`` (B, T, 68, D), ``beats`` (B, K) in seconds padded with NaN (``audio_beats``) and
+    ``update`` takes ``landmarks`` (B, T, 68, D), ``beats`` (B, K) in seconds, padded with NaN (``audio_beats``), and
     ``valid`` (B, T) boolean or None.
     """
 
@@ -28,10 +30,9 @@ class BeatAlignment(ClipMetric):
     title = "Beat alignment"
     unit = "score"
     explanation = (
-        "Does the head turn around when the sound has a beat? 1: always, 0: never, or the head stands still. The more "
-        "often a head turns around, the more beats it hits by chance, so more is not better: the real clips' own value "
-        "is the aim. Beats come from a tracker for music; speech has no steady ones. Clips without a beat are not "
-        "scored."
+        "Does the head motion reverse on the beats of the audio? 1 means always, 0 never, or a still head. A head that "
+        "reverses more often hits more beats by chance, so higher is not better: the real clips' value is the aim. "
+        "Beats come from a tracker made for music, and speech has no steady tempo. Clips without a beat are not scored."
     )
     beat_tracker = "librosa.beat.beat_track at 22050 Hz"
     options: ClassVar[tuple[str, ...]] = ("sigma", "smoothing", "fps", "points", "beat_tracker")

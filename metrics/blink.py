@@ -1,4 +1,4 @@
-"""How often the eyes blink."""
+"""Blink rate."""
 
 from typing import Any, ClassVar
 
@@ -9,14 +9,16 @@ from expnet.metrics.functional.blink import blink_rate
 
 
 class BlinkRate(ClipMetric):
-    """All blinks over all minutes; definition ``eye_aspect_ratio_dip``.
+    """Blinks per minute: all blinks divided by all minutes, definition ``eye_aspect_ratio_dip``.
+
+    ``functional.blinks`` defines a blink. Neither direction is better: the aim is the real clips' rate.
 
     Args:
-        fps: frames a second.
-        closed_below: share of a clip's median eye aspect ratio below which the eyes are closed.
-        longest: seconds that a blink may last.
-        shortest_clip: seconds of valid frames that a clip must have.
-        **kwargs: for ``torchmetrics.Metric``.
+        fps: Frames per second.
+        closed_below: Share of a clip's median eye aspect ratio below which the eyes count as closed.
+        longest: Maximum duration of a blink in seconds.
+        shortest_clip: Minimum duration of a clip in seconds of valid frames.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     ``update`` takes ``landmarks`` (B, T, 68, D) and ``valid`` (B, T) boolean or None.
     """
@@ -24,7 +26,7 @@ class BlinkRate(ClipMetric):
     higher_is_better = None
     name = "blink_rate"
     title = "Blinks"
-    unit = "a minute"
+    unit = "per minute"
     definition = "eye_aspect_ratio_dip"
     options: ClassVar[tuple[str, ...]] = ("definition", "fps", "closed_below", "longest", "shortest_clip")
 
@@ -43,14 +45,14 @@ class BlinkRate(ClipMetric):
         self.longest = longest
         self.shortest_clip = shortest_clip
         self.explanation = (
-            f"Dips of the eye aspect ratio below {closed_below:.0%} of the clip's own median, at most {longest:g} s. "
-            "People who talk blink about 20 times a minute, each in their own way: the real clips' rate is the aim. A "
-            "clip of a few seconds holds one blink or none, so only the rate of many clips means something; smiles and "
-            "glances down can pass for blinks."
+            f"Dips of the eye aspect ratio below {closed_below:.0%} of the clip's median that last at most "
+            f"{longest:g} s. Speakers blink about 20 times per minute, but people differ: the real clips' rate is the "
+            "aim. A clip of a few seconds holds at most one or two blinks, so only the rate over many clips is "
+            "meaningful. Smiles and downward glances can be taken for blinks."
         )
 
     def score(self, landmarks: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return each clip's blinks a minute (B,) and its valid minutes as the weight."""
+        """Return each clip's blinks per minute (B,), and its minutes of valid frames as weight."""
         return blink_rate(
             landmarks,
             valid=valid,

@@ -9,15 +9,26 @@ from expnet.metrics.functional.coefficients import within_clip_r2
 
 
 class WithinClipR2(ClipMetric):
-    """Share of the motion inside the clips that is explained: 1 - (all errors) / (all motion).
+    """Share of the motion within clips that the prediction explains: 1 - (all errors) / (all motion).
+
+    A share of at most 1, higher is better; ``functional.within_clip_r2`` has the formula.
 
     Args:
-        metric: (E, E) matrix that says what coefficients move on the face, for a linear model basis^T basis / V; None
-            for the identity. It follows the metric to a device, and is never part of a checkpoint.
-        metric_name: how the protocol calls that matrix.
-        **kwargs: for ``torchmetrics.Metric``.
+        metric: Weights (E, E) of the coefficients by the motion that they cause, for a linear model
+            basis^T basis / V; None for the identity. The matrix follows the metric to a device and never enters a
+            checkpoint.
+        metric_name: Name of that matrix in the protocol.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     ``update`` takes coefficients ``predicted`` and ``target`` (B, T, E) and ``valid`` (B, T) boolean or None.
+
+    Example:
+        >>> import torch
+        >>> metric = WithinClipR2()
+        >>> target = torch.tensor([[[0.0], [2.0], [4.0]]])
+        >>> metric.update(0.5 * target + 7.0, target)  # half the motion, around another mean
+        >>> float(metric.compute())
+        0.75
     """
 
     higher_is_better = True
@@ -26,10 +37,10 @@ class WithinClipR2(ClipMetric):
     title = "Within-clip R²"
     unit = "share"
     explanation = (
-        "Share of the face's motion inside a clip that is explained, after each clip's mean is removed from both sides "
-        "and every coefficient weighted by what it moves on the face. 0 is as good as knowing each clip's mean; "
-        "negative is worse than not moving. Smiles and brows count too, which speech hardly predicts: values of .1 to "
-        ".2 are normal."
+        "Share of the facial motion within a clip that is explained, after removing each clip's mean on both sides and "
+        "weighting coefficients by the motion that they cause. 0 is as good as the clip's true mean; negative values "
+        "are worse than not moving. Smiles and brows also count, which speech hardly predicts, so values of .1 to .2 "
+        "are normal."
     )
     options = ("metric_name",)
 
@@ -40,5 +51,5 @@ class WithinClipR2(ClipMetric):
         self.metric: Tensor | None
 
     def score(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return each clip's R2 (B,) and its motion energy as weight."""
+        """Return each clip's R2 (B,), and its motion energy as weight."""
         return within_clip_r2(predicted, target, metric=self.metric, valid=valid)

@@ -1,4 +1,4 @@
-"""Frechet inception distance (FID) that is exact over processes, in any precision, and names its protocol."""
+"""Frechet inception distance (FID) with a named protocol, exact over processes and in any module precision."""
 
 from typing import Any, ClassVar
 
@@ -11,21 +11,24 @@ from expnet.metrics.functional.frechet import Moments, frechet_distance
 from expnet.metrics.functional.resize import INCEPTION_PROTOCOLS, inception_input
 
 BATCH = 32
-"""Pictures at a time: the first layers' planes of one picture at 299 pixels take 25 MB."""
+"""Number of images per forward pass; the first layers need 25 MB for one image of 299 pixels."""
 
 
 class FrechetInceptionDistance(NamedMetric):
-    """Frechet distance between the Inception features of real and generated pictures.
+    """Frechet distance between the Inception features of real and generated images.
 
-    States are float64 sums; their total over processes is one all-reduce, in which a process without pictures adds
-    zeros. Torchmetrics' own fails there, and turns its result into the features' precision.
+    Squared distance in feature units, at least 0, lower is better; ``functional.frechet`` has the formula. All frames
+    form two sets, so there is no score per clip.
+
+    States are float64 sums that one all-reduce adds up over processes; a process without images adds zeros. The FID of
+    torchmetrics fails in that case, and casts its result to the precision of the features.
 
     Args:
-        extractor: the FID Inception network (``expnet.models.inception``), or any that maps (N, 3, 299, 299) float32
-            to (N, features).
-        protocol_name: how pictures reach it, one of ``functional.resize.INCEPTION_PROTOCOLS``.
-        features: length of the network's output.
-        **kwargs: for ``torchmetrics.Metric``.
+        extractor: The FID Inception network (``expnet.models.inception``), or any network that maps
+            (N, 3, 299, 299) float32 to (N, features).
+        protocol_name: Resizing and scaling of the images, one of ``functional.resize.INCEPTION_PROTOCOLS``.
+        features: Number of features that the network returns.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
     """
 
     higher_is_better = False
@@ -34,10 +37,11 @@ class FrechetInceptionDistance(NamedMetric):
     title = "FID"
     unit = "squared feature distance"
     explanation = (
-        "Distance between the sets of real and generated frames in the features of an ImageNet network: picture "
-        "quality and identity as a whole. It sees neither sound nor motion, and a still clip scores well. Biased "
-        "upwards for few frames, and frames of one clip are nearly copies: below 2048 frames, or a few dozen clips, "
-        "compare only sets of equal size. Codec, resize and scale move it by whole units: compare equal protocols."
+        "Distance between the sets of real and generated frames in the features of an ImageNet network, which reflects "
+        "image quality and identity as a whole. It sees neither audio nor motion, and a still clip scores well. It is "
+        "biased upwards for few frames, and frames of one clip are almost copies: below 2048 frames, or a few dozen "
+        "clips, compare only sets of equal size. Codec, resizing and scaling change it by whole units, so compare only "
+        "equal protocols."
     )
     options: ClassVar[tuple[str, ...]] = ("protocol_name", "features")
 
@@ -72,40 +76,44 @@ class FrechetInceptionDistance(NamedMetric):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The options, and which network looked."""
+        """Settings that must be equal for two scores to be comparable: the options and the network."""
         return {**super().protocol, "extractor": self.extractor.name, "checksum": self.extractor.checksum}
 
     def update(self, images: Tensor, real: bool) -> None:
-        """Add pictures.
+        """Add images.
 
         Args:
-            images: (N, 3, H, W) uint8, or (B, T, 3, H, W).
-            real: whether they are real or generated.
+            images: (N, 3, H, W) or (B, T, 3, H, W) uint8 RGB.
+            real: Whether the images are real or generated.
         """
         for part in images.flatten(0, -4).split(BATCH):
             self.add_features(self.extractor(inception_input(part, self.protocol_name)), real)
 
     def add_features(self, features: Tensor, real: bool) -> None:
-        """Add features (N, features) that are already computed."""
+        """Add features (N, features) that were computed elsewhere."""
         if features.ndim != 2 or features.shape[1] != self.features:
             raise ValueError(f"features must be (N, {self.features}), got {tuple(features.shape)}")
         if real in self._fixed:
-            raise ValueError("this side's moments were loaded as a whole; nothing can be added to them")
+            raise ValueError("the moments of this side were loaded; nothing can be added to them")
         side, added = _side(real), Moments.of(features.detach().to(self.real_total.device))
         for state in ("count", "total", "scatter"):
             getattr(self, f"{side}_{state}").add_(getattr(added, state))
         self.changed()
 
     def moments(self, real: bool) -> Moments:
-        """Moments of one side: of this process, or of all within ``sync_context`` and ``compute``."""
+        """Return the moments of one side: of this process, or of all processes in ``sync_context`` and ``compute``."""
         if real in self._fixed:
             return self._fixed[real].to(self.real_total.device)
         return Moments(*(getattr(self, f"{_side(real)}_{state}") for state in ("count", "total", "scatter")))
 
     def load_moments(self, moments: Moments, real: bool = True) -> None:
-        """Take one side's moments as a whole, for good: from a file of the real pictures, which never change.
+        """Fix the moments of one side, for instance of the real images, which never change.
 
-        Every process must load the same; they are not added over processes, and ``reset`` keeps them.
+        Every process must load the same moments. They are not summed over processes, and ``reset`` keeps them.
+
+        Args:
+            moments: Moments of ``features`` features.
+            real: Whether they are of real or generated images.
         """
         if len(moments.total) != self.features:
             raise ValueError(f"moments must be of {self.features} features, got {len(moments.total)}")
@@ -113,7 +121,7 @@ class FrechetInceptionDistance(NamedMetric):
         self.changed()
 
     def compute(self) -> Tensor:
-        """FID of all pictures of all processes, float64; NaN when a side has fewer than two pictures."""
+        """Return the FID of all images of all processes, () float64; NaN if a side has fewer than two images."""
         return frechet_distance(self.moments(True), self.moments(False))
 
 
@@ -122,7 +130,7 @@ def _side(real: bool) -> str:
 
 
 def _all_reduce(state: Tensor, group: Any = None) -> list[Tensor]:
-    """Sum a state over processes in place of gathering it: one 34 MB matrix instead of one a process."""
+    """Sum a state over processes instead of gathering it, which would need a 34 MB matrix per process."""
     total = state.clone()
     torch.distributed.all_reduce(total, group=group)
     return [total]

@@ -1,4 +1,4 @@
-"""Cosine similarity of identity (CSIM): does the generated face still look like the person?"""
+"""Cosine similarity of identity (CSIM) between generated and real faces."""
 
 from typing import Any, ClassVar
 
@@ -13,17 +13,23 @@ from expnet.metrics.functional.masking import masked_mean
 
 ALIGNMENTS = ("arcface", "resized")
 BATCH = 64
-"""Faces at a time."""
+"""Number of faces per forward pass."""
 
 
 class IdentitySimilarity(ClipMetric):
-    """Cosine of a face recogniser's embeddings, frame by frame, mean over frames, then over clips.
+    r"""Cosine similarity of face recognition embeddings, averaged over frames, then over clips.
+
+    .. math:: \mathrm{CSIM} = \frac{1}{T} \sum_t \frac{e_t \cdot \hat e_t}{\lVert e_t \rVert \lVert \hat e_t \rVert}
+
+    A cosine in [-1, 1], higher is better.
 
     Args:
-        extractor: maps faces (N, 3, 112, 112), RGB in [-1, 1], to embeddings (N, D): an ArcFace network.
-        alignment: ``arcface`` cuts faces out by five points, as the network was trained; ``resized`` shrinks the whole
-            frame, as some published benchmarks do (it is then a matter of the crop, too). They do not compare.
-        **kwargs: for ``torchmetrics.Metric``.
+        extractor: Recognition network, such as ArcFace, that maps faces (N, 3, 112, 112), RGB in [-1, 1], to embeddings
+            (N, D).
+        alignment: ``arcface`` aligns faces by five points, as in the network's training. ``resized`` resizes the whole
+            frame, as some published benchmarks do, so that the score also depends on the crop. The two are not
+            comparable.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
     """
 
     higher_is_better = True
@@ -41,14 +47,14 @@ class IdentitySimilarity(ClipMetric):
         self.alignment = alignment
         faces = "faces aligned by five points" if alignment == "arcface" else "whole frames, not aligned"
         self.explanation = (
-            f"Cosine of a face recogniser's embeddings of the generated and the real frame ({faces}). 1 is the same "
-            "picture, two photographs of one person give 0.4 to 0.8, strangers about 0. A recogniser is made to ignore "
-            "expression, so it says nothing of the mouth; turned heads and small or blurred faces lower it."
+            f"Cosine between the recognition embeddings of the generated and the real frame ({faces}). Identical "
+            "images score 1, two photos of one person 0.4 to 0.8, different people about 0. Recognition networks "
+            "ignore expression, so it says nothing about the mouth. Turned heads and small or blurred faces lower it."
         )
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The options, and which network looked."""
+        """Settings that must be equal for two scores to be comparable: the options and the network."""
         return {**super().protocol, "extractor": self.extractor.name, "checksum": self.extractor.checksum}
 
     def score(
@@ -59,15 +65,18 @@ class IdentitySimilarity(ClipMetric):
         target_landmarks: Tensor | None = None,
         valid: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return each clip's mean cosine over the frames where both faces are known, and weight 1.
+        """Return each clip's mean cosine over the frames in which both faces are known, and weight 1.
 
         Args:
-            frames: (B, T, 3, H, W), uint8 or float in [0, 1].
-            target_frames: (B, T, 3, H', W'), or (B, 1, 3, H', W') for one portrait that all frames are compared with.
-            landmarks: (B, T, 68, D >= 2), pixels of ``frames``; a frame with a point that is not finite is left out.
-                Only ``resized`` does without.
-            target_landmarks: those of ``target_frames``.
-            valid: (B, T) boolean, None when every frame counts.
+            frames: Generated frames (B, T, 3, H, W), uint8 or floating point in [0, 1].
+            target_frames: Real frames (B, T, 3, H', W'), or one portrait (B, 1, 3, H', W') to compare all frames with.
+            landmarks: iBUG landmarks (B, T, 68, D >= 2) in pixels of ``frames``. Frames with a point that is not finite
+                are left out. Optional with the alignment ``resized``.
+            target_landmarks: Landmarks of ``target_frames`` in the same form.
+            valid: Frames to use, (B, T) boolean; None means all frames.
+
+        Raises:
+            ValueError: Shapes are wrong, or landmarks are missing.
         """
         if frames.ndim != 5 or target_frames.ndim != 5 or target_frames.shape[1] not in (1, frames.shape[1]):
             raise ValueError(
@@ -77,13 +86,14 @@ class IdentitySimilarity(ClipMetric):
         if valid is None:
             valid = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
         portrait = target_frames.shape[1] < frames.shape[1]
-        first, seen = self._embed(frames, landmarks, valid)
-        second, known = self._embed(target_frames, target_landmarks, valid.any(1, keepdim=True) if portrait else valid)
-        cosine = F.cosine_similarity(first.double(), second.double(), dim=-1)  # (B, T)
-        return unweighted(masked_mean(cosine, (seen & known).double()))
+        target_valid = valid.any(1, keepdim=True) if portrait else valid
+        embeddings, known = self._embed(frames, landmarks, valid)
+        target_embeddings, target_known = self._embed(target_frames, target_landmarks, target_valid)
+        cosine = F.cosine_similarity(embeddings.double(), target_embeddings.double(), dim=-1)  # (B, T)
+        return unweighted(masked_mean(cosine, (known & target_known).double()))
 
     def _embed(self, frames: Tensor, landmarks: Tensor | None, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings (B, T, D) of wanted frames whose face is known, zeros elsewhere; and which those are (B, T)."""
+        """Return embeddings (B, T, D), zero for unwanted frames and those without a face, and a mask of the others."""
         wanted = wanted.to(frames.device)
         if self.alignment == "arcface":
             if landmarks is None or landmarks.shape[:2] != frames.shape[:2]:
@@ -103,5 +113,5 @@ class IdentitySimilarity(ClipMetric):
 
 
 def _batches(*values: Tensor) -> list[tuple[Tensor, ...]]:
-    """Split tensors of equal length alike; no batch for no frames."""
+    """Split tensors of equal length into batches; an empty list without frames."""
     return list(zip(*(value.split(BATCH) for value in values), strict=True)) if len(values[0]) else []

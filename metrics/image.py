@@ -1,4 +1,4 @@
-"""PSNR, SSIM and MS-SSIM under the field's conventions, fixed and named."""
+"""PSNR, SSIM and MS-SSIM with fixed and named conventions."""
 
 from typing import Any, ClassVar
 
@@ -11,19 +11,22 @@ from expnet.metrics.functional.masking import frame_weights, masked_mean
 
 
 class FrameMetric(ClipMetric):
-    """Mean over the frames of a clip, then over clips; images without a time axis count as clips of one frame."""
+    """Base of image metrics: the mean over the frames of a clip, then over clips.
+
+    Images without a time axis count as clips of one frame.
+    """
 
     def image_score(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """Score of each image, (..., C, H, W) -> (...)."""
+        """Return the score of each image, (..., C, H, W) -> (...)."""
         raise NotImplementedError
 
     def score(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return each clip's mean over its valid frames, and weight 1.
 
         Args:
-            predicted: (N, C, H, W), or (B, T, C, H, W) for clips; uint8 or float in [0, 1].
-            target: the same shape.
-            valid: (B, T) boolean, only with clips.
+            predicted: Images (N, C, H, W) or clips (B, T, C, H, W), uint8 or floating point in [0, 1].
+            target: Images of the same shape.
+            valid: Frames to use, (B, T) boolean; only for clips.
         """
         if predicted.ndim not in (4, 5):
             raise ValueError(f"images must be (N, C, H, W) or (B, T, C, H, W), got {tuple(predicted.shape)}")
@@ -31,17 +34,23 @@ class FrameMetric(ClipMetric):
             return unweighted(self.image_score(predicted, target))
         if len(predicted) == 0:
             return unweighted(torch.zeros(0, dtype=torch.float64, device=predicted.device))
-        # One clip at a time: the float64 planes of a whole batch would not fit a small card.
+        # One clip at a time, since the float64 planes of a whole batch may exceed the memory of a small GPU.
         scores = torch.stack([self.image_score(a, b) for a, b in zip(predicted, target, strict=True)])  # (B, T)
         return unweighted(masked_mean(scores, frame_weights(valid, scores)))
 
 
 class PeakSignalToNoiseRatio(FrameMetric):
-    """PSNR of each image with data range 1, mean over frames, then over clips.
+    """PSNR of each image with data range 1, in dB, averaged over frames, then over clips; higher is better.
 
     Args:
-        ceiling: dB given to identical images.
-        **kwargs: for ``torchmetrics.Metric``.
+        ceiling: Maximum score in dB, which identical images get.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = PeakSignalToNoiseRatio()
+        >>> metric.update(torch.full((2, 3, 8, 8), 0.5), torch.full((2, 3, 8, 8), 0.6))  # an error of 0.1
+        >>> round(float(metric.compute()), 4)
+        20.0
     """
 
     higher_is_better = True
@@ -50,7 +59,7 @@ class PeakSignalToNoiseRatio(FrameMetric):
     unit = "dB"
     explanation = (
         "Pixel error on a logarithmic scale, per frame, then averaged (pooling the errors first gives another number). "
-        "It punishes a head that moves differently from the real one far more than a wrong mouth, and likes blur."
+        "It penalises head motion that differs from the real one far more than a wrong mouth, and favours blur."
     )
     options: ClassVar[tuple[str, ...]] = ("ceiling",)
 
@@ -59,16 +68,18 @@ class PeakSignalToNoiseRatio(FrameMetric):
         self.ceiling = float(ceiling)
 
     def image_score(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """PSNR of each image, dB."""
+        """Return the PSNR of each image in dB."""
         return psnr(predicted, target, ceiling=self.ceiling)
 
 
 class StructuralSimilarity(FrameMetric):
-    """SSIM of each image, mean over channels and frames, then over clips.
+    """SSIM of each image, averaged over channels and frames, then over clips.
+
+    A dimensionless index of at most 1, higher is better; ``functional.ssim`` has formula and source.
 
     Args:
         variant: ``gaussian`` (Wang's) or ``uniform`` (scikit-image's default).
-        **kwargs: for ``torchmetrics.Metric``.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
     """
 
     higher_is_better = True
@@ -78,7 +89,7 @@ class StructuralSimilarity(FrameMetric):
     unit = "index"
     explanation = (
         "Similarity of local structure, 1 for identical images; Wang's 11 x 11 Gaussian window on RGB in [0, 1] unless "
-        "the protocol says otherwise. Libraries differ by .06 on the same pair: compare only equal protocols."
+        "the protocol says otherwise. Libraries differ by .06 on the same pair, so compare only equal protocols."
     )
     options: ClassVar[tuple[str, ...]] = ("variant",)
 
@@ -89,15 +100,17 @@ class StructuralSimilarity(FrameMetric):
         self.variant = variant
 
     def image_score(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """SSIM of each image."""
+        """Return the SSIM of each image."""
         return ssim(predicted, target, variant=self.variant)
 
 
 class MultiScaleStructuralSimilarity(FrameMetric):
-    """MS-SSIM of each image (five scales, at least 161 pixels), mean over frames, then over clips.
+    """MS-SSIM of each image of at least 161 pixels, over five scales, averaged over frames, then over clips.
+
+    A dimensionless index in [0, 1], higher is better; ``functional.ms_ssim`` has formula and conventions.
 
     Args:
-        **kwargs: for ``torchmetrics.Metric``.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
     """
 
     higher_is_better = True
@@ -106,11 +119,11 @@ class MultiScaleStructuralSimilarity(FrameMetric):
     title = "MS-SSIM"
     unit = "index"
     explanation = (
-        "SSIM over five scales, so that a change of the viewing distance matters less; nearly blind to a small mouth "
-        "that moves wrongly. The package pytorch_msssim's conventions (mean of the channels' products, negative terms "
-        "cut at 0); odd sides are padded, so resize to even sides for numbers that compare."
+        "SSIM over five scales, which depends less on the viewing distance, but hardly sees wrong motion of a small "
+        "mouth. The conventions are those of the package pytorch_msssim (mean over the products of the channels, "
+        "negative terms set to 0). Odd sides are padded, so resize to even sides for comparable numbers."
     )
 
     def image_score(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """MS-SSIM of each image."""
+        """Return the MS-SSIM of each image."""
         return ms_ssim(predicted, target)

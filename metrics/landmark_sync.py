@@ -1,7 +1,7 @@
-"""Lip sync in the eyes of a small expert on tracked landmarks: distance, confidence and offset without a picture.
+"""Lip sync judged by a small network on tracked landmarks: distance, confidence and offset without images.
 
-The counterpart of ``expnet.metrics.sync`` (SyncNet) where the lips are landmarks of a face model. The numbers are not
-SyncNet's, and have names of their own.
+The counterpart of ``expnet.metrics.sync`` (SyncNet) for landmarks of a face model. The numbers are not SyncNet's and
+therefore have names of their own.
 """
 
 from typing import Any, ClassVar
@@ -12,24 +12,24 @@ from torch import Tensor, nn
 from expnet.metrics.base import ClipMetric, unweighted
 from expnet.metrics.extractor import Extractor, as_extractor
 
-_SIGHT = (
-    "The expert is small and has seen minutes of speech, so the real clips' own value is the yardstick; a network that "
-    "was trained on its loss is flattered."
+_LIMITS = (
+    "The expert is small and was trained on minutes of speech, so the real clips' value is the reference. A network "
+    "trained with the expert's loss gets too good a score."
 )
 
 
 class _LandmarkSyncMetric(ClipMetric):
-    """One of the expert's three numbers, mean over clips.
+    """One of the sync expert's three numbers, averaged over clips.
 
     Args:
-        extractor: maps ``landmarks`` (B, T, 68, 3), ``mel`` (B, 80, N) and, if there is one, a mask (B, T) to the
-            similarity of lips and sound at each lag, (B, 2 L + 1): at lag l the lips of frame t + l meet the sound of
-            frame t. ``expnet.assets.extractors.open_sync_expert`` opens one.
-        shortest: clips of fewer frames are not scored.
-        **kwargs: for ``torchmetrics.Metric``.
+        extractor: The expert: maps ``landmarks`` (B, T, 68, 3), ``mel`` (B, 80, N) and an optional mask (B, T) to the
+            cosine similarity of lips and audio at each lag, (B, 2 L + 1). Lag l compares the lips of frame t + l with
+            the audio of frame t. ``expnet.assets.extractors.open_sync_expert`` opens one.
+        shortest: Minimum number of frames of a clip to be scored.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
-    ``update`` takes ``landmarks`` (B, T, 68, 3) in face units and without head motion, ``mel`` (B, 80, N) under these
-    frames with the context that the expert wants, and ``valid`` (B, T) boolean or None.
+    ``update`` takes ``landmarks`` (B, T, 68, 3) in face units and without head motion, the mel spectrogram ``mel``
+    (B, 80, N) of these frames with the context that the expert needs, and ``valid`` (B, T) boolean or None.
     """
 
     options: ClassVar[tuple[str, ...]] = ("shortest",)
@@ -41,19 +41,25 @@ class _LandmarkSyncMetric(ClipMetric):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What must be equal for two scores to be comparable: the expert above all."""
+        """Settings that must be equal for two scores to be comparable: the options and the expert."""
         return {**super().protocol, "extractor": self.extractor.name, "checksum": self.extractor.checksum}
 
     @staticmethod
     def read(curve: Tensor) -> Tensor:
-        """The number (B,) that similarities by lag (B, 2 L + 1) say."""
+        """Return the number of each clip, (B,), from similarities by lag, (B, 2 L + 1)."""
         raise NotImplementedError
 
     def measure(self, landmarks: Tensor, mel: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Similarities by lag (B, 2 L + 1) float64, which serve all three numbers; NaN for clips that are too short."""
+        """Return similarities by lag, (B, 2 L + 1) float64, from which all three numbers follow.
+
+        Clips with too few valid frames give NaN; if T itself is too small, the result is (B, 1).
+
+        Raises:
+            ValueError: The shapes are wrong.
+        """
         if landmarks.ndim != 4 or mel.ndim != 3 or len(landmarks) != len(mel):
             raise ValueError(
-                "landmarks (B, T, 68, 3) and mel (B, 80, N) of as many clips must be given, got "
+                "landmarks must be (B, T, 68, 3) and mel (B, 80, N) of as many clips, got "
                 f"{tuple(landmarks.shape)} and {tuple(mel.shape)}"
             )
         if landmarks.shape[1] < self.shortest:
@@ -64,53 +70,64 @@ class _LandmarkSyncMetric(ClipMetric):
         return curve.double().masked_fill(torch.as_tensor(seen, device=curve.device) < self.shortest, torch.nan)
 
     def add(self, curve: Tensor) -> None:
-        """Count clips that are already measured, by ``measure``."""
+        """Add clips that ``measure`` has measured."""
         self.accumulate(*unweighted(self.read(curve)))
 
     def score(self, landmarks: Tensor, mel: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return each clip's number (B,), NaN where there is none, and weight 1."""
+        """Return each clip's number (B,), NaN for clips that are too short, and weight 1."""
         return unweighted(self.read(self.measure(landmarks, mel, valid)))
 
 
 class LandmarkSyncDistance(_LandmarkSyncMetric):
-    """One less the similarity of lips and sound at the best lag; arguments and input as `_LandmarkSyncMetric` says."""
+    """1 - the cosine similarity of lips and audio at the best lag, in [0, 2].
+
+    Arguments and input are those of `_LandmarkSyncMetric`. Neither direction is better: the aim is the real clips'
+    value.
+    """
 
     higher_is_better = None
     name = "landmark_sync_distance"
     title = "Landmark sync distance"
     unit = "1 - cosine"
     explanation = (
-        "How far a small expert finds the tracked lips from the sound, at the delay that suits them best: a constant "
-        f"delay is not punished, so read the offset beside it. {_SIGHT}"
+        "Distance between tracked lips and audio at the best delay, judged by a small expert network. A constant delay "
+        f"is not penalised, so read the offset with it. {_LIMITS}"
     )
 
     @staticmethod
     def read(curve: Tensor) -> Tensor:
-        """``1 - max_l s_l``, in [0, 2]."""
+        """Return ``1 - max_l s_l``, in [0, 2]."""
         return 1 - curve.amax(dim=-1)
 
 
 class LandmarkSyncConfidence(_LandmarkSyncMetric):
-    """By how much the best lag beats the median lag; arguments and input as `_LandmarkSyncMetric` says."""
+    """Cosine similarity at the best lag minus the median over lags, in [0, 2].
+
+    Arguments and input are those of `_LandmarkSyncMetric`. Neither direction is better: the aim is the real clips'
+    value.
+    """
 
     higher_is_better = None
     name = "landmark_sync_confidence"
     title = "Landmark sync confidence"
     unit = "cosine"
     explanation = (
-        "By how much a small expert finds the tracked lips nearer to the sound at the best delay than at the median of "
-        "all delays within 15 frames. Near 0: they have nothing to do with each other, or the delay lies outside the "
-        f"search. Short clips score higher by chance. {_SIGHT}"
+        "Margin by which the best delay beats the median over all delays within 15 frames, judged by a small expert "
+        "network. Near 0, lips and audio are unrelated or the delay lies outside the search range. Short clips score "
+        f"higher by chance. {_LIMITS}"
     )
 
     @staticmethod
     def read(curve: Tensor) -> Tensor:
-        """``max_l s_l - median_l s_l``, 0 or more."""
+        """Return ``max_l s_l - median_l s_l``, at least 0."""
         return curve.amax(dim=-1) - curve.quantile(0.5, dim=-1)
 
 
 class LandmarkSyncOffset(_LandmarkSyncMetric):
-    """Delay between sound and lips in video frames; arguments and input as `_LandmarkSyncMetric` says."""
+    """Delay between audio and lips in video frames of 40 ms; positive if the audio comes first, ideally 0.
+
+    Arguments and input are those of `_LandmarkSyncMetric`.
+    """
 
     higher_is_better = None
     ideal = 0.0
@@ -118,13 +135,13 @@ class LandmarkSyncOffset(_LandmarkSyncMetric):
     title = "Landmark sync offset"
     unit = "frames"
     explanation = (
-        "Delay at which a small expert finds the tracked lips nearest to the sound, in frames of 40 ms; positive when "
-        "the sound comes before the lips. The mean over clips hides opposite signs, and a clip of a confidence near 0 "
-        "has no offset."
+        "Delay at which a small expert network finds tracked lips and audio most similar, in frames of 40 ms; positive "
+        "if the audio comes before the lips. In the mean over clips, opposite signs cancel, and a clip whose "
+        "confidence is near 0 has no meaningful offset."
     )
 
     @staticmethod
     def read(curve: Tensor) -> Tensor:
-        """``argmax_l s_l``; NaN for a clip without a curve."""
+        """Return ``argmax_l s_l``; NaN for a clip without similarities."""
         best = (curve.argmax(dim=-1) - curve.shape[-1] // 2).double()
         return best.masked_fill(curve.isnan().any(dim=-1), torch.nan)

@@ -11,20 +11,33 @@ UNITS = {
     "pixels_256": "px at 256",
     "centred": "px at 256",
     "interocular": "eye distances",
-    "centred_scaled": "set radii",
+    "centred_scaled": "RMS radii",
 }
+"""Unit of the distance by normalisation: pixels of a 256-pixel crop, distances between the outer eye corners, or
+root-mean-square radii of the point set."""
 
 
 class LandmarkDistance(ClipMetric):
-    """Mean Euclidean landmark distance, mean over frames, then over clips.
+    """Mean Euclidean distance between corresponding landmarks, averaged over frames, then over clips; lower is better.
+
+    ``functional.landmark_distance`` has the formula. The unit follows from the normalisation, see ``UNITS``; by default
+    it is pixels of a 256-pixel crop.
 
     Args:
-        region: ``face`` or ``mouth``.
-        normalisation: a name from ``functional.landmarks.NORMALISATIONS``.
-        crop_size: side in pixels of the crop that the coordinates refer to.
-        **kwargs: for ``torchmetrics.Metric``.
+        region: ``face`` (68 points, F-LMD) or ``mouth`` (20 points, M-LMD).
+        normalisation: One of ``functional.landmarks.NORMALISATIONS``.
+        crop_size: Side in pixels of the crop that the coordinates refer to.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     ``update`` takes landmarks ``predicted`` and ``target`` (B, T, 68, D >= 2) and ``valid`` (B, T) boolean or None.
+
+    Example:
+        >>> import torch
+        >>> metric = LandmarkDistance(normalisation="pixels_256", crop_size=512)
+        >>> target = torch.zeros(1, 4, 68, 2)
+        >>> metric.update(target + torch.tensor([6.0, 8.0]), target)  # 10 pixels of 512
+        >>> float(metric.compute()), metric.unit
+        (5.0, 'px at 256')
     """
 
     higher_is_better = False
@@ -47,9 +60,9 @@ class LandmarkDistance(ClipMetric):
         self.unit = UNITS[normalisation]
         points = "all 68 landmarks (F-LMD)" if region == "face" else "the 20 lip landmarks (M-LMD)"
         self.explanation = (
-            f"Mean distance of {points} to the real clip's, normalisation {normalisation}. It rewards caution: a mouth "
-            "that stays half open all the time scores well. Read it beside the correlation and the R². Other papers' "
-            "numbers compare only when detector, crop and normalisation are the same."
+            f"Mean distance of {points} to those of the real clip, normalisation {normalisation}. It favours averaged "
+            "motion: a mouth that stays half open scores well, so read it with the correlation and the R². Numbers of "
+            "other papers are comparable only for the same detector, crop and normalisation."
         )
 
     def score(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:

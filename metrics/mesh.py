@@ -1,4 +1,4 @@
-"""Metrics of three-dimensional meshes, for networks that animate a face model."""
+"""Metrics of animated 3D meshes: lip vertex error and upper-face dynamics deviation."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,14 @@ from expnet.metrics.functional.mesh import (
 
 
 class _VertexMetric(ClipMetric):
-    """A metric over some vertices of a mesh; which ones belongs to the protocol."""
+    """A metric over chosen vertices of a mesh, which are part of the protocol.
+
+    Args:
+        chosen: Vertex indices.
+        vertex_set: Name or source of the indices, for the protocol.
+        length_unit: Unit of the vertex coordinates.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
+    """
 
     options: ClassVar[tuple[str, ...]] = ("vertices", "length_unit")
     chosen: Tensor
@@ -31,14 +38,17 @@ class _VertexMetric(ClipMetric):
 
 
 class LipVertexError(_VertexMetric):
-    """Error of the worst lip vertex of each frame, mean over the frames of all clips.
+    """Error of the worst lip vertex of each frame, averaged over the frames of all clips; lower is better.
+
+    ``functional.lip_vertex_error`` has formula and sources. The unit is ``length_unit`` squared for the variant
+    ``squared``, and ``length_unit`` for ``root``.
 
     Args:
-        lips: vertex indices of the lips.
+        lips: Vertex indices of the lips.
         variant: ``squared`` or ``root``.
-        vertex_set: where the indices come from, for the protocol.
-        length_unit: of the vertices.
-        **kwargs: for ``torchmetrics.Metric``.
+        vertex_set: Name or source of the indices, for the protocol.
+        length_unit: Unit of the vertex coordinates.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     ``update`` takes vertices ``predicted`` and ``target`` (B, T, V, 3) and ``valid`` (B, T) boolean or None.
     """
@@ -64,27 +74,31 @@ class LipVertexError(_VertexMetric):
         self.variant = variant
         self.unit = f"{length_unit}²" if variant == "squared" else length_unit
         self.explanation = (
-            "How far the worst lip vertex of a frame lies from where it should be "
-            f"({'squared' if variant == 'squared' else 'not squared'}), averaged over all frames. One bad vertex "
-            "decides, and caution is rewarded. Numbers of two papers compare only with the same mesh, unit, lip "
-            "vertices and exponent, which most papers do not state."
+            "Distance of the worst lip vertex of a frame from its true position "
+            f"({'squared' if variant == 'squared' else 'not squared'}), averaged over all frames. A single vertex "
+            "decides, and averaged motion is favoured. Numbers of two papers are comparable only for the same mesh, "
+            "unit, lip vertices and exponent, which most papers do not state."
         )
 
     def score(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return each clip's error (B,) and its number of valid frames as the weight."""
+        """Return each clip's error (B,), and its number of valid frames as weight."""
         return lip_vertex_error(predicted, target, self.chosen, variant=self.variant, valid=valid)
 
 
 class UpperFaceDynamicsDeviation(_VertexMetric):
-    """Real minus predicted liveliness of the upper face (FDD), mean over clips.
+    """Real minus predicted dynamics of the upper face (FDD), averaged over clips, in ``length_unit`` squared.
+
+    ``functional.upper_face_dynamics_deviation`` has the formula. The ideal is 0: positive values mean that the
+    prediction moves too little, negative ones that it moves too much.
 
     Args:
-        upper_face: vertex indices of the upper face.
-        vertex_set: where the indices come from, for the protocol.
-        length_unit: of the vertices.
-        **kwargs: for ``torchmetrics.Metric``.
+        upper_face: Vertex indices of the upper face.
+        vertex_set: Name or source of the indices, for the protocol.
+        length_unit: Unit of the vertex coordinates.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
-    ``update`` takes vertices ``predicted`` and ``target`` (B, T, V, 3), ``template`` (V, 3) or (B, V, 3) and ``valid``.
+    ``update`` takes vertices ``predicted`` and ``target`` (B, T, V, 3), the face at rest ``template`` (V, 3) or
+    (B, V, 3), and ``valid`` (B, T) boolean or None.
     """
 
     higher_is_better = None
@@ -92,9 +106,9 @@ class UpperFaceDynamicsDeviation(_VertexMetric):
     name = "upper_face_dynamics_deviation"
     title = "Upper-face dynamics deviation"
     explanation = (
-        "How much more the real upper face's motion varies than the predicted one's: above 0 the prediction is too "
-        "still, below 0 too lively. Clips of both kinds cancel in the mean, so 0 is necessary, not sufficient, and it "
-        "says nothing about when brows move."
+        "Variation of the real upper face's motion minus that of the predicted one: above 0 the prediction moves too "
+        "little, below 0 too much. Opposite signs cancel in the mean over clips, so 0 is necessary but not sufficient, "
+        "and the score does not see when the brows move."
     )
 
     def __init__(

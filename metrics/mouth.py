@@ -1,4 +1,4 @@
-"""Mouth opening: correlation with the real one, lag behind it, and rest in silence."""
+"""Mouth opening: correlation with the real one, lag behind it, and motion during silence."""
 
 from typing import Any, ClassVar
 
@@ -16,22 +16,25 @@ from expnet.metrics.functional.mouth import (
 )
 
 
-class Openings(ClipMetric):
-    """A metric of two mouth openings over time."""
+class MouthOpeningPair(ClipMetric):
+    """Base of metrics that compare two mouth openings over time."""
 
     @staticmethod
     def openings(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the two series (B, T) that are compared."""
+        """Return the two openings (B, T) to compare."""
         return mouth_opening(predicted), mouth_opening(target)
 
 
-class MouthOpeningCorrelation(Openings):
-    """Pearson correlation of the mouth opening within each clip, mean over clips.
+class MouthOpeningCorrelation(MouthOpeningPair):
+    """Pearson correlation of the mouth opening within each clip, averaged over clips.
+
+    Unit: r, in [-1, 1], higher is better.
 
     Args:
-        max_lag: 0 compares frame with frame. N > 0 gives each clip its best correlation within N frames either way,
-            which forgives a constant delay and is biased upwards (a maximum of 2N + 1 tries): report both.
-        **kwargs: for ``torchmetrics.Metric``.
+        max_lag: With 0, frames are compared at the same time. With N > 0, each clip gets its best correlation within N
+            frames in both directions. This forgives a constant delay and is biased upwards, as the maximum of 2 N + 1
+            values, so report both.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     ``update`` takes landmarks ``predicted`` and ``target`` (B, T, 68, D >= 2) and ``valid`` (B, T) boolean or None.
     """
@@ -47,12 +50,12 @@ class MouthOpeningCorrelation(Openings):
         self.name = "mouth_opening_correlation" + ("_best_lag" if max_lag else "")
         self.title = "Mouth-opening correlation" + (f", best of ±{max_lag} frames" if max_lag else "")
         self.explanation = (
-            "Does the mouth open when the real one does? Pearson r of the inner-lip gap inside each clip, averaged "
-            "over clips; a mouth that never moves scores 0. It does not see how far the mouth opens, nor its shape."
+            "Does the mouth open when the real one does? Pearson r of the inner-lip gap within each clip, averaged "
+            "over clips; a mouth that never moves scores 0. It sees neither how far the mouth opens nor its shape."
         )
 
     def score(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return each clip's correlation (B,) and weight 1."""
+        """Return each clip's correlation (B,), and weight 1."""
         first, second = self.openings(predicted, target)
         if self.max_lag == 0:
             return unweighted(pearson(first, second, valid=valid, still=STILL))
@@ -60,15 +63,17 @@ class MouthOpeningCorrelation(Openings):
         return unweighted(best_lag(curve)[1])
 
 
-class MouthOpeningLag(Openings):
-    """Lag at which the correlation, averaged over all clips, is highest.
+class MouthOpeningLag(MouthOpeningPair):
+    """Lag in frames at which the correlation, averaged over all clips, is highest; ideally 0.
 
-    One clip's own best lag is noise when the clip is short; averaging the correlation *curves* first is steady. A
-    positive lag says that the predicted mouth comes late.
+    A positive lag means that the predicted mouth is late. The correlation *curves* are averaged before the maximum is
+    taken, since the best lag of a single short clip is mostly noise.
 
     Args:
-        max_lag: frames either way.
-        **kwargs: for ``torchmetrics.Metric``.
+        max_lag: Largest lag in frames, in both directions.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
+
+    ``update`` takes landmarks ``predicted`` and ``target`` (B, T, 68, D >= 2) and ``valid`` (B, T) boolean or None.
     """
 
     higher_is_better = None
@@ -77,9 +82,9 @@ class MouthOpeningLag(Openings):
     title = "Mouth-opening lag"
     unit = "frames"
     explanation = (
-        "Frames by which the predicted mouth comes after the real one (negative: before it), where the mean "
-        "correlation peaks; 1 frame is 40 ms. A value at the edge of the search, or a system whose correlation is near "
-        "0, has no meaningful lag."
+        "Frames by which the predicted mouth comes after the real one (negative: before it), at the peak of the mean "
+        "correlation; 1 frame is 40 ms. A value at the edge of the search, or with a correlation near 0, is "
+        "meaningless."
     )
     options: ClassVar[tuple[str, ...]] = ("max_lag",)
     curve: Tensor
@@ -93,19 +98,19 @@ class MouthOpeningLag(Openings):
         self.add_state("curve_clips", torch.zeros(lags, dtype=torch.int64), dist_reduce_fx="sum")
 
     def correlations(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Correlation at every lag, (B, 2 * max_lag + 1)."""
+        """Return the correlation at every lag, (B, 2 * max_lag + 1)."""
         first, second = self.openings(predicted, target)
         return lagged_pearson(first, second, max_lag=self.max_lag, valid=valid, still=STILL)
 
     def score(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return each clip's own best lag (B,) and weight 1; NaN for a mouth that never moves."""
+        """Return each clip's best lag (B,), NaN for a mouth that never moves, and weight 1."""
         curve = self.correlations(predicted, target, valid)
         lag, _ = best_lag(curve)
         flat = (curve.nan_to_num() == 0).all(-1)
         return unweighted(lag.masked_fill(flat, torch.nan))
 
     def update(self, predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> None:
-        """Add the curves of a batch of clips."""
+        """Add the correlation curves of a batch of clips."""
         with torch.no_grad():
             curve = self.correlations(predicted, target, valid).reshape(-1, 2 * self.max_lag + 1)
             values, weights = self.score(predicted, target, valid)
@@ -115,18 +120,21 @@ class MouthOpeningLag(Openings):
         self.curve_clips += known.sum(0).to(self.curve.device)
 
     def compute(self) -> Tensor:
-        """Best lag of the mean curve in frames, float64; NaN when no clip was scored."""
+        """Return the best lag of the mean curve in frames, () float64; NaN if no clip was scored."""
         return best_lag(self.curve / self.curve_clips)[0]
 
 
 class SilentLipMotion(ClipMetric):
-    """Standard deviation of the mouth opening on silent frames, mean over the clips that have enough of them.
+    """Standard deviation of the mouth opening over silent frames, averaged over the clips that have enough of them.
+
+    Unit: distances between the outer eye corners ("eye distances"). The reference is the real clips' value.
 
     Args:
-        fewest: silent frames that a clip must have.
-        **kwargs: for ``torchmetrics.Metric``.
+        fewest: Minimum number of silent frames in a clip.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
-    ``update`` takes landmarks ``predicted`` (B, T, 68, D), ``silent`` (B, T) boolean and ``valid`` (B, T) or None.
+    ``update`` takes landmarks ``predicted`` (B, T, 68, D), ``silent`` (B, T) boolean (``silent_frames``) and ``valid``
+    (B, T) boolean or None.
     """
 
     higher_is_better = False
@@ -134,8 +142,8 @@ class SilentLipMotion(ClipMetric):
     title = "Lip motion in silence"
     unit = "eye distances"
     explanation = (
-        "How much the mouth opening wanders (standard deviation) while the audio is silent. Low is calm, but the real "
-        "clips' own value is the yardstick: a frozen face scores 0. Clips without a pause are not scored."
+        "Standard deviation of the mouth opening while the audio is silent. Low values mean still lips, but the real "
+        "clips' value is the reference: a frozen face scores 0. Clips without a pause are not scored."
     )
     options: ClassVar[tuple[str, ...]] = ("fewest",)
 
@@ -144,5 +152,5 @@ class SilentLipMotion(ClipMetric):
         self.fewest = fewest
 
     def score(self, predicted: Tensor, silent: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return each clip's deviation (B,) and weight 1."""
+        """Return each clip's standard deviation (B,), and weight 1."""
         return unweighted(silent_lip_motion(predicted, silent, valid=valid, fewest=self.fewest))

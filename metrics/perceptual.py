@@ -1,4 +1,4 @@
-"""Distances of pictures through networks calibrated on human judgement: LPIPS and DISTS."""
+"""Image distances by networks that are calibrated on human judgement: LPIPS and DISTS."""
 
 from typing import Any, ClassVar
 
@@ -10,12 +10,18 @@ from expnet.metrics.functional.image import check_images
 from expnet.metrics.image import FrameMetric
 
 BATCH = 4
-"""Pairs at a time: VGG's first layer of one 256 pixel picture takes 17 MB, and larger batches are no faster."""
+"""Number of image pairs per forward pass. VGG's first layer needs 17 MB for one image of 256 pixels, and larger batches
+are not faster."""
 BACKBONES = ("alex", "vgg", "squeeze")
 
 
 class _NetworkDistance(FrameMetric):
-    """Mean over frames of what a network says of a pair of pictures."""
+    """Base of distances that a network computes for a pair of images; at least 0, lower is better.
+
+    Args:
+        extractor: The network.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
+    """
 
     higher_is_better = False
     ideal = 0.0
@@ -27,15 +33,15 @@ class _NetworkDistance(FrameMetric):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The options, and which network looked."""
+        """Settings that must be equal for two scores to be comparable: the options and the network."""
         return {**super().protocol, "extractor": self.extractor.name, "checksum": self.extractor.checksum}
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Scale pictures from [0, 1] to what the network takes."""
+        """Scale images from [0, 1] to the range of the network."""
         raise NotImplementedError
 
     def image_score(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """Distance of each pair, (N, 3, H, W) -> (N,)."""
+        """Return the distance of each pair, (N, 3, H, W) -> (N,)."""
         scores = [
             self.extractor(*(self.prepare(images.float()) for images in check_images(*pair))).flatten()
             for pair in zip(predicted.split(BATCH), target.split(BATCH), strict=True)
@@ -45,17 +51,20 @@ class _NetworkDistance(FrameMetric):
 
 
 class LearnedPerceptualDistance(_NetworkDistance):
-    """LPIPS of each frame, mean over frames, then over clips.
+    """LPIPS of each frame, averaged over frames, then over clips.
+
+    Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", CVPR 2018.
 
     Args:
-        extractor: ``expnet.models.perceptual.load_lpips``'s network, an ``lpips.LPIPS``, or any that maps two times
-            (N, 3, H, W) in [-1, 1] to N numbers.
-        backbone: which it is, ``alex``, ``vgg`` or ``squeeze``: their numbers do not compare.
-        **kwargs: for ``torchmetrics.Metric``.
+        extractor: The network of ``expnet.models.perceptual.load_lpips``, an ``lpips.LPIPS``, or any network that maps
+            two tensors (N, 3, H, W) in [-1, 1] to N numbers.
+        backbone: Backbone of the network, ``alex``, ``vgg`` or ``squeeze``. Values of different backbones are not
+            comparable.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
-    ``update`` takes frames ``predicted`` and ``target``, (B, T, 3, H, W) or (N, 3, H, W), uint8 or float in [0, 1], and
-    ``valid`` (B, T) boolean or None. A range of [-1, 1] is refused: fed to a tool that expects the other, it is the
-    commonest wrong LPIPS in print.
+    ``update`` takes frames ``predicted`` and ``target``, (B, T, 3, H, W) or (N, 3, H, W), uint8 or floating point in
+    [0, 1], and ``valid`` (B, T) boolean or None. Values in [-1, 1] are refused, since mixing up the two ranges is the
+    most common error in published LPIPS values.
     """
 
     options: ClassVar[tuple[str, ...]] = ("backbone",)
@@ -68,35 +77,38 @@ class LearnedPerceptualDistance(_NetworkDistance):
         self.name = "lpips" if backbone == "alex" else f"lpips_{backbone}"
         self.title = f"LPIPS ({backbone})"
         self.explanation = (
-            f"How different two frames look, by an ImageNet network ({backbone}) weighted by human judgement. It "
-            "forgives small shifts more than PSNR does, but a head that moves differently from the real one still "
-            "dominates; a wrong mouth is a few per cent of the picture. Other backbones, sizes and crops give other "
-            "numbers."
+            f"Perceived difference of two frames, from features of an ImageNet network ({backbone}) weighted by human "
+            "judgement. It tolerates small shifts better than PSNR, but head motion that differs from the real one "
+            "still dominates, since the mouth is a few per cent of the image. Other backbones, sizes and crops give "
+            "other numbers."
         )
 
     def prepare(self, images: Tensor) -> Tensor:
-        """[0, 1] to [-1, 1]."""
+        """Scale from [0, 1] to [-1, 1]."""
         return 2 * images - 1
 
 
 class StructureTextureDistance(_NetworkDistance):
-    """DISTS of each frame, mean over frames, then over clips.
+    """DISTS of each frame, averaged over frames, then over clips.
+
+    Source: Ding et al., "Image quality assessment: unifying structure and texture similarity", TPAMI 44(5), 2022.
 
     Args:
-        extractor: ``expnet.models.perceptual.load_dists``'s network, or any that maps two times (N, 3, H, W) in [0, 1]
-            to N numbers.
-        **kwargs: for ``torchmetrics.Metric``.
+        extractor: The network of ``expnet.models.perceptual.load_dists``, or any network that maps two tensors
+            (N, 3, H, W) in [0, 1] to N numbers.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
-    ``update`` takes what ``LearnedPerceptualDistance`` takes.
+    ``update`` takes the arguments of ``LearnedPerceptualDistance``.
     """
 
     name = "dists"
     title = "DISTS"
     explanation = (
-        "How different structure and texture look, by a VGG network. Texture is compared by its statistics: hair and "
-        "skin drawn anew cost little, blur costs much. As with LPIPS the head's motion dominates, not the mouth."
+        "Perceived difference in structure and texture, from features of a VGG network. Texture is compared by its "
+        "statistics: resynthesised hair and skin cost little, blur costs much. As in LPIPS, head motion dominates, not "
+        "the mouth."
     )
 
     def prepare(self, images: Tensor) -> Tensor:
-        """[0, 1] as it is."""
+        """Return the images unchanged."""
         return images

@@ -1,4 +1,4 @@
-"""CPBD: how sharp a clip's frames are, without a reference."""
+"""No-reference sharpness of frames (CPBD)."""
 
 from torch import Tensor
 
@@ -8,21 +8,24 @@ from expnet.metrics.functional.sharpness import cpbd
 
 
 class BlurDetection(ClipMetric):
-    """CPBD of each frame, mean over frames, then over clips.
+    """CPBD of each frame, averaged over frames, then over clips: the share of edges that look sharp, in [0, 1].
 
-    ``update`` takes ``frames`` (B, T, 3, H, W) or (N, 3, H, W), uint8 or float in [0, 1], at least 64 pixels, and
-    ``valid`` (B, T) boolean or None; no reference.
+    ``functional.cpbd`` has the definition and the source. Neither direction is better: the aim is the real clips'
+    value.
+
+    ``update`` takes ``frames`` (B, T, 3, H, W) or (N, 3, H, W), uint8 or floating point in [0, 1], at least 64 pixels
+    on each side, and ``valid`` (B, T) boolean or None.
     """
 
-    higher_is_better = None  # noise and blocks count as sharp: the aim is the real clips' own value
+    higher_is_better = None  # noise and block artefacts count as sharp
     name = "cpbd"
     title = "CPBD"
     unit = "share of edges"
     explanation = (
-        "Share of a frame's edges that do not look blurred, without a reference. Noise, compression blocks and a hard "
-        "seam around a pasted mouth raise it; a soft background lowers it. The real clips' value is the aim, not 1. It "
-        "changes with the picture's size, so compare equal sizes, and it moves by hundredths between versions of the "
-        "edge detector."
+        "Share of a frame's edges that do not look blurred, without a reference. Noise, compression blocks and a "
+        "visible seam around a pasted mouth raise it; a blurred background lowers it. The aim is the real clips' "
+        "value, not 1. It depends on the image size, so compare equal sizes, and varies by hundredths between versions "
+        "of the edge detector."
     )
 
     def score(self, frames: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:

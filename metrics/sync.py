@@ -1,7 +1,7 @@
-"""Lip sync as SyncNet sees it: distance (LSE-D), confidence (LSE-C) and offset, under named protocols.
+"""Lip sync judged by SyncNet: distance (LSE-D), confidence (LSE-C) and offset, under named protocols.
 
-Published numbers of the same videos differ by more than methods do, because the steps around the network differ. Each
-published chain of steps is a `SyncProtocol`; numbers of different protocols must not share a table.
+Published scores of the same videos differ by more than methods do, because the steps around the network differ. Each
+published sequence of steps is a `SyncProtocol`; scores of different protocols are not comparable.
 """
 
 from dataclasses import asdict, dataclass
@@ -26,16 +26,16 @@ class SyncProtocol:
     """The steps from a video to the network.
 
     Attributes:
-        name: key in `SYNC_PROTOCOLS`.
-        crops: whether the face is cut out where boxes are given; otherwise pictures are taken whole.
-        resizes: whether pictures of another size than 224 x 224 are resized; otherwise they are refused.
-        min_track: a face must be seen in more frames than this.
-        min_size: and be larger than this on average, in pixels, by its longer side.
-        source_video: lossy steps before the crop, see `expnet.metrics.functional.codec`.
-        crop_video: lossy steps after the crop.
-        source_audio: lossy steps of the sound before the crop.
-        crop_audio: lossy steps of each track's sound.
-        network_video: lossy steps in front of the network, with or without a crop.
+        name: Key in `SYNC_PROTOCOLS`.
+        crops: Whether faces are cropped if boxes are given; otherwise whole frames are used.
+        resizes: Whether frames that are not 224 x 224 are resized; otherwise they are refused.
+        min_track: A face must be detected in more frames than this.
+        min_size: The longer side of the mean face box must exceed this, in pixels.
+        source_video: Lossy steps before the crop, see `expnet.metrics.functional.codec`.
+        crop_video: Lossy steps after the crop.
+        source_audio: Lossy steps of the audio before the crop.
+        crop_audio: Lossy steps of the audio of each face track.
+        network_video: Lossy steps directly before the network, with or without a crop.
     """
 
     name: str
@@ -72,7 +72,7 @@ SYNC_PROTOCOLS = {
             source_audio=("aac",),
             crop_audio=("aac",),
         ),
-        # Nothing lossy, any face of which seven frames are seen (the crop's median filter needs them).
+        # No lossy step, and any face that is detected in seven frames, which the median filter of the crop needs.
         SyncProtocol(name="direct", min_track=6, min_size=0.0, network_video=()),
     )
 }
@@ -86,23 +86,23 @@ def measure_sync(
     protocol: str = "direct",
     boxes: Tensor | None = None,
 ) -> SyncResult:
-    """Measure how well the lips of one clip follow its sound.
+    """Measure how well the lips of one clip are synchronised with its audio.
 
     Args:
-        frames: (T, 3, H, W) uint8 RGB, 25 frames/s: whole pictures with ``boxes``, face crops without.
-        audio: (S,) float in [-1, 1], 16 kHz mono, beginning with the first frame.
-        extractor: SyncNet: maps crops (T, 3, 224, 224) uint8 in the order blue, green, red, and cepstra (13, N), to the
+        frames: (T, 3, H, W) uint8 RGB, 25 frames/s: whole frames with ``boxes``, face crops without.
+        audio: Mono audio at 16 kHz, (S,) floating point in [-1, 1], starting with the first frame.
+        extractor: SyncNet, which maps BGR face crops (T, 3, 224, 224) uint8 and cepstral coefficients (13, N) to the
             features of windows of five frames (T - 4, F) and of twenty columns ((N - 20) // 4 + 1, F).
-        protocol: key of `SYNC_PROTOCOLS`.
-        boxes: (T, 4) left, top, right, bottom of the face in pixels, NaN where there is none
-            (`expnet.metrics.functional.face_boxes` makes them from landmarks); not looked at by ``wav2lip_lrs``.
+        protocol: Key of `SYNC_PROTOCOLS`.
+        boxes: Left, top, right, bottom of the face in pixels, (T, 4), NaN without a face.
+            `expnet.metrics.functional.face_boxes` computes them from landmarks; ``wav2lip_lrs`` ignores them.
 
     Returns:
-        The mean over the face tracks of the clip, nearly always one.
+        The scores, averaged over the face tracks of the clip, of which there is nearly always one.
 
     Raises:
-        UnscorableClipError: the clip is too short, or no face is seen long enough or is large enough. A ValueError.
-        ValueError: shapes, types or the name of the protocol are wrong.
+        UnscorableClipError: The clip is too short, or no face is tracked long enough or is large enough. A ValueError.
+        ValueError: Shapes, types or the name of the protocol are wrong.
     """
     chosen = _protocol(protocol)
     _check_clip(frames, audio, boxes)
@@ -114,32 +114,32 @@ def measure_sync(
     if not tracks:
         raise UnscorableClipError(
             f"no face is seen in more than {chosen.min_track} frames and larger than {chosen.min_size:.0f} pixels, "
-            f"which the protocol {chosen.name} asks for"
+            f"which the protocol {chosen.name} requires"
         )
     frames, audio = recode_video(frames, chosen.source_video), recode_audio(audio, chosen.source_audio)
     results = []
     for track in tracks:
         faces = recode_video(crop_faces(frames[track.frames], track.boxes), chosen.crop_video)
-        sound = audio[track.frames.start * SAMPLES_PER_FRAME : track.frames.stop * SAMPLES_PER_FRAME]
-        results.append(_measure_faces(faces, recode_audio(sound, chosen.crop_audio), network, chosen))
+        track_audio = audio[track.frames.start * SAMPLES_PER_FRAME : track.frames.stop * SAMPLES_PER_FRAME]
+        results.append(_measure_faces(faces, recode_audio(track_audio, chosen.crop_audio), network, chosen))
     return mean_result(results) if len(results) > 1 else results[0]
 
 
 def _measure_faces(faces: Tensor, audio: Tensor, network: Extractor, protocol: SyncProtocol) -> SyncResult:
-    """Compare face crops (T, 3, H, W) with their sound."""
+    """Compare face crops (T, 3, H, W) with their audio."""
     if not protocol.resizes and faces.shape[-2:] != (CROP_SIZE, CROP_SIZE):
         raise ValueError(
             f"protocol {protocol.name} takes face crops of {CROP_SIZE} x {CROP_SIZE} pixels, got "
-            f"{tuple(faces.shape[-2:])}; give boxes to have them cut"
+            f"{tuple(faces.shape[-2:])}; pass boxes to crop whole frames"
         )
     length = min(len(faces), len(audio) // SAMPLES_PER_FRAME)
-    windows = length - _WINDOW  # one window less than fit, as in the original
+    windows = length - _WINDOW  # one window fewer than would fit, as in the original
     if windows < 1:
-        raise UnscorableClipError(f"SyncNet needs at least {_WINDOW + 1} frames with sound, the clip has {length}")
+        raise UnscorableClipError(f"SyncNet needs at least {_WINDOW + 1} frames with audio, but the clip has {length}")
     faces = resize_frames(recode_video(faces, protocol.network_video))
     cepstra = mel_cepstra(audio[: length * SAMPLES_PER_FRAME])
-    lips, sound = network(faces[: length - 1].flip(1), cepstra[:, : 4 * (length - 1)])
-    return read_curve(shifted_distances(lips, sound), windows)
+    lip_features, audio_features = network(faces[: length - 1].flip(1), cepstra[:, : 4 * (length - 1)])
+    return read_curve(shifted_distances(lip_features, audio_features), windows)
 
 
 def _protocol(name: str) -> SyncProtocol:
@@ -158,15 +158,15 @@ def _check_clip(frames: Tensor, audio: Tensor, boxes: Tensor | None) -> None:
 
 
 class _SyncMetric(ClipMetric):
-    """One of SyncNet's three numbers, mean over clips.
+    """One of SyncNet's three scores, averaged over clips.
 
     Args:
-        extractor: SyncNet, see `measure_sync`; only wrapped, never a part of the metric's module.
-        protocol_name: key of `SYNC_PROTOCOLS`.
-        **kwargs: for ``torchmetrics.Metric``.
+        extractor: SyncNet, see `measure_sync`; it does not become a submodule of the metric.
+        protocol_name: Key of `SYNC_PROTOCOLS`.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     ``update`` takes frames (B, T, 3, H, W) uint8 RGB, audio (B, S) and boxes (B, T, 4) or None, as `measure_sync` does
-    for one clip. A clip that cannot be scored (too short, no face) is counted in ``unscored``.
+    for one clip. Clips that cannot be scored (too short, no face) are counted in ``unscored``.
     """
 
     options: ClassVar[tuple[str, ...]] = ("protocol_name",)
@@ -179,7 +179,7 @@ class _SyncMetric(ClipMetric):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What must be equal for two scores to be comparable: every step, and the weights."""
+        """Settings that must be equal for two scores to be comparable: every step, and the weights."""
         steps = asdict(SYNC_PROTOCOLS[self.protocol_name])
         return {
             **super().protocol,
@@ -189,7 +189,7 @@ class _SyncMetric(ClipMetric):
         }
 
     def add(self, result: SyncResult | None) -> None:
-        """Count a clip that is already measured: one measurement serves distance, confidence and offset.
+        """Add a clip that `measure_sync` has measured, so that one measurement serves all three scores.
 
         None stands for a clip that could not be scored.
         """
@@ -198,15 +198,15 @@ class _SyncMetric(ClipMetric):
     def score(
         self, frames: Tensor | SyncResult | None, audio: Tensor | None = None, boxes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return each clip's number (B,), NaN where there is none, and weight 1."""
+        """Return each clip's score (B,), NaN for clips that cannot be scored, and weight 1."""
         if not isinstance(frames, Tensor):
             value = torch.nan if frames is None else getattr(frames, self._FIELD)
             return unweighted(torch.tensor([value], dtype=torch.float64))
         if audio is None or len(frames) != len(audio):
-            raise ValueError("as many recordings as clips must be given: frames (B, T, 3, H, W), audio (B, S)")
+            raise ValueError("frames (B, T, 3, H, W) and audio (B, S) must be of equally many clips")
         values = [
-            self._measure(clip, sound, None if boxes is None else boxes[number])
-            for number, (clip, sound) in enumerate(zip(frames, audio, strict=True))
+            self._measure(clip, recording, None if boxes is None else boxes[number])
+            for number, (clip, recording) in enumerate(zip(frames, audio, strict=True))
         ]
         return unweighted(torch.tensor(values, dtype=torch.float64))
 
@@ -219,7 +219,10 @@ class _SyncMetric(ClipMetric):
 
 
 class SyncDistance(_SyncMetric):
-    """LSE-D: distance between lips and sound at the best shift; arguments and input as `_SyncMetric` says."""
+    """LSE-D: the feature distance between lips and audio at the best shift; lower is better.
+
+    Arguments and input are those of `_SyncMetric`; ``functional.shifted_distances`` has the formula.
+    """
 
     _FIELD = "distance"
     higher_is_better = False
@@ -227,14 +230,17 @@ class SyncDistance(_SyncMetric):
     title = "Sync distance (LSE-D)"
     unit = "feature distance"
     explanation = (
-        "How far SyncNet finds the lips from the sound, at the delay that suits them best: a constant delay is not "
-        "punished, so read the offset beside it. Below what real clips score it says nothing more: compare with their "
-        "own value. It depends on crop, compression and network input: only equal protocols compare."
+        "Distance that SyncNet finds between lips and audio at the best delay. A constant delay is not penalised, so "
+        "read the offset with it. Values below those of the real clips are not better: compare with the real clips. It "
+        "depends on crop, compression and network input, so only equal protocols are comparable."
     )
 
 
 class SyncConfidence(_SyncMetric):
-    """LSE-C: by how much the best shift beats the median shift; arguments and input as `_SyncMetric` says."""
+    """LSE-C: the median feature distance over shifts minus that at the best shift; higher is better.
+
+    Arguments and input are those of `_SyncMetric`; ``functional.shifted_distances`` has the formula.
+    """
 
     _FIELD = "confidence"
     higher_is_better = True
@@ -242,14 +248,17 @@ class SyncConfidence(_SyncMetric):
     title = "Sync confidence (LSE-C)"
     unit = "feature distance"
     explanation = (
-        "By how much the best delay beats the median of all delays within 15 frames. Near 0: lips and sound have "
-        "nothing to do with each other, or the delay lies outside the search. It falls with the clip's length below a "
-        "few seconds, where shifts are compared with silence beyond the ends; trained lips can exceed real ones."
+        "Margin by which the best delay beats the median over all delays within 15 frames. Near 0, lips and audio are "
+        "unrelated or the delay lies outside the search range. Below a few seconds it depends on the clip's length, "
+        "since shifts reach beyond the ends. Models trained with SyncNet can exceed real clips."
     )
 
 
 class SyncOffset(_SyncMetric):
-    """Delay between sound and lips in video frames; arguments and input as `_SyncMetric` says."""
+    """Delay between audio and lips in video frames of 40 ms; positive if the audio comes first, ideally 0.
+
+    Arguments and input are those of `_SyncMetric`.
+    """
 
     _FIELD = "offset"
     higher_is_better = None
@@ -258,7 +267,7 @@ class SyncOffset(_SyncMetric):
     title = "Sync offset"
     unit = "frames"
     explanation = (
-        "Delay at which SyncNet finds lips and sound nearest, in frames of 40 ms; positive when the sound comes before "
-        "the lips. The mean over clips hides opposite signs. A clip at ±15, the edge of the search, has no known "
-        "offset, and a clip whose confidence is near 0 has none at all."
+        "Delay at which SyncNet finds lips and audio most similar, in frames of 40 ms; positive if the audio comes "
+        "before the lips. In the mean over clips, opposite signs cancel. A clip at ±15, the edge of the search, has an "
+        "unknown offset, and a clip whose confidence is near 0 has no meaningful one."
     )

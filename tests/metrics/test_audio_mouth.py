@@ -62,5 +62,5 @@ def test_network_and_search_belong_to_the_protocol() -> None:
     assert AudioMouthLag(network="a").protocol["max_lag"] == 10
     assert AudioMouthCorrelation(network="a").name == "audio_mouth_correlation"
     assert AudioMouthCorrelation(network="a").higher_is_better is None
-    with pytest.raises(ValueError, match="for each frame"):
+    with pytest.raises(ValueError, match="one number per frame"):
         AudioMouthCorrelation(network="a").update(torch.zeros(1, 10, 68, 2), torch.zeros(1, 9))

@@ -94,7 +94,7 @@ def test_mistakes_are_named() -> None:
         LipVertexError([9]).update(mesh, mesh)
     with pytest.raises(ValueError, match="mesh's 9"):
         LipVertexError([]).update(mesh, mesh)
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the same shape"):
         LipVertexError(LIPS).update(mesh, mesh[:, :3])
     with pytest.raises(ValueError, match="template"):
         UpperFaceDynamicsDeviation([1]).update(mesh, mesh, mesh[0, 0, :5])

@@ -244,7 +244,7 @@ def test_clips_without_a_score_are_counted() -> None:
     assert (int(metric.clips), int(metric.unscored)) == (1, 1)
     metric.update(frames[None, :4], audio[None])
     assert (int(metric.clips), int(metric.unscored)) == (1, 2)
-    with pytest.raises(ValueError, match="as many"):
+    with pytest.raises(ValueError, match="equally many clips"):
         metric.update(frames[None], torch.stack([audio, audio]))
     metric.add(None)
     assert (int(metric.clips), int(metric.unscored)) == (1, 3)
