@@ -1,8 +1,8 @@
 #!/bin/bash
-# Train on two machines of four GPUs, for as many days as it takes:
+# Train on two machines with four GPUs each, for as many days as it takes:
 #   sbatch configs/cluster/slurm.sh configs/expression.yaml data.store=STORE output=RUN
-# Five minutes before the time is over every process gets SIGUSR1: the run writes last.ckpt between two steps and puts
-# its job back into the queue, where it goes on with the very next batch. A preempted job (SIGTERM) is requeued by SLURM.
+# Five minutes before the time limit every process receives SIGUSR1: the run writes last.ckpt after its current step and
+# requeues its job, which resumes with the very next batch. A preempted job (SIGTERM) is requeued by SLURM itself.
 #SBATCH --job-name=expnet
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4
@@ -17,9 +17,9 @@
 set -euo pipefail
 
 if [[ "$*" != *output=* ]]; then
-    echo "Give the run a folder that all machines see: output=FOLDER." >&2
+    echo "Give the run a folder that all machines can access: output=FOLDER." >&2
     exit 2
 fi
 export OMP_NUM_THREADS=1
-# EXPNET_PYTHON: the Python with expnet, where the one on the PATH is another.
+# EXPNET_PYTHON names the Python that has expnet, if it is not the one on the PATH.
 exec srun --kill-on-bad-exit=1 "${EXPNET_PYTHON:-python}" -m expnet.cli train configs/cluster/slurm.yaml "$@"

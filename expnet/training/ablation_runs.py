@@ -1,4 +1,4 @@
-"""The trainings of an ablation: started as processes, several at once, and left in a state that can be gone on from."""
+"""The trainings of an ablation: several processes at once, which can be resumed whenever the command is stopped."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from expnet.config.grammar import to_container
 from expnet.errors import ConfigError, ExpnetError, InputError
 
 LOG = "training.log"
-"""What a training prints, in its run folder."""
-_PATIENCE = 60.0
-"""Seconds that a training has to write its checkpoint when it is told to stop."""
+"""File in the run folder with the output of the training."""
+_SECONDS_TO_STOP = 60.0
+"""Seconds in which a training that is told to stop has to write its checkpoint."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +34,10 @@ class Training:
     """One run of one variant.
 
     Attributes:
-        variant: name of the variant.
-        seed: of weights, windows and dropout.
-        folder: of the run.
-        layers: arguments of ``expnet train``.
+        variant: Name of the variant.
+        seed: Seed of the run.
+        folder: Run folder.
+        layers: Arguments of ``expnet train``.
     """
 
     variant: str
@@ -47,17 +47,17 @@ class Training:
 
     @property
     def done(self) -> bool:
-        """Whether it has come to its end: the model is written last."""
+        """Whether the training has finished: the exported network is written last."""
         return (self.folder / "model.safetensors").is_file()
 
     @property
     def command(self) -> list[str]:
-        """What trains it, or goes on with it."""
+        """The command that starts or resumes the training."""
         return [sys.executable, "-m", "expnet.cli", "train", *self.layers]
 
 
-def differing(first: Config, second: Config) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys in which two configurations differ, apart from where they write and what they go on from."""
+def differing_keys(first: Config, second: Config) -> dict[str, tuple[Any, Any]]:
+    """Return the dotted keys in which two configurations differ, with both values; output and ckpt do not count."""
 
     def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -70,45 +70,45 @@ def differing(first: Config, second: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def check_runs(trainings: Sequence[Training]) -> None:
-    """Refuse run folders that were made with other options than those asked for now.
+    """Refuse existing run folders that were trained with other options.
 
     Raises:
-        ConfigError: names the folder and the first keys that differ.
+        ConfigError: The message names the folder and the first key that differs.
     """
     for training in trainings:
-        known = training.folder / "config.yaml"
-        if not known.is_file():
+        existing = training.folder / "config.yaml"
+        if not existing.is_file():
             continue
-        changed = differing(load_config([str(known)]), load_config(training.layers))
+        changed = differing_keys(load_config([str(existing)]), load_config(training.layers))
         if changed:
-            key, (was, asked) = next(iter(changed.items()))
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            key, (before, now) = next(iter(changed.items()))
+            more = f" (and {len(changed) - 1} more keys differ)" if len(changed) > 1 else ""
             raise ConfigError(
-                f"{training.folder} was trained with {key}={was}, not {asked}{more}: give the same options again, or "
+                f"{training.folder} was trained with {key}={before}, not {now}{more}: give the same options again, or "
                 "another output=FOLDER."
             )
 
 
 def commands(trainings: Sequence[Training]) -> list[str]:
-    """What remains to be trained, a command line each."""
+    """Return the command line of each training that is not finished."""
     return [shlex.join(training.command) for training in trainings if not training.done]
 
 
 def train_all(trainings: Sequence[Training], *, output: Path, jobs: int) -> None:
-    """Train what is not trained yet, at most ``jobs`` at a time.
+    """Run the trainings that are not finished, at most ``jobs`` at a time.
 
     Args:
-        trainings: in order.
-        output: folder of the ablation, which one command at a time works in.
-        jobs: processes.
+        trainings: The trainings in their order.
+        output: Folder of the ablation, which is locked: only one command at a time may work in it.
+        jobs: Number of simultaneous processes.
 
     Raises:
-        ExpnetError: a training failed; the others are stopped, and go on next time.
+        ExpnetError: A training failed. The others are stopped, and resumed by the next command.
     """
     waiting = deque(training for training in trainings if not training.done)
     running: dict[subprocess.Popen[bytes], tuple[Training, float]] = {}
     finished = len(trainings) - len(waiting)
-    with _alone_in(output) as lock, _terminable():
+    with _lock_folder(output) as lock, _exit_on_sigterm():
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -125,40 +125,43 @@ def train_all(trainings: Sequence[Training], *, output: Path, jobs: int) -> None
             for process in running:
                 process.terminate()
             for process in running:
-                _wait(process)
+                _wait_or_kill(process)
 
 
 def _start(training: Training, lock: int) -> subprocess.Popen[bytes]:
-    """Start one training; what it prints goes to its log."""
+    """Start one training, with its output in its log file."""
     training.folder.mkdir(parents=True, exist_ok=True)
     with open(training.folder / LOG, "ab") as log:
         return subprocess.Popen(training.command, stdout=log, stderr=subprocess.STDOUT, pass_fds=[lock])  # noqa: S603
 
 
 def _check(training: Training, code: int) -> None:
-    """Raise unless a training came to its end."""
+    """Raise ExpnetError unless the training has finished."""
     if code == 0 and training.done:
         return
     path = training.folder / LOG
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     raise ExpnetError(
         f"The training of {training.variant} with seed {training.seed} stopped with exit code {code}"
-        f"{': ' + lines[-1] if lines else ''} (all of it: {path}). The same command goes on where it was."
+        f"{': ' + lines[-1] if lines else ''} (full log: {path}). Repeat the same command to continue."
     )
 
 
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a training that was told to stop has written its checkpoint; end it if it does not come to that."""
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a training that was told to stop and writes its checkpoint; kill it if that takes too long."""
     try:
-        process.wait(_PATIENCE)
+        process.wait(_SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
 @contextlib.contextmanager
-def _alone_in(output: Path) -> Iterator[int]:
-    """Hold the folder's lock; trainings inherit it, so that those of a killed command hold it until they end, too."""
+def _lock_folder(output: Path) -> Iterator[int]:
+    """Hold the folder's lock and yield its file descriptor.
+
+    Trainings inherit the lock, so that those which outlive a killed command keep the folder locked until they end.
+    """
     try:
         output.mkdir(parents=True, exist_ok=True)
         file = open(output / ".lock", "w", encoding="utf-8")  # noqa: SIM115
@@ -169,21 +172,21 @@ def _alone_in(output: Path) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
-                f"Another expnet ablate, or a training that a killed one left behind, is at work in {output}: wait for "
-                "its end, or give another output=FOLDER."
+                f"Another expnet ablate, or a training that a killed one left running, is at work in {output}: wait "
+                "until it ends, or give another output=FOLDER."
             ) from error
         yield file.fileno()
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, as a cluster sends it, unwind the stack, so that the trainings are told, too."""
+def _exit_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM, which clusters send, into SystemExit, so that the trainings are stopped in turn."""
 
     def leave(signum: int, frame: FrameType | None) -> NoReturn:
         sys.exit(128 + signum)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    previous = signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)

@@ -82,7 +82,7 @@ def test_a_training_without_a_model_has_failed(tmp_path: Path) -> None:
         def command(self) -> list[str]:
             return [sys.executable, "-c", "pass"]
 
-    with pytest.raises(ExpnetError, match=r"stopped with exit code 0 \(all of it"):
+    with pytest.raises(ExpnetError, match=r"stopped with exit code 0 \(full log"):
         train_all([Nothing("a", 0, tmp_path / "a", ())], output=tmp_path, jobs=1)
 
 

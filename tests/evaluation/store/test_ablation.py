@@ -139,15 +139,15 @@ def test_files_of_ones_own(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     store = "data.store=here"
     assert "data.store is missing" in refusal()
-    assert "give seeds=NUMBER" in refusal(store, "seed=3")
-    assert "go on by themselves" in refusal(store, "ckpt=last")
+    assert "set seeds=NUMBER instead" in refusal(store, "seed=3")
+    assert "unfinished runs are resumed" in refusal(store, "ckpt=last")
     assert "Did you mean: 'lr'?" in refusal(store, "optim.lrr=3")
     assert "no_velocity is the same as full" in refusal(store, "loss.velocity_weight=0")
     assert "seeds must be 1 or more" in refusal(store, "seeds=0")
     assert "contains a value twice" in refusal(store, "lengths=[64, 64]")
-    assert "not of the expression network" in refusal("configs/pose.yaml", store)
+    assert "not a variant of the expression network" in refusal("configs/pose.yaml", store)
     (tmp_path / "full.yaml").write_text("task: expression\n")
-    assert "have one name" in refusal("full.yaml", "configs/ablations/full.yaml", store)
+    assert "have the same name" in refusal("full.yaml", "configs/ablations/full.yaml", store)
 
 
 # --- the tables
