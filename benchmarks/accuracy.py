@@ -36,8 +36,10 @@ from expnet.audio.speech_synthesis import Phoneme
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
 from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.prediction import System
 from expnet.evaluation.store.ridge import fit_ridge
-from expnet.evaluation.store.systems import ClipMean, HoldFirstFrame, Ridge, System
+from expnet.evaluation.store.systems import Ridge
+from expnet.evaluation.store.trivial_systems import ClipMean, HoldFirstFrame
 from expnet.face.morphable import builtin_face_model
 from shared.accuracy_table import Row, as_json, tables
 from shared.folds import check_names, divide, fold_view, read_clip, read_split

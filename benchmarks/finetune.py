@@ -27,8 +27,8 @@ from expnet.config.evaluate import ProtocolConfig
 from expnet.data.store.manifest import ManifestRow, read_manifest, write_manifest
 from expnet.data.store.track_store import TrackStore
 from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.prediction import Prediction
 from expnet.evaluation.store.scoring import Scorer
-from expnet.evaluation.store.systems import Prediction
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.evaluation.store.scoring import Scores
+from expnet.evaluation.scores import Scores
 from expnet.metrics.functional.statistics import (
     Interval,
     bootstrap_difference,

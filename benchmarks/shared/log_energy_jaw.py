@@ -16,7 +16,7 @@ from torch import Tensor
 
 from expnet.audio.alignment import SAMPLES_PER_FRAME
 from expnet.evaluation.store.clips import Clip
-from expnet.evaluation.store.systems import Prediction
+from expnet.evaluation.store.prediction import Prediction
 from expnet.face.measures import expression_for
 from expnet.face.morphable import MorphableModel
 from expnet.metrics.functional import mouth_opening

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from expnet.audio.speech_synthesis import Phoneme
+from expnet.evaluation.scores import Scores
 from expnet.evaluation.store.clips import Clip
-from expnet.evaluation.store.scoring import Scores
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import (
     BlinkRate,

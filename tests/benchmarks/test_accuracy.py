@@ -14,7 +14,7 @@ import pytest
 from expnet.data.store.manifest import read_manifest, write_manifest
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import InputError
-from expnet.evaluation.store.scoring import Scores
+from expnet.evaluation.scores import Scores
 from tests.training.small import make_track
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -1,4 +1,7 @@
-"""Variants of the expression network on the same clips: mean over seeds, intervals over people, paired significance."""
+"""Scores the variants of an ablation on the same clips and writes its report.
+
+Scores are means over training seeds, intervals are bootstrapped over people, and differences are paired and tested.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,10 @@ from expnet.evaluation.store.ablation_tables import paired_differences, write_di
 from expnet.evaluation.store.clips import select_clips
 from expnet.evaluation.store.evaluate import protocol_of, score_clips
 from expnet.evaluation.store.length_curve import report_lengths
+from expnet.evaluation.store.prediction import System
 from expnet.evaluation.store.scoring import Scorer
-from expnet.evaluation.store.systems import GroundTruth, Networks, System, build_baselines
+from expnet.evaluation.store.systems import Networks, build_baselines
+from expnet.evaluation.store.trivial_systems import GroundTruth
 from expnet.evaluation.store.variants import Variant, mean_curves, mean_over_seeds
 from expnet.face.morphable import load_face_model
 from expnet.io.atomic import write_atomically
@@ -39,16 +44,16 @@ _log = logging.getLogger(__name__)
 
 
 def report_ablation(variants: Sequence[Variant], trained: ExpressionConfig, options: AblationConfig) -> list[Path]:
-    """Score every training on every clip, and write the tables.
+    """Score every training on every clip and write the tables.
 
-    The output folder gets results.json, results.csv, table.md, table.tex and index.html (the numbers of the variants),
-    differences.md and differences.tex (what each part is worth), the folder lengths (the length curve), and
-    ablation.json (differences, points of the curve, and the numbers of every single training).
+    The output folder gets results.json, results.csv, table.md, table.tex and index.html (the scores of the variants),
+    differences.md and differences.tex (what each part contributes), the folder lengths (the length curve), and
+    ablation.json (the differences, the points of the curve, and the scores of every single training).
 
     Args:
-        variants: the reference first.
-        trained: configuration of the reference: where the clips are and how they were divided.
-        options: of the ablation.
+        variants: The variants, the reference first.
+        trained: The configuration of the reference, which says where the clips are and how they were split.
+        options: The options of the ablation.
 
     Returns:
         The pages that were written.
@@ -99,7 +104,7 @@ def report_ablation(variants: Sequence[Variant], trained: ExpressionConfig, opti
 
 
 def _evaluation(trained: ExpressionConfig, run: Path, options: AblationConfig) -> EvaluateConfig:
-    """What ``expnet evaluate`` would be told to score one of the runs."""
+    """Return the configuration with which ``expnet evaluate`` would score one of the runs."""
     return EvaluateConfig(
         expression=str(run),
         per_frame="train" if options.baselines else "none",
@@ -107,7 +112,7 @@ def _evaluation(trained: ExpressionConfig, run: Path, options: AblationConfig) -
         face_model=trained.face_model,
         threads=options.threads,
         data=EvaluateDataConfig(store=trained.data.store, split=options.split),
-        # Baselines learn from no more clips than the variants did.
+        # The baselines learn from no more clips than the variants did.
         baselines=BaselineConfig(
             ridge=options.baselines, train_clips=trained.data.limit_clips or BaselineConfig.train_clips
         ),
@@ -117,7 +122,7 @@ def _evaluation(trained: ExpressionConfig, run: Path, options: AblationConfig) -
 
 
 def _trainings(variant: Variant) -> list[Networks]:
-    """The trainings of a variant as rows of their own."""
+    """Return the trainings of a variant as systems of their own."""
     return [
         Networks(name, name, "model", variant.description, expression=network)
         for name, network in zip(variant.trainings, variant.networks(), strict=True)
@@ -125,20 +130,22 @@ def _trainings(variant: Variant) -> list[Networks]:
 
 
 def _notes(trained: ExpressionConfig, options: AblationConfig) -> list[str]:
-    """Sentences about what the numbers are of."""
+    """Return notes on what the numbers stand for."""
     notes = [
         f"Each number of a variant is the mean over seeds ({options.seeds}) of trainings of "
         f"{trained.trainer.max_steps} steps on windows of {trained.data.window} frames. "
-        "Intervals draw people, not trainings: how far trainings lie apart is in ablation.json."
+        "Intervals are over people, not over trainings; ablation.json has the scores of every training."
     ]
     if options.seeds < 3:
-        notes.append("Fewer than three trainings of a variant: that every seed agrees says little.")
+        notes.append("With fewer than three trainings of a variant, agreement of all seeds means little.")
     if options.split == "validation":
-        notes.append("The validation side has chosen every run's best checkpoint: its scores are a little too good.")
+        notes.append(
+            "The best checkpoint of each run was chosen on the validation clips, so these scores are optimistic."
+        )
     return notes
 
 
 def _described(variant: Variant) -> dict[str, Any]:
-    """A variant in plain values."""
+    """Return a variant as plain values."""
     changes = {key: {"value": here, "reference": there} for key, (here, there) in variant.changes.items()}
     return {"changes": changes, "runs": [str(run) for run in variant.runs]}

@@ -1,4 +1,4 @@
-"""What each part is worth: differences to the reference on the same clips, with intervals, p values and every seed."""
+"""What each part contributes: paired differences to the reference, with intervals, p values and agreement of seeds."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ from expnet.evaluation.statistics.significance import holm, sign_flip_p_value
 from expnet.evaluation.statistics.summary import LAG, Resampling, ends, paired_difference
 from expnet.evaluation.store.variants import Variant
 from expnet.io.atomic import write_atomically
+from expnet.io.markdown import markdown_table
 
 SHOWN = ("mouth_opening_correlation", "within_clip_r2", "landmark_distance_mouth", "jitter_ratio")
-"""Columns of differences.md and differences.tex; ablation.json has all."""
+"""The columns of differences.md and differences.tex; ablation.json has all metrics."""
 LEVEL = 0.05
-Rows = Mapping[tuple[str, str], ClipRow]
+RowTable = Mapping[tuple[str, str], ClipRow]
+"""Rows by system and clip."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A variant's score minus the reference's.
+    """The score of a variant minus that of the reference.
 
     Attributes:
-        variant: name of the variant.
-        metric: key of the metric.
-        mean: mean over clips of the mean over seeds.
-        ci95: bootstrap interval over people, None for one person.
-        n: clips that both scored.
-        people: in them.
-        p: sign-flip test over people.
-        p_holm: the same, corrected for all variants of this metric.
-        seeds: the difference of each pair of trainings with the same seed.
+        variant: The name of the variant.
+        metric: The key of the metric.
+        mean: The mean over clips of the mean over seeds.
+        ci95: The bootstrap interval over people, None for one person.
+        n: The number of clips that both scored.
+        people: The number of people in these clips.
+        p: The p value of a sign-flip test over people.
+        p_holm: The same, corrected for all variants of this metric.
+        seeds: The difference of each pair of trainings with the same seed.
     """
 
     variant: str
@@ -57,12 +59,12 @@ class Difference:
 
     @property
     def agreeing(self) -> int:
-        """Seeds whose difference has the sign of the mean."""
+        """The number of seeds whose difference has the sign of the mean."""
         return sum(math.copysign(1, value) == math.copysign(1, self.mean) for value in self.seeds)
 
     @property
     def significant(self) -> bool:
-        """Whether people and seeds speak with one voice: corrected p below .05, and the same sign with every seed."""
+        """Whether the corrected p is below .05 and the difference has the same sign with every seed."""
         return self.p_holm < LEVEL and self.agreeing == len(self.seeds)
 
 
@@ -72,10 +74,10 @@ def paired_differences(
     """Compare every variant with the first one.
 
     Args:
-        variants: the reference first.
-        infos: metrics; a lag has no number of each clip, and is left out.
-        rows: of the variants and of their trainings.
-        drawing: what the bootstrap draws.
+        variants: The variants, the reference first.
+        infos: The metrics. The lag is left out, because it is not a mean over clips.
+        rows: The rows of the variants and of their trainings.
+        drawing: What the bootstrap resamples.
     """
     table = {(row.system, row.clip_id): row for row in rows}
     found: list[Difference] = []
@@ -88,8 +90,8 @@ def paired_differences(
     return found
 
 
-def _difference(variant: Variant, reference: Variant, key: str, table: Rows, drawing: Resampling) -> Difference:
-    """Compare two variants by one metric; p is not corrected yet."""
+def _difference(variant: Variant, reference: Variant, key: str, table: RowTable, drawing: Resampling) -> Difference:
+    """Compare two variants by one metric; the p value is not corrected yet."""
     interval = paired_difference(variant.name, reference.name, key, table, drawing)
     seeds = [
         paired_difference(one, other, key, table, drawing).mean
@@ -114,7 +116,7 @@ def _difference(variant: Variant, reference: Variant, key: str, table: Rows, dra
 
 @dataclass(frozen=True)
 class _Table:
-    """The differences, to be written as Markdown or LaTeX."""
+    """The differences in the form that Markdown and LaTeX share."""
 
     differences: Sequence[Difference]
     variants: Sequence[Variant]
@@ -122,11 +124,11 @@ class _Table:
 
     @property
     def infos(self) -> list[MetricInfo]:
-        """Its columns."""
+        """The metrics of the columns."""
         return [info for info in self.results.metrics if info.key in SHOWN]
 
     def rows(self, bold: str) -> list[tuple[str, list[str]]]:
-        """Title and cells: the reference's own numbers first, then differences to them."""
+        """Return title and cells of each row: the scores of the reference, then the differences to them."""
         known = {(one.variant, one.metric): one for one in self.differences}
         digits = {info.key: self._decimals(info.key) for info in self.infos}
         reference = self.results.system(self.variants[0].name)
@@ -139,12 +141,12 @@ class _Table:
         return found
 
     def _decimals(self, key: str) -> int:
-        """Digits after the point: enough for the numbers, and for the differences, which are smaller."""
+        """Return digits that suffice for the scores and for their differences, which are smaller."""
         differences = [one.mean for one in self.differences if one.metric == key]
         return max(column_decimals(self.results, key), decimals(differences))
 
     def legend(self) -> str:
-        """What the cells say."""
+        """Explain the cells."""
         clips = max((one.n for one in self.differences), default=0)
         people = max((one.people for one in self.differences), default=0)
         reference = self.variants[0]
@@ -166,16 +168,14 @@ def write_differences(
 
 
 def _markdown(table: _Table) -> str:
-    lines = [
-        "| | " + " | ".join(f"{info.title} {direction(info)} ({info.unit})" for info in table.infos) + " |",
-        "| --- |" + " ---: |" * len(table.infos),
-    ]
-    lines += [f"| {title} | {' | '.join(cells)} |" for title, cells in table.rows("**{}**")]
-    return "\n".join([*lines, "", table.legend(), *(f"- {note}" for note in table.results.notes)]) + "\n"
+    header = ["", *(f"{info.title} {direction(info)} ({info.unit})" for info in table.infos)]
+    rows = [[title, *cells] for title, cells in table.rows("**{}**")]
+    notes = [f"- {note}" for note in table.results.notes]
+    return "\n".join([markdown_table(header, rows, align="lr"), "", table.legend(), *notes]) + "\n"
 
 
 def _cell(difference: Difference | None, digits: int, bold: str) -> str:
-    """One difference, written out; ``bold`` is the pattern for one that is significant."""
+    """Write one difference; ``bold`` is the pattern for one that is significant."""
     if difference is None:
         return NONE
     value = number(difference.mean, digits, signed=True)
@@ -186,7 +186,7 @@ def _cell(difference: Difference | None, digits: int, bold: str) -> str:
 
 
 def _latex(table: _Table) -> str:
-    """The table for a paper; needs ``booktabs`` and ``graphicx``."""
+    """Write the table for a paper; it needs ``booktabs`` and ``graphicx``."""
     heads = [rf"\shortstack{{{escape_latex(info.title)}\\{latex_unit(info)}}}" for info in table.infos]
     rows = [
         " & ".join([escape_latex(title), *(cell.replace(MINUS, "$-$").replace(NONE, "--") for cell in cells)]) + r" \\"

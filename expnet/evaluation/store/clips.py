@@ -1,4 +1,4 @@
-"""The clips of an evaluation: selected by the split the model was trained with, read one at a time."""
+"""The clips of an evaluation: selected by the split with which the model was trained, and read one at a time."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ DEFAULT_SPLIT: dict[str, Any] = {
     name: getattr(SplitConfig, name)
     for name in ("validation_fraction", "test_fraction", "split_seed", "split_by", "allow_shared_speakers")
 }
-# Aspect ratio of an open eye, where a store does not say.
-_USUAL_EYE = 0.3
+_TYPICAL_OPEN_EYE = 0.3
+"""Aspect ratio of an open eye where a store does not record it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One clip with everything that systems may look at, and what they are scored against.
+    """One clip: what systems may see of it, and what they are scored against.
 
     Attributes:
-        track: as read from its store.
-        eye_open: aspect ratio of the clip's open eyes.
-        clip_id: name, unique among the scored clips.
-        emotion: index of its emotion, 0 for neutral or unknown.
+        track: The track as read from its store.
+        eye_open: The aspect ratio of the eyes when open in this clip.
+        clip_id: A name that is unique among the scored clips.
+        emotion: The index of the emotion, 0 for neutral or unknown.
     """
 
     track: Track
@@ -51,56 +51,56 @@ class Clip:
 
     @property
     def frames(self) -> int:
-        """T."""
+        """The number of frames, T."""
         return self.track.frames
 
     @cached_property
     def mel(self) -> Tensor:
-        """Log-mel with context, (80, 2 * 16 + ceil(3.2 T))."""
+        """Log-mel spectrogram with context, (80, 2 * 16 + ceil(3.2 T))."""
         return mel_for_frames(self.track.audio, 0, self.frames)
 
     @cached_property
     def expression(self) -> Tensor:
-        """True coefficients (T, 64)."""
+        """The true expression coefficients (T, 64)."""
         return torch.from_numpy(np.array(self.track.coefficients.expression))
 
     @cached_property
     def pose(self) -> Tensor:
-        """True absolute pose (T, 6)."""
+        """The true absolute head pose (T, 6)."""
         return torch.from_numpy(np.array(self.track.coefficients.pose))
 
     @cached_property
     def blink(self) -> Tensor:
-        """True closure of the lids, (T,), for networks that take it as an input."""
+        """The true closure of the eyelids, (T,), for networks that take it as an input."""
         return torch.from_numpy(blink_closure(self.track.landmarks, self.eye_open))
 
     @cached_property
     def valid(self) -> Tensor:
-        """Frames that were tracked, (T,) boolean."""
+        """The frames in which the face was tracked, (T,) boolean."""
         return torch.from_numpy(np.array(self.track.valid, dtype=bool))
 
     @cached_property
     def silent(self) -> Tensor:
-        """Frames in which nobody speaks, (T,) boolean, from the loudness of the sound."""
+        """The frames in which nobody speaks, (T,) boolean, judged by loudness."""
         return silent_frames(torch.from_numpy(np.array(self.track.audio)))
 
     @property
     def video(self) -> Path | None:
-        """The source video, where it is still there."""
+        """The source video, None where it no longer exists."""
         return source_video(self.track)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Clips by what they are for.
+    """The clips of an evaluation, by purpose.
 
     Attributes:
-        scored: clips to score.
-        train: those that baselines may learn from.
-        validation: those that baselines may choose a regulariser on.
-        emotions: names whose position is the emotion's index, as in training on these stores.
-        split: fractions and seed that divided them.
-        split_source: where those came from.
+        scored: The clips to score.
+        train: The clips that baselines may learn from.
+        validation: The clips on which baselines may choose their regularisation.
+        emotions: The names of the emotions, indexed as in training on these stores.
+        split: The fractions and the seed that split the clips.
+        split_source: Where these were taken from.
     """
 
     scored: tuple[ClipEntry, ...]
@@ -114,10 +114,10 @@ class Selection:
         """Read one clip."""
         row = entry.row
         emotion = self.emotions.index(row.emotion) if row.emotion in self.emotions else 0
-        return Clip(entry.read(), row.eye_open or _USUAL_EYE, self.name(entry), emotion)
+        return Clip(entry.read(), row.eye_open or _TYPICAL_OPEN_EYE, self.name(entry), emotion)
 
     def name(self, entry: ClipEntry) -> str:
-        """Name of a clip: its own, with its store's where two stores have a clip of that name."""
+        """Return the name of a clip, prefixed with its store's where two stores have a clip of that name."""
         clip_id = entry.row.clip_id
         return f"{entry.store.name}:{clip_id}" if clip_id in self._ambiguous else clip_id
 
@@ -127,17 +127,17 @@ class Selection:
         return frozenset(name for name, count in counts.items() if count > 1)
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that name the scored clips and the stores they come from."""
+        """Return sixteen hexadecimal digits that identify the scored clips and their stores."""
         stores = sorted({entry.store.fingerprint() for entry in self.scored})
         names = sorted(f"{entry.row.corpus}/{entry.row.clip_id}/{entry.row.frames}" for entry in self.scored)
         return hashlib.sha256("\n".join([*stores, *names]).encode()).hexdigest()[:16]
 
 
 def select_clips(config: EvaluateConfig) -> Selection:
-    """Divide the stores' clips as the expression run did, and take the side to score.
+    """Split the clips of the stores as the expression run did, and select the side to score.
 
     Raises:
-        DataError: no store, mixed face models, or no clip on that side.
+        DataError: There is no store, the stores have different face models, or that side has no clip.
     """
     split, source = _split_options(config)
     module = TalkingFaceDataModule(config.data.stores, split=SplitConfig(**split))
@@ -162,7 +162,7 @@ def select_clips(config: EvaluateConfig) -> Selection:
 
 
 def _split_options(config: EvaluateConfig) -> tuple[dict[str, Any], str]:
-    """Fractions and seed: those given, else the expression run's, else the defaults of training."""
+    """Return fractions and seed: those given, else those of the expression run, else the defaults of training."""
     given = {name: getattr(config.data, name) for name in DEFAULT_SPLIT if getattr(config.data, name) is not None}
     trained, source = _run_data(config.expression)
     if len(given) == len(DEFAULT_SPLIT):
@@ -171,7 +171,7 @@ def _split_options(config: EvaluateConfig) -> tuple[dict[str, Any], str]:
 
 
 def _run_data(run: str | None) -> tuple[dict[str, Any], str]:
-    """The split of a run folder's config.yaml, empty when there is none."""
+    """Return the split from the config.yaml of a run folder, empty if there is none."""
     folder = Path(run) if run else None
     if folder is not None and folder.is_file():
         folder = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
@@ -181,5 +181,5 @@ def _run_data(run: str | None) -> tuple[dict[str, Any], str]:
     try:
         data = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("data", {})
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
-        raise DataError(f"{path} is not a run's configuration that can be read ({error}).") from error
+        raise DataError(f"{path} cannot be read as the configuration of a run ({error}).") from error
     return {name: data[name] for name in DEFAULT_SPLIT if name in data}, str(path)

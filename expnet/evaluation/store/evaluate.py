@@ -1,7 +1,7 @@
-"""Networks on a store: its unseen speakers -> systems -> scores -> results.json, tables and a page.
+"""Evaluation of networks on a store: unseen speakers, systems, scores, then results.json, tables and a page.
 
-Read ``evaluate`` from top to bottom: the parts are beside this file, the maths in ``expnet.metrics``, the files in
-``expnet.evaluation.report``.
+Read ``evaluate`` from top to bottom. Its parts are the modules beside this one, the maths is in ``expnet.metrics``, and
+``expnet.evaluation.report`` writes the files.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ from expnet.assets.extractors import open_sync_expert
 from expnet.config.evaluate import EvaluateConfig
 from expnet.data.even_spacing import evenly_spaced
 from expnet.evaluation.output_folder import CLIP_FAULTS, one_line, prepare_output
+from expnet.evaluation.protocol import model_fingerprint
 from expnet.evaluation.report import Extras, write_report
 from expnet.evaluation.report.charts import Series
 from expnet.evaluation.report.page import CurveExample
 from expnet.evaluation.report.results import ClipRow, Results
 from expnet.evaluation.report.wandb_tables import log_benchmark
+from expnet.evaluation.scores import Scores
 from expnet.evaluation.statistics.summary import LAG, summarise, warnings_about
 from expnet.evaluation.store.clips import Clip, Selection, select_clips
+from expnet.evaluation.store.prediction import Prediction, System
 from expnet.evaluation.store.rendered_clips import REAL, Pictures, render_clip
-from expnet.evaluation.store.scoring import Scorer, Scores, model_fingerprint
-from expnet.evaluation.store.systems import Prediction, System, build_systems
+from expnet.evaluation.store.scoring import Scorer
+from expnet.evaluation.store.systems import build_systems
 from expnet.face.morphable import load_face_model
 from expnet.io.versions import package_versions
 
@@ -42,13 +45,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Record:
-    """What is kept while clips pass by.
+    """What is kept of the clips while they are scored one after the other.
 
     Attributes:
-        rows: one a system and clip.
-        curves: correlation by lag, by system and clip.
-        pictures: rendered clips.
-        picture_faults: clips that could not be rendered, with the reason.
+        rows: One row for each system and clip.
+        curves: The correlation by lag, by system and clip.
+        pictures: The rendered clips.
+        picture_faults: The clips that could not be rendered, with the reason.
     """
 
     rows: list[ClipRow] = field(default_factory=list)
@@ -61,10 +64,10 @@ def evaluate(config: EvaluateConfig) -> Path:
     """Score every system on every clip and write the report.
 
     Returns:
-        Path of the page.
+        The path of the page.
 
     Raises:
-        InputError: a path, a store or a network cannot be used.
+        InputError: A path, a store or a network cannot be used.
     """
     started = time.monotonic()
     torch.set_num_threads(config.threads)
@@ -115,7 +118,7 @@ def evaluate(config: EvaluateConfig) -> Path:
 def score_clips(
     config: EvaluateConfig, selection: Selection, systems: Sequence[System], scorer: Scorer, output: Path
 ) -> Record:
-    """Pass over the clips once; only rows, lag curves and a few pictures are kept."""
+    """Score the clips one after the other, and keep only rows, lag curves and a few rendered clips."""
     record = Record()
     rendered = {id(entry) for entry in evenly_spaced(selection.scored, config.pictures.clips)}
     for entry in tqdm(selection.scored, desc="Scoring", unit="clip", disable=None, leave=False):
@@ -142,7 +145,7 @@ def score_clips(
 def _score_clip(
     clip: Clip, systems: Sequence[System], scorer: Scorer
 ) -> tuple[dict[str, Prediction], dict[str, Scores], dict[str, str]]:
-    """Predictions, scores and faults of every system on one clip."""
+    """Return predictions, scores and faults of every system on one clip, by system name."""
     predictions: dict[str, Prediction] = {}
     scores: dict[str, Scores] = {}
     faults: dict[str, str] = {}
@@ -158,7 +161,7 @@ def _score_clip(
 
 
 def _keep(record: Record, clip: Clip, system: str, scores: Scores | None, fault: str) -> None:
-    """Turn one system's scores on one clip into a row."""
+    """Record the scores of one system on one clip as a row."""
     known = (clip.clip_id, system, clip.track.speaker, clip.frames)
     if scores is None:
         record.rows.append(ClipRow(*known, "failed", fault))
@@ -173,9 +176,9 @@ def _keep(record: Record, clip: Clip, system: str, scores: Scores | None, fault:
 def curve_examples(
     selection: Selection, systems: Sequence[System], scorer: Scorer, rows: Sequence[ClipRow]
 ) -> tuple[CurveExample, ...]:
-    """Mouth opening on the best, the median and the worst clip of the model, by correlation.
+    """Show the mouth opening in the best, the median and the worst clip of the model, ranked by correlation.
 
-    Without a model the first baseline takes its place.
+    If there is no model, the first baseline takes its place.
     """
     key = "mouth_opening_correlation"
     shown = next((s for kind in ("model", "baseline") for s in systems if s.kind == kind), None)
@@ -234,13 +237,13 @@ def _notes_on_pictures(config: EvaluateConfig, record: Record) -> list[str]:
     kinds = {pictures.kind for pictures in record.pictures}
     if kinds and kinds != {REAL}:
         notes.append(
-            "Some clips have no source video, so their PSNR and SSIM compare the built-in portrait under predicted and "
-            "under true coefficients: they measure the coefficients through the renderer, not realism."
+            "Some clips have no source video, so their PSNR and SSIM compare the built-in portrait rendered from "
+            "predicted and from true coefficients. They measure the coefficients through the renderer, not realism."
         )
     if record.pictures:
         notes.append(
-            f"PSNR and SSIM come from {len(record.pictures)} rendered clips, every {config.pictures.stride}th of the "
-            f"first {config.pictures.frames} frames, with the clip's own head motion."
+            f"PSNR and SSIM are measured on {len(record.pictures)} rendered clips, at every "
+            f"{config.pictures.stride}th of the first {config.pictures.frames} frames, with the clip's own head motion."
         )
     if record.picture_faults:
         notes.append(
@@ -250,7 +253,7 @@ def _notes_on_pictures(config: EvaluateConfig, record: Record) -> list[str]:
 
 
 def _training_logs(config: EvaluateConfig) -> dict[str, Path]:
-    """The runs' metrics.csv, for the training curves."""
+    """Find the metrics.csv of each run, for the training curves."""
     logs = {}
     named = (
         ("Expression network", config.expression),

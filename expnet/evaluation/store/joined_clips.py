@@ -1,14 +1,15 @@
-"""The length curve: how well does a network that was trained on short windows follow speech that it hears at length?
+"""Predictions of a network that is shown windows of several clips at once, for the length curve.
 
-The scored clips are joined end to end, and the network is shown so many frames of them at once. Every frame of every
-clip is scored at every length, so that the same clips and the same people stand behind each point, and:
+How well does a network that was trained on short windows follow speech that it hears at length? The scored clips are
+joined end to end, and the network is shown windows of a given length. Every frame of every clip is scored at every
+length, so that the same clips and people stand behind each point, and:
 
-- sound is levelled clip by clip beforehand, as the network would level each clip by itself, so that a longer window
-  does not mean a better or a worse estimate of a voice's loudness;
-- the first frame is not shown (the network sees the training mean, as in the windows of training that leave it out),
-  because a window of several clips has no first frame of its own.
+- The audio level is removed clip by clip beforehand, as the network would do for each clip by itself. Otherwise a
+  longer window would also mean a different estimate of a voice's loudness.
+- The first frame is not shown; the network sees the training mean instead, as in training windows that leave the first
+  frame out. A window of several clips has no first frame of its own.
 
-What is left to differ between two lengths is how far attention reaches, and how large positions get.
+Two lengths then differ only in how far attention reaches and how large positions become.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from expnet.models.expression_regressor import ExpressionRegressor
 
 @dataclass(frozen=True, eq=False)
 class JoinedClips:
-    """Clips end to end.
+    """Clips joined end to end.
 
     Attributes:
-        audio: (640 F,) samples, F frames in all.
-        levels: (clips, 80) what levelling takes off each clip's bands.
-        blink: (F,) closure of the eyes.
-        starts: first frame of each clip, and F.
+        audio: The samples (640 F,), where F is the number of frames of all clips together.
+        levels: (clips, 80) what levelling subtracts from each band of each clip.
+        blink: (F,) closure of the eyelids.
+        starts: The first frame of each clip, followed by F.
     """
 
     audio: Tensor
@@ -44,11 +45,11 @@ class JoinedClips:
 
     @property
     def frames(self) -> int:
-        """F."""
+        """The number of frames of all clips together, F."""
         return int(self.starts[-1])
 
     def mel(self, first_frame: int, frames: int, *, level: bool) -> Tensor:
-        """Log-mel (80, 16 + ceil(3.2 frames) + 16) of a window; ``level`` takes each clip's own level off."""
+        """Return the log-mel (80, 16 + ceil(3.2 frames) + 16) of a window, optionally without each clip's level."""
         mel = mel_for_frames(self.audio, first_frame, frames)
         if not level:
             return mel
@@ -79,23 +80,23 @@ def predict_at_length(
 ) -> list[Tensor]:
     """Regress every clip with windows of ``length`` frames.
 
-    The last window ends with the last frame, and overlaps the one before it more: no window is shorter.
+    No window is shorter: the last one ends with the last frame and overlaps the one before it more.
 
     Args:
-        network: in evaluation mode.
-        joined: the clips, ``length`` frames in all or more.
-        length: frames that the network sees at once, at most what it takes in one pass.
-        margin: frames at both ends of a window that are only seen: their coefficients come from the window before or
-            after, except at the ends of the whole. The same margin at two lengths leaves frames that see at least so
-            far at both, so that a long window does not gain by having fewer edges.
-        first_expression: (E,) shown to the network as that of the first frame, to all windows alike; None for the
-            training mean.
+        network: The network, in evaluation mode.
+        joined: The clips, ``length`` frames or more in total.
+        length: The number of frames that the network sees at once, at most what it takes in one pass.
+        margin: The number of frames at both ends of a window that are only context. Their coefficients come from the
+            neighbouring window, except at both ends of the whole. With the same margin at two lengths, frames see at
+            least that far at both, so that a long window does not gain by having fewer edges.
+        first_expression: (E,) shown to the network as the expression of the first frame, the same for all windows;
+            None for the training mean.
 
     Returns:
-        (T, E) coefficients of each clip, as a change from what was shown.
+        The coefficients (T, E) of each clip, as a change from the expression that was shown.
 
     Raises:
-        ValueError: there are fewer frames, or margins that leave nothing of a window.
+        ValueError: The clips have fewer frames than a window, or the margins leave nothing of it.
     """
     if length > joined.frames:
         raise ValueError(f"a window of {length} frames does not fit into {joined.frames}")
@@ -103,7 +104,7 @@ def predict_at_length(
         raise ValueError(f"two margins of {margin} frames leave nothing of a window of {length}")
     change = torch.empty(joined.frames, len(network.expression_mean))  # (F, E)
     shown = (network.expression_mean if first_expression is None else first_expression)[None]  # (1, E)
-    levelled, network.level = network.level, False  # done clip by clip already
+    levelled, network.level = network.level, False  # the level was already removed clip by clip
     try:
         taken = 0
         while taken < joined.frames:

@@ -1,4 +1,4 @@
-"""The report of the length curve: every attention bias at every length, and what length costs it."""
+"""The length curve: every attention bias at every length, and what length costs it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from expnet.config.evaluate import ProtocolConfig
 from expnet.evaluation.report import write_report
 from expnet.evaluation.report.results import ClipRow, MetricInfo, Results
 from expnet.evaluation.report.tables import NONE, number
+from expnet.evaluation.scores import Scores
 from expnet.evaluation.statistics.significance import sign_flip_p_value
 from expnet.evaluation.statistics.summary import ends, paired_difference, summarise
 from expnet.evaluation.store.clips import Clip, Selection
 from expnet.evaluation.store.joined_clips import JoinedClips, join, predict_at_length
-from expnet.evaluation.store.scoring import Scorer, Scores
+from expnet.evaluation.store.scoring import Scorer
 from expnet.evaluation.store.variants import Variant, mean_over_seeds
 from expnet.io.atomic import write_atomically
+from expnet.io.markdown import markdown_table
 from expnet.models.expression_regressor import ExpressionRegressor
 
 BIAS = "model.attention_bias"
 DRAWN = "mouth_opening_correlation"
-"""Metric of the figure and of curve.md."""
+"""The metric of the figure and of curve.md."""
 RULE = (
     "clips of the scored side joined end to end, in the store's order, and shown so many frames at once; "
     "levels taken off clip by clip, first frame not shown; every clip scored whole, at every length alike"
@@ -37,16 +39,16 @@ class Point:
     """One attention bias at one length.
 
     Attributes:
-        variant: name of the variant.
-        bias: its attention bias.
-        frames: length.
-        mean: of the mouth-opening correlation.
-        ci95: its interval over people.
-        change: paired difference to the shortest length, None for that one.
-        change_ci95: its interval.
-        p: sign-flip test of that difference over people, not corrected.
-        difference: paired difference to the reference at this length, None for the reference.
-        difference_ci95: its interval.
+        variant: The name of the variant.
+        bias: Its attention bias.
+        frames: The length.
+        mean: The mean mouth-opening correlation.
+        ci95: Its interval over people.
+        change: The paired difference to the shortest length, None for that length.
+        change_ci95: The interval of the change.
+        p: The p value of a sign-flip test of the change over people, not corrected.
+        difference: The paired difference to the reference at this length, None for the reference.
+        difference_ci95: The interval of the difference.
     """
 
     variant: str
@@ -63,11 +65,11 @@ class Point:
 
 @dataclass(frozen=True)
 class LengthCurve:
-    """What was found.
+    """The result of a length curve.
 
     Attributes:
-        page: of the report.
-        points: of all biases and lengths.
+        page: The page of the report.
+        points: The points of all biases and lengths.
     """
 
     page: Path
@@ -75,7 +77,7 @@ class LengthCurve:
 
 
 def attention_variants(variants: Sequence[Variant]) -> list[Variant]:
-    """The reference, and the variants that differ from it in the attention bias alone."""
+    """Return the reference and the variants that differ from it only in the attention bias."""
     return [variant for variant in variants if not set(variant.changes) - {BIAS}]
 
 
@@ -88,29 +90,29 @@ def report_lengths(
     protocol: ProtocolConfig,
     folder: Path,
 ) -> LengthCurve | None:
-    """Score every attention bias at every length; write the folder ``lengths``.
+    """Score every attention bias at every length and write the folder ``lengths``.
 
     Args:
-        variants: of the ablation, the reference first.
-        lengths: frames that the network sees at once.
-        selection: the clips.
-        scorer: of the ablation.
-        ablation: its results, which the protocol and the versions are taken from.
-        protocol: what the bootstrap draws.
-        folder: of the ablation.
+        variants: The variants of the ablation, the reference first.
+        lengths: The numbers of frames that the network sees at once.
+        selection: The clips.
+        scorer: The scorer of the ablation.
+        ablation: The results of the ablation, whose protocol and versions are taken over.
+        protocol: What the bootstrap resamples.
+        folder: The output folder of the ablation.
 
     Returns:
-        The curve; None where no length fits into the clips.
+        The curve, or None if no length fits into the clips.
     """
     compared = attention_variants(variants)
     clips = [selection.read(entry) for entry in selection.scored]
     joined = join(clips)
     fitting = sorted(length for length in lengths if length <= joined.frames)
     missing = [str(length) for length in sorted(lengths) if length not in fitting]
-    notes = [f"The clips have {joined.frames} frames in all: not measured at {', '.join(missing)}."] if missing else []
+    notes = [f"The clips have {joined.frames} frames in all; not measured at {', '.join(missing)}."] if missing else []
     if not fitting:
         return None
-    infos = [_at(info, length) for info in _infos(scorer) for length in fitting]
+    infos = [_metric_at(info, length) for info in _infos(scorer) for length in fitting]
     rows = []
     for variant in compared:
         for name, network in zip(variant.trainings, variant.networks(), strict=True):
@@ -134,12 +136,12 @@ def report_lengths(
 
 
 def _infos(scorer: Scorer) -> list[MetricInfo]:
-    """The metrics that no constant of a clip has a say in: there is no first frame to start from."""
+    """Return the metrics that do not depend on a constant offset, because there is no first frame to start from."""
     names = (scorer.correlation.name, scorer.r2.name, scorer.jitter.name)
     return [info for info in scorer.infos() if info.key in names]
 
 
-def _at(info: MetricInfo, length: int) -> MetricInfo:
+def _metric_at(info: MetricInfo, length: int) -> MetricInfo:
     return replace(info, key=f"{info.key}_at_{length}", title=f"{info.title}, {length} frames", group=info.title)
 
 
@@ -151,7 +153,7 @@ def _score(
     lengths: Sequence[int],
     scorer: Scorer,
 ) -> list[ClipRow]:
-    """Score one training: one row a clip, with every metric at every length."""
+    """Score one training: one row for each clip, with every metric at every length."""
     scores = [Scores() for _ in clips]
     for length in lengths:
         for clip, change, all_scores in zip(clips, predict_at_length(network, joined, length), scores, strict=True):
@@ -171,7 +173,7 @@ def _score(
 def _points(
     variants: Sequence[Variant], lengths: Sequence[int], results: Results, protocol: ProtocolConfig
 ) -> list[Point]:
-    """The curve, with the paired difference of every length to the shortest."""
+    """Return the points of the curve, with the paired difference of every length to the shortest."""
     found = []
     biases = {variant.name: _bias(variant, variants) for variant in variants}
     for system in results.systems:
@@ -188,7 +190,7 @@ def _points(
                 difference_ci95=summary.difference_ci95,
             )
             if length != lengths[0]:
-                # Both lengths of a clip as two systems of one metric, which is what the paired test takes.
+                # The two lengths pose as two systems with one metric, which is what the paired test compares.
                 here = {("here", row.clip_id): _only(row, length) for row in own}
                 there = {("there", row.clip_id): _only(row, lengths[0]) for row in own}
                 change = paired_difference("here", "there", DRAWN, {**here, **there}, protocol)
@@ -209,40 +211,37 @@ def _only(row: ClipRow, length: int) -> ClipRow:
 
 
 def _bias(variant: Variant, variants: Sequence[Variant]) -> str:
-    """Attention bias of a variant; the reference's is what the others say they are without."""
+    """Return the attention bias of a variant; that of the reference is known from what the others changed."""
     if BIAS in variant.changes:
         return str(variant.changes[BIAS][0])
     return next((str(other.changes[BIAS][1]) for other in variants if BIAS in other.changes), variant.title)
 
 
 def _markdown(points: Sequence[Point], lengths: Sequence[int], results: Results) -> str:
-    """The curve, and the differences between biases: a row a bias, a column a length."""
-    heading = [
-        "| attention bias | " + " | ".join(f"{length} frames" for length in lengths) + " |",
-        "| --- |" + " ---: |" * len(lengths),
-    ]
-    curve, differences = [*heading], [*heading]
+    """Write the curve and the differences between biases, one row for each bias and one column for each length."""
+    header = ["attention bias", *(f"{length} frames" for length in lengths)]
+    curve, differences = [], []
     for name in dict.fromkeys(point.variant for point in points):
         own = [point for point in points if point.variant == name]
-        curve.append(f"| {own[0].bias} | " + " | ".join(map(_cell, own)) + " |")
+        curve.append([own[0].bias, *map(_cell, own)])
         if own[0].difference is not None:
-            cells = [_change(point.difference, point.difference_ci95) for point in own]
-            differences.append(f"| {own[0].bias} | " + " | ".join(cells) + " |")
+            differences.append([own[0].bias, *(_change(point.difference, point.difference_ci95) for point in own)])
     clips = {row.clip_id for row in results.clips}
     people = {row.speaker for row in results.clips}
     lines = [
         f"Mouth-opening correlation, 95 % interval by bootstrap over people ({len(clips)} clips, {len(people)} "
-        f"people); in round brackets the paired change against {lengths[0]} frames, its interval, a sign-flip p.",
+        f"people). In round brackets: paired change against {lengths[0]} frames, its interval, p of a sign-flip test.",
         "",
-        *curve,
+        markdown_table(header, curve, align="lr"),
     ]
-    if len(differences) > len(heading):
-        lines += ["", f"Paired difference to {points[0].bias} at the same length:", "", *differences]
+    if differences:
+        heading = f"Paired difference to {points[0].bias} at the same length:"
+        lines += ["", heading, "", markdown_table(header, differences, align="lr")]
     return "\n".join([*lines, "", *(f"- {note}" for note in results.notes)]) + "\n"
 
 
 def _cell(point: Point) -> str:
-    """A point of the curve, and how it changed since the shortest length."""
+    """Write a point of the curve and its change since the shortest length."""
     if not math.isfinite(point.mean):
         return NONE
     text = number(point.mean, 3) + _bounds(point.ci95, signed=False)
@@ -260,13 +259,13 @@ def _bounds(ci95: tuple[float, float] | None, *, signed: bool) -> str:
 
 
 def _draw(points: Sequence[Point], lengths: Sequence[int], folder: Path) -> None:
-    """Write curve.svg and curve.pdf: a line a bias, with its interval over people."""
+    """Write curve.svg and curve.pdf: one line for each bias, with its interval over people."""
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for place, name in enumerate(dict.fromkeys(point.variant for point in points)):
         own = [point for point in points if point.variant == name]
-        # Moved apart a little, or the whiskers of one length hide one another.
+        # Shifted slightly, so that the whiskers at one length do not hide one another.
         x = [point.frames * 1.02**place for point in own]
         y = [point.mean for point in own]
         spread = [[0.0, 0.0] if p.ci95 is None else [p.mean - p.ci95[0], p.ci95[1] - p.mean] for p in own]

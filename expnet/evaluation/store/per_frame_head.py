@@ -1,7 +1,8 @@
-"""SadTalker's per-frame linear head, trained on the same clips: a frame sees 200 ms of sound and no other frame.
+"""SadTalker's per-frame linear head, trained on the same clips: it sees 200 ms of audio per frame and no other frame.
 
-The network is ``configs/per_frame.yaml``'s; a run of that configuration can be given instead (``per_frame=RUN``) and is
-trained longer. Here it learns the coefficients alone, weighted by what they move on the face.
+The network is that of ``configs/per_frame.yaml``. A run of that configuration can be given instead
+(``per_frame=RUN``); it is trained for longer. Here the loss is on the coefficients alone, weighted by how much they
+move the face.
 """
 
 import logging
@@ -17,27 +18,27 @@ from expnet.models.expression_regressor import ExpressionRegressor
 _log = logging.getLogger(__name__)
 
 WINDOW = 16
-"""Frames of a training window."""
+"""Frames in a training window."""
 WINDOWS = 16
-"""Windows of a step."""
+"""Windows in a batch."""
 AUDIO_CHANNELS = 8
-"""A quarter of the published network's, as in configs/per_frame.yaml."""
+"""A quarter of the published network's channels, as in configs/per_frame.yaml."""
 
 
 def train_per_frame(clips: Sequence[Clip], *, steps: int, metric: Tensor, seed: int = 0) -> ExpressionRegressor:
     """Train the head with AdamW, a cosine schedule and random windows; the same seed gives the same head.
 
     Args:
-        clips: training clips, kept in memory.
-        steps: of the optimiser, 256 frames each.
+        clips: The training clips, kept in memory.
+        steps: The number of optimiser steps, of 256 frames each.
         metric: (E, E) weights of the coefficients.
-        seed: of weights and windows.
+        seed: The seed of the initial weights and of the windows.
 
     Returns:
         The network in evaluation mode.
 
     Raises:
-        ValueError: there is no training clip.
+        ValueError: There is no training clip.
     """
     if not clips:
         raise ValueError("the per-frame head needs at least one training clip")
@@ -73,7 +74,7 @@ def train_per_frame(clips: Sequence[Clip], *, steps: int, metric: Tensor, seed: 
 
 
 def _set_statistics(model: ExpressionRegressor, clips: Sequence[Clip], metric: Tensor) -> None:
-    """Give the network the mean and deviation of the training clips' coefficients."""
+    """Give the network the mean and standard deviation of the training clips' coefficients."""
     expression = torch.cat([clip.expression[clip.valid] for clip in clips])  # (N, E)
     model.set_statistics(
         expression_mean=expression.mean(0),
@@ -85,7 +86,7 @@ def _set_statistics(model: ExpressionRegressor, clips: Sequence[Clip], metric: T
 
 
 def _windows(clips: Sequence[Clip], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Draw windows: mel (B, 80, N), expression (B, T, E), first expression (B, E), blink and valid (B, T)."""
+    """Draw a batch: mel (B, 80, N), expression (B, T, E), first expression (B, E), blink and valid (B, T)."""
     lengths = torch.tensor([float(clip.frames) for clip in clips])
     chosen = torch.multinomial(lengths, WINDOWS, replacement=True, generator=generator)
     parts = []

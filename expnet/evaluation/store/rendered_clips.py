@@ -1,6 +1,7 @@
-"""Rendered clips: PSNR and SSIM against the real frames, strips for the page, side-by-side videos.
+"""Rendered clips: PSNR and SSIM against the real frames, frame strips for the page, side-by-side videos.
 
-A clip is rendered with the predicted expression and its own head motion; see `expnet.render.reenactment` for what on.
+A clip is rendered with the predicted expression and its own head motion. `expnet.render.reenactment` chooses the
+portrait and the frames to compare with.
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ from expnet.config.evaluate import PictureConfig
 from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.errors import DataError
 from expnet.evaluation.report.page import Strip
+from expnet.evaluation.scores import Scores
 from expnet.evaluation.store.clips import Clip
-from expnet.evaluation.store.scoring import Scorer, Scores
-from expnet.evaluation.store.systems import Prediction
+from expnet.evaluation.store.prediction import Prediction
+from expnet.evaluation.store.scoring import Scorer
 from expnet.media.video_reader import write_video
 from expnet.render.reenactment import REAL, Frames, Stage, cut, labelled, set_stage, to_tensor
 
 _COLUMNS = 5
-# Scored, but not shown: a held mouth looks the same in every column.
-_HIDDEN = ("hold_first_frame", "clip_mean")
+_NOT_SHOWN = ("hold_first_frame", "clip_mean")
+"""Systems that are scored but not shown, because a constant mouth looks the same in every column."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the rendered clip gave.
+    """What rendering a clip gave.
 
     Attributes:
-        kind: what the frames were compared with.
-        strip: for the page.
+        kind: What the frames were compared with.
+        strip: Frames of the clip, for the page.
     """
 
     kind: str
@@ -50,22 +52,25 @@ def render_clip(
     options: PictureConfig,
     output: Path,
 ) -> Pictures:
-    """Render a clip for every system, score the pictures, and write the video.
+    """Render a clip for every system, score the frames, and write the video.
 
     Args:
-        clip: to render.
-        predictions: title and prediction by system name.
-        scores: of each system on this clip; PSNR and SSIM are added.
-        scorer: holds the two metrics.
-        options: how many frames, and whether to write a video.
-        output: folder of the page.
+        clip: The clip to render.
+        predictions: Title and prediction of each system, by name.
+        scores: The scores of each system on this clip, by name; PSNR and SSIM are added.
+        scorer: Holds the two metrics.
+        options: How many frames to render, and whether to write a video.
+        output: The folder of the page.
+
+    Raises:
+        DataError: The clip has a single frame to render.
     """
     frames = min(options.frames, clip.frames)
     stage = set_stage(clip.track, scorer.model, frames)
     frames = min(frames, len(stage.reference))
     if frames < 2:
         raise DataError(f"clip {clip.clip_id} has one frame to render, which is the portrait itself")
-    # The portrait's own frame is left out: a perfect copy there, worth the ceiling of 100 dB, would lift every mean.
+    # The portrait's own frame is left out: a perfect copy, worth the ceiling of 100 dB, would raise every mean.
     seen = list(range(min(options.stride, frames - 1), frames, options.stride))
     reference = [cut(frame, stage.crop) for frame in stage.reference[:frames]]
     target = to_tensor([reference[index] for index in seen])
@@ -77,7 +82,7 @@ def render_clip(
         drawn = stage.render(prediction.expression[seen], clip.pose[seen])
         scores[name].add(scorer.psnr, to_tensor(drawn), target)
         scores[name].add(scorer.ssim, to_tensor(drawn), target)
-        if name not in _HIDDEN:
+        if name not in _NOT_SHOWN:
             label = "its own coefficients" if name == GROUND_TRUTH else title
             rows.append((label, tuple(drawn[place] for place in shown)))
     video = ""
@@ -89,7 +94,7 @@ def render_clip(
 
 
 def _write_comparison(clip: Clip, stage: Stage, reference: Frames, prediction: Prediction, output: Path) -> str:
-    """Write reference, model, and model with its own head motion side by side, with the clip's sound."""
+    """Write reference, model, and model with its own head motion side by side, with the clip's audio."""
     frames = len(reference)
     columns = [
         ("real" if stage.kind == REAL else "reference", reference),

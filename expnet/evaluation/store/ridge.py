@@ -1,8 +1,8 @@
 """Ridge regression from log-mel to expression: the baseline that a network has to beat.
 
-Features of a frame are 13 frames of a 40-band log-mel around it (half a second), as in the trial that gave r .46 and
-within-clip R2 .07 on unseen people. Clip means are removed from features and coefficients, so that it learns motion
-only; a prediction starts at the clip's first frame: expression[t] = first + (d[t] - d[0]).
+The features of a frame are 13 frames of a 40-band log-mel around it (half a second); in a first trial they gave r .46
+and within-clip R2 .07 on unseen people. Clip means are removed from features and coefficients, so that only motion is
+learned. A prediction starts at the clip's first frame: expression[t] = first + (d[t] - d[0]).
 """
 
 from collections.abc import Iterable
@@ -15,22 +15,22 @@ from expnet.audio.alignment import MEL_CONTEXT, MEL_PER_FRAME
 from expnet.metrics.functional import within_clip_r2
 
 CONTEXT = 6
-"""Frames on either side."""
+"""Frames of context on either side."""
 BANDS = 40
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Tried on the validation clips, as shares of the mean eigenvalue of the features' covariance."""
+"""Candidates that the validation clips choose from, as fractions of the features' mean covariance eigenvalue."""
 DEFAULT_PENALTY = 1e-1
 
 
 def ridge_features(mel: Tensor, frames: int) -> Tensor:
-    """Cut and pool the mel around each frame.
+    """Cut out and pool the mel around each frame.
 
     Args:
-        mel: (80, 16 + ceil(3.2 T) + 16), frame i centred at column 16 + 3.2 (i + 1/2).
-        frames: T.
+        mel: (80, 16 + ceil(3.2 T) + 16), with frame i centred at column 16 + 3.2 (i + 1/2).
+        frames: The number of frames, T.
 
     Returns:
-        (T, 13 * 40) float64; beyond the clip's ends the nearest frame is repeated.
+        (T, 13 * 40) float64. Beyond the ends of the clip the nearest frame is repeated.
     """
     pairs = mel.double().reshape(BANDS, -1, mel.shape[-1]).mean(1)  # (40, columns)
     centres = MEL_CONTEXT + MEL_PER_FRAME * (torch.arange(frames, dtype=torch.float64) + 0.5)
@@ -43,12 +43,12 @@ def ridge_features(mel: Tensor, frames: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class RidgeRegression:
-    """A fitted regression.
+    """A fitted ridge regression.
 
     Attributes:
-        weights: (13 * 40, E).
-        penalty: chosen share of the mean eigenvalue.
-        clips: clips it learned from.
+        weights: (13 * 40, E) regression weights.
+        penalty: The chosen penalty, as a fraction of the mean eigenvalue.
+        clips: The number of training clips.
     """
 
     weights: Tensor
@@ -56,7 +56,7 @@ class RidgeRegression:
     clips: int
 
     def predict(self, mel: Tensor, first_expression: Tensor, frames: int) -> Tensor:
-        """Expression of every frame, (T, E) float32."""
+        """Return the expression of every frame, (T, E) float32."""
         motion = ridge_features(mel, frames) @ self.weights  # (T, E)
         return (first_expression.double() + motion - motion[:1]).float()
 
@@ -68,15 +68,15 @@ Example = tuple[Tensor, Tensor, Tensor]
 def fit_ridge(
     train: Iterable[Example], validation: Iterable[Example], *, metric: Tensor | None = None
 ) -> RidgeRegression:
-    """Fit by normal equations, one pass over the training clips, and choose the penalty on the validation clips.
+    """Fit by normal equations in one pass over the training clips, and choose the penalty on the validation clips.
 
     Args:
-        train: examples to learn from.
-        validation: examples for the penalty; with none it is ``DEFAULT_PENALTY``.
-        metric: (E, E) weights of the coefficients in the choice.
+        train: The examples to learn from.
+        validation: The examples that choose the penalty; without any it is ``DEFAULT_PENALTY``.
+        metric: (E, E) weights of the coefficients in this choice.
 
     Raises:
-        ValueError: there is no training clip.
+        ValueError: There is no training clip.
     """
     covariance, cross, clips, frames = None, None, 0, 0
     for mel, expression, valid in train:

@@ -1,10 +1,7 @@
-"""From a prediction to a row of numbers: landmarks through the face model, then the metrics."""
+"""From a prediction to scores: landmarks through the face model, then the metrics."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,9 +12,11 @@ from torch import Tensor
 from expnet.coefficients import split_pose
 from expnet.config.evaluate import ProtocolConfig
 from expnet.errors import DataError
+from expnet.evaluation.protocol import STORE_RULES
 from expnet.evaluation.report.results import MetricInfo
+from expnet.evaluation.scores import Scores, describe_metric
 from expnet.evaluation.store.clips import Clip
-from expnet.evaluation.store.systems import Prediction
+from expnet.evaluation.store.prediction import Prediction
 from expnet.face.camera import project
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import (
@@ -53,72 +52,19 @@ GROUPS = {
     "landmark_distance": "Face",
     "within_clip_r2": "Face",
     "jitter_ratio": "Face",
-    "psnr": "Picture",
-    "ssim": "Picture",
+    "psnr": "Image",
+    "ssim": "Image",
 }
-
-RULES = {
-    "landmark distance": "predicted expression under the clip's true identity and head pose, so that it measures the "
-    "expression alone, against the landmarks tracked in the real clip; pixels of the clip's own crop at 256",
-    "mouth opening and jitter": "landmarks of the face model without head pose, predicted against tracked "
-    "coefficients: under the true pose a nodding head alone would open and close a frozen mouth in the picture",
-    "silence": "audio 30 dB below the clip's loud level, 3 frames of margin",
-    "first frame": "every system is given the clip's first frame",
-    "pictures": "the portrait's own frame is not scored",
-}
-
-
-@dataclass(eq=False)
-class Scores:
-    """One system's scores on one clip.
-
-    Attributes:
-        values: by metric key, NaN where undefined.
-        weights: by metric key, where not 1.
-        curves: by metric key, (2 * max_lag + 1) correlation by lag, NaN for a mouth that never moves.
-        features: (N, F) of the clip's pictures, where their distribution is compared.
-        remarks: what a reader of the row should know.
-    """
-
-    values: dict[str, float] = field(default_factory=dict)
-    weights: dict[str, float] = field(default_factory=dict)
-    curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    features: Tensor | None = None
-    remarks: list[str] = field(default_factory=list)
-
-    def add(self, metric: ClipMetric, *inputs: Tensor | None) -> None:
-        """Score one clip with a metric; its inputs have no batch dimension."""
-        batch = tuple(value if value is None else value[None] for value in inputs)
-        self._put(metric, *metric.score(*batch))
-
-    def add_whole(self, metric: ClipMetric, *inputs: Tensor | None) -> None:
-        """Score with a metric that takes one clip as it is."""
-        self._put(metric, *metric.score(*inputs))
-
-    def put(self, key: str, value: float, weight: float = 1.0) -> None:
-        """Add a score that is already computed."""
-        self.values[key] = value
-        if weight != 1.0:
-            self.weights[key] = weight
-
-    def add_lag(self, metric: MouthOpeningLag, predicted: Tensor, target: Tensor, valid: Tensor | None) -> None:
-        """Score one clip's lag, and keep its curve: the table's lag is where the mean curve peaks."""
-        self.add(metric, predicted, target, valid)
-        curve = metric.correlations(predicted[None], target[None], None if valid is None else valid[None])[0].numpy()
-        still = math.isnan(self.values[metric.name])
-        self.curves[metric.name] = np.full_like(curve, np.nan) if still else curve
-
-    def _put(self, metric: ClipMetric, value: Tensor, weight: Tensor) -> None:
-        self.put(metric.name, float(value.reshape(-1)[0]), float(weight.reshape(-1)[0]))
 
 
 class Scorer:
-    """Scores clips with every metric that needs no picture.
+    """Scores clips with every metric that needs no rendered frames, and holds those that do.
 
     Args:
-        model: face model of the coefficients.
-        protocol: of the evaluation.
-        sync_expert: judges the lips, from `expnet.assets.extractors.open_sync_expert`; None leaves its columns out.
+        model: The face model of the coefficients.
+        protocol: The protocol of the evaluation.
+        sync_expert: The network that scores lip synchronisation on landmarks, from
+            `expnet.assets.extractors.open_sync_expert`; None leaves its metrics out.
     """
 
     def __init__(self, model: MorphableModel, protocol: ProtocolConfig, sync_expert: Extractor | None = None) -> None:
@@ -143,49 +89,37 @@ class Scorer:
 
     @property
     def metrics(self) -> tuple[ClipMetric, ...]:
-        """Every metric, in the order of the table's columns."""
+        """Every metric, in the order of the table."""
         lips = (self.correlation, self.correlation_best, self.lag, self.mouth, self.silence, *self.sync)
         face = (self.face, self.r2, self.jitter)
         head = (self.diversity, self.pose_diversity, self.pose_speed, self.samples)
         return tuple(metric for metric in (*lips, *face, *head, self.psnr, self.ssim) if metric is not None)
 
     def infos(self) -> tuple[MetricInfo, ...]:
-        """What each column means."""
-        return tuple(
-            MetricInfo(
-                key=metric.name,
-                title=metric.title,
-                unit=metric.unit,
-                higher_is_better=metric.higher_is_better,
-                ideal=metric.ideal,
-                group=GROUPS.get(metric.name, "Head"),
-                explanation=metric.explanation,
-                protocol=metric.protocol,
-            )
-            for metric in self.metrics
-        )
+        """Return what each metric means."""
+        return tuple(describe_metric(metric, GROUPS.get(metric.name, "Head")) for metric in self.metrics)
 
     def protocol(self) -> dict[str, Any]:
-        """What must be equal for scores to be comparable."""
-        return {"rules": dict(RULES), "metrics": {metric.name: metric.protocol for metric in self.metrics}}
+        """Return what must be equal for scores to be comparable."""
+        return {"rules": dict(STORE_RULES), "metrics": {metric.name: metric.protocol for metric in self.metrics}}
 
     def frontal(self, clip: Clip, expression: Tensor) -> Tensor:
-        """Landmarks (T, 68, 3) of an expression on the clip's identity, head straight ahead, in face units."""
+        """Return landmarks (T, 68, 3) of an expression on the clip's identity, without head pose, in face units."""
         return self.model.landmarks(_identity_and_crop(clip)[0], expression)
 
     def opening(self, clip: Clip, expression: Tensor) -> NDArray[np.float64]:
-        """Mouth opening over time, (T,), in eye distances."""
+        """Return the mouth opening over time, (T,), in eye distances."""
         return mouth_opening(self.frontal(clip, expression)).numpy()
 
     def landmarks(self, clip: Clip, expression: Tensor) -> Tensor:
-        """Landmarks (T, 68, 2) of an expression under the clip's true pose, pixels of its crop at 256."""
+        """Return landmarks (T, 68, 2) of an expression under the clip's true pose, in pixels of its crop at 256."""
         identity, crop = _identity_and_crop(clip)
         rotation, translation = split_pose(clip.pose)
         pixels = project(self.model.landmarks(identity, expression), rotation, translation, crop)
         return to_crop(pixels, crop)
 
     def tracked_landmarks(self, clip: Clip) -> Tensor:
-        """Landmarks (T, 68, 2) tracked in the real clip, pixels of its crop at 256."""
+        """Return the landmarks (T, 68, 2) tracked in the real clip, in pixels of its crop at 256."""
         _, crop = _identity_and_crop(clip)
         return to_crop(torch.from_numpy(np.array(clip.track.landmarks)).double(), crop)
 
@@ -194,7 +128,7 @@ class Scorer:
         """Score a prediction for one clip.
 
         Raises:
-            DataError: the prediction has another length, is not finite, or the clip lacks identity or crop.
+            DataError: The prediction has another length or is not finite, or the clip lacks identity or crop.
         """
         _check(clip, prediction)
         scores, valid = Scores(), clip.valid
@@ -223,31 +157,23 @@ class Scorer:
         return scores
 
 
-def model_fingerprint(model: MorphableModel) -> str:
-    """Name of a face model and digits of its content: coefficients fitted with another build mean other faces."""
-    digest = hashlib.sha256()
-    for buffer in (model.mean, model.identity_basis, model.expression_basis):
-        digest.update(buffer.detach().cpu().contiguous().numpy().tobytes())
-    return f"{model.name}-{digest.hexdigest()[:8]}"
-
-
 def _identity_and_crop(clip: Clip) -> tuple[Tensor, Tensor]:
-    """Identity (K,) and crop (3,) of a clip.
+    """Return identity (K,) and crop (3,) of a clip.
 
     Raises:
-        DataError: the store holds none, so that there is no face to measure.
+        DataError: The store holds none, so that landmarks cannot be computed.
     """
     identity, crop = clip.track.coefficients.identity, clip.track.coefficients.crop
     if identity is None or crop is None or identity.ndim != 1 or crop.ndim != 1:
-        raise DataError(f"clip {clip.clip_id} has no identity or crop of its own, so its landmarks cannot be placed")
+        raise DataError(f"clip {clip.clip_id} has no single identity or crop, so its landmarks cannot be computed")
     return torch.from_numpy(np.array(identity)).float(), torch.from_numpy(np.array(crop)).float()
 
 
 def _check(clip: Clip, prediction: Prediction) -> None:
-    """Refuse a prediction that would poison the means."""
+    """Refuse a prediction that would spoil the means."""
     if prediction.expression.shape != clip.expression.shape:
         shapes = f"{tuple(prediction.expression.shape)}, expected {tuple(clip.expression.shape)}"
         raise DataError(f"the predicted expression has shape {shapes}")
     for what, value in (("expression", prediction.expression), ("pose", prediction.pose)):
         if value is not None and not torch.isfinite(value).all():
-            raise DataError(f"the predicted {what} holds values that are not numbers")
+            raise DataError(f"the predicted {what} contains NaN or infinity")

@@ -1,12 +1,11 @@
-"""The rows of the table: what each system predicts for a clip, from its sound and its first frame."""
+"""The systems of the table: the networks that are evaluated, and the baselines beside them."""
 
 from __future__ import annotations
 
 import logging
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,9 @@ from expnet.data.clip_entry import ClipEntry
 from expnet.errors import InputError
 from expnet.evaluation.store.clips import Clip, Selection
 from expnet.evaluation.store.per_frame_head import train_per_frame
+from expnet.evaluation.store.prediction import Prediction, System
 from expnet.evaluation.store.ridge import RidgeRegression, fit_ridge
+from expnet.evaluation.store.trivial_systems import ClipMean, GroundTruth, HoldFirstFrame
 from expnet.models.interfaces import (
     ExpressionNetwork,
     HeadPoseNetwork,
@@ -27,74 +28,6 @@ from expnet.models.interfaces import (
 from expnet.models.packaged_weights import has_packaged_weights, packaged_weights
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a system says about one clip.
-
-    Attributes:
-        expression: (T, 64).
-        pose: (T, 6) absolute; None for a system that has nothing to say about the head.
-        pose_samples: (N, T, 3) rotations drawn for the same sound with different seeds, None without a generator.
-    """
-
-    expression: Tensor
-    pose: Tensor | None = None
-    pose_samples: Tensor | None = None
-
-
-class System(Protocol):
-    """One row of the table."""
-
-    name: str
-    title: str
-    kind: str
-    description: str
-
-    def predict(self, clip: Clip) -> Prediction:
-        """Predict a clip. The true coefficients in ``clip`` beyond the first frame are for oracles alone."""
-        ...
-
-
-class GroundTruth:
-    """The tracked coefficients themselves: what the face model and the renderer can reach at best."""
-
-    name = "ground_truth"
-    title = "Real clips"
-    kind = "reference"
-    description = "The tracked coefficients of the real clips: what the face model can reach at best."
-
-    def predict(self, clip: Clip) -> Prediction:
-        """Return what was tracked."""
-        return Prediction(clip.expression, clip.pose)
-
-
-class HoldFirstFrame:
-    """A photograph: the first frame for the whole clip."""
-
-    name = "hold_first_frame"
-    title = "Hold first frame"
-    kind = "trivial"
-    description = "The first frame's expression and pose, held: no sound is heard."
-
-    def predict(self, clip: Clip) -> Prediction:
-        """Repeat the first frame."""
-        return Prediction(clip.expression[:1].expand_as(clip.expression), clip.pose[:1].expand_as(clip.pose))
-
-
-class ClipMean:
-    """An oracle that knows each clip's mean, and nothing else."""
-
-    name = "clip_mean"
-    title = "Clip mean (oracle)"
-    kind = "trivial"
-    description = "Each clip's true mean expression, held: an oracle that no system without the answer can be."
-
-    def predict(self, clip: Clip) -> Prediction:
-        """Repeat the mean of the valid frames."""
-        mean = clip.expression[clip.valid].mean(0, keepdim=True)
-        return Prediction(mean.expand_as(clip.expression))
 
 
 class Ridge:
@@ -112,7 +45,7 @@ class Ridge:
         )
 
     def predict(self, clip: Clip) -> Prediction:
-        """First frame plus the regressed motion."""
+        """Add the regressed motion to the first frame."""
         return Prediction(self.regression.predict(clip.mel, clip.expression[0], clip.frames))
 
 
@@ -172,13 +105,13 @@ class Networks:
 
 
 def build_systems(config: EvaluateConfig, selection: Selection, metric: Tensor, notes: list[str]) -> tuple[System, ...]:
-    """Load and train every row of the table.
+    """Load and train every system of the table.
 
     Args:
-        config: of the evaluation.
-        selection: the clips; baselines learn on its training side.
-        metric: (E, E) what coefficients move on the face.
-        notes: warnings are added here.
+        config: The configuration of the evaluation.
+        selection: The clips; baselines learn from its training side.
+        metric: (E, E) how much the coefficients move the face.
+        notes: Warnings are appended here.
     """
     ours = _our_networks(config, selection, notes)
     models: list[System] = [] if ours is None else [ours]
@@ -188,7 +121,7 @@ def build_systems(config: EvaluateConfig, selection: Selection, metric: Tensor, 
 def build_baselines(
     config: EvaluateConfig, selection: Selection, metric: Tensor, notes: list[str]
 ) -> tuple[System, ...]:
-    """Fit, train or load what stands beside a model; the arguments are those of `build_systems`."""
+    """Fit, train or load the systems beside a model; the arguments are those of `build_systems`."""
     systems: list[System] = []
     if config.baselines.ridge:
         _add_ridge(systems, selection, metric, notes)
@@ -238,7 +171,7 @@ def _architecture(options: dict[str, Any]) -> str:
 
 
 def _add_ridge(systems: list[System], selection: Selection, metric: Tensor, notes: list[str]) -> None:
-    """Fit the ridge, or say why there is none."""
+    """Fit the ridge regression, or note why there is none."""
 
     def examples(entries: Sequence[ClipEntry]) -> list[tuple[Tensor, Tensor, Tensor]]:
         clips = (selection.read(entry) for entry in entries)
@@ -254,7 +187,7 @@ def _add_ridge(systems: list[System], selection: Selection, metric: Tensor, note
 def _add_per_frame(
     systems: list[System], config: EvaluateConfig, selection: Selection, metric: Tensor, notes: list[str]
 ) -> None:
-    """Load or train the per-frame head, or say why there is none."""
+    """Load or train the per-frame head, or note why there is none."""
     if config.per_frame == "none":
         return
     if config.per_frame != "train":
@@ -264,7 +197,7 @@ def _add_per_frame(
                 f"per_frame={config.per_frame} relates frames to each other; give a run of configs/per_frame.yaml, or "
                 "per_frame=train."
             )
-        how = "A run of its own."
+        how = "A separate training run."
     elif not selection.train:
         notes.append("The stores have no clip on the training side, so the per-frame head could not be trained.")
         return
@@ -274,5 +207,5 @@ def _add_per_frame(
         clips = [selection.read(entry) for entry in selection.train]
         model = train_per_frame(clips, steps=steps, metric=metric, seed=config.seed)
         how = f"Trained here, {steps} steps of 256 frames on {len(clips)} clips."
-    text = f"SadTalker's form: a linear layer on 200 ms of sound, first frame and the true blinks. {how}"
+    text = f"SadTalker's design: a linear layer on 200 ms of audio, the first frame and the true blinks. {how}"
     systems.append(Networks("per_frame", "Per-frame head", "baseline", text, expression=model))

@@ -1,4 +1,4 @@
-"""A variant of the expression network with its trainings, and how the trainings become one row of a table."""
+"""A variant of the expression network with its trainings, and how these become one row of a table."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Variant:
     """One variant and its trainings.
 
     Attributes:
-        name: of the variant, from its file.
-        changes: what it does otherwise, by key: its value and the reference's; empty for the reference.
-        runs: run folders, one a seed.
+        name: The name of the variant, from its configuration file.
+        changes: What it changes, by configuration key: its value and the reference's; empty for the reference.
+        runs: The run folders, one for each seed.
     """
 
     name: str
@@ -36,35 +36,36 @@ class Variant:
 
     @property
     def title(self) -> str:
-        """Heading of its row."""
+        """The heading of its row."""
         return self.name.replace("_", " ").capitalize()
 
     @property
     def description(self) -> str:
-        """What it does otherwise, in words."""
+        """What it changes, in words."""
         changed = ", ".join(f"{key} {here} instead of {there}" for key, (here, there) in self.changes.items())
         return f"{changed or 'What the others are compared with'}; trainings: {len(self.runs)}."
 
     @property
     def trainings(self) -> tuple[str, ...]:
-        """Names of its trainings as rows of their own, by seed."""
+        """The names of its trainings as systems of their own, by seed."""
         return tuple(f"{self.name}/seed-{seed}" for seed in range(len(self.runs)))
 
     def networks(self) -> list[ExpressionRegressor]:
-        """Its trained networks, by seed."""
+        """Load its trained networks, by seed."""
         found = [load_model(run, "expression") for run in self.runs]
         assert all(isinstance(network, ExpressionRegressor) for network in found)
         return found  # type: ignore[return-value]
 
 
 def mean_over_seeds(variants: Sequence[Variant], rows: Sequence[ClipRow]) -> list[ClipRow]:
-    """Give each variant one row a clip: the mean of its trainings' scores.
+    """Give each variant one row for each clip: the mean of the scores of its trainings.
 
-    A score that is undefined for one training is the mean of the others; a clip that one training failed on is failed.
+    A score that is undefined for some trainings is the mean over the others. A clip on which one training failed counts
+    as failed.
 
     Args:
-        variants: whose trainings are in ``rows``.
-        rows: of systems that are named as `Variant.trainings` says; others are left out.
+        variants: The variants whose trainings are in ``rows``.
+        rows: Rows of systems with the names in `Variant.trainings`; other systems are left out.
     """
     table = {(row.system, row.clip_id): row for row in rows}
     clips = list(dict.fromkeys(row.clip_id for row in rows))
@@ -84,7 +85,7 @@ def mean_over_seeds(variants: Sequence[Variant], rows: Sequence[ClipRow]) -> lis
 
 
 def mean_curves(variants: Sequence[Variant], curves: Curves) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """Do the same for correlations by lag: add the mean of a variant's trainings to those that are there."""
+    """Add the mean curve of each variant's trainings to the correlations by lag."""
     found = dict(curves)
     for variant in variants:
         for clip in {clip for system, clip in curves if system in variant.trainings}:

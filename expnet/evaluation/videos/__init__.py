@@ -1,6 +1,8 @@
-"""A benchmark of anybody's videos: folders paired by the names of the files, every metric, one report.
+"""A benchmark of anybody's videos: folders paired by file name, every metric, one report.
 
-``options`` what can be set, ``pairing`` which files belong together, ``reading`` one decoded and tracked video,
-``measures`` and ``scorer`` its numbers, ``work`` the files of finished clips, ``workers`` who does what, ``examples``
-what the page shows, ``warnings`` where a number means little, ``benchmark`` all of it from top to bottom.
+``evaluate_videos`` runs it from top to bottom. ``pairing`` finds the files that belong together, ``reader`` decodes
+and tracks one video, ``measures`` and ``network_measures`` compute its metrics, ``scoring_setup`` opens what they need,
+``scorer`` scores one clip, ``processes`` divides the clips among processes, ``finished_clips`` stores their scores,
+``fid_summary`` computes FID from them, ``examples`` chooses what the page shows, and ``video_warnings`` says which
+numbers not to trust.
 """

@@ -1,4 +1,4 @@
-"""How far a mouth should be open by the sound of its clip alone, as an audio-driven network hears it."""
+"""The mouth opening that the audio of a video predicts, from an expression network."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from expnet.models.packaged_weights import packaged_weights
 
 
 class MouthListener:
-    """An expression network that gives the mouth's opening for a sound.
+    """An expression network that predicts how far the mouth of a video should be open.
 
     Args:
-        model: face model whose coefficients the network regresses.
-        weights: run folder, .ckpt or .safetensors. When None, those in the package that were trained on made speech
-            alone: exactly in step with their sound, and strangers to every real clip, which the animating ones are not.
+        model: The face model whose coefficients the network regresses.
+        weights: A run folder, .ckpt or .safetensors file. By default the packaged network that was trained on
+            synthetic speech alone: its training targets are exactly in step with their audio, and it has seen no real
+            clip, unlike the packaged network that animates.
 
     Raises:
-        InputError: the weights cannot be used.
+        InputError: The weights cannot be used.
     """
 
     def __init__(self, model: MorphableModel, weights: str | None = None) -> None:
         self.network = load_expression_network(weights or packaged_weights("expression-synthetic"))
         self.model = model
+        # This name is part of the metrics' protocol and its hash, so it stays as it was first written.
         self.name = weights or "expnet's, of made speech"
 
     @torch.no_grad()
     def __call__(self, video: Video) -> Tensor:
-        """Opening (T,) in eye distances, on the video's own face, from its first frame's expression and its sound."""
+        """Return the opening (T,) in eye distances on the face in the video, given its first expression and audio."""
         assert video.face is not None
         assert video.audio is not None
         face, frames = video.face, len(video)

@@ -1,7 +1,7 @@
-"""Anybody's videos: folders -> pairs -> scores of every clip -> results.json, tables and a page.
+"""Evaluation of anybody's videos: folders, pairs of files, scores of every clip, then results.json, tables and a page.
 
-Read ``evaluate_videos`` from top to bottom. Clips are scored by any number of processes, each into its own file
-(``work``); whichever process finds all of them finished puts the report together.
+Read ``evaluate_videos`` from top to bottom. Any number of processes score the clips, each clip into a file of its own
+(``finished_clips``); whichever process finds all of them finished writes the report.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from expnet.evaluation.report.results import MetricInfo, Results, SystemResult, 
 from expnet.evaluation.report.wandb_tables import log_benchmark
 from expnet.evaluation.statistics.summary import summarise, warnings_about
 from expnet.evaluation.videos.examples import choose_clips, curve_example, write_comparison
-from expnet.evaluation.videos.fid_summary import few_pictures, frechet_summaries
+from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
 from expnet.evaluation.videos.open_measures import Toolbox, open_toolbox
 from expnet.evaluation.videos.pairing import PairedClip, Pairing, pair_videos
@@ -55,11 +55,11 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
     """Score every video of every folder and write the report.
 
     Returns:
-        Path of the page; None where another process has clips left to score, and will write it.
+        The path of the page, or None when another process still has clips to score and will write the report.
 
     Raises:
-        InputError: a folder, a weight file or the tracker cannot be used.
-        MissingAssetError: weights are missing and ``strict`` is set.
+        InputError: A folder, a weight file or the tracker cannot be used.
+        MissingAssetError: Weights are missing and ``strict`` is set.
     """
     started = time.monotonic()
     place = launched_process()
@@ -74,7 +74,7 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
     finished = [outcome for outcome in outcomes if outcome is not None]
     if len(finished) < len(outcomes):
         left = len(outcomes) - len(finished)
-        _log.info("%d clips are left to the other processes; the last one to finish writes the report.", left)
+        _log.info("%d clips are still being scored elsewhere; the last process to finish writes the report.", left)
         return None
     report, chosen_by = _summarise(config, pairing, toolbox, finished, work)
     details = {
@@ -92,11 +92,11 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
 
 
 def video_systems(config: VideoBenchmarkConfig) -> tuple[VideoSystem, ...]:
-    """The rows: the real clips first where there are any, then the systems as they were given."""
+    """Return the rows of the table: the real clips first, if there are any, then the systems in the order given."""
     rows = [VideoSystem(name, name, "model", f"Videos of {Path(path).name}.") for name, path in config.systems.items()]
     if config.reference is None:
         return tuple(rows)
-    real = f"The real videos ({Path(config.reference).name}), scored as the systems' are."
+    real = f"The real videos ({Path(config.reference).name}), scored in the same way as those of the systems."
     return VideoSystem(GROUND_TRUTH, "Real clips", "reference", real), *rows
 
 
@@ -107,7 +107,7 @@ def _summarise(
     outcomes: Sequence[ClipOutcome],
     work: WorkFolder,
 ) -> tuple[Results, str]:
-    """Everything but pictures and details, and the system that examples are chosen by."""
+    """Return the results without details, and the name of the system whose clips are shown as examples."""
     systems, infos = video_systems(config), toolbox.infos()
     rows = [row for outcome in outcomes for row in outcome.rows]
     results = summarise(systems, infos, rows, _curves(toolbox, outcomes), config.protocol, seed=config.seed)
@@ -116,7 +116,7 @@ def _summarise(
         names = [system.name for system in systems if system.kind == "model"]
         distances, pictures = frechet_summaries(names, pairing.clips, work)
         results = tuple(_with_frechet(system, distances.get(system.name)) for system in results)
-        notes.append(few_pictures(pictures, distances))
+        notes.append(few_frames_warning(pictures, distances))
     notes += video_warnings(config, rows, [outcome.sources for outcome in outcomes])
     notes += lag_warnings(results, infos)
     notes += warnings_about(results, rows, config.protocol, corpora=())
@@ -139,7 +139,7 @@ def _summarise(
 
 
 def _curves(toolbox: Toolbox, outcomes: Sequence[ClipOutcome]) -> dict[str, dict[tuple[str, str], Any]]:
-    """Correlation by lag, by metric, and by system and clip."""
+    """Collect the correlation by lag of each metric, by system and clip."""
     curves: dict[str, dict[tuple[str, str], Any]] = {
         metric.name: {} for measure in toolbox.measures for metric in measure.metrics if hasattr(metric, "correlations")
     }
@@ -155,7 +155,7 @@ def _with_frechet(system: SystemResult, summary: Any | None) -> SystemResult:
 
 
 def _data(clips: Sequence[PairedClip]) -> dict[str, Any]:
-    """Which real clips were scored: their names and, where they are given, the sizes of their files."""
+    """Identify the scored clips by their names and, where there is a reference, by the sizes of its files."""
     lines = [f"{clip.clip_id}/{clip.reference.stat().st_size if clip.reference else ''}" for clip in clips]
     return {"fingerprint": hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16], "clips": len(clips)}
 
@@ -168,7 +168,7 @@ def _extras(
     system: str,
     output: Path,
 ) -> Extras:
-    """Worst and best clips; one that cannot be shown is missing from the page, never from the table."""
+    """Prepare the worst and best clips. One that cannot be shown is missing from the page, never from the table."""
     rows = [row for outcome in outcomes for row in outcome.rows]
     titles = {row.name: row.title for row in video_systems(config)}
     by_name = dict(zip((clip.clip_id for clip in pairing.clips), outcomes, strict=True))
@@ -182,7 +182,7 @@ def _extras(
         try:
             video = write_comparison(chosen, number, readable, output, config.examples)
         except CLIP_FAULTS as error:
-            _log.warning("%s is not shown: %s", chosen.clip.clip_id, one_line(error))
+            _log.warning("%s cannot be shown on the page: %s", chosen.clip.clip_id, one_line(error))
             continue
         examples.append(Example(chosen.title, chosen.clip.clip_id, chosen.note, video))
     return Extras(curves=tuple(curves), examples=tuple(examples))

@@ -1,4 +1,4 @@
-"""The worst and the best clips of the first system: side by side with sound, and how far each mouth opened."""
+"""The worst and best clips of the first system: videos side by side with audio, and curves of the mouth opening."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ RANKED_BY = (
     "lpips",
     "psnr",
 )
-"""What tells good clips from bad ones: the first that was scored."""
+"""Metrics that rank the clips; the first of them that was scored decides."""
 _FOLDER = "videos"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A clip worth looking at.
+    """A clip that is worth looking at.
 
     Attributes:
-        title: why.
-        clip: it.
-        note: its score in words.
+        title: Why it was chosen, ``Worst`` or ``Best``.
+        clip: The clip.
+        note: Its score in words.
     """
 
     title: str
@@ -53,14 +53,14 @@ class Chosen:
 def choose_clips(
     system: str, clips: Sequence[PairedClip], rows: Sequence[ClipRow], infos: Sequence[MetricInfo], count: int
 ) -> list[Chosen]:
-    """Pick the worst and the best clips of a system, worst first; fewer than ``2 count`` where there are fewer.
+    """Choose the worst and best clips of a system, worst first; fewer than ``2 * count`` if there are not enough.
 
     Args:
-        system: whose clips are ranked.
-        clips: of the benchmark.
-        rows: of all systems.
-        infos: columns of the table.
-        count: of the worst, and of the best.
+        system: The name of the system whose clips are ranked.
+        clips: The clips of the benchmark.
+        rows: The scores of all systems.
+        infos: The metrics of the table.
+        count: The number of worst clips, and of best clips.
     """
     known = {info.key: info for info in infos}
     own = [row for row in rows if row.system == system and row.status == "ok"]
@@ -83,7 +83,7 @@ def choose_clips(
 
 
 def curve_example(chosen: Chosen, outcome: ClipOutcome, titles: Mapping[str, str]) -> CurveExample | None:
-    """Mouth opening of a clip in every system; None where no face was found."""
+    """Return the mouth opening of a clip in every system, or None where no face was found."""
     if not outcome.openings:
         return None
     first = next((name for name in titles if name != GROUND_TRUTH), None)
@@ -96,10 +96,10 @@ def curve_example(chosen: Chosen, outcome: ClipOutcome, titles: Mapping[str, str
 def write_comparison(
     chosen: Chosen, number: int, titles: Mapping[str, str], output: Path, options: ExamplesConfig
 ) -> str:
-    """Write a clip's videos side by side, with the first system's sound (the real one's where it has none).
+    """Write the videos of a clip side by side, with the audio of the first system that has any, else the real audio.
 
     Returns:
-        Path relative to the page.
+        The path relative to the page.
     """
     (output / _FOLDER).mkdir(parents=True, exist_ok=True)
     paths = {name: path for name in titles if (path := chosen.clip.paths.get(name)) is not None}
@@ -114,7 +114,7 @@ def write_comparison(
 
 
 def _tiles(paths: Mapping[str, Path], frames: int, height: int) -> Iterator[NDArray[np.uint8]]:
-    """One sheet a frame; a video that ends earlier holds its last picture."""
+    """Yield one composed image per frame; a video that ends early holds its last frame."""
     readers = [read_video(path, fps=float(FRAME_RATE)) for path in paths.values()]
     last: list[NDArray[np.uint8] | None] = [None] * len(readers)
     width = 0
@@ -131,7 +131,7 @@ def _tiles(paths: Mapping[str, Path], frames: int, height: int) -> Iterator[NDAr
 
 
 def fit_inside(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Scale a picture (H, W, 3) into (height, width), its shape kept, black around it."""
+    """Scale an image (H, W, 3) to fit into (height, width), keep its aspect ratio and pad it with black."""
     scale = min(height / image.shape[0], width / image.shape[1])
     size = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
     sheet = Image.new("RGB", (width, height))

@@ -1,4 +1,4 @@
-"""FID of every system, from the features of the finished clips."""
+"""FID of every system, computed from the Inception features of the finished clips."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from expnet.evaluation.videos.finished_clips import WorkFolder
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.metrics.functional.frechet import Moments, frechet_distance
 
-FEW_PICTURES = 2048
-"""Below as many pictures as features the covariance has no full rank, and the distance is far too large."""
+FEW_FRAMES = 2048
+"""With fewer frames than features the covariance is rank-deficient and the distance far too large."""
 FEW_CLIPS = 50
 
 
 def frechet_summaries(
     systems: Sequence[str], clips: Sequence[PairedClip], work: WorkFolder
 ) -> tuple[dict[str, MetricSummary], dict[str, int]]:
-    """FID of each system against the real pictures of the clips that it has.
+    """Compute FID of each system against the real frames of the clips that it has.
 
-    One clip's features are in memory at a time. There is no interval: the distance is of the whole set, and drawing
-    clips again would add the bias of repeated pictures.
+    The features of one clip are in memory at a time. There is no interval: FID is a distance between whole sets, and
+    resampling clips would add the bias of repeated frames.
 
     Returns:
-        Summaries and numbers of pictures by system, the first system's distance as what the others differ from.
+        The summaries and the numbers of frames, both by system. The differences are to the first system.
     """
     distances: dict[str, float] = {}
     counts: dict[str, tuple[int, int]] = {}
@@ -50,20 +50,20 @@ def frechet_summaries(
     return summaries, {system: pictures for system, (pictures, _) in counts.items()}
 
 
-def few_pictures(counts: Mapping[str, int], summaries: Mapping[str, MetricSummary]) -> str:
-    """A warning where a set is too small for the distance to mean much; empty where none is."""
-    small = [system for system in counts if counts[system] < FEW_PICTURES or summaries[system].n < FEW_CLIPS]
+def few_frames_warning(counts: Mapping[str, int], summaries: Mapping[str, MetricSummary]) -> str:
+    """Return a warning if a set is too small for FID to be meaningful, else an empty text."""
+    small = [system for system in counts if counts[system] < FEW_FRAMES or summaries[system].n < FEW_CLIPS]
     if not small:
         return ""
-    named = ", ".join(f"{system} {counts[system]} pictures of {summaries[system].n} clips" for system in small)
+    named = ", ".join(f"{system} {counts[system]} frames of {summaries[system].n} clips" for system in small)
     return (
-        f"FID comes from few pictures ({named}): below {FEW_PICTURES} of them, or {FEW_CLIPS} clips, it is biased "
-        "upwards and compares only with sets of the same size."
+        f"FID was computed from few frames ({named}). With fewer than {FEW_FRAMES} frames or {FEW_CLIPS} clips it is "
+        "biased upwards and can only be compared between sets of the same size."
     )
 
 
 def _moments(system: str, clips: Sequence[PairedClip], work: WorkFolder) -> tuple[Moments, Moments, int] | None:
-    """Moments of the real pictures and of a system's, and how many clips they are of; None without any."""
+    """Return the moments of the real and the system's frames and the number of clips behind them, None without any."""
     real = generated = None
     used = 0
     for clip in clips:

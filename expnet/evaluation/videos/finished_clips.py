@@ -1,9 +1,9 @@
-"""The files of finished clips: a run that is killed goes on where it was, and any process can merge them.
+"""The stored scores of finished clips, so that a killed run can continue and any process can write the report.
 
-``output/work/PROTOCOL/NAME.json`` holds one clip's rows; it appears whole or not at all, and last, so that a clip is
-finished exactly when it is there. ``NAME.safetensors`` beside it holds the Inception features of the clip's pictures:
-a clip has fewer pictures than features, so they are smaller than the sums over them would be, and no clip can ever be
-counted twice, whatever was killed when.
+``output/work/PROTOCOL/NAME.json`` holds the rows of one clip. It is written atomically and last, so a clip is finished
+exactly when this file exists. ``NAME.safetensors`` beside it holds the Inception features of the clip's frames. They
+are stored instead of their moments because a clip has fewer frames than features, which makes them smaller, and because
+no clip can then be counted twice however often a run was killed.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class ClipOutcome:
-    """Everything that is kept of one clip.
+    """Everything that is stored of one clip.
 
     Attributes:
-        rows: one a system, the real clip's first.
-        curves: correlation by lag, by metric key and system.
-        openings: mouth opening over time, by system.
-        silent: one flag a frame, from the real clip's sound where there is one.
-        sources: what each file says about itself, by system.
-        features: (N, F) Inception features of the pictures, by system.
+        rows: One row for each system, that of the real clip first.
+        curves: The correlation by lag, by metric key and system.
+        openings: The mouth opening over time, by system.
+        silent: One flag for each frame, from the real clip's audio where there is one.
+        sources: What the video files say about themselves, by system.
+        features: The Inception features (N, F) of the frames, by system.
     """
 
     rows: list[ClipRow] = field(default_factory=list)
@@ -51,8 +51,8 @@ class WorkFolder:
     """The finished clips of one protocol.
 
     Args:
-        output: folder of the report.
-        protocol: its hash; scores of another protocol lie in another folder.
+        output: The folder of the report.
+        protocol: The hash of the protocol; every protocol has its own folder of finished clips.
     """
 
     def __init__(self, output: Path, protocol: str) -> None:
@@ -60,7 +60,7 @@ class WorkFolder:
         self.path.mkdir(parents=True, exist_ok=True)
 
     def write(self, clip: PairedClip, outcome: ClipOutcome) -> None:
-        """Keep a finished clip."""
+        """Store a finished clip."""
         if outcome.features:
             tensors = {name: tensor.contiguous() for name, tensor in outcome.features.items()}
             write_atomically(self._file(clip, ".safetensors"), save(tensors))
@@ -73,14 +73,14 @@ class WorkFolder:
         write_atomically(self._file(clip, ".json"), json.dumps(content) + "\n")
 
     def read(self, clip: PairedClip) -> ClipOutcome | None:
-        """A finished clip without its features; None when it is not finished, or its files have changed since."""
+        """Return a finished clip without its features, or None if it is not finished or its files have changed."""
         path = self._file(clip, ".json")
         if not path.is_file():
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
-            _log.warning("%s is damaged; its clip is scored again.", path)
+            _log.warning("%s is damaged; its clip will be scored again.", path)
             return None
         if content.pop("files") != _identities(clip):
             return None
@@ -89,17 +89,17 @@ class WorkFolder:
         return ClipOutcome(rows=rows, **content)
 
     def features(self, clip: PairedClip) -> Mapping[str, Tensor]:
-        """Features of a finished clip by system; empty where there are none."""
+        """Return the features of a finished clip by system; empty if it has none."""
         path = self._file(clip, ".safetensors")
         return load_file(path) if path.is_file() else {}
 
     def _file(self, clip: PairedClip, suffix: str) -> Path:
-        # Names of clips hold slashes and may be longer than a file's name can be.
+        # Clip names contain slashes and may be longer than a file name can be.
         readable = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in clip.clip_id)[-60:]
         return self.path / f"{readable}-{hashlib.sha256(clip.clip_id.encode()).hexdigest()[:12]}{suffix}"
 
 
 def _identities(clip: PairedClip) -> dict[str, list[Any] | None]:
-    """Files of a clip as they are now, as plain values."""
+    """Return the identity of each file of a clip as it is now, as plain values."""
     found = {system: identity(path) for system, path in clip.paths.items()}
     return {system: None if known is None else list(known) for system, known in found.items()}

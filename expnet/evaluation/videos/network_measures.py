@@ -1,16 +1,16 @@
-"""Measures that look through a network: SyncNet, Inception, LPIPS, a face recogniser, and one that listens."""
+"""Measures computed with a network: SyncNet, Inception, LPIPS, face recognition, and an audio-driven mouth."""
 
 from __future__ import annotations
 
 import torch
 
 from expnet.config.benchmark import VideoProtocolConfig
-from expnet.evaluation.store.scoring import Scores
+from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos.audio_driven_mouth import MouthListener
 from expnet.evaluation.videos.measures import (
+    AUDIO,
     FACE,
     REFERENCE_FACE,
-    SOUND,
     Measure,
     faces,
     frame_measure,
@@ -33,11 +33,11 @@ from expnet.metrics.functional import face_boxes
 from expnet.metrics.functional.resize import inception_input
 
 _BATCH = 32
-"""Pictures that Inception sees at a time."""
+"""Frames in one Inception batch."""
 
 
 def sync_measures(extractor: Extractor, options: VideoProtocolConfig, device: torch.device) -> list[Measure]:
-    """SyncNet's three numbers from one measurement."""
+    """SyncNet's confidence, distance and offset, from one measurement."""
     metrics = (
         SyncConfidence(extractor, protocol_name=options.sync),
         SyncDistance(extractor, protocol_name=options.sync),
@@ -54,27 +54,27 @@ def sync_measures(extractor: Extractor, options: VideoProtocolConfig, device: to
         for metric, value in zip(metrics, (result.confidence, result.distance, result.offset), strict=True):
             scores.put(metric.name, float(value))
         if result.at_edge:
-            scores.remarks.append(f"SyncNet's offset {result.offset} is at the edge of its search")
+            scores.remarks.append(f"SyncNet's offset {result.offset} lies at the edge of its search range")
 
-    needs = {SOUND, FACE} if SYNC_PROTOCOLS[options.sync].crops else {SOUND}
+    needs = {AUDIO, FACE} if SYNC_PROTOCOLS[options.sync].crops else {AUDIO}
     return [Measure("Sync", metrics, frozenset(needs), run)]
 
 
-def listening_measures(listener: MouthListener, _: VideoProtocolConfig) -> list[Measure]:
-    """Does the mouth open when the sound says so: without a real clip, without weights to download."""
-    correlation, lag = AudioMouthCorrelation(network=listener.name), AudioMouthLag(network=listener.name)
+def audio_mouth_measures(predictor: MouthListener, _: VideoProtocolConfig) -> list[Measure]:
+    """Does the mouth open when the audio says so? This needs neither a real clip nor downloaded weights."""
+    correlation, lag = AudioMouthCorrelation(network=predictor.name), AudioMouthLag(network=predictor.name)
 
     def run(scores: Scores, video: Video, _: Video | None) -> None:
         assert video.face is not None
-        heard = listener(video)
-        scores.add(correlation, video.face.frontal, heard, video.face.valid)
-        scores.add_lag(lag, video.face.frontal, heard, video.face.valid)
+        predicted = predictor(video)
+        scores.add(correlation, video.face.frontal, predicted, video.face.valid)
+        scores.add_lag(lag, video.face.frontal, predicted, video.face.valid)
 
-    return [Measure("Sync", (correlation, lag), frozenset({FACE, SOUND}), run)]
+    return [Measure("Sync", (correlation, lag), frozenset({FACE, AUDIO}), run)]
 
 
 def frechet_measures(extractor: Extractor, options: VideoProtocolConfig, device: torch.device) -> list[Measure]:
-    """Inception features of every picture, kept for the distance between the sets."""
+    """The Inception features of every frame, stored for the distance between the sets."""
     metric = FrechetInceptionDistance(extractor, protocol_name=options.fid)
 
     def run(scores: Scores, video: Video, _: Video | None) -> None:
@@ -82,19 +82,19 @@ def frechet_measures(extractor: Extractor, options: VideoProtocolConfig, device:
         features = [extractor(inception_input(part.to(device), options.fid)).cpu() for part in parts]
         scores.features = torch.cat(features)  # (N, 2048)
 
-    return [Measure("Picture", (metric,), frozenset(), run, pooled=True)]
+    return [Measure("Image", (metric,), frozenset(), run, pooled=True)]
 
 
 def perceptual_measures(
     extractor: Extractor, backbone: str, options: VideoProtocolConfig, device: torch.device
 ) -> list[Measure]:
-    """LPIPS of every picture against the real one."""
+    """LPIPS of every frame against the real one."""
     metric = LearnedPerceptualDistance(extractor, backbone=backbone)
     return [frame_measure(metric, options.picture_stride, device)]
 
 
 def identity_measures(extractor: Extractor, options: VideoProtocolConfig, device: torch.device) -> list[Measure]:
-    """Does the face stay that of the person."""
+    """Does the face keep the identity of the person?"""
     metric = IdentitySimilarity(extractor, alignment=options.csim)
 
     def run(scores: Scores, video: Video, reference: Video | None) -> None:
@@ -110,4 +110,4 @@ def identity_measures(extractor: Extractor, options: VideoProtocolConfig, device
             (face.valid & real.valid)[seen].to(device),
         )
 
-    return [Measure("Picture", (metric,), frozenset({FACE, REFERENCE_FACE}), run)]
+    return [Measure("Image", (metric,), frozenset({FACE, REFERENCE_FACE}), run)]

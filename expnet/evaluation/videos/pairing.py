@@ -1,4 +1,4 @@
-"""Which videos belong together: those with the same name below their folders, whatever their suffix."""
+"""Which videos belong together: those with the same path below their folders, whatever their suffix."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from expnet.errors import DataError, InputError
 
 @dataclass(frozen=True)
 class PairedClip:
-    """One clip as every system has it.
+    """One clip, with the video that each system has of it.
 
     Attributes:
-        clip_id: path of the video below its folder, without suffix.
-        speaker: who speaks.
-        paths: file by system name, the real one first where there are real ones; None where a system lacks the clip.
+        clip_id: The path of the video below its folder, without suffix.
+        speaker: The person who speaks.
+        paths: The file of each system, the real video first where there is one; None where a system lacks the clip.
     """
 
     clip_id: str
@@ -38,8 +38,8 @@ class Pairing:
     """All clips of a benchmark.
 
     Attributes:
-        clips: in the order of their names.
-        notes: what was left aside.
+        clips: The clips, ordered by name.
+        notes: Which videos were left out.
     """
 
     clips: tuple[PairedClip, ...]
@@ -47,21 +47,21 @@ class Pairing:
 
 
 def find_videos(folder: str | os.PathLike[str]) -> dict[str, tuple[Path, str]]:
-    """Videos of a folder and of the folders in it: (path, speaker) by name, ``a/b`` for ``folder/a/b.mp4``.
+    """Find the videos of a folder and its subfolders: (path, speaker) by name, ``a/b`` for ``folder/a/b.mp4``.
 
     Raises:
-        DataError: there is no such folder, no video in it, or two videos of one name.
+        DataError: The folder does not exist, holds no video, or holds two videos of one name.
     """
     root = Path(os.path.abspath(os.path.expanduser(folder)))
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; give a folder of videos")
     found: dict[str, tuple[Path, str]] = {}
-    # A manifest of a whole corpus may lie beside a part of its videos.
+    # The folder may hold the manifest of a whole corpus but only some of its videos.
     for video in (video for video in read_corpus(root) if video.path.is_file()):
         name = video.path.relative_to(root).with_suffix("").as_posix()
         if name in found:
             first, second = found[name][0].name, video.path.name
-            raise DataError(f"{root} holds both {first} and {second}, which make one clip; move one of them away")
+            raise DataError(f"{root} holds both {first} and {second}, which name the same clip; move one of them away")
         found[name] = (video.path, video.speaker)
     if not found:
         raise DataError(f"there is no video in {root}; expected files such as .mp4, .mov, .mkv, .webm or .avi")
@@ -69,10 +69,10 @@ def find_videos(folder: str | os.PathLike[str]) -> dict[str, tuple[Path, str]]:
 
 
 def pair_videos(config: VideoBenchmarkConfig) -> Pairing:
-    """List the clips: those of the reference folder, or without one those that any system has.
+    """List the clips: those of the reference folder or, without a reference, those of any system.
 
     Raises:
-        DataError: a folder cannot be used, or a system has no video of the reference's names.
+        DataError: A folder cannot be used, or a system has no video with a name of the reference.
     """
     folders = {name: find_videos(folder) for name, folder in config.systems.items()}
     reference = find_videos(config.reference) if config.reference is not None else None
@@ -82,13 +82,14 @@ def pair_videos(config: VideoBenchmarkConfig) -> Pairing:
         shared = [name for name in names if name in videos]
         if not shared:
             raise DataError(
-                f"systems.{system}={config.systems[system]} has no video named as one of the reference's: it has "
-                f"{_some(videos)}, the reference {_some(names)}; name the files alike"
+                f"systems.{system}={config.systems[system]} has no video with the name of a reference video: it has "
+                f"{_some(videos)}, the reference has {_some(names)}; give the files matching names"
             )
         beyond = [name for name in videos if name not in set(names)]
         if beyond:
             notes.append(
-                f"Not scored, as the reference lacks them: {len(beyond)} of the videos of {system} ({_some(beyond)})."
+                f"{len(beyond)} of the videos of {system} are not scored because the reference lacks them "
+                f"({_some(beyond)})."
             )
     chosen = evenly_spaced(names, config.limit or None)
     if reference is not None:
@@ -97,10 +98,10 @@ def pair_videos(config: VideoBenchmarkConfig) -> Pairing:
 
 
 def identity(path: Path | None) -> tuple[str, int, int] | None:
-    """Path, size and time of change of a file: equal for a file that was not touched.
+    """Return path, size and modification time of a file, which stay equal as long as it is not touched.
 
     Raises:
-        InputError: the file has gone.
+        InputError: The file no longer exists.
     """
     if path is None:
         return None
@@ -112,13 +113,13 @@ def identity(path: Path | None) -> tuple[str, int, int] | None:
 
 
 def _pair(name: str, folders: Mapping[str, Mapping[str, tuple[Path, str]]]) -> PairedClip:
-    """One clip; the reference, else the first system that has it, says who speaks."""
+    """Pair one clip. The speaker is that of the reference, else of the first system that has the clip."""
     speaker = next(videos[name][1] for videos in folders.values() if name in videos)
     paths = {system: videos[name][0] if name in videos else None for system, videos in folders.items()}
     return PairedClip(name, speaker, paths)
 
 
 def _some(names: Mapping[str, object] | list[str]) -> str:
-    """The first few names, for a message."""
+    """Return the first few names, for a message."""
     listed = list(names)
     return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")

@@ -1,4 +1,4 @@
-"""Who scores which clip: this process, processes that it starts, or those that torchrun or SLURM started."""
+"""Which process scores which clip: this one, processes that it starts, or those that torchrun or SLURM started."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _log = logging.getLogger(__name__)
 
 
 def choose_device(accelerator: str, index: int) -> torch.device:
-    """The ``index``-th device of this machine, counted round.
+    """Return the ``index``-th device of this machine, modulo their number.
 
     Raises:
-        InputError: a GPU is asked for and there is none.
+        InputError: A GPU is requested and there is none.
     """
     if accelerator == "gpu" and not torch.cuda.is_available():
-        raise InputError("trainer.accelerator=gpu, but torch sees no GPU here; leave it at auto, or mend the driver.")
+        raise InputError("trainer.accelerator=gpu, but torch sees no GPU here; leave it at auto, or fix the driver.")
     if accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", index % torch.cuda.device_count())
 
 
 def process_count(options: DevicesConfig, place: LaunchedProcess) -> int:
-    """Processes to start here: one where a launcher has started them already."""
+    """Return the number of processes to start: one where a launcher has started them already."""
     if place.world > 1:
         return 1
     if options.devices > 0:
@@ -48,19 +48,20 @@ def process_count(options: DevicesConfig, place: LaunchedProcess) -> int:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ClipWorker:
-    """Scores clips into the work folder; made once in each process.
+    """Scores clips and stores them; made once in each process.
 
     Args:
-        config: of the benchmark.
-        work: folder of the finished clips.
-        places: counts the processes of this machine, so that each takes another device; None for this one alone.
-        processes: how many share the cores.
-        index: of this process's device, without ``places``.
+        config: The configuration of the benchmark.
+        work: Where finished clips are stored.
+        places: A counter shared by the processes of this machine, so that each takes another device; None for a single
+            process.
+        processes: The number of processes that share the cores.
+        index: The index of this process's device if there is no counter.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class ClipWorker:
         self.scorer = open_toolbox(config, choose_device(config.trainer.accelerator, index)).scorer
 
     def __call__(self, clip: PairedClip) -> None:
-        """Score one clip and write it down."""
+        """Score one clip and store it."""
         self.work.write(clip, self.scorer.score(clip))
 
 
@@ -84,22 +85,22 @@ def score_all(
 ) -> None:
     """Score this process's share of the clips that are not finished yet.
 
-    With several processes a clip that kills its process (a decoder's crash, memory) becomes failed rows; with one it
-    ends the run.
+    With several processes, a clip that kills its process (a crash in a decoder, lack of memory) becomes failed rows;
+    with one process it ends the run.
     """
     share = place.share(clips)
     todo = [clip for clip in share if work.read(clip) is None]
     if len(todo) < len(share):
-        _log.info("%d of %d clips were scored before", len(share) - len(todo), len(share))
+        _log.info("%d of %d clips were already scored by an earlier run", len(share) - len(todo), len(share))
     processes = min(process_count(config.trainer, place), max(len(todo), 1))
     places = multiprocessing.get_context(START_METHOD).Value("i", 0) if processes > 1 else None
     make = partial(ClipWorker, config, work, places, max(processes, place.world), place.local_rank)
-    # The longest first, so that no process is left alone with one at the end.
+    # The longest clips come first, so that no process is left alone with one at the end.
     todo.sort(key=lambda clip: (-sum(_size(path) for path in clip.paths.values()), clip.clip_id))
     done = isolated_map(make, todo, processes if processes > 1 else 0)
     for clip, outcome in tqdm(done, total=len(todo), desc="Scoring", unit="clip", disable=None, leave=False):
         if isinstance(outcome, WorkerDiedError):
-            reason = f"the clip ends the process that scores it: {outcome}"
+            reason = f"the process that scored the clip died: {outcome}"
             rows = [ClipRow(clip.clip_id, system, clip.speaker, 0, "failed", reason) for system in clip.paths]
             work.write(clip, ClipOutcome(rows=rows))
         elif isinstance(outcome, Exception):

@@ -1,4 +1,4 @@
-"""One video, read once: frames at 25 a second, sound at 16 kHz, and the face in it."""
+"""One decoded and tracked video: frames at 25 per second, audio at 16 kHz, and the face."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from expnet.media.video_reader import probe_video, read_video
 from expnet.metrics.functional import silent_frames
 
 SAME_ASPECT = 0.01
-"""Two pictures have the same shape when width over height differs by less than this share."""
-OWN_SOUND, REFERENCE_SOUND, NO_SOUND = "own", "reference", "none"
+"""Two frame sizes have the same aspect ratio when width over height differs by less than this fraction."""
+OWN_AUDIO, REFERENCE_AUDIO, NO_AUDIO = "own", "reference", "none"
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a file says about itself, for the warnings.
+    """What a video file says about itself, for warnings.
 
     Attributes:
-        width: pixels.
-        height: pixels.
-        fps: frames a second as recorded.
-        codec: of the pictures.
-        frames: at 25 a second.
-        sound: whose sound it is scored with.
+        width: The width in pixels.
+        height: The height in pixels.
+        fps: The recorded frame rate.
+        codec: The video codec.
+        frames: The number of frames at 25 per second.
+        sound: Whose audio the video is scored with: its own, that of the reference, or none.
     """
 
     width: int
@@ -48,10 +48,10 @@ class Source:
     fps: float
     codec: str
     frames: int
-    sound: str = OWN_SOUND
+    sound: str = OWN_AUDIO
 
     def plain(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the attributes as plain values."""
         return asdict(self)
 
 
@@ -60,10 +60,10 @@ class Face:
     """The face of a video.
 
     Attributes:
-        landmarks: (T, 68, 2) pixels of the video, interpolated where no face was found.
-        valid: (T,) boolean, where one was found.
-        frontal: (T, 68, 3) landmarks of the fitted face model, head straight ahead, in face units.
-        coefficients: the fit.
+        landmarks: (T, 68, 2) in pixels of the video, interpolated where no face was found.
+        valid: (T,) boolean, the frames in which a face was found.
+        frontal: (T, 68, 3) landmarks of the fitted face model without head pose, in face units.
+        coefficients: The fitted coefficients.
     """
 
     landmarks: Tensor
@@ -73,16 +73,16 @@ class Face:
 
     @property
     def rotation(self) -> Tensor:
-        """(T, 3) radians, pitch, yaw, roll."""
+        """(T, 3) pitch, yaw and roll in radians."""
         return torch.from_numpy(np.array(self.coefficients.rotation))
 
     @property
     def crop(self) -> Tensor:
-        """(3,) centre x, centre y and side of the face's crop, pixels."""
+        """(3,) centre x, centre y and side of the face crop, in pixels."""
         return torch.from_numpy(np.array(self.coefficients.crop))
 
     def first(self, frames: int) -> Face:
-        """The first frames."""
+        """Return the first frames."""
         return Face(self.landmarks[:frames], self.valid[:frames], self.frontal[:frames], self.coefficients[:frames])
 
 
@@ -92,10 +92,10 @@ class Video:
 
     Attributes:
         frames: (T, 3, H, W) uint8 RGB.
-        audio: (640 T,) float32, None without sound.
-        face: None where no face was found in any frame.
-        source: what the file says about itself.
-        notes: what the row says about it.
+        audio: (640 T,) float32, None without audible audio.
+        face: The face, None if none was found in any frame.
+        source: What the file says about itself.
+        notes: Remarks for the row of this video.
     """
 
     frames: Tensor
@@ -114,11 +114,11 @@ class Video:
 
     @cached_property
     def silent(self) -> Tensor | None:
-        """(T,) boolean, frames in which nobody speaks; None without sound."""
+        """(T,) boolean, the frames in which nobody speaks; None without audio."""
         return None if self.audio is None else silent_frames(self.audio)
 
     def first(self, frames: int) -> Video:
-        """The first frames, with their sound."""
+        """Return the first frames with their audio."""
         if frames >= len(self):
             return self
         return replace(
@@ -129,69 +129,69 @@ class Video:
         )
 
     def beside(self, reference: Video) -> Video:
-        """This video as it is compared with the real one: its length, and its sound where this one has none."""
+        """Return this video as it is compared with the real one: cut to its length, with its audio if it has none."""
         video = self.first(len(reference))
         notes = list(video.notes)
         if abs(len(self) - len(reference)) > 2:
-            notes.append(f"{len(self)} frames against the reference's {len(reference)}: the common part is scored")
+            notes.append(f"{len(self)} frames against {len(reference)} of the reference: the common part is scored")
         if video.audio is not None or reference.audio is None:
             return replace(video, notes=tuple(notes))
-        notes.append("no sound of its own: scored with the reference's")
+        notes.append("no audio of its own: scored with that of the reference")
         audio = fit_length(reference.audio, len(video))
-        return replace(video, audio=audio, notes=tuple(notes), source=replace(self.source, sound=REFERENCE_SOUND))
+        return replace(video, audio=audio, notes=tuple(notes), source=replace(self.source, sound=REFERENCE_AUDIO))
 
 
 class VideoReader:
-    """Reads and tracks videos; opened once in a process.
+    """Reads and tracks videos; opened once in each process.
 
     Args:
         tracker: ``mediapipe`` or a .task file.
-        face_model: for pose and mouth.
-        seconds: most of a video that is read, 0 for all of it.
+        face_model: The face model that is fitted for pose and mouth opening.
+        seconds: The part of each video that is read, 0 for all of it.
 
     Raises:
-        InputError: the tracker or the face model cannot be opened.
+        InputError: The tracker or the face model cannot be opened.
     """
 
     def __init__(self, *, tracker: str = "mediapipe", face_model: str = "mediapipe468", seconds: float = 0.0) -> None:
         self.tracker = open_tracker(tracker)
         self.model: MorphableModel = load_face_model(face_model)
-        self.most = round(seconds * FRAME_RATE) if seconds > 0 else None
+        self.frame_limit = round(seconds * FRAME_RATE) if seconds > 0 else None
 
     def __call__(self, path: Path) -> Video:
         """Read one video.
 
         Raises:
-            InputError: it cannot be decoded.
+            InputError: The video cannot be decoded.
         """
         info = probe_video(path)
-        images = list(islice(read_video(path, fps=float(FRAME_RATE)), self.most))
+        images = list(islice(read_video(path, fps=float(FRAME_RATE)), self.frame_limit))
         if len({image.shape for image in images}) != 1:
-            raise DataError(f"{path}: its pictures change their size; encode it again at one size")
+            raise DataError(f"{path}: its frames change their size; encode it again at a single size")
         notes = []
-        audio = self._sound(path, len(images)) if info.has_audio else None
+        audio = self._audio(path, len(images)) if info.has_audio else None
         if audio is None:
-            notes.append("the sound is silent" if info.has_audio else "no sound track")
+            notes.append("the audio is silent" if info.has_audio else "no audio track")
         face = self._face(images)
         if face is None:
             notes.append("no face found in any frame")
         elif not face.valid.all():
             notes.append(f"no face in {int((~face.valid).sum())} of {len(images)} frames")
         height, width = images[0].shape[:2]
-        sound = NO_SOUND if audio is None else OWN_SOUND
-        source = Source(width, height, round(info.fps, 3), info.codec, len(images), sound)
-        # A view of the decoded pictures, not a second copy of the clip.
+        whose = NO_AUDIO if audio is None else OWN_AUDIO
+        source = Source(width, height, round(info.fps, 3), info.codec, len(images), whose)
+        # A view of the decoded frames, not a second copy of the clip.
         frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # (T, 3, H, W)
         return Video(frames, audio, face, source, tuple(notes))
 
     @staticmethod
-    def _sound(path: Path, frames: int) -> Tensor | None:
-        """(640 T,) samples, None where there is only silence."""
+    def _audio(path: Path, frames: int) -> Tensor | None:
+        """Return the samples (640 T,), or None if there is only silence."""
         samples = load_audio(path)
         return None if is_silent(samples) else fit_length(torch.from_numpy(samples), frames)
 
     def _face(self, images: Sequence[NDArray[np.uint8]]) -> Face | None:
-        """Track and fit; None without a face."""
+        """Track and fit the face; None if there is none."""
         track = self.tracker.track(images)
         if not track.found.any():
             return None
@@ -205,7 +205,7 @@ class VideoReader:
 
 
 def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Say whether pictures of two sizes (height, width) differ by scale alone."""
+    """Return whether frames of two sizes (height, width) have the same aspect ratio."""
     return abs(first[1] * second[0] / (first[0] * second[1]) - 1.0) < SAME_ASPECT
 
 
@@ -213,7 +213,7 @@ def check_readable(path: Path | None, system: str, clip_id: str) -> Path:
     """Return the path, or refuse a clip that a system lacks.
 
     Raises:
-        InputError: there is none.
+        InputError: The system has no such video.
     """
     if path is None:
         raise InputError(f"{system} has no video named {clip_id}")

@@ -1,4 +1,4 @@
-"""One clip: its files read once, every measure taken of each, a row for each system."""
+"""Scores one clip: reads its files once, takes every measure of each and returns a row for each system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.output_folder import CLIP_FAULTS, one_line
 from expnet.evaluation.report.results import ClipRow
-from expnet.evaluation.store.scoring import Scores
+from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos.finished_clips import ClipOutcome
 from expnet.evaluation.videos.measures import Measure
 from expnet.evaluation.videos.pairing import PairedClip
@@ -24,12 +24,12 @@ _log = logging.getLogger(__name__)
 
 
 class VideoScorer:
-    """Scores clips with every measure; opened once in a process.
+    """Scores clips with every measure; opened once in each process.
 
     Args:
-        reader: of the files.
-        measures: to take.
-        wanted: keys that go into the rows.
+        reader: Reads the files.
+        measures: The measures to take.
+        wanted: The keys of the metrics that go into the rows.
     """
 
     def __init__(self, reader: VideoReader, measures: Sequence[Measure], wanted: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ class VideoScorer:
 
     @torch.no_grad()
     def score(self, clip: PairedClip) -> ClipOutcome:
-        """Read the real clip, then one system after the other: two videos are in memory at a time."""
+        """Score the real clip, then one system after the other, so that two videos are in memory at a time."""
         outcome = ClipOutcome()
         reference: Video | None = None
         fault = ""
@@ -71,7 +71,7 @@ class VideoScorer:
         reference: Video | None,
         fault: str,
     ) -> None:
-        """Take every measure of one video."""
+        """Add the row of one video, and what else is stored of it."""
         scores, reasons = self.take(video, reference, real=system == GROUND_TRUTH)
         remarks = [*video.notes, *([fault] if fault else []), *scores.remarks, *reasons]
         reason = "; ".join(dict.fromkeys(remarks))
@@ -91,26 +91,26 @@ class VideoScorer:
         outcome.sources[system] = replace(video.source, frames=len(video)).plain()
 
     def take(self, video: Video, reference: Video | None, *, real: bool = False) -> tuple[Scores, list[str]]:
-        """Scores of one video, and why some are missing.
+        """Return the scores of one video, and the reasons why some are missing.
 
         Args:
-            video: to score.
-            reference: the real clip, of the same length.
-            real: this is the real clip, which has no paired numbers: compared with itself it is perfect.
+            video: The video to score.
+            reference: The real clip, of the same length.
+            real: Whether this is the real clip itself, which has no paired scores: they would be perfect.
         """
         scores, reasons, explained = Scores(), [], set[str]()
         for measure in self.measures:
             keys = [key for key in measure.keys if key in self.wanted]
             if real and measure.paired:
                 continue
-            why = measure.lacks(video, reference)
-            if not why:
+            reason = measure.lacks(video, reference)
+            if not reason:
                 try:
                     measure.run(scores, video, reference)
                 except CLIP_FAULTS as error:
-                    why = str(error) if isinstance(error, UnscorableClipError) else one_line(error)
-            if why:
-                reasons.append(f"{', '.join(keys)}: {why}")
+                    reason = str(error) if isinstance(error, UnscorableClipError) else one_line(error)
+            if reason:
+                reasons.append(f"{', '.join(keys)}: {reason}")
                 explained.update(keys)
             if not measure.pooled:
                 scores.values |= {key: math.nan for key in keys if key not in scores.values}

@@ -20,7 +20,8 @@ from expnet.errors import ConfigError, InputError
 from expnet.evaluation.main import main
 from expnet.evaluation.store.clips import select_clips
 from expnet.evaluation.store.scoring import Scorer
-from expnet.evaluation.store.systems import GroundTruth, Ridge, build_systems
+from expnet.evaluation.store.systems import Ridge, build_systems
+from expnet.evaluation.store.trivial_systems import GroundTruth
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics import LandmarkDistance, MouthOpeningCorrelation, WithinClipR2
 from expnet.models.saved_model import build_model, save_model

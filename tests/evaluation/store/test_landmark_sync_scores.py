@@ -8,8 +8,8 @@ import torch
 from expnet.assets.extractors import open_sync_expert
 from expnet.config.evaluate import ProtocolConfig
 from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.prediction import Prediction
 from expnet.evaluation.store.scoring import Scorer
-from expnet.evaluation.store.systems import Prediction
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics import Extractor, LandmarkSyncConfidence
 from expnet.models.landmark_sync import LandmarkSync

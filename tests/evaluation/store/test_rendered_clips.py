@@ -16,10 +16,12 @@ from expnet.config.evaluate import PictureConfig, ProtocolConfig
 from expnet.data.store.track import Track
 from expnet.errors import DataError
 from expnet.evaluation.main import main
+from expnet.evaluation.scores import Scores
 from expnet.evaluation.store import rendered_clips as pictures
 from expnet.evaluation.store.clips import Clip
-from expnet.evaluation.store.scoring import Scorer, Scores
-from expnet.evaluation.store.systems import ClipMean, GroundTruth, HoldFirstFrame, Prediction
+from expnet.evaluation.store.prediction import Prediction
+from expnet.evaluation.store.scoring import Scorer
+from expnet.evaluation.store.trivial_systems import ClipMean, GroundTruth, HoldFirstFrame
 from expnet.face.morphable import builtin_face_model
 from expnet.media.video_reader import probe_video, write_video
 from expnet.render import reenactment

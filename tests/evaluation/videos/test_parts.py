@@ -11,9 +11,9 @@ from expnet.config.benchmark import GROUND_TRUTH, METRIC_KEYS, VideoBenchmarkCon
 from expnet.errors import DataError
 from expnet.evaluation.report.results import ClipRow, MetricInfo, MetricSummary, SystemResult
 from expnet.evaluation.videos.examples import choose_clips, fit_inside
-from expnet.evaluation.videos.fid_summary import few_pictures, frechet_summaries
+from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
-from expnet.evaluation.videos.measures import mean_over, resized
+from expnet.evaluation.videos.measures import mean_over_frames, resize_frames
 from expnet.evaluation.videos.pairing import PairedClip, find_videos, pair_videos
 from expnet.evaluation.videos.reader import same_aspect
 from expnet.evaluation.videos.trust_notes import lag_warnings, video_warnings
@@ -90,8 +90,8 @@ def test_frechet_distance_of_clips_is_that_of_all_pictures(tmp_path: Path) -> No
     summaries, counts = frechet_summaries(["ours", "missing"], clips, work)
     assert summaries["ours"].mean == pytest.approx(float(metric.compute()), rel=1e-9)
     assert (summaries["ours"].n, summaries["ours"].unscored, counts) == (2, 1, {"ours": 19})
-    assert "ours 19 pictures of 2 clips" in few_pictures(counts, summaries)
-    assert few_pictures({}, {}) == ""
+    assert "ours 19 frames of 2 clips" in few_frames_warning(counts, summaries)
+    assert few_frames_warning({}, {}) == ""
 
 
 def test_worst_and_best_follow_the_direction_of_the_metric(tmp_path: Path) -> None:
@@ -135,15 +135,15 @@ def test_pictures_are_compared_in_parts_as_in_one() -> None:
     first, second = torch.randint(0, 256, (2, 7, 3, 32, 32), generator=generator, dtype=torch.uint8)
     whole = float(PeakSignalToNoiseRatio().score(first[None], second[None])[0])
     parts = zip(first.split(3), second.split(3), strict=True)
-    assert mean_over(PeakSignalToNoiseRatio(), parts) == pytest.approx(whole, rel=1e-12)
+    assert mean_over_frames(PeakSignalToNoiseRatio(), parts) == pytest.approx(whole, rel=1e-12)
 
 
 def test_sizes() -> None:
     assert same_aspect((256, 256), (512, 512))
     assert not same_aspect((256, 256), (720, 1280))
     flat = torch.full((2, 3, 10, 20), 77, dtype=torch.uint8)
-    assert torch.equal(resized(flat, (5, 10)), torch.full((2, 3, 5, 10), 77, dtype=torch.uint8))
-    assert resized(flat, (10, 20)) is flat
+    assert torch.equal(resize_frames(flat, (5, 10)), torch.full((2, 3, 5, 10), 77, dtype=torch.uint8))
+    assert resize_frames(flat, (10, 20)) is flat
     sheet = fit_inside(flat[0].permute(1, 2, 0).numpy(), 40, 40)
     assert sheet.shape == (40, 40, 3)
     assert (sheet[0] == 0).all()

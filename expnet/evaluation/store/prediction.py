@@ -1,0 +1,38 @@
+"""What a system of the table is, and what it predicts for a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from expnet.evaluation.store.clips import Clip
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a system predicts for one clip.
+
+    Attributes:
+        expression: (T, 64) expression coefficients.
+        pose: (T, 6) absolute head pose; None for a system without head motion.
+        pose_samples: (N, T, 3) rotations drawn for the same audio with different seeds; None if only one was drawn.
+    """
+
+    expression: Tensor
+    pose: Tensor | None = None
+    pose_samples: Tensor | None = None
+
+
+class System(Protocol):
+    """A system that is compared: one row of the table."""
+
+    name: str
+    title: str
+    kind: str
+    description: str
+
+    def predict(self, clip: Clip) -> Prediction:
+        """Predict a clip. Only oracles may use the true coefficients in ``clip`` beyond the first frame."""
+        ...
