@@ -22,7 +22,7 @@ import torch
 
 from expnet.data.store.track_store import TrackStore
 from expnet.evaluation.store.clips import Clip
-from expnet.evaluation.store.joined_clips import join, predict_at_length
+from expnet.evaluation.store.joined_clips import join_clips, predict_at_length
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics import LandmarkDistance, MouthOpeningCorrelation, WithinClipR2
 from expnet.metrics.functional.statistics import bootstrap_difference, bootstrap_interval
@@ -54,7 +54,7 @@ def score(network: ExpressionRegressor, clips: Sequence[Clip], length: int, marg
     )
     first = clips[0].expression[0]
     rows = []
-    changes = predict_at_length(network, join(clips), length, margin=margin, first_expression=first)
+    changes = predict_at_length(network, join_clips(clips), length, margin=margin, first_expression=first)
     for clip, change in zip(clips, changes, strict=True):
         identity = torch.as_tensor(clip.track.coefficients.identity).expand(clip.frames, -1)
         pair = (first + change, clip.expression)

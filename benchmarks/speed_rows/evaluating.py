@@ -8,9 +8,9 @@ import torch
 
 from expnet.config.benchmark import VideoBenchmarkConfig, VideoProtocolConfig
 from expnet.evaluation.videos.measures import FACE, REFERENCE_FACE
-from expnet.evaluation.videos.open_measures import Toolbox, open_toolbox
 from expnet.evaluation.videos.pairing import pair_videos
 from expnet.evaluation.videos.reader import VideoReader
+from expnet.evaluation.videos.scoring_setup import ScoringSetup, open_scoring_setup
 from speed_rows.measure import Row, compare, speed_row
 from speed_rows.preprocessing import shared_folder
 from speed_rows.setting import Setting
@@ -50,7 +50,7 @@ def evaluating(setting: Setting) -> list[Row]:
         protocol=VideoProtocolConfig(seconds=1.0),
     )
     clips = pair_videos(config).clips
-    tools = [open_toolbox(config, torch.device("cpu")), *(single_tool(config, keys) for keys in SINGLE)]
+    tools = [open_scoring_setup(config, torch.device("cpu")), *(single_tool(config, keys) for keys in SINGLE)]
 
     def score(some: Sequence[int]) -> None:
         for place in some:
@@ -64,10 +64,10 @@ def evaluating(setting: Setting) -> list[Row]:
     return [speed_row("evaluate", what, against, pairs, 2.0, clock="processor")]
 
 
-def single_tool(config: VideoBenchmarkConfig, keys: Sequence[str]) -> Toolbox:
+def single_tool(config: VideoBenchmarkConfig, keys: Sequence[str]) -> ScoringSetup:
     """A toolbox of one family of metrics, which tracks only if that looks at faces."""
     own = VideoBenchmarkConfig(config.reference, config.systems, metrics=list(keys), protocol=config.protocol)
-    toolbox = open_toolbox(own, torch.device("cpu"))
+    toolbox = open_scoring_setup(own, torch.device("cpu"))
     if not any(measure.needs & {FACE, REFERENCE_FACE} for measure in toolbox.measures):
         toolbox.scorer.reader = PicturesAlone(seconds=config.protocol.seconds)
     return toolbox

@@ -78,7 +78,7 @@ def mel_of_emphasised(samples: Tensor) -> Tensor:
 
 
 def mel_filterbank() -> np.ndarray:
-    """Return triangular filters (80, 401) on Slaney's mel scale, each of unit area (Auditory Toolbox, 1998).
+    """Return triangular filters (80, 401) on Slaney's mel scale, each of unit area (Auditory ScoringSetup, 1998).
 
     The scale is linear below 1000 Hz (200/3 Hz per mel) and logarithmic above (27 mels for a factor of 6.4).
     """

@@ -1,1 +1,1 @@
-"""The parts of an evaluation: which clips, which systems, how each clip is scored, and the pictures."""
+"""Evaluation of networks on a track store and of anybody's videos: scores, statistics and reports."""

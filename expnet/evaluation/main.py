@@ -3,8 +3,8 @@
     python evaluate.py configs/evaluate.yaml  data.store=STORE expression=RUN pose=RUN output=DIR
     python evaluate.py configs/benchmark.yaml reference=DIR systems.NAME=DIR ... output=DIR
 
-The first is ``expnet.evaluation.store.evaluate``, the second ``expnet.evaluation.videos``; this file only tells them
-apart.
+The first runs `expnet.evaluation.store.evaluate_networks`, the second `expnet.evaluation.videos.evaluate_videos`. This
+module chooses between them: a configuration that has ``reference`` or ``systems`` is about videos.
 """
 
 from __future__ import annotations
@@ -19,62 +19,65 @@ from typing import Any
 from expnet.config.benchmark import VideoBenchmarkConfig
 from expnet.config.evaluate import EvaluateConfig
 from expnet.config.grammar import describe, merge, parse_arguments, read_layer, to_yaml
-from expnet.evaluation.store.evaluate import evaluate
-from expnet.evaluation.videos.evaluate import evaluate_videos
+from expnet.evaluation.store.evaluate_networks import evaluate_networks
+from expnet.evaluation.videos.evaluate_videos import evaluate_videos
 
 _VIDEO_KEYS = {"reference", "systems"}
 _HELP = """usage: evaluate.py [FILE.yaml ...] [key=value ...] [--print-config]
 
-Score networks beside the trivial baselines, on speakers that they did not train on:
+Score networks beside trivial baselines, on speakers that they were not trained on:
   python evaluate.py configs/evaluate.yaml data.store=STORE expression=RUN pose=RUN output=DIR
-Score anybody's videos, folders paired by the names of the files:
+Score anybody's videos, in folders whose files are paired by name:
   python evaluate.py configs/benchmark.yaml reference=DIR systems.NAME=DIR [systems.OTHER=DIR ...] output=DIR
 
 """
 
 
 @dataclass(frozen=True)
-class Mode:
+class Evaluation:
     """One of the two evaluations.
 
     Attributes:
-        schema: its configuration.
-        run: scores and writes; returns the page, or None where another process writes it.
+        schema: The schema of its configuration.
+        run: Scores and writes the report; returns the path of the page, or None where another process writes it.
     """
 
     schema: type[Any]
     run: Callable[[Any], Path | None]
 
 
-NETWORKS = Mode(EvaluateConfig, evaluate)
-VIDEOS = Mode(VideoBenchmarkConfig, evaluate_videos)
+NETWORKS = Evaluation(EvaluateConfig, evaluate_networks)
+VIDEOS = Evaluation(VideoBenchmarkConfig, evaluate_videos)
 
 
-def choose_mode(layers: Sequence[str]) -> Mode:
-    """Videos where a file or an override says ``reference`` or ``systems``, else networks."""
+def choose_evaluation(layers: Sequence[str]) -> Evaluation:
+    """Choose the videos if a file or an override sets ``reference`` or ``systems``, else the networks."""
     return VIDEOS if any(_VIDEO_KEYS & set(map(str, read_layer(layer))) for layer in layers) else NETWORKS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``evaluate.py`` and ``expnet evaluate``.
+    """Run ``evaluate.py`` or ``expnet evaluate``.
 
     Args:
-        argv: configuration files and key=value overrides; those of the process by default.
+        argv: Configuration files and key=value overrides; those of the process by default.
 
     Returns:
-        0; errors are raised as ExpnetError, for the caller to print.
+        0.
+
+    Raises:
+        ExpnetError: Something failed; the caller prints the message.
     """
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
-    mode = choose_mode(arguments.layers)
+    evaluation = choose_evaluation(arguments.layers)
     if arguments.help:
-        print(_HELP + describe(mode.schema))  # noqa: T201
+        print(_HELP + describe(evaluation.schema))  # noqa: T201
         return 0
-    config = merge(mode.schema, arguments.layers)
+    config = merge(evaluation.schema, arguments.layers)
     if arguments.print_config:
         print(to_yaml(config), end="")  # noqa: T201
         return 0
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    page = mode.run(config)
+    page = evaluation.run(config)
     if page is not None:
         print((page.parent / "table.md").read_text(encoding="utf-8"))  # noqa: T201
         print(page)  # noqa: T201

@@ -8,7 +8,7 @@ from small import ROOT
 
 from expnet.config import load_config
 from expnet.config.grammar import merge
-from expnet.evaluation.main import choose_mode
+from expnet.evaluation.main import choose_evaluation
 from expnet.evaluation.main import main as evaluate
 from expnet.models.saved_model import load_model
 from expnet.training.main import train
@@ -65,4 +65,4 @@ def test_the_evaluation_runs(store: Path, tmp_path: Path) -> None:
 
 def test_the_benchmark_of_videos_loads() -> None:
     layers = ["configs/benchmark.yaml", "reference=real", "systems.ours=made"]
-    assert merge(choose_mode(layers).schema, layers).systems == {"ours": "made"}
+    assert merge(choose_evaluation(layers).schema, layers).systems == {"ours": "made"}

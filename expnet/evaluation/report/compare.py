@@ -1,4 +1,4 @@
-"""Several result files of one protocol -> one table: ``expnet compare A/results.json B/results.json --output DIR``."""
+"""Several result files of one protocol in one table: ``expnet compare A/results.json B/results.json --output DIR``."""
 
 from __future__ import annotations
 
@@ -12,30 +12,28 @@ from expnet.config.benchmark import GROUND_TRUTH
 from expnet.errors import InputError
 from expnet.evaluation.report import write_report
 from expnet.evaluation.report.results import (
-    ClipRow,
     MetricInfo,
     MetricSummary,
     Results,
+    ScoredClip,
     SystemResult,
-    check_same_protocol,
-    from_json,
-    read_results,
 )
+from expnet.evaluation.report.results_files import check_same_protocol, from_json, read_results
 from expnet.evaluation.statistics.summary import ends, paired_difference
 from expnet.metrics.functional import bootstrap_interval
 from expnet.metrics.functional.statistics import RESAMPLES
 
 _REAL_CLIPS_DIFFER = (
-    "The real clips do not score in every file as they do in the first: other clips or other versions were used, and "
-    "systems of different files compare only roughly"
+    "The real clips do not have the same scores in every file as in the first one. Other clips or other versions were "
+    "used, so systems of different files can only be compared roughly"
 )
 _SAME = 1e-6
-"""Relative difference below which two numbers are one."""
+"""Relative difference below which two numbers are considered equal."""
 
 
 @dataclass(frozen=True)
 class _Drawing:
-    """How the files' own intervals were drawn."""
+    """What the files' own bootstrap resampled, and how often."""
 
     interval: str
     resamples: int
@@ -45,16 +43,16 @@ def compare(paths: Sequence[str | Path], output: str | Path) -> Path:
     """Write one report of several result files.
 
     Args:
-        paths: ``results.json`` files, or the folders that they are in. The first model of the first file is the one
-            that the others are compared with.
-        output: folder of the report.
+        paths: The ``results.json`` files, or the folders that contain them. The first model of the first file is the
+            one that the others are compared with.
+        output: The folder of the report.
 
     Returns:
-        Path of its page.
+        The path of its page.
 
     Raises:
-        InputError: fewer than two files, or one of them twice.
-        DataError: a file cannot be read, or their protocols differ.
+        InputError: There are fewer than two files, or one is given twice.
+        DataError: A file cannot be read, or the protocols of the files differ.
     """
     files = [_file(path) for path in paths]
     if len(files) < 2 or len(set(files)) < len(files):
@@ -67,16 +65,16 @@ def compare(paths: Sequence[str | Path], output: str | Path) -> Path:
 
 
 def merge(parts: Mapping[str, Results]) -> Results:
-    """Put results of one protocol into one: systems of all, metrics of all, paired differences drawn anew.
+    """Merge results of one protocol: the systems and metrics of all, with paired differences computed again.
+
+    A system that several files hold with the same numbers (the real clips, a baseline) appears once. Where the numbers
+    differ, each gets the name of its file behind its own.
 
     Args:
-        parts: results by the name under which a reader knows the file.
-
-    A system that several files hold with the same numbers (the real clips, a baseline) stands in the table once; where
-    the numbers differ each gets its file's name behind its own.
+        parts: The results by the name of their file.
     """
     systems: dict[str, SystemResult] = {}
-    rows: dict[tuple[str, str], ClipRow] = {}
+    rows: dict[tuple[str, str], ScoredClip] = {}
     metrics: dict[str, MetricInfo] = {}
     notes: list[str] = []
     for file, part in parts.items():
@@ -106,9 +104,9 @@ def merge(parts: Mapping[str, Results]) -> Results:
 
 
 def _with_differences(
-    systems: Sequence[SystemResult], rows: Mapping[tuple[str, str], ClipRow], drawing: _Drawing
+    systems: Sequence[SystemResult], rows: Mapping[tuple[str, str], ScoredClip], drawing: _Drawing
 ) -> tuple[SystemResult, ...]:
-    """Draw the paired differences to the first model again, across files."""
+    """Compute the paired differences to the first model again, across files."""
     first = next((system for system in systems if system.kind == "model"), None)
     found = []
     for system in systems:
@@ -127,8 +125,8 @@ def _with_differences(
     return tuple(found)
 
 
-def _is_mean(system: SystemResult, key: str, rows: Mapping[tuple[str, str], ClipRow]) -> bool:
-    """Whether a number is the mean of the clips' own: FID and a lag are not, and have no paired difference."""
+def _is_mean(system: SystemResult, key: str, rows: Mapping[tuple[str, str], ScoredClip]) -> bool:
+    """Return whether a score is the mean over clips. FID and lags are not, and have no paired difference."""
     own = [row for row in rows.values() if row.system == system.name and key in row.values]
     if key not in system.metrics or not own:
         return False
@@ -139,7 +137,7 @@ def _is_mean(system: SystemResult, key: str, rows: Mapping[tuple[str, str], Clip
 
 
 def _same(first: SystemResult, second: SystemResult) -> bool:
-    """Whether two systems have the same numbers."""
+    """Return whether two systems have the same scores."""
     if first.kind != second.kind or first.metrics.keys() != second.metrics.keys():
         return False
     pairs = [(first.metrics[key].mean, second.metrics[key].mean) for key in first.metrics]
@@ -152,7 +150,7 @@ def _drawing(protocol: Mapping[str, Any]) -> _Drawing:
 
 
 def _versions(parts: Mapping[str, Results]) -> dict[str, str]:
-    """Versions that the files share, and under the file's name those that they do not."""
+    """Return the versions that all files share, and those that differ under the name of each file."""
     merged: dict[str, str] = {}
     for key in dict.fromkeys(key for part in parts.values() for key in part.versions):
         by_file = {file: part.versions.get(key, "not stated") for file, part in parts.items()}
@@ -164,15 +162,15 @@ def _versions(parts: Mapping[str, Results]) -> dict[str, str]:
 
 
 def _notes_on_clips(parts: Mapping[str, Results]) -> list[str]:
-    """Say where the files scored different clips."""
+    """Note where the files scored different clips."""
     clips = {file: {row.clip_id for row in part.clips if row.status == "ok"} for file, part in parts.items()}
     common = set.intersection(*clips.values())
     if all(own == common for own in clips.values()):
         return []
     counts = ", ".join(f"{file} {len(own)}" for file, own in clips.items())
     return [
-        f"The files scored different clips ({counts}; {len(common)} in common): the means are over each file's own "
-        "clips, the paired differences over the common ones."
+        f"The files scored different clips ({counts}; {len(common)} in common). Means are over the clips of each file, "
+        "paired differences over the common ones."
     ]
 
 
@@ -182,7 +180,7 @@ def _file(path: str | Path) -> Path:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """Short names of the files that differ: as few of the last parts of their paths as tell them apart."""
+    """Shorten the paths of the files to as few of their last parts as tell them apart."""
     parts = [file.parent.parts if file.name == "results.json" else (*file.parent.parts, file.stem) for file in files]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-depth:]) for part in parts]

@@ -1,4 +1,4 @@
-"""One self-contained page: the table, what each number means, curves, pictures and videos."""
+"""One self-contained page: the table, what each metric means, curves, frames and videos."""
 
 import base64
 import csv
@@ -15,8 +15,9 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from expnet.evaluation.report.blocks import clips_table, differences_table, headline_tiles, numbers_table
-from expnet.evaluation.report.charts import Series, interval_chart, line_chart, training_series
+from expnet.evaluation.report.interval_chart import interval_chart
+from expnet.evaluation.report.line_chart import Series, line_chart, training_series
+from expnet.evaluation.report.page_sections import clip_rows_table, difference_table, headline_tiles, score_table
 from expnet.evaluation.report.results import Results, first_model
 from expnet.evaluation.report.tables import direction
 
@@ -26,15 +27,15 @@ _MOST_TRAINING_CHARTS = 6
 
 @dataclass(frozen=True)
 class CurveExample:
-    """Mouth opening of one clip, real and predicted.
+    """The mouth opening in one clip, real and predicted.
 
     Attributes:
-        title: why this clip is shown (best, median, worst).
-        clip_id: of the clip.
-        note: its scores in words.
-        series: the real curve first.
-        silent: one flag a frame.
-        fps: frames a second.
+        title: Why this clip is shown (best, median, worst).
+        clip_id: The name of the clip.
+        note: Its scores in words.
+        series: The curves, the real one first.
+        silent: One flag for each frame.
+        fps: The frame rate.
     """
 
     title: str
@@ -47,13 +48,13 @@ class CurveExample:
 
 @dataclass(frozen=True)
 class Strip:
-    """Frames of one clip, one row a system.
+    """Frames of one clip, one row for each system.
 
     Attributes:
-        title: of the strip.
-        times: seconds of the columns.
-        rows: label and pictures, uint8 RGB (H, W, 3), one a column.
-        video: path of a video relative to the page, empty when there is none.
+        title: The title of the strip.
+        times: The times of the columns in seconds.
+        rows: Label and frames of each row, uint8 RGB (H, W, 3), one frame for each column.
+        video: The path of a video relative to the page, empty if there is none.
     """
 
     title: str
@@ -64,13 +65,13 @@ class Strip:
 
 @dataclass(frozen=True)
 class Example:
-    """One clip to look at and listen to, all systems side by side.
+    """One clip as a video, all systems side by side.
 
     Attributes:
-        title: why this clip is shown (worst, best).
-        clip_id: of the clip.
-        note: its scores in words.
-        video: path of the video with sound, relative to the page.
+        title: Why this clip is shown (worst, best).
+        clip_id: The name of the clip.
+        note: Its scores in words.
+        video: The path of the video with audio, relative to the page.
     """
 
     title: str
@@ -81,13 +82,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Extras:
-    """What a page shows beside the numbers.
+    """What a page shows besides the scores.
 
     Attributes:
-        curves: mouth-opening examples.
-        examples: clips as videos, the worst and the best ones.
-        strips: picture strips.
-        training: a run's ``metrics.csv`` by title.
+        curves: Clips with their mouth opening.
+        strips: Clips as strips of frames.
+        examples: Clips as videos, the worst and the best ones.
+        training: The ``metrics.csv`` of training runs, by title.
     """
 
     curves: tuple[CurveExample, ...] = ()
@@ -97,7 +98,7 @@ class Extras:
 
 
 def render_page(results: Results, extras: Extras | None = None) -> str:
-    """Return the page as HTML text; it links nothing but the videos."""
+    """Return the page as HTML; only its videos are separate files."""
     extras = extras or Extras()
     folder = resources.files("expnet.evaluation.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -107,9 +108,9 @@ def render_page(results: Results, extras: Extras | None = None) -> str:
     return template.render(
         style=(folder / "style.css").read_text(encoding="utf-8"),
         results=results,
-        table=numbers_table(results),
+        table=score_table(results),
         first=first_model(results),
-        differences=differences_table(results),
+        differences=difference_table(results),
         trivial=any(system.kind == "trivial" for system in results.systems),
         clips=len({row.clip_id for row in rows}),
         people=len({row.speaker for row in rows}),
@@ -122,24 +123,24 @@ def render_page(results: Results, extras: Extras | None = None) -> str:
         strips=[_strip(strip) for strip in extras.strips],
         examples=extras.examples,
         training=_training(extras.training),
-        per_clip=clips_table(results),
+        per_clip=clip_rows_table(results),
         direction=direction,
         protocol=_flat(results.protocol),
         details=_flat(results.details),
     )
 
 
-def picture(image: NDArray[np.uint8], *, quality: int = 88) -> str:
-    """Return an RGB picture (H, W, 3) as a data address."""
+def image_address(image: NDArray[np.uint8], *, quality: int = 88) -> str:
+    """Return an RGB image (H, W, 3) as the data URL of a JPEG."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, format="JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def read_training_log(path: str | Path) -> dict[str, list[tuple[float, float]]]:
-    """Read a run's ``metrics.csv``: (step, value) pairs by column, at most 600 a column.
+    """Read a run's ``metrics.csv``: pairs of step and value by column, at most 600 for each.
 
-    A file that is missing or broken gives nothing: the page must not fail for want of a decoration.
+    A file that is missing or damaged gives no columns, because the page must not fail for lack of a training curve.
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
@@ -173,12 +174,12 @@ def _curve_chart(example: CurveExample) -> str:
 
 
 def _strip(strip: Strip) -> dict[str, Any]:
-    rows = [(label, [picture(image) for image in images]) for label, images in strip.rows]
+    rows = [(label, [image_address(image) for image in images]) for label, images in strip.rows]
     return {"title": strip.title, "times": strip.times, "rows": rows, "video": strip.video}
 
 
 def _training(runs: Mapping[str, Path]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Charts of each run: losses first, then what else was logged on both sides."""
+    """Draw the charts of each run: losses first, then what else was logged in training and validation."""
     found = []
     for title, path in runs.items():
         charts = training_series(read_training_log(path))
@@ -197,7 +198,7 @@ def _training(runs: Mapping[str, Path]) -> list[tuple[str, list[tuple[str, str]]
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Dotted keys and values, for a plain list."""
+    """Flatten nested mappings to dotted keys and values, for a plain list."""
     lines: list[tuple[str, str]] = []
     for key, value in content.items():
         if isinstance(value, Mapping):

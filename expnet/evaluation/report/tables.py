@@ -1,16 +1,17 @@
-"""The result table in Markdown and LaTeX, and how its numbers are written everywhere."""
+"""The result table in Markdown and LaTeX, and how its numbers are formatted everywhere."""
 
 import math
 from collections.abc import Iterable
 
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, SystemResult
+from expnet.io.markdown import markdown_table
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
-"""Written where there is no value."""
+"""Stands where there is no value."""
 _MOST_COLUMNS = 8
-"""Metrics that fit side by side on a page."""
+"""Metrics that fit side by side on a printed page."""
 _LATIN_END = 0x180
 _ESCAPES = {
     **{character: "\\" + character for character in "&%$#_{}"},
@@ -27,14 +28,14 @@ _ESCAPES = {
 
 
 def direction(info: MetricInfo) -> str:
-    """Arrow for the column: up, down, or where the aim lies."""
+    """Return the arrow of a column: up, down, or the value to aim at."""
     if info.higher_is_better is not None:
         return "↑" if info.higher_is_better else "↓"
     return f"→ {info.ideal:g}" if info.ideal is not None else "→ real"
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Digits after the point that give the largest value of a column three significant ones."""
+    """Return the decimals that give the largest value of a column three significant digits."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     if largest >= 100:
         return 0
@@ -42,9 +43,10 @@ def decimals(values: Iterable[float]) -> int:
 
 
 def column_decimals(results: Results, key: str) -> int:
-    """Digits after the point for one metric, the same for all systems: enough for those that are compared.
+    """Return the decimals of one metric, which are the same for all systems.
 
-    The real clips' own 1.00 must not cost a small R2 its digits, so it decides only where it is alone.
+    The systems that are compared decide; the real clips do only where they are alone, because their perfect R2 of 1.00
+    must not cost a small R2 its digits.
     """
     means = {system.name: system.metrics[key].mean for system in results.systems if key in system.metrics}
     others = [mean for name, mean in means.items() if name != GROUND_TRUTH and mean != 0.0 and math.isfinite(mean)]
@@ -52,7 +54,7 @@ def column_decimals(results: Results, key: str) -> int:
 
 
 def number(value: float | None, digits: int, *, signed: bool = False) -> str:
-    """Write a value, with a real minus sign; a dash where there is none."""
+    """Format a value with a typographic minus sign; a dash if there is none."""
     if value is None or not math.isfinite(value):
         return NONE
     text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
@@ -62,17 +64,17 @@ def number(value: float | None, digits: int, *, signed: bool = False) -> str:
 
 
 def interval(summary: MetricSummary, digits: int) -> str:
-    """Write a 95 % interval in brackets, empty when there is none."""
+    """Format a 95 % interval in brackets; empty if there is none."""
     if summary.ci95 is None:
         return ""
     return f"[{number(summary.ci95[0], digits)}, {number(summary.ci95[1], digits)}]"
 
 
 def best_systems(results: Results, info: MetricInfo) -> set[str]:
-    """Names of the models and baselines that lead a column, ties at the printed precision included.
+    """Return the names of the models and baselines that lead a column, including ties at the printed precision.
 
-    The aim of a column is its direction, else its ideal value, else the ground-truth row. Trivial rows are left out:
-    a frozen face has the calmest lips.
+    The aim of a column is its direction, else its ideal value, else the ground-truth row. Trivial systems are left out,
+    because a frozen face has the least jitter.
     """
     digits = column_decimals(results, info.key)
     candidates = {
@@ -100,36 +102,34 @@ def best_systems(results: Results, info: MetricInfo) -> set[str]:
     return {name for name, value in candidates.items() if loss(value) <= lowest + 1e-12}
 
 
-def markdown_table(results: Results) -> str:
-    """The table with metrics as rows, which stays readable however many there are."""
+def results_as_markdown(results: Results) -> str:
+    """Return the table in Markdown, with metrics as rows, so that it stays readable however many there are."""
     names = [system.title for system in results.systems]
-    lines = [
-        "| metric | unit | " + " | ".join(names) + " |",
-        "| --- | --- | " + " | ".join("---:" for _ in names) + " |",
-    ]
+    rows = []
     for info in results.metrics:
         digits, best = column_decimals(results, info.key), best_systems(results, info)
         cells = [_markdown_cell(system, info.key, digits, system.name in best) for system in results.systems]
-        lines.append(f"| {info.title} {direction(info)} | {info.unit} | " + " | ".join(cells) + " |")
+        rows.append([f"{info.title} {direction(info)}", info.unit, *cells])
     counts = ", ".join(f"{key} {value}" for key, value in _sizes(results).items())
-    lines += [
+    lines = [
+        markdown_table(["metric", "unit", *names], rows, align="llr"),
         "",
         f"Mean over clips, 95 % interval by bootstrap ({counts}). Protocol `{results.protocol_hash}`. "
-        "**Bold**: best of the models and baselines; rows that know nothing of the audio are never called best.",
+        "**Bold**: best of the models and baselines; systems that do not use the audio are never called best.",
     ]
     lines += [f"- {note}" for note in results.notes]
     return "\n".join(lines) + "\n"
 
 
-def latex_table(results: Results) -> str:
-    """The table for a paper; needs ``booktabs`` and ``graphicx``.
+def results_as_latex(results: Results) -> str:
+    """Return the table for a paper; it needs ``booktabs`` and ``graphicx``.
 
-    Systems are rows, as papers have it, unless there are so many metrics that nobody could read the columns.
+    Systems are rows, as in most papers, unless there are too many metrics for readable columns.
     """
     wide = len(results.metrics) <= _MOST_COLUMNS
     body = _systems_as_rows(results) if wide else _metrics_as_rows(results)
     columns = len(results.metrics if wide else results.systems)
-    # Shrunk to the width of the text where it is wider, never blown up.
+    # A table that is wider than the text is shrunk to its width; none is enlarged.
     width = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
     caption = "Mean over clips with 95\\,\\% bootstrap intervals. Protocol \\texttt{" + results.protocol_hash + "}."
     lines = [
@@ -174,7 +174,7 @@ def _metrics_as_rows(results: Results) -> list[str]:
 
 
 def _sizes(results: Results) -> dict[str, int]:
-    """How much was scored."""
+    """Return how much was scored."""
     rows = [row for row in results.clips if row.system == results.systems[0].name] if results.systems else []
     failed = len({row.clip_id for row in results.clips if row.status != "ok"})
     return {"clips": len(rows), "people": len({row.speaker for row in rows}), "clips with a failure": failed}
@@ -189,7 +189,7 @@ def _markdown_cell(system: SystemResult, key: str, digits: int, best: bool) -> s
 
 
 def latex_unit(info: MetricInfo) -> str:
-    """Unit and direction."""
+    """Return unit and direction of a metric in LaTeX."""
     arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
     arrow = direction(info)
     arrow = arrows.get(arrow, "$" + arrow.replace("→", r"\rightarrow").replace("real", r"\mathrm{real}") + "$")
@@ -209,5 +209,5 @@ def _latex_cell(results: Results, system: SystemResult, info: MetricInfo) -> str
 
 
 def escape_latex(text: str) -> str:
-    """Escape what LaTeX reads as commands, and what its engines cannot set: a system may have any folder's name."""
+    """Escape LaTeX commands, and characters that its engines cannot set: a system may be named after any folder."""
     return "".join(_ESCAPES.get(character, character if ord(character) < _LATIN_END else "?") for character in text)

@@ -1,4 +1,4 @@
-"""The result table on Weights & Biases, sent or kept in the folder until it is."""
+"""The results on Weights & Biases: sent at once, or stored in the folder until they are synchronised."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from expnet.config import WandbConfig
-from expnet.evaluation.report.results import ClipRow, Results, SystemResult
+from expnet.evaluation.report.results import Results, ScoredClip, SystemResult
 
 FILES = ("results.json", "results.csv", "table.md", "table.tex", "index.html")
 
 Table = tuple[list[str], list[list[Any]]]
-"""Columns and rows."""
+"""The columns and the rows."""
 
 
 def wandb_mode() -> Literal["online", "offline"]:
@@ -25,14 +25,14 @@ def wandb_mode() -> Literal["online", "offline"]:
 
 
 def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
-    """Make a W&B run of an evaluation: the table, a row a clip, the means as summary and the files as an artifact.
+    """Log an evaluation as a W&B run: the table, the rows of the clips, the means as summary, the files as an artifact.
 
     Does nothing unless ``config.wandb``.
 
     Args:
-        config: project and name.
-        results: of the evaluation.
-        folder: where its files lie; without a key the W&B run is kept there too.
+        config: The project and the name of the run.
+        results: The results of the evaluation.
+        folder: The folder of its files; without an API key the W&B run is stored there too.
     """
     if not config.wandb:
         return
@@ -56,7 +56,7 @@ def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
 
 
 def system_table(results: Results) -> Table:
-    """Return a row a system; of each metric its mean, the ends of its 95 % interval and the clips behind it."""
+    """Return one row for each system, with mean, ends of the 95 % interval and number of clips of each metric."""
     keys = [info.key for info in results.metrics]
     columns = ["system", "kind", *(f"{key}{part}" for key in keys for part in ("", "_low", "_high", "_n"))]
     return columns, [_system_row(system, keys) for system in results.systems]
@@ -74,18 +74,18 @@ def _system_row(system: SystemResult, keys: list[str]) -> list[Any]:
 
 
 def clip_table(results: Results) -> Table:
-    """Return a row a system and clip, those that could not be scored with their reason."""
+    """Return one row for each system and clip; those that could not be scored have a reason."""
     keys = [info.key for info in results.metrics]
     return ["system", "clip_id", "speaker", "frames", "status", "reason", *keys], [
         _clip_row(row, keys) for row in results.clips
     ]
 
 
-def _clip_row(row: ClipRow, keys: list[str]) -> list[Any]:
+def _clip_row(row: ScoredClip, keys: list[str]) -> list[Any]:
     values = (row.values.get(key) for key in keys)
     return [row.system, row.clip_id, row.speaker, row.frames, row.status, row.reason, *map(_finite, values)]
 
 
 def _finite(value: float | None) -> float | None:
-    """A value, or None where it is undefined: a W&B table has no other word for it."""
+    """Return a value, or None where it is undefined, because a W&B table cannot hold NaN."""
     return None if value is None or not math.isfinite(value) else float(value)

@@ -1,1 +1,1 @@
-"""Means over clips, bootstrap intervals over people, paired differences and their significance."""
+"""Statistics over clips: means, bootstrap intervals over people, paired differences and their significance."""

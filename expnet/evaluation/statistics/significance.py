@@ -1,4 +1,4 @@
-"""Is a difference between two systems more than chance? Sign flips over people, and a correction for many questions."""
+"""Significance of paired differences: a sign-flip test over people, and Holm's correction for several tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EXACT_UNITS = 12
-"""Up to so many people all 2^n flips are tried; beyond, `FLIPS` are drawn."""
+"""With up to this many people all 2^n sign flips are tried; with more, `FLIPS` of them are drawn."""
 FLIPS = 10_000
 
 
@@ -20,20 +20,20 @@ def sign_flip_p_value(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> float:
-    """Two-sided p value of a paired difference: the share of sign flips that give a mean as far from 0.
+    """Return the two-sided p value of a paired difference: the fraction of sign flips with a mean as far from 0.
 
-    If neither system is better, a person's difference could as well have had the other sign (Fisher's randomisation
-    test). Whole people are flipped, because clips of one person are alike. With n people p is ``2^(1 - n)`` at least:
-    five people or fewer can never be significant at .05.
+    If neither system is better, the difference of a person could as well have had the other sign (Fisher's
+    randomisation test). All clips of a person are flipped together, because they are alike. With n people p is at
+    least ``2^(1 - n)``, so five people or fewer can never be significant at .05.
 
     Args:
-        differences: one system's score minus the other's, one a clip; NaN is left out.
-        weights: one weight a clip, 1 by default.
-        groups: the person of each clip; every clip by itself by default.
-        seed: of the flips, where there are too many to try them all.
+        differences: The score of one system minus that of the other, for each clip; NaN is left out.
+        weights: The weight of each clip, 1 by default.
+        groups: The person of each clip; by default every clip is independent.
+        seed: The seed of the flips, where there are too many to try them all.
 
     Returns:
-        p in (0, 1]; NaN where there is nothing to compare.
+        The p value in (0, 1]; NaN if there is nothing to compare.
     """
     values = np.asarray(differences, dtype=np.float64)
     shares = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -44,22 +44,22 @@ def sign_flip_p_value(
     _, unit = np.unique(labels[kept], return_inverse=True)
     sums = np.bincount(unit, weights=(values * shares)[kept])  # (people,)
     if len(sums) <= EXACT_UNITS:
-        signs = np.array(list(product((1.0, -1.0), repeat=len(sums))))  # (2^n, people); the first is what was seen
+        signs = np.array(list(product((1.0, -1.0), repeat=len(sums))))  # (2^n, people); the first is the observation
     else:
         drawn = np.random.default_rng(seed).choice((1.0, -1.0), size=(FLIPS, len(sums)))
         signs = np.concatenate([np.ones((1, len(sums))), drawn])
     totals = np.abs(signs @ sums)
-    # What was seen is one of the flips, so that p is never 0; rounding must not make it miss itself.
+    # The observation is one of the flips, so p is never 0; the tolerance keeps rounding from excluding it.
     return float((totals >= totals[0] * (1 - 1e-9)).mean())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values of several questions so that the chance of a single false alarm stays below the level.
+    """Adjust the p values of several tests, so that the chance of a single false positive stays below the level.
 
-    Holm (1979): the k-th smallest of n is multiplied by ``n - k + 1``, and none is smaller than one before it.
+    Holm (1979): the k-th smallest of n values is multiplied by ``n - k + 1``, and none may be smaller than its predecessor.
 
     Args:
-        p_values: NaN is no question, and stays NaN.
+        p_values: The p values; NaN does not count as a test and stays NaN.
 
     Returns:
         The adjusted p values, in the order given.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -10,18 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.config.benchmark import GROUND_TRUTH
-from expnet.evaluation.report.results import ClipRow, MetricInfo, MetricSummary, SystemResult
+from expnet.evaluation.report.results import MetricInfo, MetricSummary, ScoredClip, SystemResult
 from expnet.metrics.functional import Interval, bootstrap_difference, bootstrap_interval, bootstrap_peak
 
 LAG = "mouth_opening_lag"
-_WELL_FITTED = 1.5
-"""Pixels at 256 that the fitted landmarks of the real clips may lie off the tracked ones; .15 is usual."""
 Curves = Mapping[tuple[str, str], NDArray[np.float64]]
-"""Correlation by lag of a system (first) on a clip (second)."""
+"""Correlation by lag, by system and clip."""
 
 
 class Described(Protocol):
-    """What a row of the table says about itself."""
+    """What a system of the table says about itself."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -34,7 +31,7 @@ class Described(Protocol):
 
 
 class Resampling(Protocol):
-    """What the bootstrap draws, people (``speaker``) or clips, and how often."""
+    """What the bootstrap resamples, people (``speaker``) or clips, and how often."""
 
     @property
     def interval(self) -> str: ...  # noqa: D102
@@ -43,7 +40,7 @@ class Resampling(Protocol):
 
 
 class TableOptions(Resampling, Protocol):
-    """That, and how lag and landmarks were measured."""
+    """The resampling, and how lag and landmarks were measured."""
 
     @property
     def max_lag(self) -> int: ...  # noqa: D102
@@ -54,7 +51,7 @@ class TableOptions(Resampling, Protocol):
 def summarise(
     systems: Sequence[Described],
     infos: Sequence[MetricInfo],
-    rows: Sequence[ClipRow],
+    rows: Sequence[ScoredClip],
     curves: Mapping[str, Curves],
     protocol: TableOptions,
     *,
@@ -63,12 +60,12 @@ def summarise(
     """Aggregate the rows of every system.
 
     Args:
-        systems: in the order of the table.
-        infos: columns.
-        rows: one a system and clip, failed ones included.
-        curves: by metric key, for lags: the lag of a system is where the mean of its clips' curves peaks.
-        protocol: says what the bootstrap draws, and how often.
-        seed: of the bootstrap.
+        systems: The systems, in the order of the table.
+        infos: The metrics.
+        rows: One row for each system and clip, including those that failed.
+        curves: Correlations by lag, by metric key. The lag of a system is where the mean of its clips' curves peaks.
+        protocol: What the bootstrap resamples, and how often.
+        seed: The seed of the bootstrap.
     """
     first = next((system.name for system in systems if system.kind == "model"), None)
     table = {(row.system, row.clip_id): row for row in rows}
@@ -102,9 +99,9 @@ def summarise(
 
 
 def _interval(
-    system: str, key: str, rows: Sequence[ClipRow], curves: Mapping[str, Curves], protocol: TableOptions, seed: int
+    system: str, key: str, rows: Sequence[ScoredClip], curves: Mapping[str, Curves], protocol: TableOptions, seed: int
 ) -> Interval:
-    """Mean and interval of one metric of one system."""
+    """Return mean and interval of one metric of one system."""
     own = [row for row in rows if row.system == system and key in row.values]
     groups = _groups(own, protocol)
     if key in curves:
@@ -125,26 +122,26 @@ def paired_difference(
     system: str,
     first: str,
     key: str,
-    table: Mapping[tuple[str, str], ClipRow],
+    table: Mapping[tuple[str, str], ScoredClip],
     protocol: Resampling,
     seed: int = 0,
 ) -> Interval:
-    """Difference of one metric of a system to the first model on the clips that both have.
+    """Return the difference of one metric between two systems, on the clips that both have.
 
     Args:
-        system: name of the one.
-        first: name of the other.
-        key: of the metric.
-        table: rows by system and clip.
-        protocol: what the bootstrap draws.
-        seed: of the draws.
+        system: The name of the system.
+        first: The name of the system that is subtracted.
+        key: The key of the metric.
+        table: The rows by system and clip.
+        protocol: What the bootstrap resamples.
+        seed: The seed of the bootstrap.
     """
     pairs = [
         (row, table[first, clip_id])
         for (name, clip_id), row in table.items()
         if name == system and key in row.values and key in getattr(table.get((first, clip_id)), "values", {})
     ]
-    # Both sides of a pair have the real clip's own weight; the mean of the two stays right if one lacks it.
+    # Both sides have the weight of the real clip; their mean is right even if one of them lacks it.
     weights = [(one.weights.get(key, 1.0) + other.weights.get(key, 1.0)) / 2 for one, other in pairs]
     return bootstrap_difference(
         [one.values[key] for one, _ in pairs],
@@ -156,54 +153,14 @@ def paired_difference(
     )
 
 
-def warnings_about(
-    systems: Sequence[SystemResult], rows: Sequence[ClipRow], protocol: TableOptions, *, corpora: Sequence[str]
-) -> list[str]:
-    """Sentences about where the numbers mean little."""
-    notes = []
-    people = {row.speaker for row in rows}
-    if len(people) < 8:
-        one = len(people) == 1
-        notes.append(
-            f"Only {len(people)} {'person' if one else 'people'} in the test: intervals of so few are too narrow"
-            + (" (they are over clips here, for want of people)" if one and protocol.interval == "speaker" else "")
-            + ", and other people may change the order of the systems."
-        )
-    if corpora and all(corpus == "synthetic" for corpus in corpora):
-        notes.append(
-            "These clips are synthetic, made by rule from synthetic speech: high scores say that the rule was learned, "
-            "nothing about real people. Score a store of real videos before you quote a number."
-        )
-    failed = {row.clip_id for row in rows if row.status != "ok"}
-    if failed:
-        notes.append(f"{len(failed)} clips have a row that could not be scored; they are listed below with the reason.")
-    for system in systems:
-        summary = system.metrics.get(LAG)
-        if summary is None or system.kind not in ("model", "baseline") or not math.isfinite(summary.mean):
-            continue
-        if abs(summary.mean) >= protocol.max_lag:
-            notes.append(
-                f"The mouth-opening lag of {system.title} lies at the edge of the search ({summary.mean:g} frames): it "
-                "is probably noise, or the sound of the clips is late by more."
-            )
-    truth = next((system for system in systems if system.name == GROUND_TRUTH), None)
-    fit = truth.metrics.get("landmark_distance") if truth is not None else None
-    if fit is not None and protocol.landmarks in ("centred", "pixels_256") and fit.mean > _WELL_FITTED:
-        notes.append(
-            f"The real clips' own coefficients put the landmarks {fit.mean:.1f} px off the tracked ones: the store was "
-            "probably made with another build of the face model. Preprocess it again before you trust this table."
-        )
-    return notes
-
-
-def _groups(rows: Sequence[ClipRow], protocol: Resampling) -> list[str] | None:
-    """What the bootstrap draws: people, unless clips were asked for or there is one person alone."""
+def _groups(rows: Sequence[ScoredClip], protocol: Resampling) -> list[str] | None:
+    """Return what the bootstrap resamples: people, unless clips were requested or there is only one person."""
     people = [row.speaker for row in rows]
     return people if protocol.interval == "speaker" and len(set(people)) > 1 else None
 
 
 def ends(interval: Interval) -> tuple[float, float] | None:
-    """Both ends of an interval, None where there were too few units to draw from."""
+    """Return both ends of an interval, or None where there was too little to resample."""
     if interval.low is None or interval.high is None:
         return None
     return interval.low, interval.high

@@ -25,11 +25,13 @@ from expnet.config.evaluate import (
 )
 from expnet.evaluation.output_folder import prepare_output
 from expnet.evaluation.report import write_report
-from expnet.evaluation.report.results import Results, plain
-from expnet.evaluation.statistics.summary import LAG, summarise, warnings_about
+from expnet.evaluation.report.results import Results
+from expnet.evaluation.report.results_files import plain
+from expnet.evaluation.statistics.summary import LAG, summarise
+from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.store.ablation_tables import paired_differences, write_differences
 from expnet.evaluation.store.clips import select_clips
-from expnet.evaluation.store.evaluate import protocol_of, score_clips
+from expnet.evaluation.store.evaluate_networks import protocol_of, score_clips
 from expnet.evaluation.store.length_curve import report_lengths
 from expnet.evaluation.store.prediction import System
 from expnet.evaluation.store.scoring import Scorer
@@ -84,7 +86,7 @@ def report_ablation(variants: Sequence[Variant], trained: ExpressionConfig, opti
         protocol={**protocol_of(config, selection, scorer, record), "trainings of a variant": options.seeds},
         versions=package_versions(),
         details={"stores": ", ".join(config.data.stores), "split taken from": selection.split_source},
-        notes=(*notes, *warnings_about(systems, rows, config.protocol, corpora=corpora), *_notes(trained, options)),
+        notes=(*notes, *table_warnings(systems, rows, config.protocol, corpora=corpora), *_notes(trained, options)),
     )
     pages = [write_report(results, folder)]
     found = paired_differences(variants, results.metrics, [*rows, *record.rows], config.protocol)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from expnet.evaluation.report.results import ClipRow, MetricInfo, Results
+from expnet.evaluation.report.results import MetricInfo, Results, ScoredClip
 from expnet.evaluation.report.tables import (
     MINUS,
     NONE,
@@ -27,7 +27,7 @@ from expnet.io.markdown import markdown_table
 SHOWN = ("mouth_opening_correlation", "within_clip_r2", "landmark_distance_mouth", "jitter_ratio")
 """The columns of differences.md and differences.tex; ablation.json has all metrics."""
 LEVEL = 0.05
-RowTable = Mapping[tuple[str, str], ClipRow]
+RowTable = Mapping[tuple[str, str], ScoredClip]
 """Rows by system and clip."""
 
 
@@ -69,7 +69,7 @@ class Difference:
 
 
 def paired_differences(
-    variants: Sequence[Variant], infos: Sequence[MetricInfo], rows: Sequence[ClipRow], drawing: Resampling
+    variants: Sequence[Variant], infos: Sequence[MetricInfo], rows: Sequence[ScoredClip], drawing: Resampling
 ) -> list[Difference]:
     """Compare every variant with the first one.
 

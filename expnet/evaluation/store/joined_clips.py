@@ -59,7 +59,7 @@ class JoinedClips:
         return mel - self.levels[owner].T
 
 
-def join(clips: Sequence[Clip]) -> JoinedClips:
+def join_clips(clips: Sequence[Clip]) -> JoinedClips:
     """Join clips in the order given."""
     lengths = torch.tensor([0, *(clip.frames for clip in clips)])
     audio = [fit_length(torch.as_tensor(clip.track.audio).float(), clip.frames) for clip in clips]

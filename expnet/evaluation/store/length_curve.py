@@ -7,22 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from expnet.config.evaluate import ProtocolConfig
 from expnet.evaluation.report import write_report
-from expnet.evaluation.report.results import ClipRow, MetricInfo, Results
-from expnet.evaluation.report.tables import NONE, number
+from expnet.evaluation.report.results import MetricInfo, Results, ScoredClip
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.statistics.significance import sign_flip_p_value
 from expnet.evaluation.statistics.summary import ends, paired_difference, summarise
 from expnet.evaluation.store.clips import Clip, Selection
-from expnet.evaluation.store.joined_clips import JoinedClips, join, predict_at_length
+from expnet.evaluation.store.joined_clips import JoinedClips, join_clips, predict_at_length
+from expnet.evaluation.store.length_curve_tables import Point, curve_as_markdown, draw_curve
 from expnet.evaluation.store.scoring import Scorer
 from expnet.evaluation.store.variants import Variant, mean_over_seeds
 from expnet.io.atomic import write_atomically
-from expnet.io.markdown import markdown_table
 from expnet.models.expression_regressor import ExpressionRegressor
 
 BIAS = "model.attention_bias"
@@ -32,35 +28,6 @@ RULE = (
     "clips of the scored side joined end to end, in the store's order, and shown so many frames at once; "
     "levels taken off clip by clip, first frame not shown; every clip scored whole, at every length alike"
 )
-
-
-@dataclass(frozen=True)
-class Point:
-    """One attention bias at one length.
-
-    Attributes:
-        variant: The name of the variant.
-        bias: Its attention bias.
-        frames: The length.
-        mean: The mean mouth-opening correlation.
-        ci95: Its interval over people.
-        change: The paired difference to the shortest length, None for that length.
-        change_ci95: The interval of the change.
-        p: The p value of a sign-flip test of the change over people, not corrected.
-        difference: The paired difference to the reference at this length, None for the reference.
-        difference_ci95: The interval of the difference.
-    """
-
-    variant: str
-    bias: str
-    frames: int
-    mean: float
-    ci95: tuple[float, float] | None
-    change: float | None = None
-    change_ci95: tuple[float, float] | None = None
-    p: float | None = None
-    difference: float | None = None
-    difference_ci95: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +73,7 @@ def report_lengths(
     """
     compared = attention_variants(variants)
     clips = [selection.read(entry) for entry in selection.scored]
-    joined = join(clips)
+    joined = join_clips(clips)
     fitting = sorted(length for length in lengths if length <= joined.frames)
     missing = [str(length) for length in sorted(lengths) if length not in fitting]
     notes = [f"The clips have {joined.frames} frames in all; not measured at {', '.join(missing)}."] if missing else []
@@ -130,8 +97,8 @@ def report_lengths(
     )
     page = write_report(results, folder / "lengths")
     points = _points(compared, fitting, results, protocol)
-    write_atomically(folder / "lengths" / "curve.md", _markdown(points, fitting, results))
-    _draw(points, fitting, folder / "lengths")
+    write_atomically(folder / "lengths" / "curve.md", curve_as_markdown(points, fitting, results))
+    draw_curve(points, fitting, folder / "lengths")
     return LengthCurve(page, tuple(points))
 
 
@@ -152,7 +119,7 @@ def _score(
     joined: JoinedClips,
     lengths: Sequence[int],
     scorer: Scorer,
-) -> list[ClipRow]:
+) -> list[ScoredClip]:
     """Score one training: one row for each clip, with every metric at every length."""
     scores = [Scores() for _ in clips]
     for length in lengths:
@@ -165,7 +132,7 @@ def _score(
             for key, value in own.values.items():
                 all_scores.put(f"{key}_at_{length}", value, own.weights.get(key, 1.0))
     return [
-        ClipRow(clip.clip_id, name, clip.track.speaker, clip.frames, values=own.values, weights=own.weights)
+        ScoredClip(clip.clip_id, name, clip.track.speaker, clip.frames, values=own.values, weights=own.weights)
         for clip, own in zip(clips, scores, strict=True)
     ]
 
@@ -202,11 +169,11 @@ def _points(
     return found
 
 
-def _value(row: ClipRow, length: int) -> float:
+def _value(row: ScoredClip, length: int) -> float:
     return row.values.get(f"{DRAWN}_at_{length}", math.nan)
 
 
-def _only(row: ClipRow, length: int) -> ClipRow:
+def _only(row: ScoredClip, length: int) -> ScoredClip:
     return replace(row, values={DRAWN: _value(row, length)}, weights={})
 
 
@@ -215,68 +182,3 @@ def _bias(variant: Variant, variants: Sequence[Variant]) -> str:
     if BIAS in variant.changes:
         return str(variant.changes[BIAS][0])
     return next((str(other.changes[BIAS][1]) for other in variants if BIAS in other.changes), variant.title)
-
-
-def _markdown(points: Sequence[Point], lengths: Sequence[int], results: Results) -> str:
-    """Write the curve and the differences between biases, one row for each bias and one column for each length."""
-    header = ["attention bias", *(f"{length} frames" for length in lengths)]
-    curve, differences = [], []
-    for name in dict.fromkeys(point.variant for point in points):
-        own = [point for point in points if point.variant == name]
-        curve.append([own[0].bias, *map(_cell, own)])
-        if own[0].difference is not None:
-            differences.append([own[0].bias, *(_change(point.difference, point.difference_ci95) for point in own)])
-    clips = {row.clip_id for row in results.clips}
-    people = {row.speaker for row in results.clips}
-    lines = [
-        f"Mouth-opening correlation, 95 % interval by bootstrap over people ({len(clips)} clips, {len(people)} "
-        f"people). In round brackets: paired change against {lengths[0]} frames, its interval, p of a sign-flip test.",
-        "",
-        markdown_table(header, curve, align="lr"),
-    ]
-    if differences:
-        heading = f"Paired difference to {points[0].bias} at the same length:"
-        lines += ["", heading, "", markdown_table(header, differences, align="lr")]
-    return "\n".join([*lines, "", *(f"- {note}" for note in results.notes)]) + "\n"
-
-
-def _cell(point: Point) -> str:
-    """Write a point of the curve and its change since the shortest length."""
-    if not math.isfinite(point.mean):
-        return NONE
-    text = number(point.mean, 3) + _bounds(point.ci95, signed=False)
-    if point.change is None:
-        return text
-    return f"{text} ({_change(point.change, point.change_ci95)}, p {number(point.p, 3)})"
-
-
-def _change(value: float | None, ci95: tuple[float, float] | None) -> str:
-    return number(value, 3, signed=True) + _bounds(ci95, signed=True)
-
-
-def _bounds(ci95: tuple[float, float] | None, *, signed: bool) -> str:
-    return "" if ci95 is None else f" [{', '.join(number(end, 3, signed=signed) for end in ci95)}]"
-
-
-def _draw(points: Sequence[Point], lengths: Sequence[int], folder: Path) -> None:
-    """Write curve.svg and curve.pdf: one line for each bias, with its interval over people."""
-    figure = Figure(figsize=(7.0, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for place, name in enumerate(dict.fromkeys(point.variant for point in points)):
-        own = [point for point in points if point.variant == name]
-        # Shifted slightly, so that the whiskers at one length do not hide one another.
-        x = [point.frames * 1.02**place for point in own]
-        y = [point.mean for point in own]
-        spread = [[0.0, 0.0] if p.ci95 is None else [p.mean - p.ci95[0], p.ci95[1] - p.mean] for p in own]
-        below, above = zip(*spread, strict=True)
-        axes.errorbar(x, y, yerr=(below, above), marker="o", markersize=4, capsize=2, linewidth=1.4, label=own[0].bias)
-    axes.set_xscale("log")
-    axes.set_xticks(lengths, [str(length) for length in lengths])
-    axes.minorticks_off()
-    axes.set_xlabel("frames that the network sees at once (25 a second)")
-    axes.set_ylabel("mouth-opening correlation")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(title="attention bias", frameon=False, loc="outside right center")
-    for suffix in ("svg", "pdf"):
-        figure.savefig(folder / f"curve.{suffix}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.evaluation.report.results import ClipRow
+from expnet.evaluation.report.results import ScoredClip
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.saved_model import load_model
 
@@ -57,7 +57,7 @@ class Variant:
         return found  # type: ignore[return-value]
 
 
-def mean_over_seeds(variants: Sequence[Variant], rows: Sequence[ClipRow]) -> list[ClipRow]:
+def mean_over_seeds(variants: Sequence[Variant], rows: Sequence[ScoredClip]) -> list[ScoredClip]:
     """Give each variant one row for each clip: the mean of the scores of its trainings.
 
     A score that is undefined for some trainings is the mean over the others. A clip on which one training failed counts

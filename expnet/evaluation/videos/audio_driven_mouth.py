@@ -15,7 +15,7 @@ from expnet.models.interfaces import load_expression_network
 from expnet.models.packaged_weights import packaged_weights
 
 
-class MouthListener:
+class AudioDrivenMouth:
     """An expression network that predicts how far the mouth of a video should be open.
 
     Args:

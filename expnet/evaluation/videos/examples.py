@@ -15,9 +15,9 @@ from PIL import Image
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
 from expnet.audio.wave import SAMPLE_RATE, load_audio
 from expnet.config.benchmark import GROUND_TRUTH, ExamplesConfig
-from expnet.evaluation.report.charts import Series
+from expnet.evaluation.report.line_chart import Series
 from expnet.evaluation.report.page import CurveExample
-from expnet.evaluation.report.results import ClipRow, MetricInfo
+from expnet.evaluation.report.results import MetricInfo, ScoredClip
 from expnet.evaluation.videos.finished_clips import ClipOutcome
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.media.video_reader import probe_video, read_video, write_video
@@ -51,7 +51,7 @@ class Chosen:
 
 
 def choose_clips(
-    system: str, clips: Sequence[PairedClip], rows: Sequence[ClipRow], infos: Sequence[MetricInfo], count: int
+    system: str, clips: Sequence[PairedClip], rows: Sequence[ScoredClip], infos: Sequence[MetricInfo], count: int
 ) -> list[Chosen]:
     """Choose the worst and best clips of a system, worst first; fewer than ``2 * count`` if there are not enough.
 

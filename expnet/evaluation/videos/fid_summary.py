@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.report.results import MetricSummary
-from expnet.evaluation.videos.finished_clips import WorkFolder
+from expnet.evaluation.videos.finished_clips import FinishedClips
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.metrics.functional.frechet import Moments, frechet_distance
 
@@ -16,7 +16,7 @@ FEW_CLIPS = 50
 
 
 def frechet_summaries(
-    systems: Sequence[str], clips: Sequence[PairedClip], work: WorkFolder
+    systems: Sequence[str], clips: Sequence[PairedClip], work: FinishedClips
 ) -> tuple[dict[str, MetricSummary], dict[str, int]]:
     """Compute FID of each system against the real frames of the clips that it has.
 
@@ -62,7 +62,7 @@ def few_frames_warning(counts: Mapping[str, int], summaries: Mapping[str, Metric
     )
 
 
-def _moments(system: str, clips: Sequence[PairedClip], work: WorkFolder) -> tuple[Moments, Moments, int] | None:
+def _moments(system: str, clips: Sequence[PairedClip], work: FinishedClips) -> tuple[Moments, Moments, int] | None:
     """Return the moments of the real and the system's frames and the number of clips behind them, None without any."""
     real = generated = None
     used = 0

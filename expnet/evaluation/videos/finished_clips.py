@@ -19,7 +19,7 @@ from typing import Any
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from expnet.evaluation.report.results import ClipRow
+from expnet.evaluation.report.results import ScoredClip
 from expnet.evaluation.videos.pairing import PairedClip, identity
 from expnet.io.atomic import write_atomically
 
@@ -39,7 +39,7 @@ class ClipOutcome:
         features: The Inception features (N, F) of the frames, by system.
     """
 
-    rows: list[ClipRow] = field(default_factory=list)
+    rows: list[ScoredClip] = field(default_factory=list)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     openings: dict[str, list[float]] = field(default_factory=dict)
     silent: list[bool] = field(default_factory=list)
@@ -47,7 +47,7 @@ class ClipOutcome:
     features: dict[str, Tensor] = field(default_factory=dict)
 
 
-class WorkFolder:
+class FinishedClips:
     """The finished clips of one protocol.
 
     Args:
@@ -85,7 +85,7 @@ class WorkFolder:
         if content.pop("files") != _identities(clip):
             return None
         content.pop("clip_id")
-        rows = [ClipRow(**row) for row in content.pop("rows")]
+        rows = [ScoredClip(**row) for row in content.pop("rows")]
         return ClipOutcome(rows=rows, **content)
 
     def features(self, clip: PairedClip) -> Mapping[str, Tensor]:

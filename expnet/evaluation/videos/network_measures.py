@@ -6,7 +6,7 @@ import torch
 
 from expnet.config.benchmark import VideoProtocolConfig
 from expnet.evaluation.scores import Scores
-from expnet.evaluation.videos.audio_driven_mouth import MouthListener
+from expnet.evaluation.videos.audio_driven_mouth import AudioDrivenMouth
 from expnet.evaluation.videos.measures import (
     AUDIO,
     FACE,
@@ -60,7 +60,7 @@ def sync_measures(extractor: Extractor, options: VideoProtocolConfig, device: to
     return [Measure("Sync", metrics, frozenset(needs), run)]
 
 
-def audio_mouth_measures(predictor: MouthListener, _: VideoProtocolConfig) -> list[Measure]:
+def audio_mouth_measures(predictor: AudioDrivenMouth, _: VideoProtocolConfig) -> list[Measure]:
     """Does the mouth open when the audio says so? This needs neither a real clip nor downloaded weights."""
     correlation, lag = AudioMouthCorrelation(network=predictor.name), AudioMouthLag(network=predictor.name)
 

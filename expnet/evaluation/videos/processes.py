@@ -16,10 +16,10 @@ from tqdm import tqdm
 from expnet.config.benchmark import DevicesConfig, VideoBenchmarkConfig
 from expnet.data.preprocess.isolated_workers import START_METHOD, WorkerDiedError, isolated_map
 from expnet.errors import InputError
-from expnet.evaluation.report.results import ClipRow
-from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
-from expnet.evaluation.videos.open_measures import open_toolbox
+from expnet.evaluation.report.results import ScoredClip
+from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
 from expnet.evaluation.videos.pairing import PairedClip
+from expnet.evaluation.videos.scoring_setup import open_scoring_setup
 from expnet.io.launcher import LaunchedProcess
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class ClipWorker:
     """
 
     def __init__(
-        self, config: VideoBenchmarkConfig, work: WorkFolder, places: Any | None, processes: int, index: int = 0
+        self, config: VideoBenchmarkConfig, work: FinishedClips, places: Any | None, processes: int, index: int = 0
     ) -> None:
         torch.set_num_threads(config.trainer.threads or max(cores() // processes, 1))
         if places is not None:
@@ -73,7 +73,7 @@ class ClipWorker:
                 index = places.value
                 places.value += 1
         self.work = work
-        self.scorer = open_toolbox(config, choose_device(config.trainer.accelerator, index)).scorer
+        self.scorer = open_scoring_setup(config, choose_device(config.trainer.accelerator, index)).scorer
 
     def __call__(self, clip: PairedClip) -> None:
         """Score one clip and store it."""
@@ -81,7 +81,7 @@ class ClipWorker:
 
 
 def score_all(
-    config: VideoBenchmarkConfig, clips: Sequence[PairedClip], work: WorkFolder, place: LaunchedProcess
+    config: VideoBenchmarkConfig, clips: Sequence[PairedClip], work: FinishedClips, place: LaunchedProcess
 ) -> None:
     """Score this process's share of the clips that are not finished yet.
 
@@ -101,7 +101,7 @@ def score_all(
     for clip, outcome in tqdm(done, total=len(todo), desc="Scoring", unit="clip", disable=None, leave=False):
         if isinstance(outcome, WorkerDiedError):
             reason = f"the process that scored the clip died: {outcome}"
-            rows = [ClipRow(clip.clip_id, system, clip.speaker, 0, "failed", reason) for system in clip.paths]
+            rows = [ScoredClip(clip.clip_id, system, clip.speaker, 0, "failed", reason) for system in clip.paths]
             work.write(clip, ClipOutcome(rows=rows))
         elif isinstance(outcome, Exception):
             raise outcome

@@ -10,8 +10,8 @@ from dataclasses import replace
 import torch
 
 from expnet.config.benchmark import GROUND_TRUTH
-from expnet.evaluation.output_folder import CLIP_FAULTS, one_line
-from expnet.evaluation.report.results import ClipRow
+from expnet.evaluation.clip_faults import CLIP_FAULTS, one_line
+from expnet.evaluation.report.results import ScoredClip
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos.finished_clips import ClipOutcome
 from expnet.evaluation.videos.measures import Measure
@@ -50,7 +50,7 @@ class VideoScorer:
                 reason = one_line(error)
                 _log.warning("%s, %s: %s", clip.clip_id, system, reason)
                 fault = fault or (f"the reference cannot be read: {reason}" if system == GROUND_TRUTH else "")
-                outcome.rows.append(ClipRow(clip.clip_id, system, clip.speaker, 0, "failed", reason))
+                outcome.rows.append(ScoredClip(clip.clip_id, system, clip.speaker, 0, "failed", reason))
                 continue
             if system == GROUND_TRUTH:
                 reference = video
@@ -77,7 +77,7 @@ class VideoScorer:
         reason = "; ".join(dict.fromkeys(remarks))
         values = {key: value for key, value in scores.values.items() if key in self.wanted}
         weights = {key: weight for key, weight in scores.weights.items() if key in values}
-        outcome.rows.append(ClipRow(clip.clip_id, system, clip.speaker, len(video), "ok", reason, values, weights))
+        outcome.rows.append(ScoredClip(clip.clip_id, system, clip.speaker, len(video), "ok", reason, values, weights))
         for key, curve in scores.curves.items():
             if key in values:
                 outcome.curves.setdefault(key, {})[system] = curve.tolist()

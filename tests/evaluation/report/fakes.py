@@ -4,9 +4,15 @@ import math
 
 import numpy as np
 
-from expnet.evaluation.report.charts import Series
+from expnet.evaluation.report.line_chart import Series
 from expnet.evaluation.report.page import CurveExample, Strip
-from expnet.evaluation.report.results import ClipRow, MetricInfo, MetricSummary, Results, SystemResult
+from expnet.evaluation.report.results import (
+    MetricInfo,
+    MetricSummary,
+    Results,
+    ScoredClip,
+    SystemResult,
+)
 
 METRICS = (
     MetricInfo(
@@ -52,11 +58,11 @@ def fake_results() -> Results:
         title, kind = TITLES[name]
         systems.append(SystemResult(name, title, kind, f"What {title} is.", metrics))
     rows = [
-        ClipRow(f"clip{index}", name, f"person{index % 3}", 90, "ok", "", {"mouth_opening_correlation": 0.1 * index})
+        ScoredClip(f"clip{index}", name, f"person{index % 3}", 90, "ok", "", {"mouth_opening_correlation": 0.1 * index})
         for name in VALUES
         for index in range(6)
     ]
-    rows.append(ClipRow("broken<clip>", "ours", "person0", 0, "failed", "no valid frame"))
+    rows.append(ScoredClip("broken<clip>", "ours", "person0", 0, "failed", "no valid frame"))
     return Results(
         title="expnet on six clips",
         metrics=METRICS,

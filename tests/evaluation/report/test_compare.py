@@ -16,15 +16,13 @@ from expnet.errors import DataError, InputError
 from expnet.evaluation.report import write_report
 from expnet.evaluation.report.compare import compare, merge
 from expnet.evaluation.report.results import (
-    ClipRow,
     MetricInfo,
     MetricSummary,
     Results,
+    ScoredClip,
     SystemResult,
-    from_json,
-    read_results,
-    to_json,
 )
+from expnet.evaluation.report.results_files import from_json, read_results, to_json
 
 INFOS = (
     MetricInfo("psnr", "PSNR", "dB", True, None, "Pictures", "Pixels."),
@@ -36,7 +34,7 @@ CLIPS = 12
 def made(name: str, values: list[float], *, fid: float = 20.0, real: float = 50.0, clips: int = CLIPS) -> Results:
     """A result with the real clips and one system, whose PSNR on each clip is given."""
     rows = [
-        ClipRow(f"clip{index}", system, f"person{index % 4}", 50, "ok", "", {"psnr": value})
+        ScoredClip(f"clip{index}", system, f"person{index % 4}", 50, "ok", "", {"psnr": value})
         for system, scores in ((GROUND_TRUTH, [real] * clips), (name, values[:clips]))
         for index, value in enumerate(scores)
     ]

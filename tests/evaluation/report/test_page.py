@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from expnet.evaluation.report import write_report
-from expnet.evaluation.report.charts import Series, interval_chart, line_chart, nice_ticks, training_series
+from expnet.evaluation.report.interval_chart import interval_chart
+from expnet.evaluation.report.line_chart import Series, line_chart, training_series
 from expnet.evaluation.report.page import Example, Extras, read_training_log, render_page
+from expnet.evaluation.report.svg import nice_ticks
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
 

@@ -8,13 +8,8 @@ from typing import Any
 import pytest
 
 from expnet.errors import DataError
-from expnet.evaluation.report.results import (
-    check_same_protocol,
-    protocol_hash,
-    read_results,
-    to_csv,
-    to_json,
-)
+from expnet.evaluation.report.results import protocol_hash
+from expnet.evaluation.report.results_files import check_same_protocol, read_results, to_csv, to_json
 from expnet.io.atomic import write_atomically
 
 

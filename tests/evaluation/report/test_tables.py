@@ -13,9 +13,9 @@ from expnet.evaluation.report.tables import (
     column_decimals,
     decimals,
     direction,
-    latex_table,
-    markdown_table,
     number,
+    results_as_latex,
+    results_as_markdown,
 )
 
 
@@ -69,7 +69,7 @@ def test_a_tie_at_the_printed_precision_is_shared(results: Any) -> None:
 
 
 def test_markdown_table_is_rectangular_and_complete(results: Any) -> None:
-    text = markdown_table(results)
+    text = results_as_markdown(results)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(results.metrics)
     assert {line.count("|") for line in rows} == {len(results.systems) + 3}
@@ -79,7 +79,7 @@ def test_markdown_table_is_rectangular_and_complete(results: Any) -> None:
 
 
 def test_latex_table_is_escaped_and_balanced(results: Any) -> None:
-    text = latex_table(results)
+    text = results_as_latex(results)
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(body) == 1 + len(results.systems)
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(results.metrics)}
@@ -101,7 +101,7 @@ def many_metrics(results: Any) -> Any:
 
 
 def test_many_metrics_stand_one_below_the_other(results: Any) -> None:
-    text = latex_table(many_metrics(results))
+    text = results_as_latex(many_metrics(results))
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(body) == 1 + 12
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(results.systems)}
@@ -114,7 +114,7 @@ def test_latex_compiles_whatever_a_system_is_called(results: Any, many: bool, tm
     shown = many_metrics(results) if many else results
     names = (r"a_b & c\d", "50% {of} #1", "x^2 ~ <y>", "說話 é ±3", "$HOME")
     systems = tuple(replace(system, title=name) for system, name in zip(shown.systems, names, strict=True))
-    table = latex_table(replace(shown, systems=systems))
+    table = results_as_latex(replace(shown, systems=systems))
     document = rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{table}\end{{document}}"
     (tmp_path / "table.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]

@@ -19,7 +19,7 @@ from expnet.config.evaluate import ProtocolConfig
 from expnet.config.grammar import to_container
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.errors import ConfigError
-from expnet.evaluation.report.results import ClipRow, MetricInfo
+from expnet.evaluation.report.results import MetricInfo, ScoredClip
 from expnet.evaluation.store.ablation_tables import paired_differences
 from expnet.evaluation.store.length_curve import BIAS, attention_variants
 from expnet.evaluation.store.variants import Variant, mean_curves, mean_over_seeds
@@ -153,9 +153,9 @@ def test_refusals(tmp_path: Path) -> None:
 # --- the tables
 
 
-def row(system: str, clip: str, value: float, *, weight: float = 1.0, **changes: Any) -> ClipRow:
+def row(system: str, clip: str, value: float, *, weight: float = 1.0, **changes: Any) -> ScoredClip:
     weights = {} if weight == 1.0 else {"score": weight}
-    return ClipRow(clip, system, f"person{clip}", 50, values={"score": value}, weights=weights, **changes)
+    return ScoredClip(clip, system, f"person{clip}", 50, values={"score": value}, weights=weights, **changes)
 
 
 def variants(*names: str) -> list[Variant]:
@@ -165,7 +165,7 @@ def variants(*names: str) -> list[Variant]:
 def test_mean_over_seeds() -> None:
     rows = [row("one/seed-0", "x", 1.0), row("one/seed-1", "x", 3.0), row("ridge", "x", 9.0)]
     rows += [row("one/seed-0", "y", math.nan), row("one/seed-1", "y", 5.0)]
-    rows += [row("one/seed-0", "z", 1.0), ClipRow("z", "one/seed-1", status="failed", reason="too short")]
+    rows += [row("one/seed-0", "z", 1.0), ScoredClip("z", "one/seed-1", status="failed", reason="too short")]
     rows += [row("one/seed-0", "w", math.nan), row("one/seed-1", "w", math.nan)]
     found = {one.clip_id: one for one in mean_over_seeds(variants("one"), rows)}
     assert {one.system for one in found.values()} == {"one"}

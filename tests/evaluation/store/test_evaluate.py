@@ -183,7 +183,7 @@ def test_a_store_of_another_face_model_is_noticed(
     assert not any("another build" in note for note in results["notes"])
     other = copy.deepcopy(builtin_face_model())
     other.mean *= 1.2
-    monkeypatch.setattr("expnet.evaluation.store.evaluate.load_face_model", lambda spec: other)
+    monkeypatch.setattr("expnet.evaluation.store.evaluate_networks.load_face_model", lambda spec: other)
     changed = run(options, "per_frame=none")
     assert any("another build" in note for note in changed["notes"])
     assert changed["protocol"]["face_model"] != results["protocol"]["face_model"]

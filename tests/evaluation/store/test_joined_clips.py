@@ -9,7 +9,7 @@ import torch
 from expnet.audio.alignment import MEL_CONTEXT, mel_for_frames
 from expnet.data.store.track import Track
 from expnet.evaluation.store.clips import Clip
-from expnet.evaluation.store.joined_clips import join, predict_at_length
+from expnet.evaluation.store.joined_clips import join_clips, predict_at_length
 from expnet.models.audio_encoder import level_mel
 from expnet.models.expression_regressor import ExpressionRegressor
 
@@ -31,11 +31,11 @@ def network(**options: Any) -> ExpressionRegressor:
 
 
 def test_sound_is_levelled_clip_by_clip(clips: list[Clip]) -> None:
-    alone = join(clips[1:2])
+    alone = join_clips(clips[1:2])
     torch.testing.assert_close(alone.mel(0, 75, level=True), level_mel(clips[1].mel[None])[0], rtol=0, atol=1e-5)
     torch.testing.assert_close(alone.mel(0, 75, level=False), clips[1].mel, rtol=0, atol=0)
     # Inside the second of three clips, away from its neighbours' sound, its own level is taken off.
-    joined = join(clips)
+    joined = join_clips(clips)
     window = joined.mel(61 + 10, 50, level=True)
     plain = mel_for_frames(clips[1].track.audio, 10, 50)
     level = clips[1].mel - level_mel(clips[1].mel[None])[0]
@@ -51,14 +51,14 @@ def test_one_window_is_what_the_network_says_of_a_clip(clips: list[Clip], bias: 
     made, clip = network(attention_bias=bias), clips[0]
     with torch.no_grad():
         whole = made(clip.mel[None], clip.frames, made.expression_mean[None])[0] - made.expression_mean
-    (found,) = predict_at_length(made, join([clip]), clip.frames)
+    (found,) = predict_at_length(made, join_clips([clip]), clip.frames)
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
     assert made.level  # it was only set aside
 
 
 def test_length_means_nothing_to_a_network_without_context(clips: list[Clip]) -> None:
     made = network(audio_encoder="window", temporal_module="none", blink=True)
-    joined = join(clips)
+    joined = join_clips(clips)
     # Multiples of 5 frames, so that the columns of the mel, 3.2 a frame, lie alike in every window but the last. The
     # first two frames of a window have SadTalker's columns, which are counted from its start.
     found = [torch.cat(predict_at_length(made, joined, length)) for length in (15, 50, joined.frames)]
@@ -70,12 +70,12 @@ def test_length_means_nothing_to_a_network_without_context(clips: list[Clip]) ->
 
 def test_length_changes_what_attention_sees(clips: list[Clip]) -> None:
     made = network(attention_bias="none")
-    short, long = (torch.cat(predict_at_length(made, join(clips), length)) for length in (20, 200))
+    short, long = (torch.cat(predict_at_length(made, join_clips(clips), length)) for length in (20, 200))
     assert float((short - long).abs().max()) > 1e-3
 
 
 def test_every_frame_of_every_clip_once(clips: list[Clip]) -> None:
-    made, joined = network(attention_bias="none"), join(clips)
+    made, joined = network(attention_bias="none"), join_clips(clips)
     found = predict_at_length(made, joined, 100)
     assert [len(change) for change in found] == [61, 75, 90]
     # 226 frames: the last window of 100 overlaps the second, whose frames stay as they are.
@@ -91,7 +91,7 @@ def test_what_comes_out_has_its_margin_of_context(clips: list[Clip], length: int
     # A network that looks no farther than the margin says the same at every length; this one looks 2 frames far, and a
     # sequence encoder's taps 2 more. The last window of 226 frames does not start at a multiple of 5, see above.
     made = network(temporal_module="conv")
-    joined = join(clips)
+    joined = join_clips(clips)
     found, whole = (torch.cat(predict_at_length(made, joined, size, margin=10)) for size in (length, 226))
     torch.testing.assert_close(found[:170], whole[:170], rtol=0, atol=1e-4)
     cut = torch.cat(predict_at_length(made, joined, length))
@@ -108,9 +108,9 @@ def test_the_first_frame_is_shown_to_every_window(clips: list[Clip]) -> None:
         torch.nn.init.normal_(block.film.project.weight)
     with torch.no_grad():
         whole = made(clip.mel[None], clip.frames, first[None])[0] - first
-    (found,) = predict_at_length(made, join([clip]), clip.frames, first_expression=first)
+    (found,) = predict_at_length(made, join_clips([clip]), clip.frames, first_expression=first)
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
-    (unseen,) = predict_at_length(made, join([clip]), clip.frames)
+    (unseen,) = predict_at_length(made, join_clips([clip]), clip.frames)
     assert not torch.allclose(found, unseen, atol=1e-2)
 
 

@@ -214,7 +214,7 @@ def test_networks_with_random_weights_run_and_say_so(videos: SimpleNamespace, tm
     assert value(found, "mute", "csim") == pytest.approx(1.0, abs=1e-5)
     assert value(found, "mute", "sync_distance") == pytest.approx(value(found, "ground_truth", "sync_distance"))
     assert sum("RANDOM WEIGHTS" in note for note in found["notes"]) == 4
-    assert any("FID comes from few pictures (mute 4 pictures of 2 clips)" in note for note in found["notes"])
+    assert any("FID was computed from few frames (mute 4 frames of 2 clips)" in note for note in found["notes"])
     assert found["versions"]["weights of syncnet, random weights"] == "none"
 
 
@@ -223,7 +223,7 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     monkeypatch.setattr("expnet.evaluation.videos.processes.cores", lambda: 8)
     monkeypatch.setattr(
-        "expnet.evaluation.videos.processes.open_toolbox", lambda config, device: SimpleNamespace(scorer=0)
+        "expnet.evaluation.videos.processes.open_scoring_setup", lambda config, device: SimpleNamespace(scorer=0)
     )
     config = VideoBenchmarkConfig(systems={"a": "."}, trainer=DevicesConfig(threads=0))
     for processes in (1, 2, 8, 16):

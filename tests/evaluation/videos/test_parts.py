@@ -9,14 +9,14 @@ import torch
 
 from expnet.config.benchmark import GROUND_TRUTH, METRIC_KEYS, VideoBenchmarkConfig
 from expnet.errors import DataError
-from expnet.evaluation.report.results import ClipRow, MetricInfo, MetricSummary, SystemResult
+from expnet.evaluation.report.results import MetricInfo, MetricSummary, ScoredClip, SystemResult
 from expnet.evaluation.videos.examples import choose_clips, fit_inside
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
-from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
+from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
 from expnet.evaluation.videos.measures import mean_over_frames, resize_frames
 from expnet.evaluation.videos.pairing import PairedClip, find_videos, pair_videos
 from expnet.evaluation.videos.reader import same_aspect
-from expnet.evaluation.videos.trust_notes import lag_warnings, video_warnings
+from expnet.evaluation.videos.video_warnings import lag_warnings, video_warnings
 from expnet.metrics import FrechetInceptionDistance, PeakSignalToNoiseRatio
 
 
@@ -54,9 +54,9 @@ def test_folders_that_do_not_pair_are_refused(folders: SimpleNamespace) -> None:
 
 
 def test_finished_clips_come_back_until_a_file_changes(tmp_path: Path) -> None:
-    work, pair = WorkFolder(tmp_path, "hash"), clip(tmp_path, "one")
+    work, pair = FinishedClips(tmp_path, "hash"), clip(tmp_path, "one")
     assert work.read(pair) is None
-    row = ClipRow("one", "ours", "anna", 7, "ok", "why", {"psnr": 3.0, "ssim": math.nan}, {"psnr": 2.0})
+    row = ScoredClip("one", "ours", "anna", 7, "ok", "why", {"psnr": 3.0, "ssim": math.nan}, {"psnr": 2.0})
     features = {"ours": torch.randn(5, 4)}
     work.write(pair, ClipOutcome([row], {"lag": {"ours": [0.5, math.nan]}}, {"ours": [0.1]}, [True], {}, features))
     again = work.read(pair)
@@ -70,7 +70,7 @@ def test_finished_clips_come_back_until_a_file_changes(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_scored_again(tmp_path: Path) -> None:
-    work, pair = WorkFolder(tmp_path, "hash"), clip(tmp_path, "one")
+    work, pair = FinishedClips(tmp_path, "hash"), clip(tmp_path, "one")
     work.write(pair, ClipOutcome())
     next(work.path.glob("*.json")).write_text('{"rows": [')
     assert work.read(pair) is None
@@ -78,7 +78,7 @@ def test_a_damaged_file_is_scored_again(tmp_path: Path) -> None:
 
 def test_frechet_distance_of_clips_is_that_of_all_pictures(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
-    work, metric = WorkFolder(tmp_path, "hash"), FrechetInceptionDistance(torch.nn.Identity(), features=6)
+    work, metric = FinishedClips(tmp_path, "hash"), FrechetInceptionDistance(torch.nn.Identity(), features=6)
     clips = [clip(tmp_path, name) for name in ("one", "two", "three")]
     for number, pair in enumerate(clips):
         real, ours = (torch.randn(9 + number, 6, generator=generator) + shift for shift in (0.0, 0.5))
@@ -96,7 +96,7 @@ def test_frechet_distance_of_clips_is_that_of_all_pictures(tmp_path: Path) -> No
 
 def test_worst_and_best_follow_the_direction_of_the_metric(tmp_path: Path) -> None:
     clips = [clip(tmp_path, name) for name in "abcde"]
-    rows = [ClipRow(pair.clip_id, "ours", values={"lpips": float(place)}) for place, pair in enumerate(clips)]
+    rows = [ScoredClip(pair.clip_id, "ours", values={"lpips": float(place)}) for place, pair in enumerate(clips)]
     info = MetricInfo("lpips", "LPIPS", "distance", higher_is_better=False)
     chosen = choose_clips("ours", clips, rows, [info], 2)
     assert [(example.title, example.clip.clip_id) for example in chosen] == [
@@ -110,8 +110,8 @@ def test_worst_and_best_follow_the_direction_of_the_metric(tmp_path: Path) -> No
 
 
 def test_warnings_of_offsets_and_unlike_files() -> None:
-    rows = [ClipRow(name, "ours", values={"sync_offset": offset}) for name, offset in (("a", -15.0), ("b", 2.0))]
-    rows = [ClipRow("a", GROUND_TRUTH), *rows]
+    rows = [ScoredClip(name, "ours", values={"sync_offset": offset}) for name, offset in (("a", -15.0), ("b", 2.0))]
+    rows = [ScoredClip("a", GROUND_TRUTH), *rows]
     source = {"width": 64, "height": 64, "fps": 25.0, "codec": "h264", "frames": 5, "sound": "own"}
     sources = [{GROUND_TRUTH: source, "ours": {**source, "codec": "vp9", "fps": 30.0}}]
     notes = "\n".join(video_warnings(VideoBenchmarkConfig(reference="x"), rows, sources))

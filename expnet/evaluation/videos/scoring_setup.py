@@ -15,7 +15,7 @@ from expnet.errors import MissingAssetError
 from expnet.evaluation.protocol import VIDEO_RULES, model_fingerprint
 from expnet.evaluation.report.results import MetricInfo
 from expnet.evaluation.scores import describe_metric
-from expnet.evaluation.videos.audio_driven_mouth import MouthListener
+from expnet.evaluation.videos.audio_driven_mouth import AudioDrivenMouth
 from expnet.evaluation.videos.measures import (
     Measure,
     image_measures,
@@ -44,7 +44,7 @@ LPIPS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Toolbox:
+class ScoringSetup:
     """Everything that scoring clips needs.
 
     Attributes:
@@ -68,7 +68,7 @@ class Toolbox:
         return tuple(describe_metric(metric, group) for metric, group in ordered)
 
 
-def open_toolbox(config: VideoBenchmarkConfig, device: torch.device) -> Toolbox:
+def open_scoring_setup(config: VideoBenchmarkConfig, device: torch.device) -> ScoringSetup:
     """Open the tracker, the face model and every network that the wanted metrics need.
 
     Raises:
@@ -76,7 +76,7 @@ def open_toolbox(config: VideoBenchmarkConfig, device: torch.device) -> Toolbox:
         InputError: The tracker, the face model or a weight file cannot be used.
     """
     reader = VideoReader(tracker=config.tracker, face_model=config.face_model, seconds=config.protocol.seconds)
-    opener = _Opener(config)
+    opener = _NetworkOpener(config)
     measures = [measure for family in _families(config, opener, reader.model, device) for measure in family]
     # Without real clips every row would only repeat that a paired metric has no reference.
     measures = [m for m in measures if config.reference is not None or not (m.paired or m.pooled)]
@@ -91,10 +91,10 @@ def open_toolbox(config: VideoBenchmarkConfig, device: torch.device) -> Toolbox:
         "picture_stride": config.protocol.picture_stride,
     }
     scorer = VideoScorer(reader, measures, config.wanted)
-    return Toolbox(scorer, tuple(measures), tuple(opener.notes), protocol, opener.checksums)
+    return ScoringSetup(scorer, tuple(measures), tuple(opener.notes), protocol, opener.checksums)
 
 
-class _Opener:
+class _NetworkOpener:
     """Opens networks by kind, and records notes about them and their checksums."""
 
     def __init__(self, config: VideoBenchmarkConfig) -> None:
@@ -130,7 +130,7 @@ class _Opener:
 
 
 def _families(
-    config: VideoBenchmarkConfig, opener: _Opener, model: MorphableModel, device: torch.device
+    config: VideoBenchmarkConfig, opener: _NetworkOpener, model: MorphableModel, device: torch.device
 ) -> list[list[Measure]]:
     """Return every family of measures whose weights are available."""
     options = config.protocol
@@ -139,7 +139,7 @@ def _families(
     return [
         opener.with_network("syncnet", sync, lambda network: sync_measures(network, options, device)),
         opener.unless_missing(
-            audio_mouth, lambda: audio_mouth_measures(MouthListener(model, config.expression), options)
+            audio_mouth, lambda: audio_mouth_measures(AudioDrivenMouth(model, config.expression), options)
         ),
         mouth_measures(options),
         landmark_measures(options),

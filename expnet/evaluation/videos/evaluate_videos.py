@@ -20,19 +20,21 @@ import numpy as np
 import torch
 
 from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
-from expnet.evaluation.output_folder import CLIP_FAULTS, one_line, prepare_output
+from expnet.evaluation.clip_faults import CLIP_FAULTS, one_line
+from expnet.evaluation.output_folder import prepare_output
 from expnet.evaluation.report import Extras, write_report
 from expnet.evaluation.report.page import Example
 from expnet.evaluation.report.results import MetricInfo, Results, SystemResult, protocol_hash
 from expnet.evaluation.report.wandb_tables import log_benchmark
-from expnet.evaluation.statistics.summary import summarise, warnings_about
+from expnet.evaluation.statistics.summary import summarise
+from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.videos.examples import choose_clips, curve_example, write_comparison
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
-from expnet.evaluation.videos.finished_clips import ClipOutcome, WorkFolder
-from expnet.evaluation.videos.open_measures import Toolbox, open_toolbox
+from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
 from expnet.evaluation.videos.pairing import PairedClip, Pairing, pair_videos
 from expnet.evaluation.videos.processes import score_all
-from expnet.evaluation.videos.trust_notes import lag_warnings, video_warnings
+from expnet.evaluation.videos.scoring_setup import ScoringSetup, open_scoring_setup
+from expnet.evaluation.videos.video_warnings import lag_warnings, video_warnings
 from expnet.io.launcher import launched_process
 from expnet.io.versions import package_versions
 
@@ -65,10 +67,10 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
     place = launched_process()
     output = prepare_output(config.output)
     pairing = pair_videos(config)
-    toolbox = open_toolbox(config, torch.device("cpu"))
-    for note in toolbox.notes if place.rank == 0 else ():
+    setup = open_scoring_setup(config, torch.device("cpu"))
+    for note in setup.notes if place.rank == 0 else ():
         _log.warning("%s", note)
-    work = WorkFolder(output, protocol_hash(toolbox.protocol))
+    work = FinishedClips(output, protocol_hash(setup.protocol))
     score_all(config, pairing.clips, work, place)
     outcomes = [work.read(clip) for clip in pairing.clips]
     finished = [outcome for outcome in outcomes if outcome is not None]
@@ -76,7 +78,7 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
         left = len(outcomes) - len(finished)
         _log.info("%d clips are still being scored elsewhere; the last process to finish writes the report.", left)
         return None
-    report, chosen_by = _summarise(config, pairing, toolbox, finished, work)
+    report, chosen_by = _summarise(config, pairing, setup, finished, work)
     details = {
         "command": shlex.join(["python", *sys.argv]),
         "reference": config.reference or "none",
@@ -103,15 +105,15 @@ def video_systems(config: VideoBenchmarkConfig) -> tuple[VideoSystem, ...]:
 def _summarise(
     config: VideoBenchmarkConfig,
     pairing: Pairing,
-    toolbox: Toolbox,
+    setup: ScoringSetup,
     outcomes: Sequence[ClipOutcome],
-    work: WorkFolder,
+    work: FinishedClips,
 ) -> tuple[Results, str]:
     """Return the results without details, and the name of the system whose clips are shown as examples."""
-    systems, infos = video_systems(config), toolbox.infos()
+    systems, infos = video_systems(config), setup.infos()
     rows = [row for outcome in outcomes for row in outcome.rows]
-    results = summarise(systems, infos, rows, _curves(toolbox, outcomes), config.protocol, seed=config.seed)
-    notes = [*toolbox.notes, *pairing.notes]
+    results = summarise(systems, infos, rows, _curves(setup, outcomes), config.protocol, seed=config.seed)
+    notes = [*setup.notes, *pairing.notes]
     if any(info.key == "fid" for info in infos):
         names = [system.name for system in systems if system.kind == "model"]
         distances, pictures = frechet_summaries(names, pairing.clips, work)
@@ -119,7 +121,7 @@ def _summarise(
         notes.append(few_frames_warning(pictures, distances))
     notes += video_warnings(config, rows, [outcome.sources for outcome in outcomes])
     notes += lag_warnings(results, infos)
-    notes += warnings_about(results, rows, config.protocol, corpora=())
+    notes += table_warnings(results, rows, config.protocol, corpora=())
     used = {key for system in results for key in system.metrics}
     first = next(iter(config.systems), GROUND_TRUTH)
     report = Results(
@@ -128,20 +130,20 @@ def _summarise(
         systems=results,
         clips=tuple(rows),
         protocol={
-            **toolbox.protocol,
+            **setup.protocol,
             "data": _data(pairing.clips),
             "intervals": {"bootstrap over": config.protocol.interval, "draws": config.protocol.resamples},
         },
-        versions={**package_versions(_PACKAGES), **{f"weights of {n}": c for n, c in toolbox.checksums.items()}},
+        versions={**package_versions(_PACKAGES), **{f"weights of {n}": c for n, c in setup.checksums.items()}},
         notes=tuple(note for note in notes if note),
     )
     return report, first
 
 
-def _curves(toolbox: Toolbox, outcomes: Sequence[ClipOutcome]) -> dict[str, dict[tuple[str, str], Any]]:
+def _curves(setup: ScoringSetup, outcomes: Sequence[ClipOutcome]) -> dict[str, dict[tuple[str, str], Any]]:
     """Collect the correlation by lag of each metric, by system and clip."""
     curves: dict[str, dict[tuple[str, str], Any]] = {
-        metric.name: {} for measure in toolbox.measures for metric in measure.metrics if hasattr(metric, "correlations")
+        metric.name: {} for measure in setup.measures for metric in measure.metrics if hasattr(metric, "correlations")
     }
     for outcome in outcomes:
         for key, by_system in outcome.curves.items():

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
-from expnet.evaluation.report.results import ClipRow, MetricInfo, SystemResult
+from expnet.evaluation.report.results import MetricInfo, ScoredClip, SystemResult
 from expnet.evaluation.videos.reader import REFERENCE_AUDIO
 from expnet.metrics.functional.sync import MAX_SHIFT
 
@@ -16,7 +16,7 @@ Sources = Sequence[Mapping[str, Mapping[str, Any]]]
 """What each video file says about itself, by system, one mapping for each clip."""
 
 
-def video_warnings(config: VideoBenchmarkConfig, rows: Sequence[ClipRow], sources: Sources) -> list[str]:
+def video_warnings(config: VideoBenchmarkConfig, rows: Sequence[ScoredClip], sources: Sources) -> list[str]:
     """Return everything that a reader of the table must know, most important first."""
     notes = []
     if config.reference is None:
@@ -78,7 +78,7 @@ def _borrowed_audio(systems: Sequence[str], sources: Sources) -> list[str]:
     return notes
 
 
-def _offsets_at_the_edge(systems: Sequence[str], rows: Sequence[ClipRow]) -> list[str]:
+def _offsets_at_the_edge(systems: Sequence[str], rows: Sequence[ScoredClip]) -> list[str]:
     """Warn about SyncNet offsets at the edge of the search range."""
     notes = []
     for system in systems:

@@ -1,7 +1,7 @@
 """Evaluation of networks on a store: unseen speakers, systems, scores, then results.json, tables and a page.
 
-Read ``evaluate`` from top to bottom. Its parts are the modules beside this one, the maths is in ``expnet.metrics``, and
-``expnet.evaluation.report`` writes the files.
+Read ``evaluate_networks`` from top to bottom. Its parts are the modules beside this one, the maths is in
+``expnet.metrics``, and ``expnet.evaluation.report`` writes the files.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from tqdm import tqdm
 from expnet.assets.extractors import open_sync_expert
 from expnet.config.evaluate import EvaluateConfig
 from expnet.data.even_spacing import evenly_spaced
-from expnet.evaluation.output_folder import CLIP_FAULTS, one_line, prepare_output
+from expnet.evaluation.clip_faults import CLIP_FAULTS, one_line
+from expnet.evaluation.output_folder import prepare_output
 from expnet.evaluation.protocol import model_fingerprint
 from expnet.evaluation.report import Extras, write_report
-from expnet.evaluation.report.charts import Series
-from expnet.evaluation.report.page import CurveExample
-from expnet.evaluation.report.results import ClipRow, Results
+from expnet.evaluation.report.results import Results, ScoredClip
 from expnet.evaluation.report.wandb_tables import log_benchmark
 from expnet.evaluation.scores import Scores
-from expnet.evaluation.statistics.summary import LAG, summarise, warnings_about
+from expnet.evaluation.statistics.summary import LAG, summarise
+from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.store.clips import Clip, Selection, select_clips
+from expnet.evaluation.store.curve_examples import curve_examples
 from expnet.evaluation.store.prediction import Prediction, System
 from expnet.evaluation.store.rendered_clips import REAL, Pictures, render_clip
 from expnet.evaluation.store.scoring import Scorer
@@ -54,13 +55,13 @@ class Record:
         picture_faults: The clips that could not be rendered, with the reason.
     """
 
-    rows: list[ClipRow] = field(default_factory=list)
+    rows: list[ScoredClip] = field(default_factory=list)
     curves: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     pictures: list[Pictures] = field(default_factory=list)
     picture_faults: list[str] = field(default_factory=list)
 
 
-def evaluate(config: EvaluateConfig) -> Path:
+def evaluate_networks(config: EvaluateConfig) -> Path:
     """Score every system on every clip and write the report.
 
     Returns:
@@ -83,7 +84,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     infos = scorer.infos()
     results = summarise(systems, infos, record.rows, {LAG: record.curves}, config.protocol, seed=config.seed)
     corpora = sorted({entry.row.corpus for entry in selection.scored})
-    notes += warnings_about(results, record.rows, config.protocol, corpora=corpora)
+    notes += table_warnings(results, record.rows, config.protocol, corpora=corpora)
     notes += _notes_on_pictures(config, record)
     used = {key for system in results for key in system.metrics}
     report = Results(
@@ -128,7 +129,9 @@ def score_clips(
         except CLIP_FAULTS as error:
             reason = one_line(error)
             name = selection.name(entry)
-            record.rows += [ClipRow(name, system.name, row.speaker, row.frames, "failed", reason) for system in systems]
+            record.rows += [
+                ScoredClip(name, system.name, row.speaker, row.frames, "failed", reason) for system in systems
+            ]
             continue
         predictions, scores, faults = _score_clip(clip, systems, scorer)
         if id(entry) in rendered:
@@ -164,53 +167,13 @@ def _keep(record: Record, clip: Clip, system: str, scores: Scores | None, fault:
     """Record the scores of one system on one clip as a row."""
     known = (clip.clip_id, system, clip.track.speaker, clip.frames)
     if scores is None:
-        record.rows.append(ClipRow(*known, "failed", fault))
+        record.rows.append(ScoredClip(*known, "failed", fault))
         return
     undefined = [key for key, value in scores.values.items() if not np.isfinite(value)]
     reason = f"undefined: {', '.join(undefined)}" if undefined else ""
-    record.rows.append(ClipRow(*known, "ok", reason, scores.values, scores.weights))
+    record.rows.append(ScoredClip(*known, "ok", reason, scores.values, scores.weights))
     if LAG in scores.curves:
         record.curves[system, clip.clip_id] = scores.curves[LAG]
-
-
-def curve_examples(
-    selection: Selection, systems: Sequence[System], scorer: Scorer, rows: Sequence[ClipRow]
-) -> tuple[CurveExample, ...]:
-    """Show the mouth opening in the best, the median and the worst clip of the model, ranked by correlation.
-
-    If there is no model, the first baseline takes its place.
-    """
-    key = "mouth_opening_correlation"
-    shown = next((s for kind in ("model", "baseline") for s in systems if s.kind == kind), None)
-    if shown is None:
-        return ()
-    ranked = sorted(
-        (
-            (row.values[key], row.clip_id)
-            for row in rows
-            if row.system == shown.name and np.isfinite(row.values.get(key, np.nan))
-        ),
-        reverse=True,
-    )
-    if not ranked:
-        return ()
-    beside = next((s for s in systems if s.kind == "baseline" and s is not shown), None)
-    scored = {(row.system, row.clip_id) for row in rows if row.status == "ok"}
-    places = {0: "Best", len(ranked) // 2: "Median", len(ranked) - 1: "Worst"}
-    entries = {selection.name(entry): entry for entry in selection.scored}
-    examples = []
-    for place, title in sorted(places.items()):
-        value, clip_id = ranked[place]
-        clip = selection.read(entries[clip_id])
-        series = [Series("real", scorer.opening(clip, clip.expression).tolist(), "real")]
-        for system, style in ((beside, "baseline"), (shown, "model")):
-            if system is not None and (system.name, clip_id) in scored:
-                opening = scorer.opening(clip, system.predict(clip).expression)
-                series.append(Series(system.title, opening.tolist(), style))
-        note = f"{clip.track.speaker}, r {value:.2f}"
-        silent = tuple(bool(flag) for flag in clip.silent)
-        examples.append(CurveExample(title, clip_id, note, tuple(series), silent))
-    return tuple(examples)
 
 
 def protocol_of(config: EvaluateConfig, selection: Selection, scorer: Scorer, record: Record) -> dict[str, Any]:

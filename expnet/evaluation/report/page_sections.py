@@ -1,20 +1,20 @@
-"""The numbers of the page, written out: the table, the paired differences, the tiles and the clips one by one."""
+"""Sections of the page: the table of scores, the paired differences, the headline tiles and the single clips."""
 
 import math
 from typing import Any
 
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.report.results import (
-    ClipRow,
     MetricInfo,
     MetricSummary,
     Results,
+    ScoredClip,
     SystemResult,
     first_model,
 )
 from expnet.evaluation.report.tables import NONE, best_systems, column_decimals, direction, interval, number
 
-_MOST_TILES = 4
+_TILES = 4
 _HEADLINE = (
     "sync_confidence",
     "mouth_opening_correlation",
@@ -27,11 +27,11 @@ _HEADLINE = (
     "jitter_ratio",
     "psnr",
 )
-"""Metrics that are shown first, by key; all of them have a number of each clip but FID."""
+"""Metrics that are shown first, by key; each of them except FID has a value for every clip."""
 
 
-def numbers_table(results: Results) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Metrics under their group's heading, in order; a metric is a row and a system a column."""
+def score_table(results: Results) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the metrics under the heading of their group; each metric is a row and each system a column."""
     groups: list[tuple[str, list[dict[str, Any]]]] = []
     for info in results.metrics:
         row = {"info": info, "cells": [_cell(results, system, info) for system in results.systems]}
@@ -42,7 +42,7 @@ def numbers_table(results: Results) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _cell(results: Results, system: SystemResult, info: MetricInfo) -> dict[str, Any]:
-    """One number, written out."""
+    """Format one score."""
     summary = system.metrics.get(info.key)
     cell = {"kind": system.kind, "first": system is first_model(results)}
     if summary is None or not math.isfinite(summary.mean):
@@ -60,8 +60,8 @@ def _cell(results: Results, system: SystemResult, info: MetricInfo) -> dict[str,
     }
 
 
-def differences_table(results: Results) -> dict[str, Any]:
-    """Paired differences of the other models and the baselines to the first model; empty where there are none."""
+def difference_table(results: Results) -> dict[str, Any]:
+    """Return paired differences of other models and baselines to the first model; empty if there are none."""
     first = first_model(results)
     others = [s for s in results.systems if s is not first and s.kind in ("model", "baseline")]
     rows = []
@@ -73,7 +73,7 @@ def differences_table(results: Results) -> dict[str, Any]:
 
 
 def _difference(results: Results, summary: MetricSummary | None, info: MetricInfo) -> dict[str, str]:
-    """One paired difference, and whether its interval says better, worse or nothing."""
+    """Format one paired difference, and say whether its interval is better, worse or undecided."""
     if summary is None or summary.difference_to_first is None:
         return {"value": NONE, "interval": "", "verdict": ""}
     digits, bounds = column_decimals(results, info.key), summary.difference_ci95
@@ -87,13 +87,13 @@ def _difference(results: Results, summary: MetricSummary | None, info: MetricInf
 
 
 def headline_tiles(results: Results) -> list[dict[str, str]]:
-    """The first model's leading numbers, with the best baseline and the real clips beside them."""
+    """Return the first model's main scores, with those of the other systems and the real clips beside them."""
     model = first_model(results)
     if model is None:
         return []
     known = {info.key: info for info in results.metrics if info.key in model.metrics}
     tiles = []
-    for info in [known[key] for key in _HEADLINE if key in known][:_MOST_TILES]:
+    for info in [known[key] for key in _HEADLINE if key in known][:_TILES]:
         digits, summary = column_decimals(results, info.key), model.metrics[info.key]
         others = [s for s in results.systems if s.kind in ("model", "baseline") and info.key in s.metrics]
         beside = [f"{s.title} {number(s.metrics[info.key].mean, digits)}" for s in others if s is not model]
@@ -113,8 +113,8 @@ def headline_tiles(results: Results) -> list[dict[str, str]]:
     return tiles
 
 
-def clips_table(results: Results) -> dict[str, Any]:
-    """The first model's clips, the worst first by the first of the leading metrics that it has."""
+def clip_rows_table(results: Results) -> dict[str, Any]:
+    """Return the first model's clips, worst first by the first headline metric that they have."""
     model = first_model(results)
     rows = [row for row in results.clips if model is not None and row.system == model.name]
     scored = {key for row in rows for key in row.values}
@@ -124,7 +124,7 @@ def clips_table(results: Results) -> dict[str, Any]:
         return {}
     leading = infos[0]
 
-    def badness(row: ClipRow) -> float:
+    def badness(row: ScoredClip) -> float:
         value = row.values.get(leading.key, math.nan)
         if not math.isfinite(value):
             return math.inf
