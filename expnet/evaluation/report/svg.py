@@ -1,8 +1,8 @@
 """What the charts of the page share.
 
-Charts are written directly as inline SVG instead of with a plotting library. Their colours are CSS variables of the page,
-so that dark mode works, each mark has a tooltip, and a chart is a few kilobytes of text in a page that needs no other
-file.
+Charts are written directly as inline SVG instead of with a plotting library. Their colours are CSS variables of the
+page, so that dark mode works, each mark has a tooltip, and a chart is a few kilobytes of text in a page that needs no
+other file.
 """
 
 import math

@@ -56,7 +56,7 @@ def sign_flip_p_value(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust the p values of several tests, so that the chance of a single false positive stays below the level.
 
-    Holm (1979): the k-th smallest of n values is multiplied by ``n - k + 1``, and none may be smaller than its predecessor.
+    Holm (1979): the k-th smallest of n values is multiplied by ``n - k + 1``, and none is smaller than the one before.
 
     Args:
         p_values: The p values; NaN does not count as a test and stays NaN.

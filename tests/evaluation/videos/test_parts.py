@@ -46,7 +46,7 @@ def test_files_are_paired_by_their_path_without_suffix(folders: SimpleNamespace)
 
 
 def test_folders_that_do_not_pair_are_refused(folders: SimpleNamespace) -> None:
-    with pytest.raises(DataError, match=r"systems\.other=.* has no video named"):
+    with pytest.raises(DataError, match=r"systems\.other=.* has no video with the name"):
         pair_videos(VideoBenchmarkConfig(reference=folders.real, systems={"other": folders.other}))
     Path(folders.real, "y.mkv").write_bytes(b"y")
     with pytest.raises(DataError, match="make one clip"):
