@@ -2,21 +2,39 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from expnet.config.benchmark import GROUND_TRUTH
-from expnet.evaluation.report.results import (
-    MetricInfo,
-    Results,
-    first_model,
-)
+from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, first_model
 from expnet.evaluation.report.svg import format_tick, nice_ticks, open_svg
 from expnet.evaluation.report.tables import column_decimals, interval, number
 
 _CHARACTER_WIDTH = 7.2
 """Width of one digit at the font size of the charts, to leave room for labels."""
+_ROW_HEIGHT = 24
+_VALUE_WIDTH = 58
 _LONGEST_NAME = 22
 _MOST_MARKS = 150
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The horizontal axis: values from ``low`` to ``high`` on pixels from ``left`` to ``right``."""
+
+    low: float
+    high: float
+    left: float
+    right: float
+
+    def place(self, value: float) -> float:
+        """Return the position of a value; one beyond the axis lies at its end."""
+        inside = min(max(value, self.low), self.high)
+        return self.left + (inside - self.low) / (self.high - self.low) * (self.right - self.left)
+
+    def shows(self, value: float) -> bool:
+        """Return whether a value lies on the axis."""
+        return self.low <= value <= self.high
 
 
 def interval_chart(results: Results, info: MetricInfo, *, width: int = 430) -> str:
@@ -30,53 +48,57 @@ def interval_chart(results: Results, info: MetricInfo, *, width: int = 430) -> s
     rows = [(system, summary) for system, summary in rows if math.isfinite(summary.mean)]
     if not rows:
         return ""
-    digits = column_decimals(results, info.key)
-    names = [_shortened(system.title) for system, _ in rows]
-    first = first_model(results)
-    left = 14 + _CHARACTER_WIDTH * max(map(len, names))
-    row_height, right = 24, 58
-    height = row_height * len(rows) + 30
     low, high = _range([summary.mean for _, summary in rows], [summary.ci95 for _, summary in rows], info.ideal)
     clips = {system.name: _clip_values(results, system.name, info.key) for system, _ in rows}
     low, high = _widened(low, high, [clips[system.name] for system, summary in rows if low <= summary.mean <= high])
-
-    def place(value: float) -> float:
-        return left + (min(max(value, low), high) - low) / (high - low) * (width - left - right)
-
-    parts = [open_svg(width, height, f"{info.title}, {info.unit}")]
-    bottom = row_height * len(rows) + 6
-    for tick in nice_ticks(low, high):
-        x = place(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}"/>')
-        parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{format_tick(tick)}</text>'
-        )
+    left = 14 + _CHARACTER_WIDTH * max(len(_shortened(system.title)) for system, _ in rows)
+    axis = _Axis(low, high, left, width - _VALUE_WIDTH)
+    parts = [open_svg(width, _ROW_HEIGHT * len(rows) + 30, f"{info.title}, {info.unit}")]
+    parts += _grid(axis, _ROW_HEIGHT * len(rows) + 6)
     truth = next((summary.mean for system, summary in rows if system.name == GROUND_TRUTH), None)
     if truth is not None:
-        x = place(truth)
+        x = axis.place(truth)
+        bottom = _ROW_HEIGHT * len(rows) + 6
         parts.append(f'<line class="truth" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}"/>')
+    digits, first = column_decimals(results, info.key), first_model(results)
     for index, (system, summary) in enumerate(rows):
-        y = row_height * index + row_height / 2 + 4
+        y = _ROW_HEIGHT * index + _ROW_HEIGHT / 2 + 4
         label = f"{system.title}: {number(summary.mean, digits)} {interval(summary, digits)} {info.unit}, n {summary.n}"
-        style = "first" if system is first else system.kind
-        parts.append(f'<g class="{style}"><title>{escape(label)}</title>')
-        parts.append(
-            f'<text class="name" x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(names[index])}</text>'
-        )
-        marks = [place(value) for value in clips[system.name] if low <= value <= high]
-        if marks:
-            path = "".join(f"M{x:.1f} {y - 7}v14" for x in marks)
-            parts.append(f'<path class="clip" d="{path}"/>')
-        if summary.ci95 is not None:
-            start, end = place(summary.ci95[0]), place(summary.ci95[1])
-            parts.append(f'<line class="whisker" x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}"/>')
-        if low <= summary.mean <= high:
-            parts.append(f'<circle class="dot" cx="{place(summary.mean):.1f}" cy="{y}" r="4.6"/>')
-        else:
-            parts.append(_arrow(place(summary.mean), y, 1 if summary.mean > high else -1))
-        value = number(summary.mean, digits)
-        parts.append(f'<text class="value" x="{width - 4}" y="{y + 4:.1f}" text-anchor="end">{value}</text></g>')
+        name, value = escape(_shortened(system.title)), number(summary.mean, digits)
+        parts += [
+            f'<g class="{"first" if system is first else system.kind}"><title>{escape(label)}</title>',
+            f'<text class="name" x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{name}</text>',
+            *_marks(axis, y, summary, clips[system.name]),
+            f'<text class="value" x="{width - 4}" y="{y + 4:.1f}" text-anchor="end">{value}</text></g>',
+        ]
     return "".join([*parts, "</svg>"])
+
+
+def _grid(axis: _Axis, bottom: int) -> list[str]:
+    """Draw the grid lines and the values below them."""
+    parts = []
+    for tick in nice_ticks(axis.low, axis.high):
+        x, text = axis.place(tick), format_tick(tick)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{text}</text>')
+    return parts
+
+
+def _marks(axis: _Axis, y: float, summary: MetricSummary, clips: Sequence[float]) -> list[str]:
+    """Draw the clips, the interval and the mean of one system."""
+    parts = []
+    path = "".join(f"M{axis.place(value):.1f} {y - 7}v14" for value in clips if axis.shows(value))
+    if path:
+        parts.append(f'<path class="clip" d="{path}"/>')
+    if summary.ci95 is not None:
+        start, end = axis.place(summary.ci95[0]), axis.place(summary.ci95[1])
+        parts.append(f'<line class="whisker" x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}"/>')
+    mean = axis.place(summary.mean)
+    if axis.shows(summary.mean):
+        parts.append(f'<circle class="dot" cx="{mean:.1f}" cy="{y}" r="4.6"/>')
+    else:
+        parts.append(_arrow(mean, y, 1 if summary.mean > axis.high else -1))
+    return parts
 
 
 def _range(

@@ -7,6 +7,9 @@ from html import escape
 
 from expnet.evaluation.report.svg import format_tick, nice_ticks, open_svg
 
+_LEFT, _RIGHT, _TOP, _BELOW = 48.0, 12.0, 8.0, 24.0
+"""Pixels around the lines, for the labels of the axes."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -55,38 +58,59 @@ def line_chart(
     points = [point for point in points if not log_scale or point[1] > 0]
     if len(points) < 2:
         return ""
-    left, right, top, bottom = 48.0, 12.0, 8.0, height - 24.0
-    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
-    x_high = x_high if x_high > x_low else x_low + 1.0
-    ys = [math.log10(y) if log_scale else y for _, y in points]
-    y_low, y_high = min(ys), max(ys)
-    margin = (y_high - y_low) * 0.06 or abs(y_high) * 0.1 or 1.0
-    y_low, y_high = y_low - margin, y_high + margin
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return left + (x - x_low) / (x_high - x_low) * (width - left - right), bottom - (y - y_low) / (
-            y_high - y_low
-        ) * (bottom - top)
-
-    parts = [open_svg(width, height, label)]
-    for start, end in _runs(shaded):
-        first, last = place(start, y_low)[0], place(min(end, x_high), y_low)[0]
-        size = f'width="{max(last - first, 1):.1f}" height="{bottom - top:.1f}"'
-        parts.append(f'<rect class="silent" x="{first:.1f}" y="{top}" {size}><title>silence</title></rect>')
-    for tick in _log_ticks(y_low, y_high) if log_scale else nice_ticks(y_low, y_high, 3):
-        _, y = place(x_low, tick)
+    area = _PlotArea.around([(x, math.log10(y) if log_scale else y) for x, y in points], width, height)
+    parts = [open_svg(width, height, label), *_silence(area, shaded)]
+    for tick in _log_ticks(area.y_low, area.y_high) if log_scale else nice_ticks(area.y_low, area.y_high, 3):
+        _, y = area.place(area.x_low, tick)
         text = format_tick(float(f"{10.0**tick:.0e}")) if log_scale else format_tick(tick)
-        parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
     scale = seconds_per_step or 1.0
-    for tick in nice_ticks(x_low * scale, x_high * scale, max(width // 150, 2)):
-        x, _ = place(tick / scale, y_low)
+    for tick in nice_ticks(area.x_low * scale, area.x_high * scale, max(width // 150, 2)):
+        x, _ = area.place(tick / scale, area.y_low)
         text = f"{tick:g} s" if seconds_per_step else format_tick(tick)
         parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 8}" text-anchor="middle">{text}</text>')
     for line in series:
-        path = _path([(x, math.log10(y) if log_scale and y > 0 else y) for x, y in line.points()], place)
+        path = _path([(x, math.log10(y) if log_scale and y > 0 else y) for x, y in line.points()], area)
         parts.append(f'<path class="line {line.style}" d="{path}"><title>{escape(line.name)}</title></path>')
     return "".join([*parts, "</svg>"])
+
+
+@dataclass(frozen=True)
+class _PlotArea:
+    """Ranges of the values, and the pixels on which they are drawn."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    width: float
+    bottom: float
+
+    @classmethod
+    def around(cls, points: Sequence[tuple[float, float]], width: int, height: int) -> "_PlotArea":
+        """Choose ranges that hold all points, with a margin above and below."""
+        x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
+        y_low, y_high = min(y for _, y in points), max(y for _, y in points)
+        margin = (y_high - y_low) * 0.06 or abs(y_high) * 0.1 or 1.0
+        x_high = x_high if x_high > x_low else x_low + 1.0
+        return cls(x_low, x_high, y_low - margin, y_high + margin, width - _LEFT - _RIGHT, height - _BELOW)
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return the pixel of a point."""
+        across = (x - self.x_low) / (self.x_high - self.x_low)
+        up = (y - self.y_low) / (self.y_high - self.y_low)
+        return _LEFT + across * self.width, self.bottom - up * (self.bottom - _TOP)
+
+
+def _silence(area: _PlotArea, shaded: Sequence[bool]) -> list[str]:
+    """Shade the stretches of silence."""
+    parts = []
+    for start, end in _runs(shaded):
+        first, last = area.place(start, area.y_low)[0], area.place(min(end, area.x_high), area.y_low)[0]
+        size = f'width="{max(last - first, 1):.1f}" height="{area.bottom - _TOP:.1f}"'
+        parts.append(f'<rect class="silent" x="{first:.1f}" y="{_TOP}" {size}><title>silence</title></rect>')
+    return parts
 
 
 def training_series(columns: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, list[Series]]:
@@ -124,14 +148,14 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low <= tick <= high]
 
 
-def _path(points: Sequence[tuple[float, float]], place: object) -> str:
+def _path(points: Sequence[tuple[float, float]], area: _PlotArea) -> str:
     """Return the SVG path through the points, interrupted at NaN."""
     commands, lifted = [], True
     for x, y in points:
         if not math.isfinite(y):
             lifted = True
             continue
-        screen_x, screen_y = place(x, y)  # type: ignore[operator]
+        screen_x, screen_y = area.place(x, y)
         commands.append(f"{'M' if lifted else 'L'}{screen_x:.1f} {screen_y:.1f}")
         lifted = False
     return "".join(commands)

@@ -28,7 +28,7 @@ def table_warnings(
     notes = [*_few_people(rows, protocol), *_synthetic_clips(corpora)]
     failed = {row.clip_id for row in rows if row.status != "ok"}
     if failed:
-        notes.append(f"{len(failed)} clips could not be scored in every system; they are listed below with the reason.")
+        notes.append(f"Clips that could not be scored in every system: {len(failed)}; the reasons are listed below.")
     return [*notes, *_lags_at_the_edge(systems, protocol), *_badly_fitted_store(systems, protocol)]
 
 

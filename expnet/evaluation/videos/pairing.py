@@ -88,7 +88,7 @@ def pair_videos(config: VideoBenchmarkConfig) -> Pairing:
         beyond = [name for name in videos if name not in set(names)]
         if beyond:
             notes.append(
-                f"{len(beyond)} of the videos of {system} are not scored because the reference lacks them "
+                f"Not scored because the reference lacks them: {len(beyond)} of the videos of {system} "
                 f"({_some(beyond)})."
             )
     chosen = evenly_spaced(names, config.limit or None)

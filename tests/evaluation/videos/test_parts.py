@@ -49,7 +49,7 @@ def test_folders_that_do_not_pair_are_refused(folders: SimpleNamespace) -> None:
     with pytest.raises(DataError, match=r"systems\.other=.* has no video with the name"):
         pair_videos(VideoBenchmarkConfig(reference=folders.real, systems={"other": folders.other}))
     Path(folders.real, "y.mkv").write_bytes(b"y")
-    with pytest.raises(DataError, match="make one clip"):
+    with pytest.raises(DataError, match="name the same clip"):
         find_videos(folders.real)
 
 
