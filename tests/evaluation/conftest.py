@@ -1,4 +1,4 @@
-"""A little world in which the mouth follows the loudness of the sound, so that every score is known in advance."""
+"""A small world in which the mouth follows the loudness of the audio, so that every score is known in advance."""
 
 import zlib
 from collections.abc import Callable
@@ -29,7 +29,7 @@ FRAME_SIZE = (240, 240)
 
 
 def opening_direction() -> torch.Tensor:
-    """Expression (64,) that moves the lower inner lip down, roughly one deviation long."""
+    """Expression (64,) that moves the lower inner lip down by roughly one standard deviation."""
     model = builtin_face_model()
     upper, lower = model.landmark_indices[62], model.landmark_indices[66]
     gap = model.expression_basis[upper, 1] - model.expression_basis[lower, 1]  # (64,)
@@ -37,7 +37,7 @@ def opening_direction() -> torch.Tensor:
 
 
 def make_track(clip_id: str, speaker: str, seed: int, *, frames: int = 60, **changes: object) -> Track:
-    """A clip whose lips open with its loudness, that nods, and is silent at its start."""
+    """A clip in which the lips open with the loudness, the head nods, and the start is silent."""
     generator = np.random.default_rng(seed)
     model = builtin_face_model()
     envelope = np.convolve(generator.uniform(0, 1, frames + 8), np.hanning(7) / np.hanning(7).sum(), "same")[4:-4]
@@ -69,7 +69,7 @@ def make_track(clip_id: str, speaker: str, seed: int, *, frames: int = 60, **cha
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A store of 20 clips by 10 people, and two runs with networks that know nothing."""
+    """A store of 20 clips by 10 people, and two runs with untrained networks."""
     folder = tmp_path_factory.mktemp("world")
     with TrackStoreWriter(folder / "store") as writer:
         for index in range(20):
@@ -80,7 +80,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         "expression": ExpressionRegressor(width=16, layers=1, audio_channels=8),
         "pose": PoseCVAE(width=16, layers=1, audio_channels=8),
     }
-    # An untrained head gives zeros: the network holds the first frame. A little noise makes its lips move.
+    # An untrained output layer gives zeros, which holds the first frame. A little noise makes the lips move.
     torch.nn.init.normal_(networks["expression"].head.weight, std=0.3)
     for name, network in networks.items():
         (folder / name).mkdir()
@@ -100,7 +100,7 @@ def track_maker() -> Callable[..., Track]:
 
 @pytest.fixture
 def options(world: SimpleNamespace, tmp_path: Path) -> list[str]:
-    """Overrides of a quick evaluation without pictures."""
+    """Overrides for a quick evaluation without rendered clips."""
     return [
         f"data.store={world.store}",
         f"expression={world.expression}",
@@ -118,7 +118,7 @@ Talking = tuple[list[np.ndarray], np.ndarray]
 
 
 def talking_frames(frames: int, *, seed: int) -> Talking:
-    """Frames of a photograph whose mouth opens with the loudness of the sound, and the sound (640 frames,)."""
+    """Frames of a photograph whose mouth opens with the loudness of the audio, and the audio (640 frames,)."""
     generator = np.random.default_rng(seed)
     model = builtin_face_model()
     # Head and shoulders of scikit-image's astronaut: a NASA photograph, in the public domain.
@@ -136,7 +136,7 @@ def talking_frames(frames: int, *, seed: int) -> Talking:
 
 @pytest.fixture(scope="session")
 def talking() -> dict[str, Talking]:
-    """Two clips, one in a folder of its own."""
+    """Two clips, one of them in a subfolder."""
     return {"anna/one": talking_frames(32, seed=1), "two": talking_frames(28, seed=2)}
 
 
@@ -157,7 +157,7 @@ def write_folder() -> Callable[..., Path]:
 def videos(
     talking: dict[str, Talking], write_folder: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> SimpleNamespace:
-    """Folders: the real clips, the same without sound, and others that lack a clip, are small, short and broken."""
+    """Folders: the real clips, the same without audio, and others that are missing, small, short and broken."""
     root = tmp_path_factory.mktemp("videos")
     reference = write_folder(root / "reference", talking)
     (reference / "manifest.csv").write_text("file,speaker\nanna/one.mp4,anna\ntwo.mp4,berta\nthree.mp4,carla\n")

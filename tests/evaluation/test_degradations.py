@@ -1,4 +1,4 @@
-"""The copies that ``benchmarks/degradations.py`` makes, its rules, and the whole of it on one small clip."""
+"""The degraded copies of ``benchmarks/degradations.py``, its rules, and a complete run on one small clip."""
 
 import importlib.util
 import sys
@@ -80,7 +80,7 @@ def test_copies_are_what_their_names_say(
     real = load_audio(tmp_path / "copies" / GROUND_TRUTH / "two.mp4")
     late = load_audio(tmp_path / "copies" / degradations.shift_name(4) / "two.mp4")
     length = min(len(real), len(late)) - 4 * 640
-    # The sound is noise, of which AAC keeps most, not all.
+    # The audio is noise, most of which AAC preserves, but not all.
     assert np.corrcoef(real[:length], late[4 * 640 : 4 * 640 + length])[0, 1] > 0.6
     assert abs(np.corrcoef(real[:length], late[:length])[0, 1]) < 0.3
 
@@ -95,7 +95,7 @@ def test_the_benchmark_runs_and_prints_every_rule(
 ) -> None:
     source = write_folder(tmp_path / "source", {"two": talking["two"]})
     options = ["--output", str(tmp_path / "out"), "examples.clips=0", "metrics=[psnr,ssim]", "trainer.threads=1"]
-    assert degradations.main([str(source), *options]) == 0  # what a codec does to pictures holds for any clip
+    assert degradations.main([str(source), *options]) == 0  # the effect of a codec on frames is the same for any clip
     printed = capsys.readouterr().out
     assert "ok         ssim: quality_43 < quality_33" in printed
     assert "not scored sync_offset" in printed

@@ -25,14 +25,15 @@ from expnet.config.evaluate import (
 )
 from expnet.evaluation.output_folder import prepare_output
 from expnet.evaluation.report import write_report
-from expnet.evaluation.report.results import Results
+from expnet.evaluation.report.results import Results, SystemResult
 from expnet.evaluation.report.results_files import plain
 from expnet.evaluation.statistics.summary import LAG, summarise
 from expnet.evaluation.statistics.table_warnings import table_warnings
-from expnet.evaluation.store.ablation_tables import paired_differences, write_differences
+from expnet.evaluation.store.ablation_tables import Difference, paired_differences, write_differences
 from expnet.evaluation.store.clips import select_clips
 from expnet.evaluation.store.evaluate_networks import protocol_of, score_clips
 from expnet.evaluation.store.length_curve import report_lengths
+from expnet.evaluation.store.length_curve_tables import Point
 from expnet.evaluation.store.prediction import System
 from expnet.evaluation.store.scoring import Scorer
 from expnet.evaluation.store.systems import Networks, build_baselines
@@ -93,15 +94,8 @@ def report_ablation(variants: Sequence[Variant], trained: ExpressionConfig, opti
     write_differences(found, variants, results, folder)
     curve = report_lengths(variants, options.lengths, selection, scorer, results, config.protocol, folder)
     seeds = summarise(trainings, results.metrics, record.rows, {LAG: record.curves}, config.protocol)
-    content = {
-        "protocol_hash": results.protocol_hash,
-        "reference": variants[0].name,
-        "variants": {variant.name: _described(variant) for variant in variants},
-        "trainings": {seed.name: {key: summary.mean for key, summary in seed.metrics.items()} for seed in seeds},
-        "differences": [{**asdict(one), "significant": one.significant} for one in found],
-        "length_curve": [asdict(point) for point in curve.points] if curve is not None else [],
-    }
-    write_atomically(folder / "ablation.json", json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
+    points = curve.points if curve is not None else ()
+    write_atomically(folder / "ablation.json", _ablation_as_json(variants, results, seeds, found, points))
     return pages if curve is None else [*pages, curve.page]
 
 
@@ -145,6 +139,25 @@ def _notes(trained: ExpressionConfig, options: AblationConfig) -> list[str]:
             "The best checkpoint of each run was chosen on the validation clips, so these scores are optimistic."
         )
     return notes
+
+
+def _ablation_as_json(
+    variants: Sequence[Variant],
+    results: Results,
+    trainings: Sequence[SystemResult],
+    differences: Sequence[Difference],
+    points: Sequence[Point],
+) -> str:
+    """Return the differences, the length curve and the scores of every training as JSON."""
+    content = {
+        "protocol_hash": results.protocol_hash,
+        "reference": variants[0].name,
+        "variants": {variant.name: _described(variant) for variant in variants},
+        "trainings": {one.name: {key: summary.mean for key, summary in one.metrics.items()} for one in trainings},
+        "differences": [{**asdict(one), "significant": one.significant} for one in differences],
+        "length_curve": [asdict(point) for point in points],
+    }
+    return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
 
 
 def _described(variant: Variant) -> dict[str, Any]:

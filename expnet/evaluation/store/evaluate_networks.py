@@ -35,7 +35,7 @@ from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.store.clips import Clip, Selection, select_clips
 from expnet.evaluation.store.curve_examples import curve_examples
 from expnet.evaluation.store.prediction import Prediction, System
-from expnet.evaluation.store.rendered_clips import REAL, Pictures, render_clip
+from expnet.evaluation.store.rendered_clips import REAL, RenderedClip, render_clip
 from expnet.evaluation.store.scoring import Scorer
 from expnet.evaluation.store.systems import build_systems
 from expnet.face.morphable import load_face_model
@@ -51,14 +51,14 @@ class Record:
     Attributes:
         rows: One row for each system and clip.
         curves: The correlation by lag, by system and clip.
-        pictures: The rendered clips.
-        picture_faults: The clips that could not be rendered, with the reason.
+        rendered: The rendered clips.
+        render_faults: The clips that could not be rendered, with the reason.
     """
 
     rows: list[ScoredClip] = field(default_factory=list)
     curves: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
-    pictures: list[Pictures] = field(default_factory=list)
-    picture_faults: list[str] = field(default_factory=list)
+    rendered: list[RenderedClip] = field(default_factory=list)
+    render_faults: list[str] = field(default_factory=list)
 
 
 def evaluate_networks(config: EvaluateConfig) -> Path:
@@ -85,7 +85,7 @@ def evaluate_networks(config: EvaluateConfig) -> Path:
     results = summarise(systems, infos, record.rows, {LAG: record.curves}, config.protocol, seed=config.seed)
     corpora = sorted({entry.row.corpus for entry in selection.scored})
     notes += table_warnings(results, record.rows, config.protocol, corpora=corpora)
-    notes += _notes_on_pictures(config, record)
+    notes += _notes_on_rendering(config, record)
     used = {key for system in results for key in system.metrics}
     report = Results(
         title=config.title or f"expnet on {', '.join(Path(store).name for store in config.data.stores)}",
@@ -94,21 +94,12 @@ def evaluate_networks(config: EvaluateConfig) -> Path:
         clips=tuple(record.rows),
         protocol=protocol_of(config, selection, scorer, record),
         versions=package_versions(),
-        details={
-            "command": shlex.join(["python", *sys.argv]),
-            "expression": config.expression or "the weights in the package",
-            "pose": config.pose or "the weights in the package",
-            "per_frame": config.per_frame,
-            "stores": ", ".join(config.data.stores),
-            "split taken from": selection.split_source,
-            "training clips of the baselines": len(selection.train),
-            "seconds": round(time.monotonic() - started, 1),
-        },
+        details={**_details(config, selection), "seconds": round(time.monotonic() - started, 1)},
         notes=tuple(notes),
     )
     extras = Extras(
         curves=curve_examples(selection, systems, scorer, record.rows),
-        strips=tuple(pictures.strip for pictures in record.pictures),
+        strips=tuple(clip.strip for clip in record.rendered),
         training=_training_logs(config),
     )
     page = write_report(report, output, extras)
@@ -137,9 +128,9 @@ def score_clips(
         if id(entry) in rendered:
             titled = {s.name: (s.title, predictions[s.name]) for s in systems if s.name in predictions}
             try:
-                record.pictures.append(render_clip(clip, titled, scores, scorer, config.pictures, output))
+                record.rendered.append(render_clip(clip, titled, scores, scorer, config.pictures, output))
             except CLIP_FAULTS as error:
-                record.picture_faults.append(f"{clip.clip_id}: {one_line(error)}")
+                record.render_faults.append(f"{clip.clip_id}: {one_line(error)}")
         for system in systems:
             _keep(record, clip, system.name, scores.get(system.name), faults.get(system.name, ""))
     return record
@@ -176,9 +167,22 @@ def _keep(record: Record, clip: Clip, system: str, scores: Scores | None, fault:
         record.curves[system, clip.clip_id] = scores.curves[LAG]
 
 
+def _details(config: EvaluateConfig, selection: Selection) -> dict[str, Any]:
+    """Return what was evaluated; it does not change what the numbers mean."""
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "expression": config.expression or "the weights in the package",
+        "pose": config.pose or "the weights in the package",
+        "per_frame": config.per_frame,
+        "stores": ", ".join(config.data.stores),
+        "split taken from": selection.split_source,
+        "training clips of the baselines": len(selection.train),
+    }
+
+
 def protocol_of(config: EvaluateConfig, selection: Selection, scorer: Scorer, record: Record) -> dict[str, Any]:
     """What must be equal for two tables to be comparable."""
-    kinds = sorted({pictures.kind for pictures in record.pictures})
+    kinds = sorted({clip.kind for clip in record.rendered})
     return {
         **scorer.protocol(),
         "face_model": model_fingerprint(scorer.model),
@@ -194,23 +198,23 @@ def protocol_of(config: EvaluateConfig, selection: Selection, scorer: Scorer, re
     }
 
 
-def _notes_on_pictures(config: EvaluateConfig, record: Record) -> list[str]:
+def _notes_on_rendering(config: EvaluateConfig, record: Record) -> list[str]:
     """Say what PSNR and SSIM were measured on, and what could not be rendered."""
     notes = []
-    kinds = {pictures.kind for pictures in record.pictures}
+    kinds = {clip.kind for clip in record.rendered}
     if kinds and kinds != {REAL}:
         notes.append(
             "Some clips have no source video, so their PSNR and SSIM compare the built-in portrait rendered from "
             "predicted and from true coefficients. They measure the coefficients through the renderer, not realism."
         )
-    if record.pictures:
+    if record.rendered:
         notes.append(
-            f"PSNR and SSIM are measured on {len(record.pictures)} rendered clips, at every "
+            f"PSNR and SSIM are measured on {len(record.rendered)} rendered clips, at every "
             f"{config.pictures.stride}th of the first {config.pictures.frames} frames, with the clip's own head motion."
         )
-    if record.picture_faults:
+    if record.render_faults:
         notes.append(
-            f"{len(record.picture_faults)} clips could not be rendered ({'; '.join(record.picture_faults[:3])})."
+            f"{len(record.render_faults)} clips could not be rendered ({'; '.join(record.render_faults[:3])})."
         )
     return notes
 

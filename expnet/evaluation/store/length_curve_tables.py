@@ -90,10 +90,10 @@ def draw_curve(points: Sequence[Point], lengths: Sequence[int], folder: Path) ->
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for place, name in enumerate(dict.fromkeys(point.variant for point in points)):
+    for index, name in enumerate(dict.fromkeys(point.variant for point in points)):
         own = [point for point in points if point.variant == name]
         # Shifted slightly, so that the whiskers at one length do not hide one another.
-        x = [point.frames * 1.02**place for point in own]
+        x = [point.frames * 1.02**index for point in own]
         y = [point.mean for point in own]
         spread = [[0.0, 0.0] if p.ci95 is None else [p.mean - p.ci95[0], p.ci95[1] - p.mean] for p in own]
         below, above = zip(*spread, strict=True)

@@ -32,7 +32,7 @@ _NOT_SHOWN = ("hold_first_frame", "clip_mean")
 
 
 @dataclass(frozen=True)
-class Pictures:
+class RenderedClip:
     """What rendering a clip gave.
 
     Attributes:
@@ -51,7 +51,7 @@ def render_clip(
     scorer: Scorer,
     options: PictureConfig,
     output: Path,
-) -> Pictures:
+) -> RenderedClip:
     """Render a clip for every system, score the frames, and write the video.
 
     Args:
@@ -76,7 +76,7 @@ def render_clip(
     target = to_tensor([reference[index] for index in seen])
     shown = evenly_spaced_indices(len(seen), _COLUMNS)
     rows: list[tuple[str, tuple[NDArray[np.uint8], ...]]] = [
-        ("real" if stage.kind == REAL else "reference", tuple(reference[seen[place]] for place in shown))
+        ("real" if stage.kind == REAL else "reference", tuple(reference[seen[column]] for column in shown))
     ]
     for name, (title, prediction) in predictions.items():
         drawn = stage.render(prediction.expression[seen], clip.pose[seen])
@@ -84,13 +84,13 @@ def render_clip(
         scores[name].add(scorer.ssim, to_tensor(drawn), target)
         if name not in _NOT_SHOWN:
             label = "its own coefficients" if name == GROUND_TRUTH else title
-            rows.append((label, tuple(drawn[place] for place in shown)))
+            rows.append((label, tuple(drawn[column] for column in shown)))
     video = ""
     model = predictions.get("ours")
     if options.videos and model is not None:
         video = _write_comparison(clip, stage, reference, model[1], output)
-    times = tuple(seen[place] / FRAME_RATE for place in shown)
-    return Pictures(stage.kind, Strip(f"{clip.clip_id}, compared with the {stage.kind}", times, tuple(rows), video))
+    times = tuple(seen[column] / FRAME_RATE for column in shown)
+    return RenderedClip(stage.kind, Strip(f"{clip.clip_id}, compared with the {stage.kind}", times, tuple(rows), video))
 
 
 def _write_comparison(clip: Clip, stage: Stage, reference: Frames, prediction: Prediction, output: Path) -> str:

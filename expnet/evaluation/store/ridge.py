@@ -100,10 +100,10 @@ def fit_ridge(
     candidates = [RidgeRegression(solve(penalty), penalty, clips) for penalty in PENALTIES]
     explained = torch.zeros(len(candidates), dtype=torch.float64)
     for mel, expression, valid in validation:
-        for place, candidate in enumerate(candidates):
+        for index, candidate in enumerate(candidates):
             predicted = candidate.predict(mel, expression[0], len(expression))
             r2, weight = within_clip_r2(predicted, expression, metric=metric, valid=valid)
-            explained[place] += torch.nan_to_num(r2) * weight
+            explained[index] += torch.nan_to_num(r2) * weight
     if not explained.any():
         return RidgeRegression(solve(DEFAULT_PENALTY), DEFAULT_PENALTY, clips)
     return candidates[int(explained.argmax())]

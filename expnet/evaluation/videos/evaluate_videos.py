@@ -64,14 +64,14 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
         MissingAssetError: Weights are missing and ``strict`` is set.
     """
     started = time.monotonic()
-    place = launched_process()
+    process = launched_process()
     output = prepare_output(config.output)
     pairing = pair_videos(config)
     setup = open_scoring_setup(config, torch.device("cpu"))
-    for note in setup.notes if place.rank == 0 else ():
+    for note in setup.notes if process.rank == 0 else ():
         _log.warning("%s", note)
     work = FinishedClips(output, protocol_hash(setup.protocol))
-    score_all(config, pairing.clips, work, place)
+    score_all(config, pairing.clips, work, process)
     outcomes = [work.read(clip) for clip in pairing.clips]
     finished = [outcome for outcome in outcomes if outcome is not None]
     if len(finished) < len(outcomes):
@@ -84,7 +84,7 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
         "reference": config.reference or "none",
         **{f"systems.{name}": folder for name, folder in config.systems.items()},
         "seconds": round(time.monotonic() - started, 1),
-        "processes": place.world if place.world > 1 else config.trainer.devices,
+        "processes": process.world if process.world > 1 else config.trainer.devices,
     }
     extras = _extras(config, pairing, report.metrics, finished, chosen_by, output)
     report = replace(report, details=details)
@@ -116,9 +116,9 @@ def _summarise(
     notes = [*setup.notes, *pairing.notes]
     if any(info.key == "fid" for info in infos):
         names = [system.name for system in systems if system.kind == "model"]
-        distances, pictures = frechet_summaries(names, pairing.clips, work)
+        distances, frame_counts = frechet_summaries(names, pairing.clips, work)
         results = tuple(_with_frechet(system, distances.get(system.name)) for system in results)
-        notes.append(few_frames_warning(pictures, distances))
+        notes.append(few_frames_warning(frame_counts, distances))
     notes += video_warnings(config, rows, [outcome.sources for outcome in outcomes])
     notes += lag_warnings(results, infos)
     notes += table_warnings(results, rows, config.protocol, corpora=())

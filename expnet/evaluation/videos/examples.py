@@ -104,8 +104,8 @@ def write_comparison(
     (output / _FOLDER).mkdir(parents=True, exist_ok=True)
     paths = {name: path for name in titles if (path := chosen.clip.paths.get(name)) is not None}
     frames = round(options.seconds * FRAME_RATE)
-    sounded = [name for name in (*(name for name in paths if name != GROUND_TRUTH), GROUND_TRUTH) if name in paths]
-    source = next((paths[name] for name in sounded if probe_video(paths[name]).has_audio), None)
+    candidates = [name for name in (*(name for name in paths if name != GROUND_TRUTH), GROUND_TRUTH) if name in paths]
+    source = next((paths[name] for name in candidates if probe_video(paths[name]).has_audio), None)
     audio = None if source is None else load_audio(source)[: frames * SAMPLES_PER_FRAME]
     relative = Path(_FOLDER) / f"{number:02d}-{chosen.title.lower()}.mp4"
     tiles = _tiles({titles[name]: path for name, path in paths.items()}, frames, options.height)
@@ -122,11 +122,11 @@ def _tiles(paths: Mapping[str, Path], frames: int, height: int) -> Iterator[NDAr
         if index == frames:
             break
         shown = []
-        for place, image in enumerate(images):
+        for column, image in enumerate(images):
             if image is not None:
                 width = width or max(round(height * image.shape[1] / image.shape[0]), 1)
-                last[place] = fit_inside(image, height, width)
-            shown.append(last[place])
+                last[column] = fit_inside(image, height, width)
+            shown.append(last[column])
         yield labelled([(title, tile) for title, tile in zip(paths, shown, strict=True) if tile is not None])
 
 

@@ -47,7 +47,7 @@ def frechet_summaries(
         )
         for system, distance in distances.items()
     }
-    return summaries, {system: pictures for system, (pictures, _) in counts.items()}
+    return summaries, {system: frames for system, (frames, _) in counts.items()}
 
 
 def few_frames_warning(counts: Mapping[str, int], summaries: Mapping[str, MetricSummary]) -> str:

@@ -38,9 +38,9 @@ def choose_device(accelerator: str, index: int) -> torch.device:
     return torch.device("cuda", index % torch.cuda.device_count())
 
 
-def process_count(options: DevicesConfig, place: LaunchedProcess) -> int:
+def process_count(options: DevicesConfig, process: LaunchedProcess) -> int:
     """Return the number of processes to start: one where a launcher has started them already."""
-    if place.world > 1:
+    if process.world > 1:
         return 1
     if options.devices > 0:
         return options.devices
@@ -58,20 +58,25 @@ class ClipWorker:
     Args:
         config: The configuration of the benchmark.
         work: Where finished clips are stored.
-        places: A counter shared by the processes of this machine, so that each takes another device; None for a single
-            process.
+        device_counter: A counter shared by the processes of this machine, so that each takes another device; None for
+            a single process.
         processes: The number of processes that share the cores.
         index: The index of this process's device if there is no counter.
     """
 
     def __init__(
-        self, config: VideoBenchmarkConfig, work: FinishedClips, places: Any | None, processes: int, index: int = 0
+        self,
+        config: VideoBenchmarkConfig,
+        work: FinishedClips,
+        device_counter: Any | None,
+        processes: int,
+        index: int = 0,
     ) -> None:
         torch.set_num_threads(config.trainer.threads or max(cores() // processes, 1))
-        if places is not None:
-            with places.get_lock():
-                index = places.value
-                places.value += 1
+        if device_counter is not None:
+            with device_counter.get_lock():
+                index = device_counter.value
+                device_counter.value += 1
         self.work = work
         self.scorer = open_scoring_setup(config, choose_device(config.trainer.accelerator, index)).scorer
 
@@ -81,20 +86,20 @@ class ClipWorker:
 
 
 def score_all(
-    config: VideoBenchmarkConfig, clips: Sequence[PairedClip], work: FinishedClips, place: LaunchedProcess
+    config: VideoBenchmarkConfig, clips: Sequence[PairedClip], work: FinishedClips, process: LaunchedProcess
 ) -> None:
     """Score this process's share of the clips that are not finished yet.
 
     With several processes, a clip that kills its process (a crash in a decoder, lack of memory) becomes failed rows;
     with one process it ends the run.
     """
-    share = place.share(clips)
+    share = process.share(clips)
     todo = [clip for clip in share if work.read(clip) is None]
     if len(todo) < len(share):
         _log.info("%d of %d clips were already scored by an earlier run", len(share) - len(todo), len(share))
-    processes = min(process_count(config.trainer, place), max(len(todo), 1))
-    places = multiprocessing.get_context(START_METHOD).Value("i", 0) if processes > 1 else None
-    make = partial(ClipWorker, config, work, places, max(processes, place.world), place.local_rank)
+    processes = min(process_count(config.trainer, process), max(len(todo), 1))
+    device_counter = multiprocessing.get_context(START_METHOD).Value("i", 0) if processes > 1 else None
+    make = partial(ClipWorker, config, work, device_counter, max(processes, process.world), process.local_rank)
     # The longest clips come first, so that no process is left alone with one at the end.
     todo.sort(key=lambda clip: (-sum(_size(path) for path in clip.paths.values()), clip.clip_id))
     done = isolated_map(make, todo, processes if processes > 1 else 0)

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def fakes() -> dict[str, Any]:
-    """Makers of a small made-up result."""
+    """Functions that build a small invented result."""
     return runpy.run_path(str(Path(__file__).with_name("fakes.py")))
 
 

@@ -1,4 +1,4 @@
-"""A small made-up result, for the report's tests."""
+"""A small invented result for the tests of the report."""
 
 import math
 

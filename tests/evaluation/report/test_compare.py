@@ -1,4 +1,4 @@
-"""Result files of one protocol in one table; of two protocols, never."""
+"""Result files of one protocol are merged into one table; those of two protocols are refused."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
 
 
 class Checker(HTMLParser):
-    """Collects links, and complains about tags that do not match."""
+    """Collects links and reports tags that do not match."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def test_paired_differences_say_better_and_worse(results: Any) -> None:
     page = render_page(results)
     table = page[page.index("Against expnet") : page.index("Each metric")]
     assert "Ridge on mel" in table
-    assert "Hold first frame" not in table  # trivial rows are no opponents
+    assert "Hold first frame" not in table  # trivial systems are not compared with
     cells = dict(re.findall(r'class="value (better|worse)">([^<]*)', table))
     assert set(cells) == {"better", "worse"}
 

@@ -52,7 +52,7 @@ def test_the_real_clips_do_not_take_digits_from_the_others(results: Any) -> None
 
 def test_best_follows_direction_ideal_or_the_real_clips_and_never_a_trivial_row(results: Any) -> None:
     assert best_systems(results, info(results, "mouth_opening_correlation")) == {"ours"}
-    assert best_systems(results, info(results, "silent_lip_motion")) == {"ours"}  # the frozen face is calmer
+    assert best_systems(results, info(results, "silent_lip_motion")) == {"ours"}  # the frozen face moves less
     assert best_systems(results, info(results, "jitter_ratio")) == {"ours"}  # nearest to 1, not the largest
     assert best_systems(results, info(results, "pose_diversity")) == set()  # nothing to compare with
 

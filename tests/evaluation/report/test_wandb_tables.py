@@ -1,4 +1,4 @@
-"""The result table on Weights & Biases, without a key: everything lies in the folder."""
+"""The result table on Weights & Biases without an API key: everything is stored in the folder."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def test_a_row_a_system_and_a_row_a_clip(results: Results) -> None:
         *summary.ci95,
         summary.n,
     ]
-    assert ridge["pose_diversity"] is None  # a NaN, of which a table knows nothing
+    assert ridge["pose_diversity"] is None  # NaN, which a table cannot hold
     columns, rows = clip_table(results)
     assert len(rows) == len(results.clips)
     broken = dict(zip(columns, rows[-1], strict=True))

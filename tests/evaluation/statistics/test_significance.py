@@ -1,4 +1,4 @@
-"""Sign flips and Holm's correction, against cases by hand and against scipy."""
+"""Sign flips and Holm's correction, against values computed by hand and against scipy."""
 
 import math
 
@@ -19,7 +19,7 @@ def test_p_by_hand() -> None:
 
 def test_people_are_flipped_whole() -> None:
     assert sign_flip_p_value([1.0] * 6, groups=["a", "a", "a", "b", "b", "b"]) == pytest.approx(2 / 4)
-    assert sign_flip_p_value([1.0] * 6, groups=["a"] * 6) == 1.0  # one person proves nothing
+    assert sign_flip_p_value([1.0] * 6, groups=["a"] * 6) == 1.0  # one person is no evidence
 
 
 def test_weights_and_undefined_values() -> None:
@@ -50,4 +50,4 @@ def test_holm_by_hand() -> None:
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     adjusted = holm([0.02, math.nan, 0.03])
     assert math.isnan(adjusted[1])
-    assert [adjusted[0], adjusted[2]] == pytest.approx([0.04, 0.04])  # NaN is no question
+    assert [adjusted[0], adjusted[2]] == pytest.approx([0.04, 0.04])  # NaN does not count as a test

@@ -1,4 +1,4 @@
-"""The whole of ``expnet ablate`` on a small world, and its parts: the plan, the trainings, the tables."""
+"""``expnet ablate`` from end to end on a small world, and its parts: the plan, the trainings, the tables."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_the_curve_compares_attention_biases_alone() -> None:
     assert [variant.name for variant in attention_variants(others)] == ["full", "causal"]
 
 
-# --- all of it
+# --- end to end
 
 
 @pytest.mark.slow
@@ -252,12 +252,12 @@ def test_the_command(world: SimpleNamespace, tmp_path: Path, capsys: pytest.Capt
 
 
 def weights(path: Path) -> torch.Tensor:
-    """All weights of a model, in a row."""
+    """All weights of a model as one vector."""
     return torch.cat([value.flatten().double() for value in load_model(path, "expression").state_dict().values()])
 
 
 def _check_numbers(output: Path) -> dict[str, Any]:
-    """Look at ablation.json, and return it."""
+    """Check ablation.json and return it."""
     content: dict[str, Any] = json.loads((output / "ablation.json").read_text())
     systems = json.loads((output / "results.json").read_text())["systems"]
     assert list(systems) == ["ground_truth", "full", "sinusoidal", "hold_first_frame", "clip_mean"]

@@ -1,4 +1,4 @@
-"""The whole of ``evaluate.py`` on a small world in which every score is known in advance."""
+"""``evaluate.py`` from end to end on a small world in which every score is known in advance."""
 
 import copy
 import csv

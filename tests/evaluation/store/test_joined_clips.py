@@ -1,4 +1,4 @@
-"""Predictions at a length: what a network sees is so many frames, and nothing else about it changes."""
+"""Predictions at a given length: only the number of frames that a network sees at once changes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def test_sound_is_levelled_clip_by_clip(clips: list[Clip]) -> None:
     alone = join_clips(clips[1:2])
     torch.testing.assert_close(alone.mel(0, 75, level=True), level_mel(clips[1].mel[None])[0], rtol=0, atol=1e-5)
     torch.testing.assert_close(alone.mel(0, 75, level=False), clips[1].mel, rtol=0, atol=0)
-    # Inside the second of three clips, away from its neighbours' sound, its own level is taken off.
+    # Inside the second of three clips, away from the audio of its neighbours, its own level is removed.
     joined = join_clips(clips)
     window = joined.mel(61 + 10, 50, level=True)
     plain = mel_for_frames(clips[1].track.audio, 10, 50)
@@ -115,7 +115,7 @@ def test_the_first_frame_is_shown_to_every_window(clips: list[Clip]) -> None:
 
 
 def _unlevelled(made: ExpressionRegressor) -> ExpressionRegressor:
-    """The same network, for sound that is levelled already."""
+    """The same network, for audio whose level was already removed."""
     copy = network(attention_bias="none")
     copy.load_state_dict(made.state_dict())
     copy.level = False

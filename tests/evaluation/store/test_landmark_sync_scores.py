@@ -1,4 +1,4 @@
-"""The sync expert's columns of an evaluation: there when an expert is given, with the numbers of the metric classes."""
+"""The sync expert's metrics in an evaluation: present if an expert is given, with the values of the metric classes."""
 
 import math
 

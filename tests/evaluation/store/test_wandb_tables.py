@@ -1,4 +1,4 @@
-"""Both evaluations hand their table to Weights & Biases when asked to."""
+"""Both evaluations log their table to Weights & Biases on request."""
 
 import json
 from pathlib import Path

@@ -41,7 +41,7 @@ def rows(results: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def results(videos: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The real clips against themselves without sound, and against odd ones, by every metric that needs no weights."""
+    """The real clips against themselves without audio and against odd ones, by every metric that needs no weights."""
     output = tmp_path_factory.mktemp("benchmark")
     systems = (f"systems.{name}={getattr(videos, name)}" for name in ("mute", "odd"))
     found = run(f"reference={videos.reference}", *systems, f"output={output}", "examples.clips=1")

@@ -1,4 +1,4 @@
-"""The parts of the benchmark of videos that need no video."""
+"""The parts of the video benchmark that need no video."""
 
 import math
 from pathlib import Path
@@ -22,7 +22,7 @@ from expnet.metrics import FrechetInceptionDistance, PeakSignalToNoiseRatio
 
 @pytest.fixture
 def folders(tmp_path: Path) -> SimpleNamespace:
-    """Files that are only looked at by name."""
+    """Files of which only the names matter."""
     for name in ("real/a/x.mp4", "real/b/x.avi", "real/y.mp4", "ours/a/x.webm", "ours/y.mov", "other/z.mp4"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
