@@ -172,7 +172,7 @@ def test_a_face_that_is_not_there(videos: SimpleNamespace, tmp_path: Path, write
     ("override", "fragment", "kind"),
     [
         ("reference=/nowhere", "/nowhere", DataError),
-        ("systems.reference=x", "kept for the real videos", ConfigError),
+        ("systems.reference=x", "stands for the real videos", ConfigError),
         ("metrics=[sink]", "there is no metric sink", ConfigError),
         ("assets.sink=x", "assets.sink", ConfigError),
         ("devices=0", "trainer.devices", ConfigError),
