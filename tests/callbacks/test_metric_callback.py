@@ -1,4 +1,4 @@
-"""Metric callbacks in a stranger's training: what is logged, when, and what is left alone."""
+"""Metric callbacks in the training of a foreign module: what they log, when, and what they leave unchanged."""
 
 import logging
 import math
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from strangers import CLIPS, Averages, SmallSyncNet, Stranger, make_sample, seeded, trainer
+from foreign_module import CLIPS, Averages, ForeignModule, SmallSyncNet, make_sample, seeded, trainer
 from torch import Tensor, nn
 
 from expnet.assets.extractors import open_extractor
@@ -31,7 +31,7 @@ from expnet.metrics.base import unweighted
 
 
 class Brightness(ClipMetric):
-    """Mean grey level through a network that scales it: shows how networks are kept."""
+    """Mean grey level scaled by a network, to test how networks are held."""
 
     name, title, unit, higher_is_better = "brightness", "Brightness", "levels", False
 
@@ -83,9 +83,9 @@ class One(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
-def test_a_strangers_validation_is_scored_and_nothing_is_trained(tmp_path: Path) -> None:
+def test_the_validation_of_a_foreign_module_is_scored_and_nothing_is_trained(tmp_path: Path) -> None:
     scores, sync = LandmarkDistanceCallback(), SyncNetCallback(network=seeded(SmallSyncNet))
-    logged = trainer(tmp_path, scores, sync).validate(Stranger(), verbose=False)[0]
+    logged = trainer(tmp_path, scores, sync).validate(ForeignModule(), verbose=False)[0]
     for region, name in (("face", "landmark_distance"), ("mouth", "landmark_distance_mouth")):
         metric = LandmarkDistance(region=region)
         for index in range(CLIPS):
@@ -110,8 +110,8 @@ def test_pictures_are_compared_as_the_metrics_do_and_real_ones_are_looked_at_onc
 
     frechet = FrechetCallback(network=seeded(Watched), features=8, stride=3)
     lpips = LpipsCallback("random", backbone="squeeze", stride=5)
-    trainer(tmp_path, frechet, lpips, max_epochs=2).fit(Stranger())
-    # 12, 15, ... 24 frames: every third, from the fourth on
+    trainer(tmp_path, frechet, lpips, max_epochs=2).fit(ForeignModule())
+    # clips of 12, 15, ... 24 frames: every third frame, starting with the fourth
     picked = [3, 4, 5, 6, 7]
     assert sum(looks) == 3 * sum(picked)
     fid = FrechetInceptionDistance(seeded(Averages), features=8)
@@ -128,27 +128,27 @@ def test_pictures_are_compared_as_the_metrics_do_and_real_ones_are_looked_at_onc
 def test_every_kth_validation_on_chosen_clips_and_never_while_sanity_checking(tmp_path: Path) -> None:
     callback = BrightnessCallback(One(), every=2, clips=["clip1", "clip3", "absent"])
     runner = trainer(tmp_path, callback, max_epochs=4, num_sanity_val_steps=2)
-    runner.fit(Stranger())
+    runner.fit(ForeignModule())
     assert callback.added == [(4, "clip1"), (4, "clip3"), (12, "clip1"), (12, "clip3")]
     assert float(runner.callback_metrics["val/brightness"]) == pytest.approx(brightness([1, 3]), rel=1e-6)
     assert float(runner.callback_metrics["val/brightness_clips"]) == 2
-    # whoever asks for a validation gets one, and the schedule of training does not move
-    runner.validate(Stranger(), verbose=False)
+    # an explicit validation always runs, and does not shift the schedule of the training
+    runner.validate(ForeignModule(), verbose=False)
     assert len(callback.added) == 6
     assert callback.state_dict() == {"validations": 4}
 
 
 def test_a_resumed_run_goes_on_with_the_same_schedule(tmp_path: Path) -> None:
     first = trainer(tmp_path, BrightnessCallback(One(), every=2), max_epochs=1)
-    first.fit(Stranger())
+    first.fit(ForeignModule())
     first.save_checkpoint(tmp_path / "first.ckpt")
     callback = BrightnessCallback(One(), every=2)
-    trainer(tmp_path, callback, max_epochs=3).fit(Stranger(), ckpt_path=tmp_path / "first.ckpt")
+    trainer(tmp_path, callback, max_epochs=3).fit(ForeignModule(), ckpt_path=tmp_path / "first.ckpt")
     assert sorted({step for step, _ in callback.added}) == [12]
 
 
 def test_no_network_enters_a_checkpoint_or_the_module(tmp_path: Path) -> None:
-    callback, module = BrightnessCallback(One()), Stranger()
+    callback, module = BrightnessCallback(One()), ForeignModule()
     runner = trainer(tmp_path, callback)
     runner.fit(module)
     runner.save_checkpoint(tmp_path / "run.ckpt")
@@ -162,7 +162,7 @@ def test_no_network_enters_a_checkpoint_or_the_module(tmp_path: Path) -> None:
 def test_precision_of_the_training_is_none_of_the_metrics_business(precision: str, tmp_path: Path) -> None:
     callback = BrightnessCallback(One())
     runner = trainer(tmp_path, callback, precision=precision)
-    runner.fit(Stranger())
+    runner.fit(ForeignModule())
     metric = callback.metrics[0]
     assert metric.total.dtype == torch.float64
     assert callback.network is not None
@@ -183,21 +183,21 @@ def test_networks_rest_after_the_validation(tmp_path: Path, monkeypatch: pytest.
     released: list[int] = []
     release = Extractor.release
     monkeypatch.setattr(Extractor, "release", lambda self: (released.append(len(moves)), release(self)))
-    trainer(tmp_path, BrightnessCallback(One())).validate(Stranger(), verbose=False)
-    assert released == [CLIPS]  # once, after every clip was looked at
+    trainer(tmp_path, BrightnessCallback(One())).validate(ForeignModule(), verbose=False)
+    assert released == [CLIPS]  # once, after every clip was scored
 
 
 def test_a_missing_weight_file_takes_one_warning_or_stops(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     runner = trainer(tmp_path, BrightnessCallback(), LandmarkDistanceCallback(), max_epochs=2)
     with caplog.at_level(logging.WARNING):
-        runner.fit(Stranger())
-        runner.validate(Stranger(), verbose=False)
+        runner.fit(ForeignModule())
+        runner.validate(ForeignModule(), verbose=False)
     sentences = [record.getMessage() for record in caplog.records if "eyes.pth" in record.getMessage()]
     assert sentences == ["val/brightness will not be measured: The file eyes.pth is missing; put it there."]
     assert "val/brightness" not in runner.callback_metrics
     assert "val/landmark_distance" in runner.callback_metrics
     with pytest.raises(MissingAssetError, match=r"eyes\.pth is missing"):
-        trainer(tmp_path, BrightnessCallback(strict=True)).fit(Stranger())
+        trainer(tmp_path, BrightnessCallback(strict=True)).fit(ForeignModule())
 
 
 def test_a_clip_that_syncnet_cannot_judge_is_left_out_and_told(
@@ -207,7 +207,7 @@ def test_a_clip_that_syncnet_cannot_judge_is_left_out_and_told(
     callback = SyncNetCallback(
         network=seeded(SmallSyncNet), samples=lambda outputs, batch: [*outputs["samples"], short]
     )
-    trainer(tmp_path, callback).validate(Stranger(), verbose=False)
+    trainer(tmp_path, callback).validate(ForeignModule(), verbose=False)
     assert callback.values["val/sync_distance_clips"] == CLIPS
     assert math.isfinite(callback.values["val/sync_distance"])
     assert any("Clip short has no sync scores: " in record.getMessage() for record in caplog.records)
@@ -222,7 +222,7 @@ def test_mistakes_say_what_to_do(tmp_path: Path) -> None:
         LandmarkDistanceCallback(every=0)
     empty = trainer(tmp_path, LandmarkDistanceCallback(samples=lambda outputs, batch: [ClipSample("a")]))
     with pytest.raises(InputError, match="no landmarks and no target_landmarks"):
-        empty.validate(Stranger(), verbose=False)
+        empty.validate(ForeignModule(), verbose=False)
 
 
 def test_picked_frames_leave_out_the_portrait() -> None:

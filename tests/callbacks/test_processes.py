@@ -6,9 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from strangers import CLIPS, Clips
+from foreign_module import CLIPS, Clips
+from forked_training import every_metric, lacking, lacking_but_needed, of_the_first_process, validated
 from torch.utils.data import DataLoader, DistributedSampler
-from trainings import every_metric, lacking, lacking_but_needed, of_the_first_process, validated
 
 from expnet.callbacks.metric_callback import warn_of_repeated_clips
 from expnet.data.sampling import ShardSampler

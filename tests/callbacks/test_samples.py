@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from foreign_module import ForeignModule, make_sample, trainer
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
-from strangers import Stranger, make_sample, trainer
 
 from expnet.audio.wave import load_audio
 from expnet.callbacks import ClipSample, SamplesCallback
@@ -17,7 +17,7 @@ from expnet.media.video_reader import probe_video, read_video
 
 def test_each_validation_gets_a_folder_of_videos_curves_and_landmarks(tmp_path: Path) -> None:
     callback = SamplesCallback(every=2, clips=["clip1", "clip2", "clip3"], most=2)
-    trainer(tmp_path, callback, max_epochs=3).fit(Stranger())
+    trainer(tmp_path, callback, max_epochs=3).fit(ForeignModule())
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("samples/*/*")) == [
         f"samples/step_{step:06d}/clip{clip}{kind}"
         for step in (4, 12)
@@ -27,7 +27,7 @@ def test_each_validation_gets_a_folder_of_videos_curves_and_landmarks(tmp_path: 
     video = tmp_path / "samples" / "step_000004" / "clip1.mp4"
     info = probe_video(video)
     assert info.has_audio
-    assert info.size == (32 + 22, 64)  # real beside generated, under their labels
+    assert info.size == (32 + 22, 64)  # real and generated side by side, below their labels
     assert len(list(read_video(video))) == 15
     assert len(load_audio(video)) == pytest.approx(15 * 640, abs=1024)
 
@@ -53,7 +53,7 @@ def test_curves_and_landmarks_can_be_seen() -> None:
 def test_what_a_sample_lacks_is_left_out(tmp_path: Path) -> None:
     frames = torch.zeros(5, 3, 32, 32, dtype=torch.uint8)
     bare = SamplesCallback(tmp_path / "here", samples=lambda outputs, batch: [ClipSample("a/b", frames=frames)])
-    trainer(tmp_path, bare).validate(Stranger(validation_clips=1), verbose=False)
+    trainer(tmp_path, bare).validate(ForeignModule(validation_clips=1), verbose=False)
     assert [path.name for path in tmp_path.rglob("here/*/*")] == ["a_b.mp4"]
     assert draw_curves(ClipSample("a")) is None
     assert draw_landmarks(ClipSample("a", frames=frames)) is None
@@ -63,7 +63,7 @@ def test_wandb_gets_videos_and_pictures(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = WandbLogger(save_dir=tmp_path, offline=True)
-    trainer(tmp_path, SamplesCallback(most=1), logger=logger).fit(Stranger())
+    trainer(tmp_path, SamplesCallback(most=1), logger=logger).fit(ForeignModule())
     summary = logger.experiment.summary
     assert {"samples/clip0", "samples/clip0_curves", "samples/clip0_landmarks"} <= set(summary.keys())
     media = [path.suffix for path in tmp_path.rglob("media/**/*") if path.is_file()]
@@ -76,7 +76,7 @@ def test_tensorboard_gets_the_pictures(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logger = TensorBoardLogger(tmp_path, name="", version="board")
-    trainer(tmp_path, SamplesCallback(most=1), logger=logger).fit(Stranger())
+    trainer(tmp_path, SamplesCallback(most=1), logger=logger).fit(ForeignModule())
     logger.experiment.flush()
     events = EventAccumulator(str(tmp_path / "board"))
     events.Reload()

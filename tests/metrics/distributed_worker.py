@@ -41,13 +41,13 @@ from expnet.metrics import (
 )
 
 CLIPS, FRAMES = 5, 24
-# Which clips each rank scores: an uneven split, and one in which a rank has nothing.
+# Clips that each rank scores: an uneven split, and one in which a rank has no clip.
 SPLITS = {"uneven": [[0, 1, 2, 3], [4]], "empty": [[0, 1, 2, 3, 4], []], "one": [[0, 1, 2, 3, 4]]}
 Case = tuple[ClipMetric, tuple[torch.Tensor, ...]]
 
 
 class Loudness(torch.nn.Module):
-    """In SyncNet's place: the brightness of five frames beside the level of five frames of sound."""
+    """Stands in for SyncNet: the brightness of five frames and the level of five frames of audio."""
 
     def forward(self, frames: torch.Tensor, cepstra: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         level = cepstra[0].unfold(0, 20, 4)  # (T', 20)
@@ -55,7 +55,7 @@ class Loudness(torch.nn.Module):
 
 
 def cases() -> dict[str, Case]:
-    """Every metric with the inputs of all clips, the same in every process."""
+    """Return every metric with the inputs of all clips, the same in every process."""
     generator = torch.Generator().manual_seed(7)
     draw: Callable[..., torch.Tensor] = lambda *shape: torch.rand(*shape, generator=generator)  # noqa: E731
     predicted, target = draw(CLIPS, FRAMES, 68, 2), draw(CLIPS, FRAMES, 68, 2)
@@ -71,7 +71,7 @@ def cases() -> dict[str, Case]:
     sync_network = torch.fx.symbolic_trace(Loudness())  # unlike a class of this file, a graph can be pickled
     large, real_large = draw(CLIPS, 1, 3, 162, 164), draw(CLIPS, 1, 3, 162, 164)
     points, real_points = draw(CLIPS, 2, 68, 2) * 16, draw(CLIPS, 2, 68, 2) * 16
-    # Networks that metrics look through; a loss is one for a pair of pictures at a time.
+    # Networks of the metrics; each returns one distance per image pair.
     recogniser, difference = torch.nn.Sequential(torch.nn.AvgPool2d(28), torch.nn.Flatten()), torch.nn.L1Loss()
     return {
         "face": (LandmarkDistance(), (predicted, target, valid)),
@@ -104,7 +104,7 @@ def cases() -> dict[str, Case]:
 
 
 def computed(chosen: list[int]) -> dict[str, list[float]]:
-    """Feed the chosen clips one at a time and compute: value, clips, unscored of each metric."""
+    """Score the chosen clips one at a time; return value, clips and unscored of each metric."""
     results = {}
     for name, (metric, inputs) in cases().items():
         for clip in chosen:

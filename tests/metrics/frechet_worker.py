@@ -1,4 +1,4 @@
-"""One of two processes that share pictures unevenly: python frechet_worker.py RANK RENDEZVOUS OUTPUT."""
+"""One of two processes that split images unevenly: python frechet_worker.py RANK RENDEZVOUS OUTPUT."""
 
 import json
 import runpy
@@ -21,7 +21,7 @@ if __name__ == "__main__":
         metric.update(common["pictures"](20, 0)[shares[rank]], real=True)
         metric.update(common["pictures"](16, 1, 0.6)[shares[rank]], real=False)
         first = metric.compute().item()
-        metric._computed = None  # a second collective must leave this process' own sums as they were
+        metric._computed = None  # a second collective call must find the sums of this process unchanged
         report[split] = [first, metric.compute().item()]
     Path(output).write_text(json.dumps(report), encoding="utf-8")
     torch.distributed.destroy_process_group()

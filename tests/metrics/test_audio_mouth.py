@@ -5,7 +5,7 @@ from expnet.metrics import AudioMouthCorrelation, AudioMouthLag, MouthOpeningCor
 
 
 def face_with_opening(opening: torch.Tensor) -> torch.Tensor:
-    """Landmarks (..., T, 68, 2) whose mouth opening is the given (..., T)."""
+    """Return landmarks (..., T, 68, 2) with the given mouth opening (..., T)."""
     points = torch.zeros(*opening.shape, 68, 2, dtype=torch.float64)
     points[..., 36, 0], points[..., 45, 0] = -45.0, 45.0
     points[..., 66, 1] = opening * 90.0
@@ -35,7 +35,7 @@ def test_the_maths_is_that_of_the_mouth_opening_metrics(max_lag: int) -> None:
 def test_a_shifted_sound_track_is_found_with_its_sign(shift: int) -> None:
     signal = openings(3, 140, 5)
     seen = signal[:, 20:120]
-    heard = signal[:, 20 + shift : 120 + shift]  # the sound runs ahead by ``shift`` frames, so the mouth is late
+    heard = signal[:, 20 + shift : 120 + shift]  # the audio is early by ``shift`` frames, so the mouth is late
     metric = AudioMouthLag(network="n")
     metric.update(face_with_opening(seen), heard)
     assert metric.compute().item() == shift

@@ -1,4 +1,4 @@
-"""What every clip metric owes: any split over processes, any dtype around it, reset, copies, files."""
+"""Requirements of every clip metric: any split over processes, any module dtype, reset, copies, files."""
 
 import json
 import pickle
@@ -66,7 +66,7 @@ def test_all_clips_at_once_reset_pickle_and_forward(single: dict[str, list[float
     metric.reset()
     assert int(metric.clips) == int(metric.unscored) == 0
     assert clone.compute().item() == pytest.approx(single[name][0], rel=1e-12)
-    batch = metric(*inputs)  # forward gives the batch's value and adds it up
+    batch = metric(*inputs)  # forward returns the value of the batch and accumulates it
     assert batch.item() == pytest.approx(single[name][0], rel=1e-12)
     assert not metric.state_dict()
 
@@ -118,7 +118,7 @@ def test_scores_added_without_update_reach_the_next_compute() -> None:
     ones = torch.ones(2)
     metric.accumulate(ones * 3, ones)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # torchmetrics warns of a metric that it thinks was never fed
+        warnings.simplefilter("error")  # torchmetrics warns of a metric without updates
         assert metric.compute().item() == 3
     metric.accumulate(ones * 5, ones)
     assert metric.compute().item() == 4

@@ -11,7 +11,7 @@ FPS = 25.0
 
 
 def nodding(turns: list[float], frames: int = 200) -> torch.Tensor:
-    """Landmarks (T, 68, 2) of a head that goes up and down and stands still at the given times."""
+    """Return landmarks (T, 68, 2) of a head that moves up and down and stands still at the given times."""
     time = torch.arange(frames, dtype=torch.float64) / FPS + 0.5 / FPS
     speed = torch.ones(frames, dtype=torch.float64)
     for turn in turns:
@@ -67,7 +67,7 @@ def test_the_cases_without_beats_are_defined() -> None:
     assert torch.isnan(beat_alignment(moving, torch.full((3,), torch.nan)))
     assert torch.isnan(beat_alignment(moving, torch.zeros(0)))
     assert torch.isnan(beat_alignment(moving, torch.tensor([99.0])))  # after the clip
-    assert beat_alignment(moving[:2], torch.tensor([0.01])).item() == 0.0  # two frames cannot turn around
+    assert beat_alignment(moving[:2], torch.tensor([0.01])).item() == 0.0  # motion cannot reverse within two frames
 
 
 def test_a_lost_face_does_not_shift_time() -> None:
@@ -76,7 +76,9 @@ def test_a_lost_face_does_not_shift_time() -> None:
     valid[70:90] = False
     head[70:90] = torch.nan
     assert beat_alignment(head, torch.tensor(turns), valid=valid).item() > 0.95
-    assert beat_alignment(head, torch.tensor([*turns, 3.2]), valid=valid).item() > 0.95  # nobody saw that one
+    assert (
+        beat_alignment(head, torch.tensor([*turns, 3.2]), valid=valid).item() > 0.95
+    )  # this beat is at an invalid frame
 
 
 def test_lips_do_not_move_the_head() -> None:
@@ -106,7 +108,7 @@ def test_padded_beats_and_mean_over_clips() -> None:
 def test_beats_of_a_click_track() -> None:
     clicks = torch.zeros(16000 * 8)
     for beat in range(16):
-        clicks[8000 * beat : 8000 * beat + 200] = 1.0  # 120 a minute
+        clicks[8000 * beat : 8000 * beat + 200] = 1.0  # 120 per minute
     times = audio_beats(clicks)
     assert len(times) >= 12
     assert times.diff().median().item() == pytest.approx(0.5, abs=0.03)

@@ -6,7 +6,7 @@ from expnet.metrics.functional import blink_rate, blinks, eye_aspect_ratio
 
 
 def face_with_eyes(openness: torch.Tensor) -> torch.Tensor:
-    """Landmarks (..., 68, 2) whose eyes, 30 wide, have the given aspect ratio (...)."""
+    """Return landmarks (..., 68, 2) whose eyes, 30 wide, have the given aspect ratio (...)."""
     points = torch.zeros(*openness.shape, 68, 2, dtype=torch.float64)
     for first, left in ((36, 0.0), (42, 60.0)):
         columns = torch.tensor([0.0, 10.0, 20.0, 30.0, 20.0, 10.0]) + left
@@ -19,7 +19,7 @@ def face_with_eyes(openness: torch.Tensor) -> torch.Tensor:
 
 
 def eyes(frames: int, dips: list[tuple[int, int]], depth: float = 0.2) -> torch.Tensor:
-    """Aspect ratio (T,) of 0.3 with dips (start, length) to a share of it."""
+    """Return an aspect ratio (T,) of 0.3 with dips (start, length) to a share of it."""
     openness = torch.full((frames,), 0.3, dtype=torch.float64)
     for start, length in dips:
         openness[start : start + length] *= depth
@@ -72,7 +72,7 @@ def test_rate_by_hand_and_pooled_over_time() -> None:
     assert minutes.item() == pytest.approx(0.5)
     metric = BlinkRate()
     metric.update(face_with_eyes(eyes(750, [(100, 4), (300, 5), (500, 3)]))[None])
-    metric.update(face_with_eyes(eyes(50, [(20, 4)]))[None])  # 30 a minute, but of two seconds
+    metric.update(face_with_eyes(eyes(50, [(20, 4)]))[None])  # 30 per minute, but within two seconds
     assert metric.compute().item() == pytest.approx(4 / (800 / 1500))
     valid = torch.arange(750)[None] < 375
     metric.reset()

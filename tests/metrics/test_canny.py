@@ -1,4 +1,4 @@
-"""Canny's edges against scikit-image's, to the pixel, ties and plateaus included."""
+"""Canny's edges equal those of scikit-image to the pixel, including ties and plateaus."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def pictures() -> dict[str, NDArray[np.float64]]:
         "squares": np.kron(generator.integers(0, 2, (20, 20)), np.ones((8, 8))) * 255.0,
         "steps": np.round(data.coins() / 32.0) * 32.0,
         "ramp": np.tile(np.arange(200.0), (64, 1)),
-        # Faint: some maxima lie between the two thresholds, and count only where they hang on a strong one.
+        # Some maxima lie between the two thresholds, and count only if they are connected to a strong one.
         "faint": gaussian_filter(generator.normal(size=(200, 150)), 2.0) * 0.7,
     }
 

@@ -10,7 +10,7 @@ psf = pytest.importorskip("python_speech_features")
 
 
 def recording(samples: int, seed: int = 0) -> np.ndarray:
-    """16-bit samples: noise with a swell and a silent stretch."""
+    """Return 16-bit samples: noise with a crescendo and a silent part."""
     generator = np.random.default_rng(seed)
     swell = np.sin(np.linspace(0, 7, samples)) ** 2
     audio = (generator.normal(0, 4000, samples) * swell).clip(-32768, 32767).astype(np.int16)
@@ -31,7 +31,7 @@ def test_equals_python_speech_features(samples: int) -> None:
 
 
 def test_scale_of_the_samples_moves_only_coefficient_zero() -> None:
-    """The silent bug that this function exists to prevent: [-1, 1] given to the original."""
+    """Samples in [-1, 1], passed to the original, shift coefficient 0 silently, which this function prevents."""
     audio = recording(8000)
     audio[audio == 0] = 1
     wrong = psf.mfcc(audio / 32768.0, 16_000)

@@ -11,7 +11,7 @@ def clips(batch: int = 3, frames: int = 25, size: int = 6, seed: int = 0) -> tor
 
 def test_identities() -> None:
     target = clips()
-    r2, weight = within_clip_r2(target + 5.0, target)  # a constant offset is the clip mean's affair
+    r2, weight = within_clip_r2(target + 5.0, target)  # a constant offset is removed with the clip mean
     assert torch.allclose(r2, torch.ones(3, dtype=torch.float64))
     assert (weight > 0).all()
     mean = target.mean(1, keepdim=True).expand_as(target)

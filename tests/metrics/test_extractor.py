@@ -1,4 +1,4 @@
-"""Networks that metrics look through: frozen, full precision, not part of the module that holds the metric."""
+"""Networks of metrics: frozen, in full precision, not part of the module that holds the metric."""
 
 import copy
 import pickle

@@ -23,7 +23,7 @@ FEATURES = 24
 
 
 class SmallNetwork(nn.Module):
-    """Pictures to a few features, like Inception but quick."""
+    """Maps images to a few features, like Inception but fast."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def test_equals_the_general_matrix_root(first: int, second: int) -> None:
 
 
 def test_fewer_pictures_than_features() -> None:
-    """No covariance has full rank; the nuclear norm of the centred features' product is another way to the root."""
+    """Covariances are rank-deficient; the nuclear norm of the product of centred features gives the same root."""
     x, y = draw(10, 32, 1), draw(16, 32, 2)
     distance = frechet_distance(Moments.of(torch.from_numpy(x)), Moments.of(torch.from_numpy(y))).item()
     centred = [(value - value.mean(0)) / math.sqrt(len(value) - 1) for value in (x, y)]

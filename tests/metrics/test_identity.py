@@ -1,4 +1,4 @@
-"""CSIM: alignment against Umeyama's solution and OpenCV's warp, cosines by hand, who is left out."""
+"""CSIM: alignment against Umeyama's solution and OpenCV's warp, cosines by hand, excluded frames."""
 
 import pickle
 
@@ -23,7 +23,7 @@ class Corners(nn.Module):
 
 
 def landmarks_at(points: np.ndarray) -> torch.Tensor:
-    """68 landmarks whose five points are the ones given (eyes as six equal points); the rest lie anywhere."""
+    """Return 68 landmarks with the given five points (each eye as six equal points); the others are arbitrary."""
     landmarks = torch.full((68, 2), 17.0, dtype=torch.float64)
     for place, point in zip((slice(36, 42), slice(42, 48), 30, 48, 54), torch.from_numpy(points), strict=True):
         landmarks[place] = point
@@ -89,7 +89,7 @@ def test_resized_cosines_by_hand() -> None:
         metric.update(white, other)
         assert metric.compute().item() == pytest.approx(cosine, abs=0.02)  # the resize smears the middle columns
     metric.reset()
-    metric.update(torch.cat([white, half], 1), white)  # against one portrait
+    metric.update(torch.cat([white, half], 1), white)  # compared with one portrait
     assert metric.compute().item() == pytest.approx(0.5, abs=0.02)
     floats = IdentitySimilarity(Corners(), alignment="resized")
     floats.update(torch.cat([white, half], 1) / 255, white / 255)

@@ -13,7 +13,7 @@ from expnet.metrics.functional import ms_ssim, psnr, ssim
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[np.ndarray, np.ndarray]:
-    """A real picture (96, 128, 3) uint8 and a noisy, darker copy."""
+    """Return a real image (96, 128, 3) uint8 and a noisy, darker copy."""
     picture = data.astronaut()[:192:2, 80:336:2]
     noise = np.random.default_rng(0).normal(0, 12, picture.shape)
     return picture, np.clip(picture * 0.9 + noise, 0, 255).astype(np.uint8)
@@ -62,7 +62,7 @@ def test_mean_over_frames_then_clips_not_pooled_error(pair: tuple[np.ndarray, np
     scores = psnr(frames, targets)
     assert metric.compute().item() == pytest.approx(scores.mean().item())
     pooled = -10 * torch.log10(((frames.double() - targets.double()) / 255).square().mean()).item()
-    assert abs(metric.compute().item() - pooled) > 3  # the library default would say something else
+    assert abs(metric.compute().item() - pooled) > 3  # the library's default gives another number
 
     clips = StructuralSimilarity()
     valid = torch.tensor([[True, False], [True, True]])
@@ -94,7 +94,7 @@ def test_ms_ssim_equals_pytorch_msssim(size: tuple[int, int]) -> None:
     window = (weights / weights.sum()).expand(3, 1, 1, 11)
     expected = package.ms_ssim(*pair, data_range=255.0, win=window)
     assert ms_ssim(noisy, real).item() == pytest.approx(expected.item(), abs=1e-12)
-    # Its own window is kept in float32, whose sum is not quite 1.
+    # The reference keeps its window in float32, where the sum is not exactly 1.
     assert ms_ssim(noisy, real).item() == pytest.approx(package.ms_ssim(*pair, data_range=255.0).item(), abs=1e-5)
 
 

@@ -7,7 +7,7 @@ METRICS = (LandmarkSyncDistance, LandmarkSyncConfidence, LandmarkSyncOffset)
 
 
 class Planted(torch.nn.Module):
-    """An expert whose curve is written into the mel."""
+    """An expert whose similarities are stored in the mel spectrogram."""
 
     name = "planted"
 

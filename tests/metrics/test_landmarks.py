@@ -44,7 +44,7 @@ def test_what_each_normalisation_does_not_see() -> None:
     scaled = landmark_distance(grown + 5.0, points, normalisation="centred_scaled")
     assert torch.allclose(scaled, torch.zeros(2, dtype=torch.float64), atol=1e-9)
     assert (landmark_distance(grown, points, normalisation="centred") > 1).all()
-    # The set that is centred is the set that is measured: a shifted mouth is invisible to M-LMD.
+    # The measured point set itself is centred, so M-LMD does not see a shifted mouth.
     mouth = points.clone()
     mouth[..., 48:68, :] += 9.0
     assert landmark_distance(mouth, points, region="mouth", normalisation="centred").max() < 1e-9
@@ -70,7 +70,7 @@ def test_against_a_loop_with_a_mask() -> None:
         second = target[0, t, 48:] - target[0, t, 48:].mean(0)
         total += sum(math.dist(first[k], second[k]) for k in range(20)) / 20
         frames += 1
-    predicted[0, 1] = torch.nan  # what lies in an invalid frame must not matter
+    predicted[0, 1] = torch.nan  # values of an invalid frame must not matter
     value = landmark_distance(predicted, target, valid=valid, region="mouth")
     assert value.item() == pytest.approx(total / frames)
 

@@ -17,7 +17,7 @@ def test_by_hand() -> None:
     target = torch.zeros(1, 2, 9, 3)
     predicted = target.clone()
     predicted[0, 0, 4] = torch.tensor([3.0, 4.0, 0.0])  # 5 away in the first frame
-    predicted[0, 0, 7, 0] = 1.0  # the lesser error of the frame
+    predicted[0, 0, 7, 0] = 1.0  # the smaller error of the frame
     predicted[0, 1, 0, 0] = 100.0  # not a lip
     lips = torch.tensor(LIPS)
     assert lip_vertex_error(predicted, target, lips)[0].tolist() == [12.5]
@@ -49,7 +49,7 @@ def test_padding_does_not_count() -> None:
 
 
 def test_dynamics_equal_the_formula_of_codetalker() -> None:
-    """Written out with numpy: standard deviation over time of the squared motion from the template."""
+    """The definition in numpy: standard deviation over time of the squared displacement from the template."""
     predicted, target, template = meshes(3, 15, seed=4), meshes(3, 15, seed=5), meshes(seed=6)
     upper = [0, 2, 3]
     expected = []

@@ -32,7 +32,7 @@ def test_differences_never_cross_an_invalid_frame() -> None:
 def test_jitter_ratio_is_weighted_by_real_energy() -> None:
     generator = torch.Generator().manual_seed(0)
     real = torch.randn(2, 20, 4, 2, generator=generator, dtype=torch.float64)
-    real[1] *= 1e-3  # a clip in which hardly anything moves
+    real[1] *= 1e-3  # a nearly still clip
     predicted = real * torch.tensor([0.5, 30.0]).reshape(2, 1, 1, 1)
     ratio, weight = jitter_ratio(predicted, real)
     assert ratio.tolist() == pytest.approx([0.25, 900.0])

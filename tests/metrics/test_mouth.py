@@ -15,7 +15,7 @@ from expnet.metrics.functional import (
 
 
 def face_with_opening(opening: torch.Tensor, eyes: float = 90.0) -> torch.Tensor:
-    """Landmarks (..., T, 68, 2) whose mouth opening is the given (..., T)."""
+    """Return landmarks (..., T, 68, 2) with the given mouth opening (..., T)."""
     points = torch.zeros(*opening.shape, 68, 2, dtype=torch.float64)
     points[..., 36, 0], points[..., 45, 0] = -eyes / 2, eyes / 2
     points[..., 66, 1] = opening * eyes
@@ -37,8 +37,8 @@ def test_opening_is_scale_free() -> None:
     angle = torch.tensor(0.6, dtype=torch.float64)
     y, z = nodded[..., 1].clone(), nodded[..., 2].clone()
     nodded[..., 1], nodded[..., 2] = y * angle.cos() - z * angle.sin(), y * angle.sin() + z * angle.cos()
-    assert torch.allclose(mouth_opening(nodded), opening)  # three dimensions do not see the head's pose
-    assert mouth_opening(nodded[..., :2])[2] < 0.9 * opening[2]  # the picture does
+    assert torch.allclose(mouth_opening(nodded), opening)  # in 3D the head pose does not matter
+    assert mouth_opening(nodded[..., :2])[2] < 0.9 * opening[2]  # in the image plane it does
 
 
 @pytest.mark.parametrize("turn", [1.0, -1.0])
@@ -102,7 +102,7 @@ def test_lag_of_a_clip_shorter_than_the_search() -> None:
 
 
 def test_mean_curve_is_steadier_than_clips() -> None:
-    """One clip without signal must not move the corpus' lag."""
+    """A clip without signal must not change the lag of the corpus."""
     signal = waves(5, 100, 11)
     target, late = signal[:, 10:90].clone(), signal[:, 8:88].clone()
     late[4] = waves(1, 80, 99)[0]

@@ -1,4 +1,4 @@
-"""LPIPS and DISTS as clip metrics: the network's numbers per frame, averaged; ranges; precision."""
+"""LPIPS and DISTS as clip metrics: averages of the network's distances per frame, ranges, precision."""
 
 import pickle
 

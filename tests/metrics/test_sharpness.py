@@ -36,7 +36,7 @@ def pictures() -> dict[str, np.ndarray]:
 
 
 def side_width(row: np.ndarray, column: int, direction: int, rising: bool) -> int:
-    """Pixels from an edge to where its row stops falling or rising, looking one way, at most 101."""
+    """Return the pixels from an edge to where its row stops falling or rising in one direction, at most 101."""
     width, place = 1, column + direction
     while width <= 100 and 0 <= place + direction < len(row):
         step = (row[place + direction] - row[place]) * direction
@@ -47,7 +47,7 @@ def side_width(row: np.ndarray, column: int, direction: int, rising: bool) -> in
 
 
 def obvious_cpbd(grey: np.ndarray) -> float:
-    """The original's steps, one pixel at a time."""
+    """The steps of the original, one pixel at a time."""
     kernel = np.outer([1, 2, 1], [1, 0, -1]) / 8
     strength = convolve(grey, kernel) ** 2
     strength[strength <= 2 * math.sqrt(strength.mean())] = 0
@@ -101,7 +101,7 @@ def test_grey_levels_are_pillows() -> None:
 def test_width_by_hand() -> None:
     row = torch.tensor([9.0, 9, 10, 20, 40, 70, 80, 85, 85, 85])
     grey = row.repeat(5, 1)[None].clone()
-    grey[0, 4] += 0.5  # another angle somewhere: the original leaves a picture with none alone
+    grey[0, 4] += 0.5  # an angle other than 0, without which the original finds no edge widths
     edges = torch.zeros(1, 5, 10, dtype=torch.bool)
     edges[0, 2, 4] = True
     # Left of column 4 the row falls to column 1: 3 pixels. Right of it, it rises to column 7: 3 pixels.

@@ -59,7 +59,7 @@ def test_paired_difference_is_sharper_than_two_intervals() -> None:
     first = difficulty + 0.1 + generator.normal(0, 0.05, 60)
     second = difficulty + generator.normal(0, 0.05, 60)
     paired = bootstrap_difference(first, second)
-    assert paired.low > 0  # clearly better, though the single intervals overlap widely
+    assert paired.low > 0  # clearly better, although the separate intervals overlap widely
     assert bootstrap_interval(first).low < bootstrap_interval(second).high
     second[0] = math.nan
     assert bootstrap_difference(first, second).count == 59
@@ -72,6 +72,6 @@ def test_peak_of_the_mean_curve() -> None:
     curves[3] = math.nan
     interval = bootstrap_peak(curves)
     assert (interval.mean, interval.low, interval.high, interval.count) == (2.0, 2.0, 2.0, 39)
-    assert bootstrap_peak(np.zeros((2, 5))).mean == 0.0  # a flat curve has no lag to speak of
+    assert bootstrap_peak(np.zeros((2, 5))).mean == 0.0  # a flat curve has no meaningful lag
     assert bootstrap_peak(np.full((2, 5), math.nan)).count == 0
     assert bootstrap_peak(curves[:1]).low is None

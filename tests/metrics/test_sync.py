@@ -1,4 +1,4 @@
-"""SyncNet's numbers against the original's steps, written out plainly; planted shifts; what cannot be scored."""
+"""SyncNet's scores against a plain version of the original's steps; planted shifts; clips that cannot be scored."""
 
 import pickle
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from expnet.models.syncnet import SyncNet
 
 
 class Loudness(nn.Module):
-    """A network that can tell: the brightness of five frames, and the level of the sound of five frames.
+    """A network whose features are the brightness of five frames and the audio level of five frames.
 
     The level is cepstrum 0, the logarithm of the energy. `clip` makes pictures as bright as their sound is loud.
     """
@@ -39,12 +39,12 @@ class Loudness(nn.Module):
 
 
 def clip(frames: int = 80, *, delay: int = 0, size: int = 224, seed: int = 3) -> tuple[Tensor, Tensor]:
-    """Noise whose loudness jumps from frame to frame, pictures as bright; the sound comes ``delay`` frames late."""
+    """Return noise whose level changes per frame, and equally bright frames; the audio is ``delay`` frames late."""
     generator = torch.Generator().manual_seed(seed)
     loudness = torch.rand(frames + 40, generator=generator)
     noise = torch.randn(len(loudness) * 640, generator=generator)
     audio = (0.1 * torch.exp(3 * (loudness - 1))).repeat_interleave(640) * noise
-    # log energy of a window of 400 samples over 512: what Loudness hears, but for the noise and the pre-emphasis
+    # log energy of a window of 400 samples over 512: what Loudness measures, except for noise and pre-emphasis
     level = (audio * 32768).reshape(-1, 640).double().square().mean(1).mul(400 / 2).log()
     shown = (level * 10).clamp(0, 255).round().to(torch.uint8)[20 : 20 + frames]
     pictures = shown[:, None, None, None].expand(-1, 3, size, size).clone()
@@ -54,7 +54,7 @@ def clip(frames: int = 80, *, delay: int = 0, size: int = 224, seed: int = 3) ->
 @pytest.mark.parametrize("delay", [-15, -4, -2, 0, 2, 4, 14])
 def test_a_planted_shift_is_found_with_its_sign(delay: int) -> None:
     result = measure_sync(*clip(delay=delay), Loudness())
-    assert result.offset == -delay  # positive: the sound comes first
+    assert result.offset == -delay  # positive: the audio comes first
     assert result.at_edge == (delay == -15)
     assert result.confidence > 1.0
     assert result.windows == 75
@@ -70,7 +70,7 @@ def test_no_relation_has_no_confidence() -> None:
 
 
 def original(faces: Tensor, audio: Tensor, network: SyncNet) -> tuple[int, float, float]:
-    """The steps of the published script on decoded pictures: batches of 20 windows, 15 zero vectors on either side."""
+    """The published script's steps on decoded frames: batches of 20 windows, 15 zero vectors on either side."""
     speech_features = pytest.importorskip("python_speech_features")
     samples = (audio.double().numpy() * 32768).round().astype(np.int16)
     cepstra = torch.from_numpy(speech_features.mfcc(samples, 16_000).T[None, None]).float()
@@ -113,7 +113,7 @@ def test_equals_the_original_computation() -> None:
 
 
 def test_by_hand() -> None:
-    """Two windows of one number: lips 0 and 3, sound 3 and 5; beyond the ends is 0."""
+    """Two windows of one feature: lips 0 and 3, audio 3 and 5, and 0 beyond the ends."""
     curve = shifted_distances(torch.tensor([[0.0], [3.0]]), torch.tensor([[3.0], [5.0]]))
     assert curve[15].item() == pytest.approx((3 + 2) / 2, abs=1e-5)  # 0-3, 3-5
     assert curve[16].item() == pytest.approx((5 + 3) / 2, abs=1e-5)  # 0-5, 3-nothing
@@ -144,7 +144,7 @@ def test_mean_over_tracks() -> None:
 
 @pytest.mark.parametrize("protocol", SYNC_PROTOCOLS)
 def test_every_protocol_with_and_without_boxes(protocol: str) -> None:
-    """The lossy steps keep pictures and sound in step: the planted shift is still found."""
+    """The lossy steps keep frames and audio in sync, so the planted shift is still found."""
     frames, audio = clip(112, delay=2)
     boxes = torch.tensor([60.0, 40.0, 170.0, 170.0]).repeat(112, 1)
     boxes[30:34] = torch.nan
@@ -157,7 +157,7 @@ def test_every_protocol_with_and_without_boxes(protocol: str) -> None:
 
 
 def test_each_track_is_measured_with_its_own_sound() -> None:
-    """The face jumps at frame 60, and the sound of the second half is late."""
+    """The face jumps at frame 60, and the audio of the second half is late."""
     (early, sound), (late, late_sound) = clip(60, size=400), clip(60, delay=4, size=400, seed=8)
     boxes = torch.tensor([[20.0, 20.0, 120.0, 120.0]] * 60 + [[220.0, 220.0, 330.0, 330.0]] * 60)
     result = measure_sync(torch.cat([early, late]), torch.cat([sound, late_sound]), Loudness(), boxes=boxes)
@@ -226,7 +226,7 @@ def test_one_measurement_feeds_all_three_metrics() -> None:
         added, updated = kind(network), kind(network)
         for frames, audio in clips:
             added.add(measure_sync(frames, audio, network))
-            assert not torch.isnan(added.compute())  # and is not remembered when another clip comes
+            assert not torch.isnan(added.compute())  # and does not affect the next clip
             updated.update(frames[None], audio[None])
         expected = np.mean([getattr(measure_sync(*pair, network), field) for pair in clips])
         assert added.compute().item() == updated.compute().item() == pytest.approx(expected, rel=1e-12)

@@ -29,7 +29,7 @@ def network() -> Extractor:
 
 
 def opened(name: str) -> tuple[np.ndarray, Tensor, Tensor]:
-    """Pictures as an array and a tensor, and sound."""
+    """Return the frames as array and tensor, and the audio."""
     path = CLIPS / name
     if not path.is_file():
         pytest.skip(f"no ../shared/assets/{name} beside the checkout")
@@ -55,7 +55,7 @@ def test_example_of_the_original(network: Extractor) -> None:
 
 @pytest.mark.parametrize("delay", [-4, -2, 2, 4])
 def test_planted_shifts_of_the_example(network: Extractor, delay: int) -> None:
-    """Sound that is made later moves the offset down, frame for frame."""
+    """Delayed audio lowers the offset frame by frame."""
     _, frames, audio = opened("syncnet_example.avi")
     silence = torch.zeros(abs(delay) * 640)
     moved = torch.cat([silence, audio]) if delay > 0 else audio[-delay * 640 :]
@@ -79,7 +79,7 @@ def test_example_through_the_whole_pipeline(network: Extractor) -> None:
 
 
 def test_example_of_mochabench(network: Extractor) -> None:
-    """1, 9.255 and 4.497 with the speech separated from the background; here with the clip's own sound."""
+    """1, 9.255 and 4.497 with speech separated from the background; here with the original audio."""
     result = measured_with_tracker("mocha_example.avi", network, "latentsync")
     assert abs(result.offset - 1) <= 1
     assert result.distance == pytest.approx(9.255, abs=1.0)

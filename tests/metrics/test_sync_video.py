@@ -1,4 +1,4 @@
-"""What lies between a video and SyncNet: face tracks, crops, and the lossy steps."""
+"""The steps between a video and SyncNet: face tracks, crops and lossy codecs."""
 
 import io
 
@@ -18,7 +18,7 @@ BOX = [20.0, 30.0, 130.0, 150.0]
 
 
 def panning(frames: int, height: int = 224, width: int = 224) -> Tensor:
-    """A real picture that slides by three pixels a frame, (T, 3, H, W) uint8."""
+    """Return a real image that slides by three pixels per frame, (T, 3, H, W) uint8."""
     picture = torch.from_numpy(data.astronaut()).permute(2, 0, 1)
     return torch.stack([picture[:, 20 : 20 + height, 3 * i : 3 * i + width] for i in range(frames)])
 
@@ -76,7 +76,7 @@ def original_crop(frames: Tensor, boxes: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("scale", [0.6, 1.0, 2.3])
 def test_crops_equal_the_published_geometry(scale: float) -> None:
-    """Faces larger and smaller than 224 pixels, on the picture's edge, and shaking."""
+    """Faces larger and smaller than 224 pixels, at the edge of the frame, and shaking."""
     frames = panning(40, 200, 260)
     shake = np.random.default_rng(0).normal(0, 3, (40, 4))
     boxes = np.array([5.0, 20.0, 105.0, 110.0]) * scale + shake
@@ -133,7 +133,7 @@ def test_a_step_keeps_every_frame_in_its_place(step: str) -> None:
 
 
 def test_the_default_jpeg_is_much_worse_than_quantiser_two() -> None:
-    """FFmpeg aims at 200 kb/s whatever the picture: the step that moves published numbers most."""
+    """FFmpeg aims at 200 kb/s for any frame size; this step changes published scores most."""
     frames = panning(30)
     default, fixed = quality(frames, "jpeg"), quality(frames, "jpeg_q2")
     assert bool((fixed > 30).all())

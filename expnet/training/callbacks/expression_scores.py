@@ -1,4 +1,4 @@
-"""Validation metrics of the expression task beside the loss: within-clip R2 and mouth-opening correlation."""
+"""Validation metrics of the expression task in addition to the loss: within-clip R2 and mouth-opening correlation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validation clips of expnet's own tasks, rendered once for all callbacks."""
+"""Rendered validation clips of expnet's own tasks, shared by all callbacks."""
 
 import csv
 import logging
@@ -39,7 +39,7 @@ def make_track() -> Callable[..., Track]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, make_track: Callable[..., Track]) -> Path:
-    """Six clips that were never filmed: four to train on, two to validate on."""
+    """Return six synthetic clips: four to train on, two to validate on."""
     path = tmp_path_factory.mktemp("data") / "store"
     with TrackStoreWriter(path) as writer:
         for index in range(6):
@@ -66,7 +66,7 @@ def output(clip: str, predicted: torch.Tensor) -> StepOutput:
 
 @pytest.fixture
 def renders(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Counts the frames that are asked of the renderer."""
+    """Counts the frames that the renderer is asked for."""
     counted: list[int] = []
     render = MeshRenderer.render
 
@@ -91,11 +91,11 @@ def test_the_true_motion_gives_the_target_and_another_does_not(part: str, store:
     landmarks, target_landmarks = sample.need("landmarks", "target_landmarks")
     assert torch.equal(landmarks, target_landmarks)
     assert 0 < float(landmarks.min()) < float(landmarks.max()) < 256
-    # the target and the prediction; whoever asks again gets the same
+    # the target and the prediction; a second call returns the same samples
     assert renders == [6, 6]
     assert samples(true, None)[0] is sample
     assert renders == [6, 6]
-    # the next validation needs the prediction only
+    # the next validation renders the prediction only
     (other,) = samples(output("clip4", torch.zeros_like(true.predicted)), None)
     assert renders == [6, 6, 6]
     assert not torch.equal(other.need("frames")[0], target)
@@ -127,7 +127,7 @@ def test_a_filmed_clip_is_compared_with_its_film(
     (sample,) = samples(output("good", truth(tmp_path / "filmed", "good")), None)
     target = sample.need("target_frames")[0].float().mean(dim=(1, 2, 3))
     assert target.numpy() == pytest.approx(levels[5:25], abs=3)
-    # the store's landmarks are the face model's own, so the true expression hits them
+    # the store's landmarks come from the face model, so the real expression reproduces them
     landmarks, tracked = sample.need("landmarks", "target_landmarks")
     assert float((landmarks - tracked).abs().max()) < 0.01
     with caplog.at_level(logging.WARNING):
@@ -168,7 +168,7 @@ RANDOM = tuple(f"metrics.{network}_weights=random" for network in ("syncnet", "i
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
-    """Rows of metrics.csv that a validation wrote."""
+    """Return the rows of metrics.csv that a validation wrote."""
     with open(run / "metrics.csv", newline="") as file:
         return [row for row in csv.DictReader(file) if row["val/loss"]]
 

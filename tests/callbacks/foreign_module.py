@@ -1,4 +1,4 @@
-"""A Lightning module that knows nothing of expnet but `ClipSample`, and small networks for the metrics."""
+"""A LightningModule that uses nothing of expnet but `ClipSample`, and small networks for the metrics."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ PIXELS = 32
 
 
 def make_sample(index: int) -> ClipSample:
-    """Clip ``index``: the same wherever it is made; clips are of different lengths."""
+    """Return clip ``index``, always the same; clips have different lengths."""
     generator = torch.Generator().manual_seed(index)
     frames = 12 + 3 * index
 
@@ -38,7 +38,7 @@ def make_sample(index: int) -> ClipSample:
 
 
 class Clips(Dataset[int]):
-    """Numbers of clips."""
+    """The indices of the clips."""
 
     def __init__(self, clips: int) -> None:
         self.clips = clips
@@ -51,7 +51,7 @@ class Clips(Dataset[int]):
 
 
 class Share(Sampler[int]):
-    """This process's clips, unevenly: the first process has all but the last."""
+    """Splits the clips unevenly: the first process gets all but the last."""
 
     def __init__(self, clips: int, rank: int, world: int) -> None:
         last = clips - 1
@@ -64,8 +64,8 @@ class Share(Sampler[int]):
         return len(self.mine)
 
 
-class Stranger(pl.LightningModule):
-    """Trains a number; its validation step returns samples in a dict."""
+class ForeignModule(pl.LightningModule):
+    """Trains a single number; its validation step returns samples in a dict."""
 
     def __init__(self, *, validation_clips: int = CLIPS, share: bool = True) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Stranger(pl.LightningModule):
 
 
 class Averages(nn.Module):
-    """Eight features of a picture: means of patches of its channels."""
+    """Returns eight features of an image: means over patches of its channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Averages(nn.Module):
 
 
 class SmallSyncNet(nn.Module):
-    """In place of SyncNet: features of five frames and of twenty columns, by random matrices."""
+    """Stands in for SyncNet: features of five frames and of twenty columns by random matrices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,14 +115,14 @@ class SmallSyncNet(nn.Module):
 
 
 def seeded(network: type[nn.Module]) -> nn.Module:
-    """The network with the same weights wherever it is made."""
+    """Return the network with the same weights in every process."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return network()
 
 
 def trainer(path: object, *callbacks: pl.Callback, **options: object) -> pl.Trainer:
-    """A quiet Trainer on the CPU that validates after every epoch of four steps."""
+    """Return a quiet CPU Trainer that validates after every epoch of four steps."""
     quiet = {
         "accelerator": "cpu",
         "max_epochs": 1,

@@ -1,7 +1,7 @@
-"""Trainings with callbacks in a process that was forked from a clean one.
+"""Training with callbacks in a process that was forked from a clean one.
 
-Lightning forks the processes of `ddp_fork` from the one that it runs in. A test run has had threads of torch, Arrow and
-others by then, which a fork does not have: its processes can wait for them for ever.
+With `ddp_fork`, Lightning forks its processes from the current one. By then, a test run has started threads of torch,
+Arrow and others, which do not exist in a fork, so that its processes can deadlock.
 """
 
 import multiprocessing
@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytorch_lightning as pl
-from strangers import Averages, Stranger, seeded, trainer
+from foreign_module import Averages, ForeignModule, seeded, trainer
 
 from expnet.callbacks.image_quality import FrechetCallback, LpipsCallback
 from expnet.callbacks.landmark_distance import LandmarkDistanceCallback
@@ -20,7 +20,7 @@ from expnet.errors import MissingAssetError
 
 
 class OfTheFirstProcess(LandmarkDistanceCallback):
-    """Looks at the first process's clips only."""
+    """Scores clips of rank 0 only."""
 
     def update(self, pl_module: pl.LightningModule, outputs: object, batch: object) -> None:
         if pl_module.global_rank == 0:
@@ -28,7 +28,7 @@ class OfTheFirstProcess(LandmarkDistanceCallback):
 
 
 class Lacking(LandmarkDistanceCallback):
-    """Finds its weights in the first process only."""
+    """Finds its weights on rank 0 only."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.rank = trainer.global_rank
@@ -41,7 +41,7 @@ class Lacking(LandmarkDistanceCallback):
 
 
 def every_metric() -> list[MetricCallback]:
-    """SyncNet (random weights, a clip a process), FID (small), LPIPS (random backbone), landmark distance."""
+    """Return SyncNet (random weights, a clip per process), FID (small), LPIPS (random backbone), landmark distance."""
     return [
         SyncNetCallback("random", clips=["clip0", "clip4"]),
         FrechetCallback(network=seeded(Averages), features=8, stride=2),
@@ -65,13 +65,13 @@ def lacking_but_needed() -> list[MetricCallback]:
 def _validated(make: Callable[[], list[MetricCallback]], path: Path, epochs: int, devices: int) -> dict[str, float]:
     several = {"devices": devices, "strategy": "ddp_fork"} if devices > 1 else {}
     runner = trainer(path, *make(), max_epochs=epochs, **several)
-    runner.fit(Stranger())
+    runner.fit(ForeignModule())
     return {name: float(value) for name, value in runner.callback_metrics.items() if name.startswith("val/")}
 
 
 def validated(
     make: Callable[[], list[MetricCallback]], path: Path, *, epochs: int = 1, devices: int = 2
 ) -> dict[str, float]:
-    """Train with the callbacks that a function makes, and return what the last validation logged."""
+    """Train with the callbacks that a function returns, and return the values of the last validation."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as clean:
         return clean.submit(_validated, make, path, epochs, devices).result(timeout=300)
