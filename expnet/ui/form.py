@@ -1,4 +1,4 @@
-"""The form of the page: one field for each control, its default and limits those of the library."""
+"""The form of the page: one field for each control, with the defaults and limits of the library."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from expnet.face.emotions import EMOTIONS
 Kind = Literal["slider", "switch", "choice", "number", "gaze", "background", "reference"]
 
 FILE_CONTROLS = ("reference_video", "background", "pose_style")
-"""Controls that may be a file; from the page such a file is always an upload, never a path on this machine."""
+"""Controls that may be a file. The page accepts only uploads for them, never a path on this machine."""
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -23,15 +23,15 @@ class Field:
     """One control on the page.
 
     Attributes:
-        name: of `expnet.animate.controls.controls.Controls`.
-        label: in the form.
-        hint: a few words on what it does.
-        kind: how it is set.
-        group: heading that it stands under.
-        low: least value of a slider.
-        high: greatest value of a slider.
-        step: of a slider.
-        options: (value, label) of a choice.
+        name: Name in `expnet.animate.controls.controls.Controls`.
+        label: Label in the form.
+        hint: A few words on what it does.
+        kind: Kind of input element.
+        group: Heading under which it appears.
+        low: Lowest value of a slider.
+        high: Highest value of a slider.
+        step: Step of a slider.
+        options: Value and label of each option of a choice.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Field:
 
     @property
     def default(self) -> Any:
-        """The library's own default; the page sends only what differs from it."""
+        """The library's own default; the page sends only values that differ from it."""
         return next(field.default for field in fields(Controls) if field.name == self.name)
 
 
@@ -55,49 +55,49 @@ def _named(*values: str) -> tuple[tuple[str, str], ...]:
 
 
 def form(styles: int) -> list[Field]:
-    """Every control, in the order of the page.
+    """Return every control in the order of the page.
 
     Args:
-        styles: number of head-motion styles that the head-pose network knows.
+        styles: Number of head-motion styles that the head-pose network knows.
     """
     numbered = (("0", "average"), *((str(number), f"speaker {number}") for number in range(1, styles)))
     sizes = (("", "as the portrait"), *((str(side), f"{side} px") for side in (256, 512, 768, 1024)))
     blinks = (("auto", "natural"), ("none", "none"), *((str(rate), f"{rate} a minute") for rate in (6, 12, 24, 40)))
-    rates = tuple((rate, f"{rate} a second") for rate in ("25", "30", "50", "60"))
+    rates = tuple((rate, f"{rate} per second") for rate in ("25", "30", "50", "60"))
     right, up = GAZE_LIMITS
     return [
-        Field("expression_scale", "Expression", "how strong the face moves", "slider", "Face", high=3.0),
+        Field("expression_scale", "Expression", "strength of the facial motion", "slider", "Face", high=3.0),
         Field("lip_scale", "Lips", "how far they open", "slider", "Face", high=2.0),
         Field("emotion", "Emotion", "", "choice", "Face", options=_named(*EMOTIONS)),
         Field("blink", "Blinks", "", "choice", "Face", options=blinks),
         Field("level", "Strength", "of the emotion", "slider", "Face", low=1, high=3, step=1),
-        Field("gaze", "Gaze", "degrees from where the portrait looks", "gaze", "Face", low=up, high=right, step=1),
-        Field("head_scale", "Head motion", "how strong the head moves", "slider", "Head", high=3.0),
+        Field("gaze", "Gaze", "degrees, relative to the portrait", "gaze", "Face", low=up, high=right, step=1),
+        Field("head_scale", "Head motion", "strength of the head motion", "slider", "Head", high=3.0),
         Field("pose_style", "Style", "", "choice", "Head", options=numbered),
         Field("seed", "Seed", "", "number", "Head", high=9999, step=1),
         Field("still", "Still", "keep the head as it is", "switch", "Head"),
-        Field("reference_video", "From a clip", "take over somebody's motion", "reference", "Head"),
-        Field("reference_parts", "Taken over", "", "reference", "Head", options=_named(*REFERENCE_PARTS)),
-        Field("view", "View", "", "choice", "Picture", options=(("full", "whole picture"), ("crop", "head only"))),
-        Field("size", "Size", "", "choice", "Picture", options=sizes),
-        Field("fps", "Frames", "", "choice", "Picture", options=rates),
-        Field("background", "Background", "", "background", "Picture"),
+        Field("reference_video", "From a clip", "use the motion of a video", "reference", "Head"),
+        Field("reference_parts", "Parts used", "", "reference", "Head", options=_named(*REFERENCE_PARTS)),
+        Field("view", "View", "", "choice", "Video", options=(("full", "whole image"), ("crop", "head only"))),
+        Field("size", "Size", "", "choice", "Video", options=sizes),
+        Field("fps", "Frames", "", "choice", "Video", options=rates),
+        Field("background", "Background", "", "background", "Video"),
     ]
 
 
 def read_form(texts: Mapping[str, str], files: Mapping[str, Path]) -> Controls:
-    """Turn what the page sent into controls.
+    """Parse the controls that the page sent.
 
     Args:
-        texts: control -> what was set.
-        files: control -> the file that was uploaded for it.
+        texts: Text of each control that was set.
+        files: Uploaded file of each control that has one.
 
     Raises:
-        InputError: no such control, or a value that is not allowed; a text that names a file on this machine is not.
+        InputError: There is no such control, or a value is not allowed, such as a path on this machine.
     """
     for name, text in texts.items():
         if name in FILE_CONTROLS and not _is_no_path(name, text):
-            raise InputError(f"{name} {text}: expected a file that you upload, or one of the page's own choices.")
+            raise InputError(f"{name} {text}: expected a file that you upload, or one of the page's own options.")
     return Controls(**{**parse_controls(texts), **{name: files[name] for name in FILE_CONTROLS if name in files}})
 
 

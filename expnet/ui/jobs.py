@@ -1,4 +1,4 @@
-"""How the page's videos are made: one at a time, in a thread, with progress, and all traces removed afterwards."""
+"""Makes the videos of the page: one at a time, in a thread, with progress, and removes all files afterwards."""
 
 import logging
 import secrets
@@ -39,24 +39,24 @@ VIDEO, COEFFICIENTS = "video.mp4", "coefficients.npz"
 
 
 class _CancelledError(Exception):
-    """The user pressed cancel, or left."""
+    """The user pressed cancel, or left the page."""
 
 
 @dataclass
 class Job:
-    """One video in the making, and then made.
+    """One video that is being made or is finished.
 
     Attributes:
-        identifier: hard to guess: it is all that is needed to see the video.
-        folder: of its files.
-        state: how it stands.
-        stage: what is being done, in words.
-        drawn: frames drawn.
-        frames: of the video, 0 while not known.
-        error: one sentence, when it failed.
-        curves: of :func:`motion_curves`, when the motion is known.
-        cancelled: set to make it stop.
-        touched: when it was last asked for, in seconds of a clock.
+        folder: Folder of its files.
+        identifier: Unguessable name: whoever knows it can see the video.
+        state: Whether it is being made, is finished, has failed or was cancelled.
+        stage: Current step, in words for the page.
+        drawn: Number of frames rendered so far.
+        frames: Number of frames of the video, 0 while unknown.
+        error: Reason of a failure, one sentence.
+        curves: Curves from :func:`motion_curves`, once the motion is known.
+        cancelled: Set to stop the job.
+        touched: Time of the last request for it, on the monotonic clock.
     """
 
     folder: Path
@@ -71,33 +71,33 @@ class Job:
     touched: float = field(default_factory=time.monotonic)
 
     def enter(self, stage: str) -> None:
-        """Go on to another stage, unless the user has had enough."""
+        """Enter another stage, unless the user has cancelled the job."""
         if self.cancelled.is_set():
             raise _CancelledError
         self.stage = stage
 
     def counted(self, frames: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        """The frames, counted as they are drawn."""
+        """Yield the frames, and count them."""
         for frame in frames:
-            self.enter("drawing")
+            self.enter("rendering")
             yield frame
             self.drawn += 1
 
     def status(self) -> dict[str, Any]:
-        """What the page is told."""
-        told = ("state", "stage", "drawn", "frames", "error")
-        curves = self.curves if self.state == "done" else None  # asked four times a second: once is enough
-        return {"id": self.identifier, "curves": curves, **{name: getattr(self, name) for name in told}}
+        """Return the status for the page."""
+        reported = ("state", "stage", "drawn", "frames", "error")
+        curves = self.curves if self.state == "done" else None  # the page asks four times a second; once is enough
+        return {"id": self.identifier, "curves": curves, **{name: getattr(self, name) for name in reported}}
 
 
-class Workshop:
-    """Makes one video at a time and forgets it.
+class JobRunner:
+    """Makes one video at a time, and removes it when it is no longer needed.
 
     Args:
-        animator: whose networks are used.
-        folder: where jobs have theirs; the caller removes it in the end.
-        limits: how long speech and clips may be.
-        keep_seconds: a finished video that nobody asks for is removed after so long.
+        animator: Animator with the networks.
+        folder: Parent of the jobs' folders; the caller removes it.
+        limits: Limits of speech and clips.
+        keep_seconds: A finished video is removed when nobody has requested it for this long.
     """
 
     def __init__(self, animator: Animator, folder: Path, limits: Limits, *, keep_seconds: float = 3600.0) -> None:
@@ -110,49 +110,49 @@ class Workshop:
 
     @property
     def busy(self) -> bool:
-        """Whether a video is being made that somebody still wants."""
+        """Whether a video is being made that was not cancelled."""
         return any(job.state == "working" and not job.cancelled.is_set() for job in self._jobs.values())
 
     def open(self) -> Job:
-        """Begin a job; its folder is there for what is uploaded.
+        """Create a job with a folder for its uploads.
 
         Raises:
-            InputError: one is at work already.
+            InputError: Another job is running.
         """
         self.sweep()
         if self.busy:
-            raise InputError("Another video is being made; wait until it is done, or cancel it.")
+            raise InputError("Another video is being made; wait until it is finished, or cancel it.")
         job = Job(self._folder / secrets.token_hex(8))
         job.folder.mkdir(mode=0o700)
         self._jobs[job.identifier] = job
         return job
 
     def begin(self, job: Job, upload: Upload) -> None:
-        """Make the video of a job."""
+        """Start making the video of a job."""
         self._worker.submit(self._run, job, upload)
 
     def find(self, identifier: str) -> Job | None:
-        """A job by its identifier."""
+        """Return the job with this identifier, if there is one."""
         job = self._jobs.get(identifier)
         if job is not None:
             job.touched = time.monotonic()
         return job
 
     def discard(self, job: Job) -> None:
-        """Stop a job where it is at work, and remove its files."""
+        """Cancel a job that is running, or remove the files of one that is not."""
         job.cancelled.set()
         if job.state != "working":
             self._jobs.pop(job.identifier, None)
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove what nobody has asked for in a long time."""
+        """Remove finished jobs that nobody has requested for a long time."""
         for job in list(self._jobs.values()):
             if job.state != "working" and time.monotonic() - job.touched > self._keep_seconds:
                 self.discard(job)
 
     def close(self) -> None:
-        """Stop what is at work, and wait for it."""
+        """Cancel all jobs, and wait for the running one to stop."""
         for job in list(self._jobs.values()):
             self.discard(job)
         self._worker.shutdown(wait=True)
@@ -161,66 +161,66 @@ class Workshop:
         state, error = self._attempt(job, upload)
         for path in upload.files.values():
             path.unlink(missing_ok=True)
-        # Last, so that who sees a video done sees no upload any more.
+        # The state is set last, so that the uploads are gone once a video is reported as finished.
         job.error, job.state = error, state
         if job.cancelled.is_set():
             self.discard(job)
 
     def _attempt(self, job: Job, upload: Upload) -> tuple[State, str]:
-        """Make the video, or say why not."""
+        """Make the video, and return the final state and the reason of a failure."""
         try:
             self._make(job, upload)
         except _CancelledError:
             return "cancelled", ""
         except ExpnetError as error:
-            return "failed", _in_their_words(str(error), upload)
+            return "failed", _with_original_names(str(error), upload)
         except Exception as error:
-            # The thread ends here: without this the page would wait for ever and nobody would see what happened.
+            # An exception would otherwise vanish in the worker thread, and the page would wait forever.
             logger.exception("a job of the page failed")
-            return "failed", f"Something went wrong inside expnet ({error}); the terminal says where."
+            return "failed", f"Something went wrong inside expnet ({error}); the terminal shows where."
         return "done", ""
 
     def _make(self, job: Job, upload: Upload) -> None:
         controls = self._checked_controls(upload)
         if "portrait" not in upload.files:
-            raise InputError("There is no portrait; choose a picture of one face.")
+            raise InputError("There is no portrait; choose an image of one face.")
         portrait = self.animator.portrait(upload.files["portrait"], controls)
-        job.enter("listening")
-        samples, frames = self._sound(upload)
-        job.enter("finding the motion")
+        job.enter("reading the speech")
+        samples, frames = self._speech(upload)
+        job.enter("computing the motion")
         motion = self.animator.motion(portrait, samples, frames, controls=controls)
         job.frames, job.curves = (
             motion.coefficients.frames,
             motion_curves(self.animator.face_model, motion.coefficients),
         )
         write_npz(job.folder / COEFFICIENTS, MotionClip(motion.coefficients, motion.blink, portrait.image.shape[:2]))
-        job.enter("drawing")
-        drawn = job.counted(self.animator.render(portrait, motion.coefficients, blink=motion.blink))
-        write_video(job.folder / VIDEO, drawn, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
+        job.enter("rendering")
+        frames_rendered = job.counted(self.animator.render(portrait, motion.coefficients, blink=motion.blink))
+        write_video(job.folder / VIDEO, frames_rendered, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
 
     def _checked_controls(self, upload: Upload) -> Controls:
         if "reference_video" in upload.files:
             check_length(upload.files["reference_video"], self.limits.clip_seconds, "the clip")
         return read_form(upload.controls, upload.files)
 
-    def _sound(self, upload: Upload) -> tuple[Samples | None, int | None]:
-        """The speech (S,), or None and a number of frames to wait for."""
+    def _speech(self, upload: Upload) -> tuple[Samples | None, int | None]:
+        """Return the speech (S,), or None and the number of frames of idle motion."""
         if "speech" in upload.files:
             check_length(upload.files["speech"], self.limits.seconds, "the recording")
             return load_speech(upload.files["speech"]), None
         if "text" in upload.texts:
-            return self._spoken(upload.texts["text"], upload.texts.get("language", "en")), None
+            return self._synthesize(upload.texts["text"], upload.texts.get("language", "en")), None
         if "idle" not in upload.texts:
-            raise InputError("There is no speech; choose a recording, record one, or type what to say.")
+            raise InputError("There is no speech; choose a recording, record one, or type a text.")
         return None, round(self._idle_seconds(upload.texts["idle"]) * FRAME_RATE)
 
-    def _spoken(self, text: str, language: str) -> Samples:
-        most = self.limits.characters
-        if len(text) > most:
-            raise InputError(f"The text has {len(text)} characters; {most} is the most that this page says at once.")
+    def _synthesize(self, text: str, language: str) -> Samples:
+        limit = self.limits.characters
+        if len(text) > limit:
+            raise InputError(f"The text has {len(text)} characters; this page accepts at most {limit}.")
         samples = synthesize_speech(text, language=language).samples
         if len(samples) > self.limits.seconds * SAMPLE_RATE:
-            raise InputError(f"The text takes longer than {self.limits.seconds:g} s to say; shorten it.")
+            raise InputError(f"The text takes longer than {self.limits.seconds:g} s to speak; shorten it.")
         return load_speech(samples)
 
     def _idle_seconds(self, text: str) -> float:
@@ -229,22 +229,22 @@ class Workshop:
         except ValueError:
             seconds = 0.0
         if not 1.0 <= seconds <= self.limits.seconds:
-            raise InputError(f"A silent video takes 1 to {self.limits.seconds:g} seconds, not {text or 'nothing'}.")
+            raise InputError(f"A silent video lasts 1 to {self.limits.seconds:g} seconds, not {text or 'nothing'}.")
         return seconds
 
 
 def motion_curves(model: MorphableModel, coefficients: FaceCoefficients) -> dict[str, Any]:
-    """The curves under the video.
+    """Return the curves that the page shows under the video.
 
     Args:
-        model: the face model.
-        coefficients: T frames.
+        model: Face model.
+        coefficients: Coefficients of T frames.
 
     Returns:
-        ``fps``, ``mouth`` (T,) the opening in eye distances, and ``pitch``, ``yaw``, ``roll`` (T,) in degrees from the
-        portrait's own; lists, rounded for the way.
+        ``fps``; ``mouth`` (T,), the mouth opening in eye distances; ``pitch``, ``yaw`` and ``roll`` (T,) in degrees
+        relative to the portrait. All are rounded lists, to keep the message short.
     """
-    assert coefficients.identity is not None  # a portrait's is known
+    assert coefficients.identity is not None  # fitting a portrait always sets it
     identity = torch.from_numpy(np.atleast_2d(coefficients.identity).astype(np.float32))
     points = model.landmarks(identity, torch.from_numpy(coefficients.expression))  # (T, 68, 3)
     turned = np.rad2deg(coefficients.relative_pose()[:, :3])  # (T, 3)
@@ -252,8 +252,8 @@ def motion_curves(model: MorphableModel, coefficients: FaceCoefficients) -> dict
     return {"fps": coefficients.fps, "mouth": mouth_opening(points).numpy().round(4).tolist(), **angles}
 
 
-def _in_their_words(message: str, upload: Upload) -> str:
-    """Call each file what its owner calls it: the page's user has never seen our folders."""
+def _with_original_names(message: str, upload: Upload) -> str:
+    """Replace the paths of uploads in a message by the names that the user knows."""
     for name, path in upload.files.items():
         message = message.replace(str(path), upload.names[name])
     return message

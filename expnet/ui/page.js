@@ -8,15 +8,15 @@ const POLL_MILLISECONDS = 250;
 let tab = "file";        // where the speech comes from
 let speech = null;       // File: chosen or recorded
 let portrait = null;     // File: chosen, dropped or the example
-let job = null;          // identifier of the video in the making or on the screen
+let job = null;          // identifier of the video that is being made or shown
 let cancelled = false;
 let curves = null;
 
-// ---- what goes in -------------------------------------------------------------------------------------------------
+// ---- inputs -------------------------------------------------------------------------------------------------------
 
 function fits(file, bytes) {
   if (file.size <= bytes) return true;
-  say(`${file.name}: larger than ${Math.floor(bytes / 1e6)} MB, the most that this page takes; use a smaller file.`);
+  say(`${file.name}: larger than ${Math.floor(bytes / 1e6)} MB, the limit of this page; use a smaller file.`);
   return false;
 }
 
@@ -61,7 +61,7 @@ function acceptDrops(area, choose) {
 }
 
 for (const kind of ["dragover", "drop"]) {
-  window.addEventListener(kind, (event) => event.preventDefault());  // beside an area: do not leave the page for the file
+  window.addEventListener(kind, (event) => event.preventDefault());  // a file dropped outside an area must not replace the page
 }
 acceptDrops(find("portrait-drop"), choosePortrait);
 acceptDrops(find("speech-drop"), chooseSpeech);
@@ -139,7 +139,7 @@ function showDependent() {
 
 find("form").addEventListener("input", showDependent);
 find("form").addEventListener("reset", (event) => {
-  event.preventDefault();  // the portrait and the speech stay
+  event.preventDefault();  // portrait and speech are kept
   for (const field of document.querySelectorAll(".controls input, .controls select")) {
     if (field.type === "file") field.value = "";
     else if (field.type === "checkbox") field.checked = field.defaultChecked;
@@ -173,30 +173,30 @@ function chosenControls() {
 
 // ---- making a video -----------------------------------------------------------------------------------------------
 
-function order() {
+function readForm() {
   const form = new FormData();
-  if (!portrait) throw new Error("There is no portrait; choose a picture of one face.");
+  if (!portrait) throw new Error("There is no portrait; choose an image of one face.");
   form.append("controls", JSON.stringify(chosenControls()));
   form.append("portrait", portrait, portrait.name);
   if (tab === "text") {
-    if (!find("text").value.trim()) throw new Error("There is nothing to say; type a few words.");
+    if (!find("text").value.trim()) throw new Error("There is no text to speak; type a few words.");
     form.append("text", find("text").value);
     form.append("language", find("language").value);
   } else if (tab === "idle") {
     form.append("idle", find("idle").value);
   } else {
-    if (!speech) throw new Error("There is no speech; choose a recording, record one, or type what to say.");
+    if (!speech) throw new Error("There is no speech; choose a recording, record one, or type a text.");
     form.append("speech", speech, speech.name);
   }
   const files = { reference_video: find("reference-video").files[0] };
   if (find("background").value === "picture") {
     files.background = find("background-file").files[0];
-    if (!files.background) throw new Error("There is no background picture; choose one.");
+    if (!files.background) throw new Error("There is no background image; choose one.");
   }
   for (const [name, file] of Object.entries(files)) {
     if (!file) continue;
     const most = Number(name === "background" ? limits.imageBytes : limits.mediaBytes);
-    if (file.size > most) throw new Error(`${file.name}: larger than ${Math.floor(most / 1e6)} MB, the most that this page takes; use a smaller file.`);
+    if (file.size > most) throw new Error(`${file.name}: larger than ${Math.floor(most / 1e6)} MB, the limit of this page; use a smaller file.`);
     form.append(name, file, file.name);
   }
   return form;
@@ -240,7 +240,7 @@ function showProgress(status) {
   }
 }
 
-// Wait until a video is done; null when the user has had enough.
+// Wait until a video is finished; null if the user cancels.
 async function follow(identifier) {
   while (!cancelled) {
     const status = await ask(`jobs/${identifier}`);
@@ -267,7 +267,7 @@ function showResult(status) {
   curves = status.curves;
   for (const name of ["video", "downloads", "curves"]) show(name);
   drawCharts();
-  video.play().catch(() => {});  // a browser may want a click first; the controls are there
+  video.play().catch(() => {});  // some browsers need a click before they play
 }
 
 find("form").addEventListener("submit", async (event) => {
@@ -275,7 +275,7 @@ find("form").addEventListener("submit", async (event) => {
   say("");
   let form;
   try {
-    form = order();
+    form = readForm();
   } catch (error) {
     say(error.message);
     return;
@@ -289,7 +289,7 @@ find("form").addEventListener("submit", async (event) => {
   try {
     await forget();
     job = (await ask("jobs", { method: "POST", body: form })).id;
-    if (cancelled) await forget();  // while it was being sent
+    if (cancelled) await forget();  // cancelled while the form was being sent
     const status = await follow(job);
     if (status !== null) showResult(status);
   } catch (error) {

@@ -1,4 +1,4 @@
-"""The addresses of the page, and who may use them."""
+"""The HTTP server of the page: its routes, and who may use them."""
 
 import asyncio
 import ipaddress
@@ -20,16 +20,16 @@ from expnet.animate.animator import Animator
 from expnet.audio.speech_synthesis import LANGUAGES
 from expnet.errors import ExpnetError, InputError
 from expnet.ui.form import form
-from expnet.ui.jobs import COEFFICIENTS, VIDEO, Job, Workshop
+from expnet.ui.jobs import COEFFICIENTS, VIDEO, Job, JobRunner
 from expnet.ui.uploads import Limits, receive
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-WORKSHOP = web.AppKey("workshop", Workshop)
+RUNNER = web.AppKey("runner", JobRunner)
 _PAGES = web.AppKey("pages", dict[str, tuple[str, str]])
-# Nothing on the page comes from anywhere but here, and nothing of it may be framed by another page.
+# The page loads nothing from other hosts, and other pages may not embed it.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
@@ -43,55 +43,55 @@ _SWEEP_SECONDS = 60.0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take an address, before any work is done.
+    """Open the listening socket, before any work is done.
 
     Args:
-        host: name or number of one of this machine's addresses.
-        port: likewise; 0 for a free one.
+        host: Name or IP address of this machine.
+        port: Port number; 0 for any free one.
 
     Raises:
-        InputError: the address cannot be used.
+        InputError: The address cannot be used.
     """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise InputError(
-            f"{host}:{port} cannot be listened on ({error.strerror}); choose another --port, or leave --host out."
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another --port, or leave --host out."
         ) from error
 
 
 def serve(animator: Animator, listening: socket.socket, *, limits: Limits, announce: Callable[[str], object]) -> None:
-    """Serve the page until it is interrupted, then remove every file it kept.
+    """Serve the page until it is interrupted, then remove all its files.
 
     Args:
-        animator: whose networks make the videos.
-        listening: of :func:`listen`.
-        limits: what is accepted.
-        announce: told the page's address once it can be opened.
+        animator: Animator that makes the videos.
+        listening: Socket from :func:`listen`.
+        limits: Limits of uploads.
+        announce: Called with the page's address once it can be opened.
     """
     host, port = listening.getsockname()[:2]
     if not is_loopback(host):
         logger.warning(
-            "%s is not this machine alone: everybody who reaches it can use the page, and nothing asks for a password.",
+            "%s is reachable from other machines: anybody who can reach it can use the page without a password.",
             host,
         )
     with tempfile.TemporaryDirectory(prefix="expnet-ui-") as folder:
-        application = build(Workshop(animator, Path(folder), limits), any_name=not is_loopback(host))
+        application = build(JobRunner(animator, Path(folder), limits), any_name=not is_loopback(host))
         announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         web.run_app(application, sock=listening, print=None, access_log=None)
 
 
-def build(workshop: Workshop, *, any_name: bool = False) -> web.Application:
-    """Put the page together.
+def build(runner: JobRunner, *, any_name: bool = False) -> web.Application:
+    """Build the web application.
 
     Args:
-        workshop: makes the videos; closed with the application.
-        any_name: answer whatever name the page was called by; else only those of this machine, so that no web site
-            can reach the page by giving its own name this machine's address.
+        runner: Makes the videos; closed with the application.
+        any_name: Accept requests for any host name. By default only this machine's own names are accepted, so that no
+            web site can reach the page by resolving its name to this machine (DNS rebinding).
     """
     application = web.Application(middlewares=[_protected(any_name)])
-    application[WORKSHOP] = workshop
-    application[_PAGES] = _pages(workshop)
+    application[RUNNER] = runner
+    application[_PAGES] = _pages(runner)
     application.add_routes(
         [
             web.get("/", _static),
@@ -103,12 +103,12 @@ def build(workshop: Workshop, *, any_name: bool = False) -> web.Application:
             web.get("/jobs/{id}/{name:video\\.mp4|coefficients\\.npz}", _download),
         ]
     )
-    application.cleanup_ctx.append(_swept)
+    application.cleanup_ctx.append(_sweep_regularly)
     return application
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address means this machine alone."""
+    """Tell whether an address can be reached only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -118,18 +118,18 @@ def is_loopback(host: str) -> bool:
 def _protected(any_name: bool) -> Middleware:
     @web.middleware
     async def protect(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer only to this machine's names and to our own page; say errors in one sentence."""
+        """Accept only this machine's names and requests from our own page; report errors as one sentence."""
         name = request.url.host or ""
         origin = request.headers.get("Origin")
         if not (any_name or is_loopback(name)):
-            response: web.StreamResponse = _sentence(f"{name} is no name of this machine.", 403)
+            response: web.StreamResponse = _error_response(f"{name} is not a name of this machine.", 403)
         elif origin is not None and origin.partition("://")[2] != request.host:
-            response = _sentence("Another web site may not use this page.", 403)
+            response = _error_response("Another web site may not use this page.", 403)
         else:
             try:
                 response = await handler(request)
             except ExpnetError as error:
-                response = _sentence(str(error), 400)
+                response = _error_response(str(error), 400)
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response
@@ -137,18 +137,18 @@ def _protected(any_name: bool) -> Middleware:
     return protect
 
 
-def _sentence(message: str, status: int) -> web.Response:
+def _error_response(message: str, status: int) -> web.Response:
     return web.json_response({"error": message}, status=status)
 
 
-def _pages(workshop: Workshop) -> dict[str, tuple[str, str]]:
-    """Name -> content and type of the page's three files."""
+def _pages(runner: JobRunner) -> dict[str, tuple[str, str]]:
+    """Return content and type of the page's three files, by name."""
     folder = resources.files("expnet.ui")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string((folder / "page.html").read_text(encoding="utf-8")).render(
-        fields=form(workshop.animator.styles),
-        limits=workshop.limits,
-        length=_length(workshop.limits.seconds),
+        fields=form(runner.animator.styles),
+        limits=runner.limits,
+        length=_length(runner.limits.seconds),
         speech=util.find_spec("espeakng_loader") is not None,
         languages=LANGUAGES,
         version=__version__,
@@ -170,7 +170,7 @@ async def _static(request: web.Request) -> web.Response:
 
 
 async def _example(_: web.Request) -> web.Response:
-    """A portrait to try the page with: the astronaut Eileen Collins, a NASA picture that comes with scikit-image."""
+    """Return a portrait to try the page with: the astronaut Eileen Collins, a NASA photograph from scikit-image."""
     from skimage.data import astronaut
 
     stream = BytesIO()
@@ -181,23 +181,23 @@ async def _example(_: web.Request) -> web.Response:
 async def _start(request: web.Request) -> web.Response:
     if not request.content_type.startswith("multipart/"):
         raise InputError("The form could not be read; load the page again.")
-    workshop = request.app[WORKSHOP]
-    job = workshop.open()
+    runner = request.app[RUNNER]
+    job = runner.open()
     try:
-        upload = await receive(await request.multipart(), job.folder, workshop.limits)
+        upload = await receive(await request.multipart(), job.folder, runner.limits)
     except BaseException:
-        # Refused, or the page was closed while it sent: nothing of it stays.
+        # The upload was refused, or the page was closed while sending: nothing is kept.
         job.state = "failed"
-        workshop.discard(job)
+        runner.discard(job)
         raise
-    workshop.begin(job, upload)
+    runner.begin(job, upload)
     return web.json_response(job.status(), status=202)
 
 
 def _job(request: web.Request) -> Job:
-    job = request.app[WORKSHOP].find(request.match_info["id"])
+    job = request.app[RUNNER].find(request.match_info["id"])
     if job is None:
-        raise web.HTTPNotFound(text='{"error": "This video is not here any more."}', content_type="application/json")
+        raise web.HTTPNotFound(text='{"error": "This video no longer exists."}', content_type="application/json")
     return job
 
 
@@ -206,27 +206,27 @@ async def _status(request: web.Request) -> web.Response:
 
 
 async def _discard(request: web.Request) -> web.Response:
-    request.app[WORKSHOP].discard(_job(request))
+    request.app[RUNNER].discard(_job(request))
     return web.Response(status=204)
 
 
 async def _download(request: web.Request) -> web.StreamResponse:
     job, name = _job(request), request.match_info["name"]
     if job.state != "done":
-        return _sentence("This video is not done.", 409)
+        return _error_response("This video is not finished.", 409)
     return web.FileResponse(job.folder / name, headers={**_HEADERS, "Content-Type": _DOWNLOADS[name]})
 
 
-async def _swept(application: web.Application) -> AsyncIterator[None]:
-    """Sweep while the page is served, close the workshop afterwards."""
-    workshop = application[WORKSHOP]
+async def _sweep_regularly(application: web.Application) -> AsyncIterator[None]:
+    """Sweep regularly while the page is served, and close the runner afterwards."""
+    runner = application[RUNNER]
 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            workshop.sweep()
+            runner.sweep()
 
     task = asyncio.create_task(sweep())
     yield
     task.cancel()
-    await asyncio.to_thread(workshop.close)
+    await asyncio.to_thread(runner.close)

@@ -1,4 +1,4 @@
-"""What may come in: how large, how long, and under which name it is kept."""
+"""Receives the files and texts of the form, within limits of size and length."""
 
 import json
 from collections.abc import AsyncIterator
@@ -15,14 +15,14 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """What the page accepts.
+    """Limits of what the page accepts.
 
     Args:
-        seconds: longest speech, and longest video made.
-        image_bytes: largest portrait or background.
-        media_bytes: largest recording or clip.
-        characters: longest text to say.
-        clip_seconds: longest clip that motion is taken from.
+        seconds: Longest speech, and longest video made.
+        image_bytes: Largest portrait or background.
+        media_bytes: Largest recording or clip.
+        characters: Longest text to speak.
+        clip_seconds: Longest reference video.
     """
 
     seconds: float = 300.0
@@ -32,7 +32,7 @@ class Limits:
     clip_seconds: float = 60.0
 
     def of_file(self, name: str) -> int:
-        """Most bytes of the file that fills a field of the page."""
+        """Return the largest size in bytes of the file of a form field."""
         return self.image_bytes if name in ("portrait", "background") else self.media_bytes
 
 
@@ -42,13 +42,13 @@ _TEXT_BYTES = 20_000
 
 @dataclass
 class Upload:
-    """What one press of the button sent.
+    """Content of one submitted form.
 
     Attributes:
-        texts: field -> text.
-        controls: control -> text.
-        files: field -> where it lies.
-        names: field -> what its owner calls it.
+        texts: Text of each field.
+        controls: Text of each control.
+        files: Path of the uploaded file of each field.
+        names: Original name of the uploaded file of each field.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
@@ -58,15 +58,15 @@ class Upload:
 
 
 async def receive(reader: MultipartReader, folder: Path, limits: Limits) -> Upload:
-    """Take in a form, piece by piece: no file is ever held in memory, none grows beyond its limit.
+    """Receive a form piece by piece: no file is held in memory, and none grows beyond its limit.
 
     Args:
-        reader: of the request.
-        folder: where the files go, under names of our own.
-        limits: what is accepted.
+        reader: Reader of the request.
+        folder: Folder for the files, which get names of our own.
+        limits: Limits of what is accepted.
 
     Raises:
-        InputError: a file that is too large, or a form that is none of the page's.
+        InputError: A file is too large, or the form is not the page's.
     """
     upload = Upload()
     async for part in reader:
@@ -84,46 +84,48 @@ async def receive(reader: MultipartReader, folder: Path, limits: Limits) -> Uplo
                 async for piece in _pieces(part, limit, too_large(upload.names[name], limit)):
                     stream.write(piece)
         else:
-            raise InputError(f"{name}: the page has no such file; load it again.")
+            raise InputError(f"{name}: the page has no such file; load the page again.")
     upload.controls = _controls(upload.texts.pop("controls", "{}"))
     return upload
 
 
 def too_large(name: str, limit: int) -> str:
-    """What is said of a file that is too large."""
-    return f"{name}: larger than {limit // MEGABYTE} MB, the most that this page takes; use a smaller file."
+    """Return the error message for a file that is too large."""
+    return f"{name}: larger than {limit // MEGABYTE} MB, the limit of this page; use a smaller file."
 
 
 def check_length(path: Path, limit: float, what: str) -> None:
     """Refuse media that is too long, before it is decoded into memory.
 
-    The stream is counted, not believed: recordings of a browser say no length, and others may lie.
+    The length is measured from the packets: recordings of a browser declare none, and declared lengths may be wrong.
 
     Args:
-        path: an audio or video file.
-        limit: seconds.
-        what: it is, for the message.
+        path: Audio or video file.
+        limit: Longest duration in seconds.
+        what: Description of the file for the message.
 
     Raises:
-        InputError: it is longer, or no media file.
+        InputError: The file is longer, or is not a media file.
     """
     counted: dict[int, float] = {}
     try:
         with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
-            for packet in container.demux([one for one in container.streams if one.type in ("audio", "video")]):
+            for packet in container.demux(
+                [stream for stream in container.streams if stream.type in ("audio", "video")]
+            ):
                 if packet.time_base is None:
                     continue
                 index, unit = packet.stream.index, float(packet.time_base)
                 counted[index] = counted.get(index, 0.0) + (packet.duration or 0) * unit
                 shown = ((packet.pts or 0) - (packet.stream.start_time or 0)) * unit
                 if max(counted[index], shown) > limit:
-                    raise InputError(f"{path}: {what} is longer than {limit:g} s, the most that this page takes.")
+                    raise InputError(f"{path}: {what} is longer than {limit:g} s, the limit of this page.")
     except av.FFmpegError as error:
-        raise InputError(f"{path}: not an audio or video file that can be read; try another one.") from error
+        raise InputError(f"{path}: not a readable audio or video file; try another one.") from error
 
 
 async def _pieces(part: BodyPartReader, limit: int, message: str) -> AsyncIterator[bytes]:
-    """The bytes of a part as they come, up to a limit."""
+    """Yield the bytes of a part as they arrive, up to a limit."""
     total = 0
     while piece := await part.read_chunk():
         total += len(piece)
@@ -133,7 +135,7 @@ async def _pieces(part: BodyPartReader, limit: int, message: str) -> AsyncIterat
 
 
 def _controls(text: str) -> dict[str, str]:
-    """The controls that the page sent, as JSON: name -> text."""
+    """Parse the controls that the page sent as JSON: text by name."""
     try:
         controls = json.loads(text)
     except json.JSONDecodeError as error:

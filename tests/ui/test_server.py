@@ -20,7 +20,7 @@ from expnet.animate.animator import Animator
 from expnet.audio.wave import write_wav
 from expnet.cli import main
 from expnet.errors import InputError
-from expnet.ui.jobs import Workshop
+from expnet.ui.jobs import JobRunner
 from expnet.ui.server import build, is_loopback
 from expnet.ui.uploads import Limits, check_length
 
@@ -44,14 +44,14 @@ class BusyAnimator:
 
 
 @asynccontextmanager
-async def client(workshop: Workshop) -> AsyncIterator[TestClient]:
-    async with TestClient(TestServer(build(workshop), host="127.0.0.1")) as opened:
+async def client(runner: JobRunner) -> AsyncIterator[TestClient]:
+    async with TestClient(TestServer(build(runner), host="127.0.0.1")) as opened:
         yield opened
 
 
 def run(animator: Any, folder: Path, scenario: Scenario, **limits: Any) -> None:
     async def play() -> None:
-        async with client(Workshop(animator, folder, Limits(**limits))) as opened:
+        async with client(JobRunner(animator, folder, Limits(**limits))) as opened:
             await scenario(opened)
 
     asyncio.run(play())
@@ -149,13 +149,13 @@ def test_a_cancelled_job_leaves_nothing_and_lets_the_next_one_in(portrait: Path,
 def test_what_nobody_asks_for_is_removed(portrait: Path, speech: Path, tmp_path: Path) -> None:
     animator: Any = BusyAnimator()
     animator.go_on.set()
-    workshop = Workshop(animator, tmp_path, Limits(), keep_seconds=0.0)
+    runner = JobRunner(animator, tmp_path, Limits(), keep_seconds=0.0)
 
     async def play() -> None:
-        async with client(workshop) as opened:
+        async with client(runner) as opened:
             await finished(opened, await opened.post("/jobs", data=form({"portrait": portrait, "speech": speech})))
             assert len(list(tmp_path.iterdir())) == 1
-            workshop.sweep()
+            runner.sweep()
             assert list(tmp_path.iterdir()) == []
 
     asyncio.run(play())
@@ -176,7 +176,7 @@ def test_what_the_page_refuses_is_one_sentence(portrait: Path, speech: Path, tmp
         assert "controls could not be read" in await refused(opened, form({}, controls='{"seed": 3}'))
         assert "form could not be read" in (await (await opened.post("/jobs", data={"a": "b"})).json())["error"]
         status = await finished(opened, await opened.post("/jobs", data=form({"speech": speech})))
-        assert status["error"] == "There is no portrait; choose a picture of one face."
+        assert status["error"] == "There is no portrait; choose an image of one face."
 
     run(BusyAnimator(), tmp_path, scenario, image_bytes=1000)
 
@@ -201,7 +201,7 @@ def test_a_page_for_others_answers_to_any_name(tmp_path: Path) -> None:
     animator: Any = BusyAnimator()
 
     async def play() -> None:
-        served = TestServer(build(Workshop(animator, tmp_path, Limits()), any_name=True), host="127.0.0.1")
+        served = TestServer(build(JobRunner(animator, tmp_path, Limits()), any_name=True), host="127.0.0.1")
         async with TestClient(served) as opened:
             assert (await opened.get("/", headers={"Host": "box.lan"})).status == 200
             assert (await opened.post("/jobs", headers={"Origin": "http://attacker.example"})).status == 403
@@ -216,7 +216,7 @@ def test_long_sound_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the recording is longer than 2\.5 s"):
         check_length(path, 2.5, "the recording")
     path.write_text("no sound at all")
-    with pytest.raises(InputError, match="not an audio or video file"):
+    with pytest.raises(InputError, match="not a readable audio or video file"):
         check_length(path, 2.5, "the recording")
 
 
