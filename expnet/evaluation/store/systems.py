@@ -50,17 +50,17 @@ class Ridge:
 
 
 class Networks:
-    """An expression network, and a head-pose network beside it.
+    """An expression network, optionally with a head-pose network.
 
     Args:
-        name: key of the row.
-        title: heading of the row.
+        name: The key of the row.
+        title: The heading of the row.
         kind: ``model`` or ``baseline``.
-        description: one sentence.
-        expression: the network.
-        pose: the network; None leaves the head out.
-        pose_samples: head motions drawn for each clip.
-        seed: of the draws; each clip's own draws also depend on its name, not on its place.
+        description: What the row is, in one sentence.
+        expression: The expression network.
+        pose: The head-pose network; None leaves the head out.
+        pose_samples: The number of head motions drawn for each clip.
+        seed: The seed of the draws, which also depend on the name of the clip, but not on its position.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ def build_baselines(
 
 
 def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]) -> Networks | None:
-    """The model's row; None without an expression network."""
+    """Load the model that is evaluated; None without an expression network."""
     paths = {
         task: getattr(config, task) or (packaged_weights(task) if has_packaged_weights(task) else None)
         for task in ("expression", "pose")

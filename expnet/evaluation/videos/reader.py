@@ -128,7 +128,7 @@ class Video:
             face=None if self.face is None else self.face.first(frames),
         )
 
-    def beside(self, reference: Video) -> Video:
+    def matched_to(self, reference: Video) -> Video:
         """Return this video as it is compared with the real one: cut to its length, with its audio if it has none."""
         video = self.first(len(reference))
         notes = list(video.notes)

@@ -57,9 +57,9 @@ class VideoScorer:
                 self._add(outcome, clip, system, video, None, "")
                 continue
             if reference is not None:
-                video = video.beside(reference)
-            beside = None if reference is None else reference.first(len(video))
-            self._add(outcome, clip, system, video, beside, fault)
+                video = video.matched_to(reference)
+            real = None if reference is None else reference.first(len(video))
+            self._add(outcome, clip, system, video, real, fault)
         return outcome
 
     def _add(
