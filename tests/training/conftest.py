@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import the helpers beside them."""
+"""Fixtures of the training tests, whose helper modules lie in this folder."""
 
 import sys
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from small import arguments, write_store
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five training clips and three validation clips of other people, of unequal length."""
+    """A store of five training clips and three validation clips of other speakers, of unequal length."""
     return write_store(tmp_path_factory.mktemp("data") / "store")
 
 
 @pytest.fixture(scope="session")
 def whole(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make a run that nobody killed, when it is first asked for, and return its folder."""
+    """Return a function that trains an uninterrupted run, once per set of arguments, and returns its folder."""
     made: dict[tuple[object, ...], Path] = {}
 
     def run(task: str, *overrides: str, processes: int = 1) -> Path:

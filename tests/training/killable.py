@@ -1,6 +1,6 @@
-"""Runs in processes of their own that can be killed at a chosen point: really, with SIGKILL.
+"""Training runs in separate processes that are killed with SIGKILL at a chosen point.
 
-The processes are forked from a server that has imported everything, so that each takes a second and not ten.
+The processes are forked from a server that has imported everything, so that each starts in one second, not ten.
 """
 
 import io
@@ -26,7 +26,7 @@ from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.build import build_task, describe_training
 
 Point = tuple[Callable[[int], None], int]
-"""How to die, and at which step."""
+"""How a run is stopped, and at which step."""
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
@@ -40,12 +40,12 @@ SERVER.set_forkserver_preload(
 
 
 def die() -> None:
-    """End as a machine does that loses power: nothing is cleaned up."""
+    """End without any clean-up, as in a power failure."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def before_call(owner: Any, name: str, instead: Callable[..., Any]) -> None:
-    """Have ``instead`` called with the arguments first, each time ``owner.name`` is."""
+    """Call ``instead`` with the arguments before each call of ``owner.name``."""
     original = getattr(owner, name)
 
     def both(*arguments: Any, **options: Any) -> Any:
@@ -56,12 +56,12 @@ def before_call(owner: Any, name: str, instead: Callable[..., Any]) -> None:
 
 
 def in_a_step(step: int) -> None:
-    """Die when the weights have moved and their averages have not."""
+    """Die after the weights have moved and before their average is updated."""
     before_call(BaseTask, "on_train_batch_end", lambda task, *_: task.global_step == step and die())
 
 
 def in_a_validation(step: int) -> None:
-    """Die when the validation's second clip is scored."""
+    """Die while the second validation clip is scored."""
     seen: list[int] = []
 
     def count(task: BaseTask, *_: Any) -> None:
@@ -73,7 +73,7 @@ def in_a_validation(step: int) -> None:
 
 
 def in_a_checkpoint(step: int, name: str) -> None:
-    """Die when half of the checkpoint's bytes are on the disk."""
+    """Die when half of the checkpoint has been written."""
     save = torch.save
 
     def half(checkpoint: Any, file: Any, **options: Any) -> None:
@@ -90,17 +90,17 @@ def in_a_checkpoint(step: int, name: str) -> None:
 
 
 def in_last_checkpoint(step: int) -> None:
-    """Die in the checkpoint that a resumed run would have gone on from."""
+    """Die while last.ckpt, from which a run resumes, is written."""
     in_a_checkpoint(step, "last")
 
 
 def in_best_checkpoint(step: int) -> None:
-    """Die in the checkpoint before it."""
+    """Die while best.ckpt, which precedes last.ckpt, is written."""
     in_a_checkpoint(step, "best")
 
 
 def after_last_checkpoint(step: int) -> None:
-    """Die at once when the checkpoint has its name."""
+    """Die right after the checkpoint was renamed into place."""
     replace = os.replace
 
     def then_die(source: Any, target: Any) -> None:
@@ -112,7 +112,7 @@ def after_last_checkpoint(step: int) -> None:
 
 
 def in_a_row(last: int) -> None:
-    """Die when half of a row of metrics.csv is on the disk."""
+    """Die when half of a row of metrics.csv has been written."""
 
     def half(logger: CsvLogger, metrics: dict[str, float], step: int) -> None:
         if step >= last and logger.path.name == "metrics.csv":
@@ -124,7 +124,7 @@ def in_a_row(last: int) -> None:
 
 
 def asked_to_leave(step: int, number: int = signal.SIGTERM) -> None:
-    """Get a signal in the middle of a step, as from a scheduler; of several processes the last one alone does."""
+    """Receive a signal in the middle of a step, as from a scheduler; of several processes only the last one does."""
 
     def ask(task: BaseTask, *_: Any) -> None:
         if task.global_step == step and task.global_rank == task.trainer.world_size - 1:
@@ -134,19 +134,19 @@ def asked_to_leave(step: int, number: int = signal.SIGTERM) -> None:
 
 
 def time_is_over(step: int) -> None:
-    """The signal before a job's time is over."""
+    """Receive the signal that SLURM sends before the time limit."""
     asked_to_leave(step, signal.SIGUSR1)
 
 
 def asked_in_a_validation(step: int) -> None:
-    """Get a signal while a clip is scored."""
+    """Receive a signal while a validation clip is scored."""
     before_call(
         BaseTask, "log_losses", lambda task, *_: task.global_step == step and os.kill(os.getpid(), signal.SIGTERM)
     )
 
 
 def validate(arguments: Sequence[str]) -> int:
-    """Score a finished run's last checkpoint once more, on as many processes as the arguments say."""
+    """Validate a finished run's last checkpoint again, on as many processes as the arguments say."""
     config = load_config(arguments)
     data = build_data(config)
     task = build_task(config, data)
@@ -190,12 +190,12 @@ def start(
     """Start a run in a folder.
 
     Args:
-        arguments: of ``train.py``.
-        folder: to run in.
-        processes: of the run, started one by one as a cluster does it.
-        cluster: gives the environment of a process from its rank and a free port; torchrun's when None.
-        point: where they die; the run ends by itself when None.
-        job: what they do; training by default.
+        arguments: Arguments of ``train.py``.
+        folder: Working directory.
+        processes: Number of processes of the run, which are launched one by one as on a cluster.
+        cluster: Returns the environment of a process for its rank and a free port; None for that of torchrun.
+        point: Where the processes are stopped; None for a run that finishes.
+        job: The function to run.
     """
     folder.mkdir(exist_ok=True)
     port = free_port()
@@ -210,7 +210,7 @@ def start(
 
 
 def torchrun(rank: int, port: int) -> dict[str, str]:
-    """What torchrun tells the processes of one machine."""
+    """The environment in which torchrun starts the processes of one machine."""
     return {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -224,22 +224,22 @@ def torchrun(rank: int, port: int) -> dict[str, str]:
 
 
 def finish(processes: Sequence[BaseProcess], *, seconds: float = 300) -> list[int | None]:
-    """Wait for the first process, and then for the others, which die with it if it was killed; return exit codes."""
+    """Wait for the first process, kill the others if it failed, and return all exit codes."""
     processes[0].join(seconds)
     for process in processes:
         if processes[0].exitcode != 0:
-            process.kill()  # as a scheduler does with what is left of a job
+            process.kill()  # as a scheduler does with the rest of a job
         process.join(seconds)
     return [process.exitcode for process in processes]
 
 
 def log_of(folder: Path) -> str:
-    """What the run's processes said."""
+    """The output of all processes of a run."""
     return "\n".join(log.read_text() for log in sorted(folder.glob("log*.txt")))
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Faults planted in runs, at a chosen step."""
+"""Faults that tests plant in a run at a chosen step."""
 
 import os
 from typing import Any
@@ -9,7 +9,7 @@ from expnet.training.tasks.base_task import BaseTask
 
 
 def bad_target(step: int) -> None:
-    """One number of the second clip's target is none, in one process: the last one."""
+    """Set one value of the second clip's target to NaN, in the last process only."""
     original = BaseTask.on_before_batch_transfer
 
     def spoil(task: BaseTask, batch: Any, dataloader_idx: int) -> Any:
@@ -23,7 +23,7 @@ def bad_target(step: int) -> None:
 
 
 def bad_gradient(step: int) -> None:
-    """The gradient of one weight is infinite, the loss is as it should be."""
+    """Set one entry of a gradient to infinity; the loss stays correct."""
 
     def spoil(task: BaseTask) -> None:
         if task.global_step == step:

@@ -1,4 +1,4 @@
-"""A small made-up store, arguments of small runs on it, and what runs leave behind."""
+"""A small synthetic store, the arguments of small runs on it, and readers of their results."""
 
 import csv
 from pathlib import Path
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_track(seed: int, frames: int, split: str) -> Track:
-    """A voice that swells and fades, a face that follows it, and a head that sways."""
+    """A clip of noise whose loudness rises and falls, an expression that follows it, and a swaying head."""
     generator = np.random.default_rng(seed)
     loud = 0.5 + 0.5 * np.sin(np.arange(frames) / 25 * 2 * np.pi * generator.uniform(1, 2) + seed)
     noise = generator.normal(size=frames * 640)
@@ -42,7 +42,7 @@ def make_track(seed: int, frames: int, split: str) -> Track:
 
 
 def write_store(path: Path, *, train: int = 5, validation: int = 3) -> Path:
-    """Write a store of clips of 70, 80, ... frames, each of a person of its own."""
+    """Write a store of clips of 70, 80, ... frames, each of a different speaker."""
     with TrackStoreWriter(path) as writer:
         for seed in range(train + validation):
             writer.add(make_track(seed, 70 + 10 * seed, "train" if seed < train else "validation"))
@@ -51,7 +51,7 @@ def write_store(path: Path, *, train: int = 5, validation: int = 3) -> Path:
 
 
 def arguments(task: str, store: Path, *overrides: str) -> list[str]:
-    """Arguments of a run of a dozen steps in the folder ``run``: epochs, validations and rows end apart."""
+    """Arguments of a twelve-step run in the folder ``run``, whose epochs, validations and rows end at different steps."""
     return [
         f"configs/smoke_{task}.yaml",
         f"data.store={store}",
@@ -69,7 +69,7 @@ def arguments(task: str, store: Path, *overrides: str) -> list[str]:
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
-    """Rows of a run's metrics.csv."""
+    """The rows of a run's metrics.csv."""
     with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -81,7 +81,7 @@ def checkpoint_of(run: Path, name: str = "last") -> dict[str, Any]:
 
 
 def same(first: Any, second: Any) -> bool:
-    """Whether two nested values have the same bits."""
+    """Whether two nested values are equal bit for bit; NaN equals NaN."""
     if isinstance(first, torch.Tensor):
         return isinstance(second, torch.Tensor) and torch.equal(first, second)
     if isinstance(first, dict):

@@ -1,4 +1,4 @@
-"""The trainings of an ablation as processes: several at once, failures, signals, and folders in use."""
+"""The training processes of an ablation: parallel runs, failures, signals, and folders in use."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ sys.exit(code)
 
 @dataclass(frozen=True)
 class Planted(Training):
-    """A training that sleeps."""
+    """A training that only sleeps."""
 
     seconds: float = 0.3
     code: int = 0
@@ -58,7 +58,7 @@ def wait_for(condition: object, seconds: float = 30.0) -> None:
 def test_one_after_another_and_at_once(tmp_path: Path) -> None:
     train_all([plant(tmp_path, name) for name in "abc"], output=tmp_path, jobs=1)
     assert events(tmp_path) == ["start a", "end a", "start b", "end b", "start c", "end c"]
-    # All three are done: nothing is left to do, and one that is not is the only one that starts.
+    # The three finished trainings are skipped, and only the new one starts.
     train_all([plant(tmp_path, name) for name in "abcd"], output=tmp_path, jobs=1)
     assert events(tmp_path)[6:] == ["start d", "end d"]
     together = tmp_path / "together"
@@ -87,7 +87,7 @@ def test_a_training_without_a_model_has_failed(tmp_path: Path) -> None:
 
 
 def start_elsewhere(tmp_path: Path) -> subprocess.Popen[bytes]:
-    """Run `train_all` on one long training in a process of its own, until that training has started."""
+    """Run `train_all` with one long training in a separate process, and return once the training has started."""
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_ablation_runs as t; "
         "folder = Path(sys.argv[2]); t.train_all([t.plant(folder, 'long', seconds=60.0)], output=folder, jobs=1)"
@@ -110,7 +110,7 @@ def test_sigterm_ends_the_trainings_too(tmp_path: Path) -> None:
     assert not is_free(tmp_path)
     process.terminate()
     assert process.wait(30) == 128 + signal.SIGTERM
-    assert is_free(tmp_path)  # nothing of it lives on
+    assert is_free(tmp_path)  # no training is left running
 
 
 def test_what_a_killed_command_left_behind_keeps_the_folder(tmp_path: Path) -> None:

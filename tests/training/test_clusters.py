@@ -1,4 +1,4 @@
-"""torchrun and SLURM: processes find one another, leave when asked to, and go back into the queue."""
+"""torchrun and SLURM: processes find one another, stop when they are told to, and are requeued."""
 
 import os
 import re
@@ -25,7 +25,7 @@ JOB = "12345"
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A scontrol that writes down what it is asked to do."""
+    """A stand-in for scontrol that records its arguments."""
     said = tmp_path / "scontrol.txt"
     program = tmp_path / "bin" / "scontrol"
     program.parent.mkdir()
@@ -35,7 +35,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def slurm(queue: Path) -> Callable[[int, int], dict[str, str]]:
-    """What srun tells two processes on one machine."""
+    """The environment in which srun starts two processes on one machine."""
 
     def environment(rank: int, port: int) -> dict[str, str]:
         return {
@@ -71,7 +71,7 @@ def test_a_slurm_job_leaves_and_comes_back(
     queue: Path,
     whole: Callable[..., Path],
 ) -> None:
-    """The job puts itself back once its time is over, and not when it was cancelled or preempted."""
+    """The job requeues itself at its time limit, but not when it was cancelled or preempted."""
     given = ["configs/cluster/slurm.yaml", *arguments("expression", store, "data.workers=0", "trainer.num_nodes=1")]
     left = finish(start(given, tmp_path, processes=2, cluster=slurm(queue), point=point))
     assert left[0] == 128 + number, log_of(tmp_path)
@@ -102,7 +102,7 @@ def test_torchrun(store: Path, tmp_path: Path, whole: Callable[..., Path]) -> No
     done = subprocess.run([*command, ROOT / "train.py", *given], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "run"
-    assert done.stdout.count("run\n") == 1  # said by the first process alone
+    assert done.stdout.count("run\n") == 1  # printed by the first process alone
     alone = whole("expression", "data.workers=0", processes=2)
     assert (alone / "metrics.csv").read_text() == (tmp_path / "run" / "metrics.csv").read_text()
 
@@ -125,7 +125,7 @@ def test_a_cluster_overwrites_no_run_either(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_script_and_its_configuration_agree(tmp_path: Path) -> None:
-    """The script runs as it is, with an srun that only writes down what it was to start."""
+    """The script runs unchanged, with a stand-in for srun that only prints its arguments."""
     script = (CLUSTER / "slurm.sh").read_text()
     asked = dict(re.findall(r"^#SBATCH --([a-z-]+)=?(\S*)", script, flags=re.MULTILINE))
     program = tmp_path / "srun"
@@ -150,6 +150,6 @@ def test_the_script_and_its_configuration_agree(tmp_path: Path) -> None:
 
 
 def test_rows_are_written_once(whole: Callable[..., Path]) -> None:
-    """Two processes write no row twice."""
+    """With two processes no row is written twice."""
     rows = rows_of(whole("expression", "data.workers=0", processes=2))
     assert len({(row["step"], bool(row["val/loss"])) for row in rows}) == len(rows)

@@ -1,4 +1,4 @@
-"""Every YAML file that is shipped loads, and runs one step."""
+"""Every shipped YAML file loads and runs one step."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from expnet.training.main import train
 CONFIGS = ROOT / "configs"
 FILES = {path.relative_to(CONFIGS).as_posix(): OmegaConf.load(path) for path in sorted(CONFIGS.rglob("*.yaml"))}
 FILMED = ["refiner.yaml"]
-"""Trained on videos, which a made-up store lacks: tests/data/test_region_pairs.py runs it."""
+"""Trained on videos, which the synthetic store lacks; tests/training/test_refiner_run.py runs it."""
 TRAININGS = [name for name, content in FILES.items() if "task" in content and name not in FILMED]
 PARTS = ["metrics.yaml", "cluster/gpus.yaml", "cluster/slurm.yaml"]
-"""What is put beside a training's own file."""
+"""Files that are combined with the file of a training."""
 EVALUATIONS = ["evaluate.yaml", "benchmark.yaml"]
 QUICK = (
     "data.batch_size=2",
@@ -45,8 +45,8 @@ def test_each_file_is_known() -> None:
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_runs_a_step(name: str, store: Path) -> None:
     shipped = load_config([f"configs/{name}"])
-    assert shipped.data.store in (None, "")  # nobody's private data
-    small = [] if shipped.init else ["model.width=16", "model.layers=1"]  # what it starts from has a size
+    assert shipped.data.store in (None, "")  # no private path
+    small = [] if shipped.init else ["model.width=16", "model.layers=1"]  # a pretrained network has a fixed size
     config = load_config([f"configs/{name}", f"data.store={store}", *QUICK, *small])
     assert load_model(train(config), config.task)
 

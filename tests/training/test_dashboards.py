@@ -1,4 +1,4 @@
-"""What a run tells about itself beside metrics.csv: speed, gradients, Weights & Biases, TensorBoard."""
+"""What a run logs beside metrics.csv: speed, gradient norms, Weights & Biases, TensorBoard."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ from expnet.training.tasks.base_task import BaseTask
 
 
 class Slope(pl.LightningModule):
-    """Loss 3 a + 4 b, whose gradient is (3, 4), with steps that take as long as asked."""
+    """A model with the loss 3 a + 4 b, whose gradient is (3, 4), and steps of a given duration."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Slope(pl.LightningModule):
 
 
 class Slow(torch.utils.data.Dataset[int]):
-    """Items that take as long as asked."""
+    """Items that take a given time to load."""
 
     def __init__(self, seconds: float, length: int = 8) -> None:
         self.seconds, self.length = seconds, length
@@ -61,7 +61,7 @@ def speeds(path: Path) -> list[dict[str, float]]:
 
 
 def fit(tmp_path: Path, *, fetch: float, compute: float, **options: Any) -> list[dict[str, float]]:
-    """Train eight steps, with a validation after four, and return the rows of speed.csv."""
+    """Train eight steps with a validation after every four, and return the rows of speed.csv."""
     data, model = Slow(fetch), Slope(compute)
     throughput = Throughput(tmp_path / "speed.csv", count=lambda batch: 50)
     trainer = pl.Trainer(
@@ -133,7 +133,7 @@ def test_a_run_writes_speed_and_gradients(task: str, store: Path) -> None:
 
 
 def sessions(folder: Path) -> list[list[Any]]:
-    """What a run told W&B, session by session; W&B's own process may still be writing it when the run is over."""
+    """The records that a run sent to W&B, by session; W&B's own process may write them after the run has ended."""
     from wandb.proto.wandb_internal_pb2 import Record
     from wandb.sdk.internal.datastore import DataStore
 
@@ -156,7 +156,7 @@ def sessions(folder: Path) -> list[list[Any]]:
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a run's curves, in order, over all its sessions."""
+    """The rows of a run's W&B history, in order, over all sessions."""
     return [
         {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
         for records in sessions(folder)
@@ -166,7 +166,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 
 def artifacts(folder: Path) -> dict[str, list[str]]:
-    """Files of the artifacts that a run handed to W&B, by name."""
+    """The files of the artifacts that a run logged to W&B, by artifact name."""
     found = [
         record.artifact if record.HasField("artifact") else record.request.log_artifact.artifact
         for records in sessions(folder)
@@ -177,11 +177,11 @@ def artifacts(folder: Path) -> dict[str, list[str]]:
 
 
 def train_in_two_parts(given: list[str]) -> None:
-    """Break a run off in its eleventh step, two after its last checkpoint, and go on."""
+    """Interrupt a run in its eleventh step, two after its last checkpoint, and resume it."""
 
     def break_off(task: BaseTask) -> None:
         if task.global_step == 10:
-            raise RuntimeError("broken off on purpose")
+            raise RuntimeError("interrupted on purpose")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseTask, "on_after_backward", break_off)
@@ -196,7 +196,7 @@ def test_a_resumed_run_goes_on_with_its_wandb_curves(store: Path, monkeypatch: p
     train_in_two_parts(arguments("expression", store, "logger.wandb=true"))
     rows = history(Path("run"))
     losses = [(row["trainer/global_step"], row["train/loss"]) for row in rows if "train/loss" in row]
-    # Step 8 came after the checkpoint, so it was taken twice, with one result.
+    # Step 8 came after the checkpoint, so it was run twice, with the same result.
     assert [step for step, _ in losses] == [2, 5, 8, 8, 11]
     written = {int(row["step"]): float(row["train/loss"]) for row in rows_of(Path("run")) if row["train/loss"]}
     assert losses == [(step, pytest.approx(written[step])) for step, _ in losses]

@@ -1,4 +1,4 @@
-"""A validation gives the same numbers on any number of processes, from a checkpoint, and in the evaluation."""
+"""A validation gives the same scores on any number of processes, from a checkpoint, and in evaluate.py."""
 
 import json
 from collections.abc import Callable
@@ -17,12 +17,12 @@ N_OF = {
     "val/landmark_distance": "val/landmark_distance_clips",
     "val/landmark_distance_mouth": "val/landmark_distance_mouth_clips",
 }
-"""Which column counts what a score is of; losses are of frames."""
+"""The column that holds the n of each score; the n of a loss is the number of frames."""
 COUNTS = {*N_OF.values(), "val/frames"}
 
 
 def validations(run: Path) -> list[dict[str, float]]:
-    """Rows of validations, by name without ``val/``."""
+    """The rows of validations, by name without ``val/``."""
     rows = [row for row in rows_of(run) if row["val/loss"]]
     return [{name[4:]: float(value) for name, value in row.items() if name[:4] == "val/" and value} for row in rows]
 
@@ -31,7 +31,7 @@ def validations(run: Path) -> list[dict[str, float]]:
 def test_one_and_two_processes_score_a_checkpoint_alike(
     task: str, store: Path, tmp_path: Path, whole: Callable[..., Path]
 ) -> None:
-    """Three clips of unequal length: one process gets two of them, the other one, and no clip is repeated."""
+    """Three clips of unequal length: one process scores two of them, the other one, and no clip is repeated."""
     run = whole(task, "data.workers=0")
     rendered = ("metrics.landmark_distance=true", "metrics.clips=3", "metrics.frames=4")
     given = arguments(task, store, f"ckpt={run / 'checkpoints' / 'last.ckpt'}", *rendered)
@@ -49,7 +49,7 @@ def test_one_and_two_processes_score_a_checkpoint_alike(
     for name, value in logged.items():
         assert alone[f"val/{name}"] == pytest.approx(value, rel=1e-6, abs=1e-9), name
 
-    # Each score is of so many frames, windows or clips.
+    # Each score states the number of frames, windows or clips behind it.
     assert alone["val/frames"] == {"expression": 120 + 130 + 140, "pose": 119 + 129 + 139}[task]
     for name in set(alone) - set(COUNTS):
         assert alone[N_OF.get(name, "val/frames")] >= 3, name

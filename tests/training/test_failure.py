@@ -1,4 +1,4 @@
-"""A run with a bad loss stops, names the clips, and leaves a file from which the step can be run again."""
+"""A run whose loss is NaN or explodes stops, names the clips, and saves the step so that it can be replayed."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def _hooks_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stop(*given: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Train until it stops, and return the sentence."""
+    """Train until the run stops, and return its error message."""
     assert guarded(lambda: main(given)) == 1
     return capsys.readouterr().err.strip().splitlines()[-1]
 
@@ -73,7 +73,7 @@ def test_an_exploding_loss_is_replayed_bit_for_bit(
     assert math.isfinite(again.loss)
     assert again.terms["train/loss"] == pytest.approx(again.loss)
     assert (again.inputs, again.weights, again.layer) == ({}, (), "")
-    # the random numbers are part of it: dropout and disturbed sound
+    # the random state matters: dropout and augmentation draw from it
     other = SavedStep(step.batch, step.weights, {"cpu": torch.Generator().manual_seed(1).get_state()}, step.about)
     assert replay(other, accelerator="cpu").loss != again.loss
 
@@ -84,7 +84,7 @@ def test_steps_of_a_sync_expert_and_under_it_are_replayed(store: Path, capsys: p
     judged = arguments("expression", store, f"loss.sync_expert={Path('expert').resolve()}", "loss.sync_weight=1")
     for task, given in {"landmark_sync": of_expert, "expression": judged}.items():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(BaseTask, "on_after_backward", BaseTask.on_after_backward)  # comes back at the end
+            patch.setattr(BaseTask, "on_after_backward", BaseTask.on_after_backward)  # restored at the end
             planted.bad_gradient(3)
             stop(*given, f"output=broken_{task}", capsys=capsys)
         step = SavedStep.load(f"broken_{task}/failure/step_000003.safetensors")
@@ -100,7 +100,7 @@ def test_zero_never_calls_it_an_explosion(store: Path, monkeypatch: pytest.Monke
 
 def test_a_gradient_that_is_no_number(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseTask, "on_after_backward", BaseTask.on_after_backward)  # comes back at the end
+        patch.setattr(BaseTask, "on_after_backward", BaseTask.on_after_backward)  # restored at the end
         planted.bad_gradient(3)
         assert "The gradient became inf at step 3 on clip" in stop(*arguments("expression", store), capsys=capsys)
     step = SavedStep.load("run/failure/step_000003.safetensors")
@@ -132,7 +132,7 @@ def test_all_processes_stop_at_the_same_step(store: Path, tmp_path: Path) -> Non
     assert names == [f"step_000005_process_{rank}.safetensors" for rank in range(2)]
     reasons = [SavedStep.load(tmp_path / "two/run/failure" / name).about["reason"] for name in names]
     assert reasons[1] == "The loss became nan"
-    assert reasons[0] == "The gradient became nan"  # which all processes average
+    assert reasons[0] == "The gradient became nan"  # which is averaged over all processes
 
 
 def test_a_file_of_something_else(tmp_path: Path) -> None:

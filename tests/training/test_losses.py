@@ -1,4 +1,4 @@
-"""Losses by hand, and against slow versions that loop."""
+"""Losses against values computed by hand and against explicit loops."""
 
 import math
 
@@ -174,7 +174,7 @@ def test_motion_energy_is_the_weighted_variance(batch) -> None:
 def test_balance_by_hand() -> None:
     target = torch.zeros(2, 1, 1)
     predicted = torch.ones(2, 1, 1)
-    energy = torch.tensor([1.0, 3.0])  # half and one and a half of their mean
+    energy = torch.tensor([1.0, 3.0])  # 0.5 and 1.5 times their mean
     squared = balance_windows(predicted, target, energy, share=0.5).square().flatten()
     torch.testing.assert_close(squared, torch.tensor([1 / 0.75, 1 / 1.25]))
     assert torch.equal(balance_windows(predicted, target, energy, share=0.0), predicted)
@@ -208,7 +208,7 @@ def test_pyramid_loss_is_zero_for_equal_images_and_sees_every_scale() -> None:
     for times in (1, 2, 4, 8):
         squares = board.repeat_interleave(times, 0).repeat_interleave(times, 1)
         squares = squares.repeat(8 // times, 8 // times)[None, None]
-        # All of it lies in the one level whose halves average to nothing.
+        # A checkerboard lies entirely in the level whose 2 x 2 blocks average to 0.
         loss = pyramid_loss(squares, torch.zeros_like(squares), flat, levels=4)
         assert float(loss) == pytest.approx(1 / 5)
     even = pyramid_loss(torch.full((1, 1, 16, 16), 0.5), torch.zeros(1, 1, 16, 16), flat, levels=4)

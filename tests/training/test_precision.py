@@ -1,4 +1,4 @@
-"""Mixed and double precision and compiled networks: overrides that change the speed, not what is measured."""
+"""Mixed precision, double precision and compiled networks change the speed, but not what is measured."""
 
 import copy
 from pathlib import Path
@@ -27,7 +27,7 @@ def validated(run: Path) -> dict[str, float]:
 
 
 def network_precisions(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[torch.dtype]]:
-    """Collect in which precision the linear layers of the network compute, in training and in validation."""
+    """Collect the precisions in which the linear layers of the network compute, in training and in validation."""
     seen: dict[str, set[torch.dtype]] = {"training_step": set(), "validation_step": set()}
     inside: list[str] = []
     linear = torch.nn.Linear.forward
@@ -64,14 +64,14 @@ def test_precisions(task: str, precision: str, store: Path, monkeypatch: pytest.
     assert plain != other
     # The head-pose network draws other noise in 64 bits than in 32.
     assert other == pytest.approx(plain, rel=0.15 if task == "pose" else 0.05 if precision == "bf16-mixed" else 0.01)
-    # 32 or 64 bits are what is kept, averaged and exported
+    # weights are stored, averaged and exported in full precision
     kept = checkpoint_of(Path("run"))["state_dict"]
     assert {value.dtype for value in kept.values() if value.is_floating_point()} == {wide}
 
 
 @pytest.mark.parametrize("task", ["expression", "pose"])
 def test_mixed_precision_is_for_the_network_in_training_alone(task: str, store: Path) -> None:
-    """Losses of what the network computed in 16 bits, taken in 32, equal those taken without any mixed precision."""
+    """The losses of 16-bit outputs are computed in 32 bits, and a validation does not use mixed precision at all."""
     config = load_config(arguments(task, store))
     data = build_data(config)
     module = build_task(config, data)
@@ -99,7 +99,7 @@ def test_mixed_precision_is_for_the_network_in_training_alone(task: str, store: 
 
 @pytest.mark.parametrize("task", ["expression", "pose"])
 def test_a_compiled_network_trains_alike(task: str, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of the compiler but its code generator, which takes minutes."""
+    """Uses all of the compiler except its code generator, which takes minutes."""
     original = torch.nn.Module.compile
     compiled: list[torch.nn.Module] = []
 
@@ -115,7 +115,7 @@ def test_a_compiled_network_trains_alike(task: str, store: Path, monkeypatch: py
     assert trained(Path("run")) == pytest.approx(trained(Path("plain")), rel=1e-3)
     assert validated(Path("run")) == pytest.approx(validated(Path("plain")), rel=1e-3)
     first, second = (checkpoint_of(Path(run))["state_dict"] for run in ("plain", "run"))
-    assert first.keys() == second.keys()  # no prefix of a wrapper
+    assert first.keys() == second.keys()  # the wrapper adds no prefix
 
 
 def test_compiling_leaves_the_averaged_weights_and_copies_alone(store: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run of configs/refiner.yaml: its folder, and the same bits when it was stopped in between."""
+"""A run of configs/refiner.yaml: its folder, and the same result bit for bit when it is interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONFIG = str(Path(__file__).resolve().parents[2] / "configs" / "refiner.yaml")
 
 @pytest.fixture(autouse=True)
 def _made_up_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Noise in place of the videos, which the small store does not have."""
+    """Noise in place of crops from videos, which the small store lacks."""
 
     def made_pairs(track: Track, *_: object) -> dict[str, np.ndarray]:
         generator = np.random.default_rng(len(track.audio))

@@ -1,4 +1,4 @@
-"""Killed with SIGKILL anywhere and started again, a run ends with the bits of the run that was not killed."""
+"""A run that is killed with SIGKILL anywhere and resumed equals an uninterrupted run bit for bit."""
 
 import itertools
 import random
@@ -30,15 +30,15 @@ MATRIX = [
     *itertools.product(["in a step", "in a validation", "in last.ckpt"], [0, 2], [1, 2]),
     *((point, 0, 1) for point in ("in the first epoch", "in best.ckpt", "after last.ckpt", "in metrics.csv")),
 ]
-"""Moment, loading processes, training processes."""
+"""The moment of the kill, the number of loader processes, the number of training processes."""
 
 
 def assert_same_run(first: Path, second: Path) -> None:
-    """Same bits everywhere: metrics, all that the last checkpoint holds, and the model with its notes."""
+    """Metrics, the last checkpoint and the exported network are equal bit for bit."""
     assert (first / "metrics.csv").read_text() == (second / "metrics.csv").read_text()
     ours, theirs = checkpoint_of(first), checkpoint_of(second)
     for checkpoint in (ours, theirs):
-        del checkpoint["expnet"]["notes"]["versions"]  # somebody may have committed in between
+        del checkpoint["expnet"]["notes"]["versions"]  # there may have been a commit in between
     for key in KEPT:
         assert same(ours[key], theirs[key]), key
     assert same(ours["callbacks"]["RandomState"], theirs["callbacks"]["RandomState"])
@@ -70,7 +70,7 @@ def test_head_poses_resume_in_the_middle_of_annealing(
 
 
 def test_what_is_measured_now_and_then_keeps_its_turns(store: Path, tmp_path: Path, whole: Callable[..., Path]) -> None:
-    """Every second of six validations is rendered; the run is killed when the next one is not due."""
+    """Every second of six validations is rendered; the run is killed before a validation that is not."""
     overrides = (
         "trainer.validate_every=2",
         "metrics.landmark_distance=true",
@@ -102,7 +102,7 @@ def test_a_run_without_validation_resumes(point: Point, tmp_path: Path) -> None:
 def test_a_run_that_is_asked_to_leave_saves_where_it_is(
     step: int, processes: int, store: Path, tmp_path: Path, whole: Callable[..., Path]
 ) -> None:
-    """At a step of its own, and at one with a validation; of two processes only one gets the signal."""
+    """At a step without and at a step with a validation; of two processes only one receives the signal."""
     given = arguments("expression", store, "data.workers=0")
     left = finish(start(given, tmp_path, processes=processes, point=(killable.asked_to_leave, step)))
     assert left[0] == 128 + signal.SIGTERM, log_of(tmp_path)
@@ -124,7 +124,7 @@ def test_a_signal_in_a_validation_waits_for_its_end(store: Path, tmp_path: Path,
 def test_the_random_numbers_of_every_process_are_kept(whole: Callable[..., Path]) -> None:
     states = checkpoint_of(whole("expression", "data.workers=0", processes=2))["callbacks"]["RandomState"]["processes"]
     assert len(states) == 2
-    # The processes drew different numbers: dropout and augmentation of one are not those of the other.
+    # The processes draw different random numbers for dropout and augmentation.
     assert not torch.equal(states[0]["torch"], states[1]["torch"])
 
 

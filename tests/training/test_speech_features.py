@@ -1,4 +1,4 @@
-"""Speech features from end to end: computed, trained on, and used for a portrait."""
+"""Speech features from end to end: extraction, training, and animation of a portrait."""
 
 from pathlib import Path
 from typing import Any

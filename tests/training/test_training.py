@@ -1,4 +1,4 @@
-"""Training from the command line to the model file, on a small made-up store."""
+"""Training from the command line to the exported network, on a small synthetic store."""
 
 import json
 import subprocess
@@ -80,7 +80,7 @@ def test_the_second_run_gets_a_folder_of_its_own_and_the_same_numbers(store: Pat
 def test_a_resumed_run_equals_one_that_was_not_stopped(task: str, store: Path, tmp_path: Path) -> None:
     shared = ("trainer.validate_every=4", "optim.ema=0.9")
     train(load_config(smoke(task, store, "output=whole", "trainer.max_steps=8", *shared)))
-    # The same run, stopped after four of its eight steps.
+    # The same run, interrupted after four of its eight steps.
     stopped = load_config(smoke(task, store, "output=parts", "trainer.max_steps=8", *shared))
     import pytorch_lightning as pl
 
@@ -117,14 +117,14 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(task: str, store: Path, t
 def test_going_on_from_nothing_starts_anew(store: Path) -> None:
     train(load_config(smoke("pose", store, "output=new", "ckpt=last")))
     assert Path("new/model.safetensors").is_file()
-    # a finished run that is asked to go on has nothing left to do
+    # resuming a finished run does nothing
     train(load_config(smoke("pose", store, "output=new", "ckpt=last")))
 
 
 def test_starting_from_a_trained_model(store: Path, tmp_path: Path, capsys) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     train(load_config(smoke("expression", store, f"output={first}")))
-    # one step so small that nothing but the start can be seen
+    # one step with a negligible learning rate, so that the weights stay the initial ones
     still = ("trainer.max_steps=1", "trainer.validate_every=1", "optim.lr=1e-12", "optim.warmup_steps=0")
     train(load_config(smoke("expression", store, f"output={second}", f"init={first}", *still)))
     before, after = (load_model(run, "expression").state_dict() for run in (first, second))
@@ -197,7 +197,7 @@ def test_the_script_answers_without_the_heavy_packages(tmp_path: Path) -> None:
 
 
 def test_two_processes_score_like_one(store: Path, tmp_path: Path) -> None:
-    """Three validation clips over two processes: no clip is counted twice, none is lost."""
+    """Three validation clips over two processes: each clip is counted exactly once."""
     one_step = ("data.limit_validation_clips=null", "trainer.max_steps=1", "trainer.validate_every=1", "optim.lr=1e-12")
     for processes in (1, 2):
         folder = tmp_path / str(processes)

@@ -1,4 +1,4 @@
-"""Mistakes that the training code of this field has made, each with a test that would have found it."""
+"""Mistakes in published training code of this field, each with a test that would have found it."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ from expnet.training.tasks.expression_task import ExpressionTask
 
 
 def test_an_epoch_sees_all_of_the_data(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Index times batch size skipped most of it: count what the training step is given."""
+    """Multiplying an index by the batch size skipped most of the data: count the clips of all training steps."""
     seen: list[str] = []
     step = ExpressionTask.training_step
 
@@ -45,7 +45,7 @@ def test_an_epoch_sees_all_of_the_data(store: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_loss_of_two_clips_is_the_one_computed_by_hand(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last clip's loss overwrote the sum: 30 frames at 1 and 10 frames at 4 are 1.75, not 4 and not 2.5."""
+    """The last clip's loss overwrote the sum: 30 frames at 1 and 10 frames at 4 average to 1.75, not to 4 or 2.5."""
     config = load_config(arguments("expression", store))
     task = build_task(config, build_data(config))
     monkeypatch.setattr(task, "log", lambda *_, **__: None)
@@ -61,7 +61,7 @@ def test_the_loss_of_two_clips_is_the_one_computed_by_hand(store: Path, monkeypa
 
 @pytest.mark.parametrize("first", [4, 6])
 def test_a_resumed_run_uses_the_step_it_resumes_from(first: int, store: Path, tmp_path: Path) -> None:
-    """The step was computed and not used. Here a finished run that is given more steps counts on, in the same epoch."""
+    """The resumed step was computed but not used: a finished run with more steps continues in the same epoch."""
     train(load_config(arguments("expression", store, f"trainer.max_steps={first}")))
     assert checkpoint_of(tmp_path / "run")["TalkingFaceDataModule"] == {"epoch": 0, "windows_done": 2 * first}
     train(load_config(arguments("expression", store, "trainer.max_steps=8", "trainer.log_every=1")))
@@ -72,7 +72,7 @@ def test_a_resumed_run_uses_the_step_it_resumes_from(first: int, store: Path, tm
 
 
 def test_a_checkpoint_holds_all_that_a_run_is(whole: Callable[..., Path]) -> None:
-    """Checkpoints without optimiser, random numbers or averaged weights cannot be gone on from."""
+    """A run cannot resume from checkpoints without optimiser, random state or averaged weights."""
     checkpoint = checkpoint_of(whole("expression", "data.workers=0"))
     assert {"state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"} <= set(checkpoint)
     assert {"schema", "version", "task", "options", "notes"} == set(checkpoint["expnet"])
@@ -89,7 +89,7 @@ def test_a_checkpoint_holds_all_that_a_run_is(whole: Callable[..., Path]) -> Non
 
 
 def test_a_seed_is_a_run_and_another_seed_another(store: Path, tmp_path: Path, whole: Callable[..., Path]) -> None:
-    """The seeding function was there, its call commented out."""
+    """The seeding function existed, but its call was commented out."""
     first = checkpoint_of(whole("expression", "data.workers=0"))["state_dict"]
     for seed, equal in ((0, True), (1, False)):
         folder = tmp_path / str(seed)
@@ -98,7 +98,7 @@ def test_a_seed_is_a_run_and_another_seed_another(store: Path, tmp_path: Path, w
 
 
 def test_the_best_weights_are_chosen_by_a_rule(whole: Callable[..., Path]) -> None:
-    """Somebody looked at TensorBoard: here best.ckpt is of the validation that the monitored value says."""
+    """The best checkpoint was chosen by eye in TensorBoard: best.ckpt is that of the best monitored value."""
     run = whole("expression", "data.workers=0")
     notes = checkpoint_of(run, "best")["expnet"]["notes"]
     validated = {int(row["step"]) + 1: float(row[notes["monitor"]]) for row in rows_of(run) if row["val/loss"]}
@@ -111,7 +111,7 @@ KEY = re.compile(r"""(?ix) (api[_-]?key|token|secret|passw(or)?d) \s*[:=]\s* ['"
 
 
 def test_no_key_is_in_the_source() -> None:
-    """A key for a dashboard was asked for in a source file: keys come from the environment alone."""
+    """An API key had to be written into a source file: keys come from the environment alone."""
     planted = "0123456789abcdef" * 2
     assert KEY.search(f'wandb_api_key = "{planted}"')
     if not (ROOT / ".git").exists():
@@ -123,7 +123,7 @@ def test_no_key_is_in_the_source() -> None:
 
 
 def test_the_commands_of_the_documentation_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    """An install step could not run: commands, make targets and files that the pages name are there."""
+    """An installation step could not run: all commands, make targets and files that the documentation names exist."""
     text = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
     with pytest.raises(SystemExit):
         command(["--help"])
@@ -139,7 +139,7 @@ def test_the_commands_of_the_documentation_exist(capsys: pytest.CaptureFixture[s
 
 
 def test_a_still_head_blinks(tmp_path: Path) -> None:
-    """Stillness took the blinks away, too: head, face and blinks are turned down one by one."""
+    """A still mode also removed the blinks: head motion, expression and blinks are controlled separately."""
     torch.manual_seed(0)
     save_model(tmp_path / "expression.safetensors", ExpressionRegressor(width=16, layers=1, heads=2))
     save_model(tmp_path / "pose.safetensors", PoseCVAE())
@@ -155,7 +155,7 @@ def test_a_still_head_blinks(tmp_path: Path) -> None:
 
 
 def test_packages_are_wanted_in_ranges() -> None:
-    """One driver or one image only: what installs is a range, and the pins are in constraints.txt."""
+    """Exact pins fitted a single driver or image: requirements are ranges, and the pins are in constraints.txt."""
     wanted = (ROOT / "setup.cfg").read_text().partition("install_requires =")[2].partition("\n[")[0]
     assert "torch >= " in wanted
     # its later versions lack the network that tracks faces without a download

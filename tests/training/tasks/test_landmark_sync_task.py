@@ -1,4 +1,4 @@
-"""The sync expert learns what belongs together, and teaches it to the expression network."""
+"""The sync expert learns which lips match which audio, and its loss trains the expression network."""
 
 import copy
 import warnings
@@ -27,7 +27,7 @@ SHARED = {"optim": {"lr": 3e-3, "warmup_steps": 5, "ema": 0.0}, "augment": STILL
 
 
 def clip(seed: int, frames: int = 80, early: int = 0) -> FaceBatch:
-    """A clip whose expression swells with the loudness of its sound, which is early by some frames."""
+    """A clip whose expression follows the loudness of its audio, which leads by ``early`` frames."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(1, 1, frames + 60, generator=generator)
     loud = torch.nn.functional.avg_pool1d(noise, 3, stride=1)[0, 0] * 1.5

@@ -1,4 +1,4 @@
-"""The refiner learns what is learnable, and says how sharp it is."""
+"""The refiner reduces the error on unseen images, and its sharpness is logged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIM = {"lr": 5e-3, "warmup_steps": 5, "ema": 0.5, "weight_decay": 0.0}
 
 
 def pair(seed: int) -> RegionBatch:
-    """A drawn mouth and two eyes whose openings are twice as bright as in the real frame."""
+    """A rendered mouth and two eyes whose openings are twice as bright as in the real frame."""
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randint(0, 200, (1, 3, CHANNELS, SIZE, SIZE), generator=generator, dtype=torch.uint8)
     inputs[:, :, 8:] = 0

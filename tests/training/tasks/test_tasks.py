@@ -1,4 +1,4 @@
-"""The LightningModules: losses by hand, averaged weights, schedule, augmentation, and real optimisation steps."""
+"""The LightningModules: losses by hand, averaged weights, schedule, augmentation, and short trainings."""
 
 import copy
 import math
@@ -47,7 +47,7 @@ def statistics() -> SimpleNamespace:
 
 
 def clip(seed: int, frames: int) -> FaceBatch:
-    """A clip whose expression follows the loudness of its sound, and whose head sways."""
+    """A clip whose expression follows the loudness of its audio, and whose head sways."""
     generator = torch.Generator().manual_seed(seed)
     time = torch.arange(frames) / 25
     loud = torch.sin(2 * math.pi * (0.8 + torch.rand(1, generator=generator)) * time + seed)
@@ -150,7 +150,7 @@ def test_the_expression_network_learns(tmp_path) -> None:
         assert torch.equal(
             model(batch.mel, 70, batch.first_expression), task.averaged.eval()(batch.mel, 70, batch.first_expression)
         )
-    # Lightning's own way back in
+    # Lightning's own way of loading
     again = ExpressionTask.load_from_checkpoint(tmp_path / "x.ckpt", face_model=face_model(), weights_only=True)
     assert torch.equal(again.model.head.weight, task.model.head.weight)
     assert torch.equal(again.averaged.head.weight, task.averaged.head.weight)
@@ -172,7 +172,7 @@ def test_the_pose_network_learns(tmp_path, adversarial: float) -> None:
 
 
 def test_liveliness_is_about_distances_and_not_places() -> None:
-    """A motion and its mirror image are as lively; one of half the size is not: log(1 / 4)^2 at every pace."""
+    """A motion and its mirror image are equally lively; one of half the size differs by log(1 / 4)^2 at every lag."""
     target = torch.randn(20, 32, 6, generator=torch.Generator().manual_seed(0)).cumsum(dim=1)
     nothing = torch.zeros(20, 4)
     shared = {"predicted": target, "target": target, "mean": nothing, "log_variance": nothing}
@@ -211,7 +211,7 @@ def test_the_adversarial_terms_train_one_side_each() -> None:
 
 
 def test_expression_losses_by_hand() -> None:
-    """The mean face scores about 1 on coefficients; weights multiply; two clips of one batch count alike."""
+    """The mean face has a coefficient loss of about 1, weights multiply, and two clips of one batch count alike."""
     weights = {"coefficient_weight": 2.0, "velocity_weight": 3.0, "landmark_weight": 5.0, "eye_weight": 7.0}
     task = expression_task(**weights, offset_weight=1.0, balance=0.0)
     generator = torch.Generator().manual_seed(3)
@@ -252,7 +252,7 @@ def test_padding_is_neither_scored_nor_seen() -> None:
 
 
 def test_validation_weighs_clips_by_their_frames(tmp_path) -> None:
-    """The logged value is the mean over all frames, not the mean of the clips' means."""
+    """The logged value is the mean over all frames, not the mean over the clips' means."""
     task = expression_task()
     task.log = lambda *_args, **_kwargs: None
     for value, frames in ((1.0, 10), (4.0, 30)):
@@ -310,7 +310,7 @@ def test_augmentation() -> None:
     assert int(hidden.max()) == 10
     assert int(hidden.min()) == 0
     assert len(hidden.unique()) > 5
-    # what is hidden looks like the average, never like silence
+    # masked entries look like the average, never like silence
     torch.testing.assert_close(masked[masked != ramp], torch.full_like(masked[masked != ramp], 0.495))
     bands = augment_mel(ramp, AugmentConfig(**{**QUIET, "band_masks": 1, "band_mask_bands": 8}))
     assert int((bands != ramp).any(dim=2).sum(dim=1).max()) == 8
