@@ -1,4 +1,4 @@
-"""Score networks beside the trivial baselines on unseen speakers; see configs/evaluate.yaml for the command."""
+"""Score networks on unseen speakers, or folders of videos; see configs/evaluate.yaml and configs/benchmark.yaml."""
 
 import sys
 

@@ -74,7 +74,7 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Delete what killed processes left half-written in a folder that nobody is writing to."""
+    """Delete the half-written files of killed processes in a folder that no process is writing to."""
     for left_behind in folder.glob(".*.partial*"):
         left_behind.unlink(missing_ok=True)
 

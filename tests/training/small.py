@@ -51,7 +51,7 @@ def write_store(path: Path, *, train: int = 5, validation: int = 3) -> Path:
 
 
 def arguments(task: str, store: Path, *overrides: str) -> list[str]:
-    """Arguments of a twelve-step run in the folder ``run``, whose epochs, validations and rows end at different steps."""
+    """Arguments of a twelve-step run in ``run``, whose epochs, validations and rows end at different steps."""
     return [
         f"configs/smoke_{task}.yaml",
         f"data.store={store}",
