@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.audio.mel import SAMPLE_RATE
-from expnet.audio.speech_encoder import FeatureSource, SpeechEncoder
+from expnet.audio.speech_encoders import FeatureSource, SpeechEncoder, load_speech_encoder
 from expnet.audio.stored_samples import Samples, hold
 from expnet.audio.wave import MINIMUM_SECONDS, check_length, is_silent, read_blocks
 from expnet.errors import InputError
@@ -46,7 +46,7 @@ def open_speech_encoder(expression: ExpressionNetwork, folder: str | os.PathLike
             f"The expression network was trained on {source.describe()}: give the folder of those weights with "
             "--speech-encoder."
         )
-    encoder = SpeechEncoder(folder, encoder=source.encoder, layer=source.layer)
+    encoder = load_speech_encoder(folder, encoder=source.encoder, layer=source.layer)
     if encoder.source != source:
         raise InputError(
             f"The expression network was trained on {source.describe()}, but {folder} has "

@@ -46,7 +46,7 @@ class MotionSource:
         expression: Weights of the expression network (run folder, .ckpt or .safetensors). None loads the built-in
             weights, "streaming" the built-in weights for :meth:`live_motion`.
         pose: Weights of the head-pose network, or None for the built-in ones.
-        speech_encoder: Folder of the speech encoder (`expnet.audio.speech_encoder`) whose features the expression
+        speech_encoder: Folder of the speech encoder (`expnet.audio.speech_encoders`) whose features the expression
             network was trained on. None for a network that reads only the mel, as the built-in one does.
         face_model: Face model of the coefficients.
 

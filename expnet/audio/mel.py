@@ -77,13 +77,21 @@ def mel_of_emphasised(samples: Tensor) -> Tensor:
     return scaled.clamp(-MAXIMUM, MAXIMUM).reshape(*samples.shape[:-1], MEL_BANDS, -1)
 
 
-def mel_filterbank() -> np.ndarray:
-    """Return triangular filters (80, 401) on Slaney's mel scale, each of unit area (Auditory ScoringSetup, 1998).
+def mel_filterbank(window: int = WINDOW, lowest: float = LOWEST_HERTZ, highest: float = HIGHEST_HERTZ) -> np.ndarray:
+    """Return 80 triangular filters on Slaney's mel scale, each of unit area (Auditory Toolbox, 1998).
 
     The scale is linear below 1000 Hz (200/3 Hz per mel) and logarithmic above (27 mels for a factor of 6.4).
+
+    Args:
+        window: Samples of the Fourier transform.
+        lowest: Lower edge of the first filter in hertz.
+        highest: Upper edge of the last filter in hertz.
+
+    Returns:
+        (80, 1 + window // 2)
     """
-    edges = _mel_to_hertz(np.linspace(_hertz_to_mel(LOWEST_HERTZ), _hertz_to_mel(HIGHEST_HERTZ), MEL_BANDS + 2))
-    bins = np.fft.rfftfreq(WINDOW, 1.0 / SAMPLE_RATE)  # (401,)
+    edges = _mel_to_hertz(np.linspace(_hertz_to_mel(lowest), _hertz_to_mel(highest), MEL_BANDS + 2))
+    bins = np.fft.rfftfreq(window, 1.0 / SAMPLE_RATE)
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
     area = 2.0 / (edges[2:] - edges[:-2])

@@ -29,12 +29,12 @@ def add_features_command(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_features(arguments: argparse.Namespace) -> None:
     """Compute the features."""
-    from expnet.audio.speech_encoder import SpeechEncoder
+    from expnet.audio.speech_encoders import load_speech_encoder
     from expnet.data.store.feature_cache import cache_features, default_folder
     from expnet.data.store.track_store import TrackStore
 
     store = TrackStore(arguments.store)
-    encoder = SpeechEncoder(
+    encoder = load_speech_encoder(
         arguments.weights, encoder=arguments.encoder, layer=arguments.layer, device=arguments.device
     )
     folder = arguments.output or default_folder(arguments.store, encoder.source.encoder)

@@ -11,7 +11,7 @@ import torch.distributed
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from expnet.audio.speech_encoder import FeatureSource
+from expnet.audio.speech_encoders import FeatureSource
 from expnet.config import DataConfig, SplitConfig
 from expnet.data.audio_augmentation import WindowAugmentation, audio_augmentations
 from expnet.data.batch import FaceBatch, collate

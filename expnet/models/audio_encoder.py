@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from expnet.audio.alignment import MEL_CONTEXT, mel_columns
 from expnet.audio.mel import MEL_BANDS
-from expnet.audio.speech_encoder import FeatureSource
+from expnet.audio.speech_encoders import FeatureSource
 from expnet.errors import ConfigError, InputError
 
 AUDIO_ENCODERS = ("sequence", "window")
@@ -269,7 +269,7 @@ class FeatureEncoder(nn.Module):
     """Speech features of a published network, beside the mel: each frame's are normalised and projected.
 
     Args:
-        source: of the features: the values of an `expnet.audio.speech_encoder.FeatureSource`.
+        source: of the features: the values of an `expnet.audio.speech_encoders.FeatureSource`.
         width: D, of the result.
         dropout: of the features.
     """

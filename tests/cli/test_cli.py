@@ -26,7 +26,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_choices_are_those_of_the_libraries() -> None:
-    from expnet.audio.speech_encoder import ENCODERS
+    from expnet.audio.speech_encoders import ENCODERS
     from expnet.data.corpora import LAYOUTS
     from expnet.face.emotions import EMOTIONS
     from expnet.formats.convert import FORMATS

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from expnet.audio.alignment import mel_columns
-from expnet.audio.speech_encoder import FeatureSource
+from expnet.audio.speech_encoders import FeatureSource
 from expnet.errors import InputError
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.saved_model import open_model, save_model

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from expnet.audio.speech_encoder import FeatureSource, SpeechEncoder
+from expnet.audio.speech_encoders import FeatureSource, SpeechEncoder
 from expnet.data.store.folder_storage import FolderFiles
 from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track_store import TrackStore

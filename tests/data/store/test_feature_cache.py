@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from expnet.audio.speech_encoder import FeatureSource
+from expnet.audio.speech_encoders import FeatureSource
 from expnet.config import SplitConfig
 from expnet.data.audio_augmentation import WindowAugmentation
 from expnet.data.datamodule import TalkingFaceDataModule

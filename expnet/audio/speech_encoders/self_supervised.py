@@ -10,12 +10,10 @@ zeros on either side, so that vector k is centred on sample ``320 k + 160``. The
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,48 +24,23 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
+from expnet.audio.speech_encoders.encoder import ENCODERS, FeatureSource
 from expnet.errors import InputError, MissingAssetError
 
-ENCODERS = ("hubert", "wavlm", "wav2vec2")
-"""Supported networks, by the ``model_type`` of their config.json."""
+SELF_SUPERVISED = tuple(name for name in ENCODERS if name != "whisper")
 PIECE = 20 * FRAME_RATE
 """Frames encoded at a time, since the cost of attention is quadratic."""
 OVERLAP = 2 * FRAME_RATE
 """Frames of audio context before and after each piece."""
 
 
-@dataclass(frozen=True)
-class FeatureSource:
-    """Identity of speech features; a network trained on features needs features of the same source.
-
-    Attributes:
-        encoder: One of `ENCODERS`.
-        layer: Transformer block whose output they are, from 1; 0 for the input of the first block.
-        size: F, values per frame.
-        sha256: Checksum of the weights.
-    """
-
-    encoder: str
-    layer: int
-    size: int
-    sha256: str
-
-    def describe(self) -> str:
-        """Return a short description for error messages."""
-        return f"layer {self.layer} of {self.encoder} weights with the sha256 {self.sha256[:12]}..."
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for files and the options of networks."""
-        return dataclasses.asdict(self)
-
-
-class SpeechEncoder:
+class SelfSupervisedEncoder:
     """A published speech network that turns audio into features.
 
     Args:
         folder: Folder with ``config.json`` and safetensors weights. ``preprocessor_config.json`` says whether the
             network expects audio of mean 0 and variance 1; without that file it is assumed to.
-        encoder: The one of `ENCODERS` that the folder must hold; None accepts any.
+        encoder: The one of `SELF_SUPERVISED` that the folder must hold; None accepts any.
         layer: Transformer block whose output is taken; None for the last.
         device: Device to run on.
 
@@ -113,15 +86,7 @@ class SpeechEncoder:
 
     @torch.inference_mode()
     def __call__(self, samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-        """Encode a recording.
-
-        Args:
-            samples: (S,) whole recording at 16 kHz; cut or padded with silence to ``640 frames`` samples.
-            frames: T, number of video frames.
-
-        Returns:
-            (T, F)
-        """
+        """Encode a recording, see `expnet.audio.speech_encoders.SpeechEncoder`."""
         audio = torch.from_numpy(fit_length(np.asarray(samples, np.float32), frames))
         if self._normalise:
             audio = (audio - audio.mean()) / (audio.var(unbiased=False) + 1e-7).sqrt()
@@ -142,9 +107,9 @@ class SpeechEncoder:
 def _open_network(folder: Path, encoder: str | None) -> tuple[Any, str]:
     """Return the network of a folder and the sha256 of its weights."""
     found = _read_json(folder / "config.json").get("model_type")
-    if found not in ENCODERS or encoder not in (None, found):
+    if found not in SELF_SUPERVISED or encoder not in (None, found):
         raise InputError(
-            f"{folder} is not the folder of a {encoder or ' or '.join(ENCODERS)} network"
+            f"{folder} is not the folder of a {encoder or ' or '.join(SELF_SUPERVISED)} network"
             + (f" (its config.json says {found!r})" if found else " (it has no config.json)")
             + "; give one with config.json and model.safetensors."
         )

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from expnet.audio import speech_encoder as module
-from expnet.audio.speech_encoder import SpeechEncoder
+from expnet.audio.speech_encoders import self_supervised as module
+from expnet.audio.speech_encoders.self_supervised import SelfSupervisedEncoder
 from expnet.errors import InputError
 
 transformers = pytest.importorskip("transformers", reason="speech features need pip install 'expnet[features]'")
@@ -45,7 +45,7 @@ def noise(frames: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_encoder_gives_a_vector_a_frame(tmp_path: Path, kind: str) -> None:
-    encoder = SpeechEncoder(write_network(tmp_path, kind), encoder=kind)
+    encoder = SelfSupervisedEncoder(write_network(tmp_path, kind), encoder=kind)
     assert (encoder.source.encoder, encoder.source.layer, encoder.source.size) == (kind, 2, 24)
     for frames in (1, 2, 25):
         encoded = encoder(noise(frames), frames)
@@ -63,13 +63,13 @@ def test_a_frame_is_the_mean_of_the_two_vectors_around_its_centre(folder: Path) 
     vectors = states[1][0].numpy()  # (20, 24), vector k centred on sample 320 k + 160
     assert len(vectors) == 2 * frames
     np.testing.assert_allclose(
-        SpeechEncoder(folder, layer=1)(sound, frames), (vectors[0::2] + vectors[1::2]) / 2, atol=1e-5
+        SelfSupervisedEncoder(folder, layer=1)(sound, frames), (vectors[0::2] + vectors[1::2]) / 2, atol=1e-5
     )
 
 
 def test_layer_0_of_a_click_is_symmetric_about_its_frame(tmp_path: Path) -> None:
     """What enters the Transformer sees 400 samples: a click in the middle of frame 5 must show in that frame."""
-    encoder = SpeechEncoder(write_network(tmp_path, "hubert", feat_extract_norm="layer"), layer=0)
+    encoder = SelfSupervisedEncoder(write_network(tmp_path, "hubert", feat_extract_norm="layer"), layer=0)
     encoder._normalise = False
     # The positional convolution looks far; without it, what is left is the convolutions' own reach.
     torch.nn.init.zeros_(encoder._network.encoder.pos_conv_embed.conv.bias)
@@ -82,7 +82,7 @@ def test_layer_0_of_a_click_is_symmetric_about_its_frame(tmp_path: Path) -> None
 
 
 def test_pieces_of_a_long_recording_join_in_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder, sound = SpeechEncoder(folder), noise(103)
+    encoder, sound = SelfSupervisedEncoder(folder), noise(103)
     whole = encoder(sound, 103)
     monkeypatch.setattr(module, "PIECE", 40)
     monkeypatch.setattr(module, "OVERLAP", 30)
@@ -96,37 +96,39 @@ def test_pieces_of_a_long_recording_join_in_step(folder: Path, monkeypatch: pyte
 
 def test_loudness_matters_only_where_the_network_wants_it(tmp_path: Path, folder: Path) -> None:
     sound = noise(20)
-    np.testing.assert_allclose(SpeechEncoder(folder)(sound, 20), SpeechEncoder(folder)(0.1 * sound, 20), atol=1e-3)
+    np.testing.assert_allclose(
+        SelfSupervisedEncoder(folder)(sound, 20), SelfSupervisedEncoder(folder)(0.1 * sound, 20), atol=1e-3
+    )
     write_network(tmp_path, "hubert", feat_extract_norm="layer")
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False}))
-    as_it_is = SpeechEncoder(tmp_path)
+    as_it_is = SelfSupervisedEncoder(tmp_path)
     assert np.abs(as_it_is(sound, 20) - as_it_is(0.01 * sound, 20)).max() > 1e-3
 
 
 def test_weights_are_told_apart(tmp_path: Path, folder: Path) -> None:
-    other = SpeechEncoder(write_network(tmp_path, "hubert", seed=1, feat_extract_norm="layer"))
-    assert other.source.sha256 != SpeechEncoder(folder).source.sha256
-    assert other.source != SpeechEncoder(folder).source
+    other = SelfSupervisedEncoder(write_network(tmp_path, "hubert", seed=1, feat_extract_norm="layer"))
+    assert other.source.sha256 != SelfSupervisedEncoder(folder).source.sha256
+    assert other.source != SelfSupervisedEncoder(folder).source
 
 
 def test_what_cannot_be_used_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match="has no config"):
-        SpeechEncoder(tmp_path)
+        SelfSupervisedEncoder(tmp_path)
     with pytest.raises(InputError, match=r"not the folder of a wavlm network.*hubert"):
-        SpeechEncoder(folder, encoder="wavlm")
+        SelfSupervisedEncoder(folder, encoder="wavlm")
     with pytest.raises(InputError, match="no layer 3"):
-        SpeechEncoder(folder, layer=3)
+        SelfSupervisedEncoder(folder, layer=3)
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(InputError, match=r"holds no \.safetensors"):
-        SpeechEncoder(tmp_path)
+        SelfSupervisedEncoder(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"no such thing")
     with pytest.raises(InputError, match="no network that transformers can load"):
-        SpeechEncoder(tmp_path)
+        SelfSupervisedEncoder(tmp_path)
     weights = load_file(folder / "model.safetensors")
     save_file(dict(list(weights.items())[:-5]), tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="its weights lack"):
-        SpeechEncoder(tmp_path)
+        SelfSupervisedEncoder(tmp_path)
     write_network(tmp_path / "odd", "hubert", conv_stride=(5, 2, 2, 2, 2, 2, 3))
     with pytest.raises(InputError, match="does not fit"):
-        SpeechEncoder(tmp_path / "odd")
+        SelfSupervisedEncoder(tmp_path / "odd")
