@@ -44,7 +44,7 @@ from expnet.face.morphable import builtin_face_model
 from expnet.metrics.functional import landmark_distance, mouth_opening, pearson
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.render.reenactment import labelled, set_stage
+from expnet.render.reenactment import label_images, open_reenactment
 from shared.first_frame_retention import LATE_FRAMES, late_mean, nearest_face, opening_range, share_along
 from shared.left_out_networks import train_expression_once
 
@@ -216,7 +216,7 @@ def table(rows: Mapping[str, Sequence[Mapping[str, float | str]]], group: str) -
 def draw_strip(network: ExpressionRegressor, case: Case, path: Path) -> None:
     """Frames of one sound: a row a start, a column a moment, the neutral start's widest mouths between the ends."""
     clip = case.clip
-    stage = set_stage(clip.track, FACE, 1)
+    stage = open_reenactment(clip.track, FACE, 1)
     spoken = {name: network(clip.mel[None], clip.frames, first[None])[0] for name, first in case.starts.items()}
     opening = mouth_opening(on_face(clip, next(iter(spoken.values()))))
     parts = np.array_split(np.arange(clip.frames), 4)
@@ -225,7 +225,9 @@ def draw_strip(network: ExpressionRegressor, case: Case, path: Path) -> None:
     for name, expression in spoken.items():
         expression = torch.cat([case.starts[name][None], expression[seen[1:]]])
         pictures = stage.render(expression, clip.pose[:1].expand(len(seen), -1))
-        sheets.append(labelled([(f"{name} {t / FRAME_RATE:.1f} s", p) for t, p in zip(seen, pictures, strict=True)]))
+        sheets.append(
+            label_images([(f"{name} {t / FRAME_RATE:.1f} s", p) for t, p in zip(seen, pictures, strict=True)])
+        )
     Image.fromarray(np.concatenate(sheets)).save(path)
 
 

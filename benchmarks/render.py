@@ -32,7 +32,7 @@ from expnet.media.video_reader import read_video, write_video
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.person_matte import person_matte
 from expnet.render.portrait import open_portrait
-from expnet.render.region_refiner import RegionModel, open_refiner
+from expnet.render.refiner.region_refiner import RegionModel, open_refiner
 from shared.render_scores import slope
 from shared.swaying_head import swaying
 

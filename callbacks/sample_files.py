@@ -19,7 +19,7 @@ from expnet.callbacks.clip_sample import ClipSample
 from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.media.video_writer import write_video
 from expnet.metrics.functional import mouth_opening
-from expnet.render.reenactment import labelled
+from expnet.render.reenactment import label_images
 
 GENERATED, REAL = "generated", "real"
 _COLOURS = {GENERATED: "#d9480f", REAL: "#1864ab"}
@@ -32,7 +32,7 @@ def write_sample_video(sample: ClipSample, path: Path) -> Path:
     sides = [(REAL, sample.target_frames)] if _same_size(sample.target_frames, frames) else []
     columns = [(label, to_images(side)) for label, side in [*sides, (GENERATED, frames)] if side is not None]
     count = min(len(column) for _, column in columns)
-    tiles = (labelled([(label, column[index]) for label, column in columns]) for index in range(count))
+    tiles = (label_images([(label, column[index]) for label, column in columns]) for index in range(count))
     audio = None if sample.audio is None else sample.audio.float().cpu().numpy()
     write_video(path, tiles, fps=float(FRAME_RATE), audio=audio, sample_rate=SAMPLE_RATE)
     return path

@@ -28,7 +28,7 @@ from expnet.face.facial_features import FEATURES, feature_space
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
 from expnet.render.portrait import Portrait
 from expnet.render.portrait_motion import PortraitMotion
-from expnet.render.reenactment import labelled
+from expnet.render.reenactment import label_images
 
 TEXT = "Hello! I am one single picture, and I speak with whatever voice you give me."
 VIEW = Controls(view="crop", size=256)
@@ -115,13 +115,13 @@ def pictures(animator: Animator, picture: Frame) -> Frame:
         portrait = animator.portrait(picture, controls)
         turned = portrait.fit.with_(rotation=portrait.fit.rotation + np.array([[0.0, 0.15, 0.0]], np.float32))
         tiles.append((name, next(animator.render(portrait, turned if "background" in name else portrait.fit))))
-    return labelled(tiles)
+    return label_images(tiles)
 
 
 def two_rows(tiles: Sequence[tuple[str, Frame]]) -> Frame:
     """Labelled pictures in two rows."""
     half = len(tiles) // 2
-    return np.concatenate([labelled(tiles[:half]), labelled(tiles[half:])])
+    return np.concatenate([label_images(tiles[:half]), label_images(tiles[half:])])
 
 
 def save_moving(path: Path, frames: Sequence[Frame]) -> None:

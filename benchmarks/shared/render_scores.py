@@ -21,9 +21,9 @@ from expnet.metrics.functional.landmarks import MOUTH, landmark_distance
 from expnet.metrics.functional.mouth import mouth_opening, pearson
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
-from expnet.render.reenactment import CROP_PIXELS, cut, labelled, to_tensor
-from expnet.render.refinement.pairs import read_frames
-from expnet.render.region_refiner import RegionModel
+from expnet.render.reenactment import CROP_PIXELS, crop_frame, label_images, to_tensor
+from expnet.render.refiner.region_refiner import RegionModel
+from expnet.render.refiner.training_pairs import read_frames
 from shared.piecewise_affine import PiecewiseAffine
 
 Frames = list[NDArray[np.uint8]]
@@ -59,11 +59,11 @@ def draw(
         rotation=coefficients.rotation[chosen],
         translation=coefficients.translation[chosen],
     )
-    first = cut(frames[0], crop)
+    first = crop_frame(frames[0], crop)
     landmarks = (track.landmarks[chosen] - crop[:2]) * (CROP_PIXELS / crop[2]) + CROP_PIXELS / 2
     affine = PiecewiseAffine(first, landmarks[0])
     return {
-        **{name: [cut(frame, crop) for frame in renderer.render(rows)] for name, renderer in renderers.items()},
+        **{name: [crop_frame(frame, crop) for frame in renderer.render(rows)] for name, renderer in renderers.items()},
         AFFINE: [affine.warp(points) for points in landmarks],
         STILL: [first] * len(chosen),
     }
@@ -149,11 +149,11 @@ def examine(
     crop = track.coefficients.crop
     if crop is None:
         raise DataError("the clip has no crop, so its pictures cannot be compared")
-    real = [cut(frame, crop) for frame in frames]
+    real = [crop_frame(frame, crop) for frame in frames]
     systems = draw(track, chosen, frames, model, refiner)
     widest = int(mouth_opening(torch.from_numpy(track.landmarks[chosen])).argmax())
     tiles = [("portrait", real[0]), ("real", real[widest])]
     tiles += [(name, frames[widest]) for name, frames in systems.items() if name != STILL]
-    Image.fromarray(labelled(tiles)).save(picture)
+    Image.fromarray(label_images(tiles)).save(picture)
     given = tracked(real)
     return {name: score(drawn, real, given, perceptual) for name, drawn in systems.items()}

@@ -17,7 +17,7 @@ from expnet.face.morphable import load_face_model
 from expnet.metrics import LearnedPerceptualDistance
 from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval
 from expnet.models.perceptual import load_lpips
-from expnet.render.region_refiner import open_refiner
+from expnet.render.refiner.region_refiner import open_refiner
 from shared.render_scores import OURS, REFINED, examine
 
 COLUMNS = {

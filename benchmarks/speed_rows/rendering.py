@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from expnet.face.morphable import builtin_face_model
 from expnet.media.video_reader import write_video
-from expnet.render.frame_prefetch import ahead
+from expnet.render.frame_prefetch import prefetch
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
 from shared.swaying_head import swaying
@@ -42,7 +42,7 @@ def rendering(setting: Setting) -> Iterator[Row]:
         note=f"copying a frame: {copy:.0f} frames/s",
     )
     pairs = compare(
-        lambda: write_video(output, ahead(renderer.render(coefficients))),
+        lambda: write_video(output, prefetch(renderer.render(coefficients))),
         lambda: write_video(output, iter(drawn)),
         repeats=setting.repeats,
     )

@@ -20,7 +20,7 @@ from expnet.media.image_reader import LARGEST_SIDE
 from expnet.media.transparent_video import cut_out
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import Portrait
-from expnet.render.region_refiner import PairedRefiner, RegionModel, open_refiner
+from expnet.render.refiner.region_refiner import PairedRefiner, RegionModel, open_refiner
 
 
 class PortraitRenderer:

@@ -18,7 +18,7 @@ from expnet.formats.motion_clip import MotionClip
 from expnet.media.transparent_video import SUFFIXES as TRANSPARENT
 from expnet.media.transparent_video import check_transparent_output, write_transparent
 from expnet.media.video_reader import check_output, write_video
-from expnet.render.frame_prefetch import ahead
+from expnet.render.frame_prefetch import prefetch
 from expnet.render.portrait import Portrait
 
 
@@ -60,7 +60,7 @@ class VideoOutput:
             frames = renderer.render_without_background(portrait, motion)
             audio = None if samples is None else np.asarray(samples)
             return write_transparent(self.video, frames, fps=fps, audio=audio, sample_rate=SAMPLE_RATE)
-        frames = ahead(renderer.render(portrait, motion.coefficients, blink=motion.blink))
+        frames = prefetch(renderer.render(portrait, motion.coefficients, blink=motion.blink))
         return write_video(self.video, frames, fps=fps, audio=samples, sample_rate=SAMPLE_RATE)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 CHANNELS = 10
 """Colours of the frame (3) and of the portrait (3), shift (2), inside of an opening in the frame (1), in the portrait
-(1); see `expnet.render.region_refiner.RegionCrop`."""
+(1); see `expnet.render.refiner.region_refiner.RegionCrop`."""
 FLIPPED_SHIFT = 6
 """The channel whose sign changes in a mirror: the shift to the side."""
 OPENING_CHANNEL = 8
@@ -31,7 +31,7 @@ class Refiner(nn.Module):
     """One `RegionNetwork` for each kind of region.
 
     Args:
-        kinds: of `expnet.render.regions.REGIONS`.
+        kinds: of `expnet.render.refiner.regions.REGIONS`.
         size: pixels of a region's side, a multiple of ``2 ** levels``.
         width: channels at half that resolution; each level down has as many more.
         levels: halvings of the resolution, 2 or more.

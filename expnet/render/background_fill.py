@@ -17,7 +17,7 @@ _SMOOTH, _REACH = 0.03, 0.15
 _RIM = 1.5
 
 
-def continued(image: Float, known: NDArray[np.bool_]) -> Float:
+def extend_background(image: Float, known: NDArray[np.bool_]) -> Float:
     """Continue known pixels into the unknown ones.
 
     Args:

@@ -11,7 +11,7 @@ DEPTH = 4
 _END = object()
 
 
-def ahead(items: Iterable[Item], depth: int = DEPTH) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int = DEPTH) -> Iterator[Item]:
     """Yield items in order while a thread already makes the next ones.
 
     The compiled loops of the renderer and the encoder both let go of the interpreter, so that they run side by side.
@@ -24,7 +24,7 @@ def ahead(items: Iterable[Item], depth: int = DEPTH) -> Iterator[Item]:
         The items; an error in making one is raised in its place.
     """
     source = iter(items)
-    pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+    pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
     try:
         made = deque(pool.submit(next, source, _END) for _ in range(depth))
         while (item := made.popleft().result()) is not _END:

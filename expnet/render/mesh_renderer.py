@@ -12,7 +12,7 @@ from expnet.render.mouth import MouthInterior
 from expnet.render.person_matte import split_layers
 from expnet.render.portrait_motion import PortraitMotion, poses
 from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample, soften_folds
-from expnet.render.region_refiner import FrameState, PortraitRegions, RegionModel
+from expnet.render.refiner.region_refiner import FrameState, PortraitRegions, RegionModel
 from expnet.render.warp_mesh import build_warp_mesh
 
 _CHUNK = 64
@@ -42,7 +42,7 @@ class MeshRenderer:
         refiner: RegionModel | None = None,
     ) -> None:
         self._portrait = np.ascontiguousarray(portrait)
-        moving, self._plate = split_layers(self._portrait, matte)
+        moving, self._background = split_layers(self._portrait, matte)
         self._padded = pad_image(moving)
         self._identity = identity_map(*self.size)
         self._motion = PortraitMotion(points, fit, model)
@@ -86,6 +86,6 @@ class MeshRenderer:
         self._depth.fill(-np.inf)
         draw_triangles(vertices, sources, self._mesh.triangles, self._map, self._depth)
         frame = np.empty_like(self._portrait)
-        sample(self._padded, self._map, PADDING, self._plate, frame)
+        sample(self._padded, self._map, PADDING, self._background, frame)
         soften_folds(frame, self._map, self._folds)
         return frame

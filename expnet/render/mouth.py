@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from expnet.face.landmarks import MESH_POINTS
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
+from expnet.render.mouth_colours import MouthColours, estimate_mouth_colours
 from expnet.render.mouth_paint import paint_pixels
 from expnet.render.portrait_motion import PortraitMotion, Pose
 from expnet.render.rasterize import PADDING
-from expnet.render.tint import Tint, measure_tint
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class MouthInterior:
         self._gap = self._opening(np.zeros((MESH_POINTS, 3)))
         self._split = _teeth_split(portrait, self._source_upper, self._source_lower)
         opening = portrait[_inside(self._source_upper, self._source_lower, portrait.shape[:2])].astype(np.float64)
-        self._tint: Tint = measure_tint(portrait, pixels, opening)
+        self._colours: MouthColours = estimate_mouth_colours(portrait, pixels, opening)
 
     def _opening(self, moved: Array) -> float:
         """Mean height of the middle of the opening, face units."""
@@ -100,7 +100,7 @@ class MouthInterior:
             np.array(
                 [anchors.x, anchors.seam, anchors.teeth_z, anchors.jaw + jaw, jaw, opening, self._gap, self._split]
             ),
-            self._tint.table(),
+            self._colours.table(),
         )
 
 

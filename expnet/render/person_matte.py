@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from expnet.face.mediapipe_backend import quiet_native_stderr
-from expnet.render.background_fill import continued
+from expnet.render.background_fill import extend_background
 
 Float = NDArray[np.float32]
 
@@ -81,11 +81,11 @@ def split_layers(image: NDArray[np.uint8], matte: Float | None) -> tuple[Float, 
     """
     moving = np.ones((*image.shape[:2], 4), np.float32)
     moving[..., :3] = image
-    plate = image.astype(np.float32)
+    background = image.astype(np.float32)
     if matte is None:
-        return moving, plate
+        return moving, background
     opacity = np.where(matte < 0.01, 0.0, np.where(matte > 0.99, 1.0, matte)).astype(np.float32)
-    plate = np.where(opacity[..., None] > 0.0, continued(plate, opacity == 0.0), plate)
+    background = np.where(opacity[..., None] > 0.0, extend_background(background, opacity == 0.0), background)
     moving[..., 3] = opacity
-    moving[..., :3] -= (1.0 - opacity[..., None]) * plate
-    return moving, plate
+    moving[..., :3] -= (1.0 - opacity[..., None]) * background
+    return moving, background

@@ -155,7 +155,7 @@ def draw_triangles(
 
 
 @compiled_fast
-def sample(padded: Float, source_map: Float, margin: int, plate: Float, out: NDArray[np.uint8]) -> None:
+def sample(padded: Float, source_map: Float, margin: int, background: Float, out: NDArray[np.uint8]) -> None:
     """Fetch the moving layer at the mapped positions with a cubic filter, and lay it over the plate.
 
     Indices have no sign, and a row is fetched before it is laid down: only then does the compiler take the four
@@ -202,7 +202,7 @@ def sample(padded: Float, source_map: Float, margin: int, plate: Float, out: NDA
             place = column * _CHANNELS
             rest = max(one - line[place + _OPACITY], zero)
             for channel in range(_OPACITY):
-                value = line[place + channel] + rest * plate[row, column, channel]
+                value = line[place + channel] + rest * background[row, column, channel]
                 out[row, column, channel] = np.uint8(min(max(value + half, zero), white))
 
 

@@ -39,7 +39,7 @@ Frames = list[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class Reenactment:
     """A portrait that can be rendered, and what its frames are compared with.
 
     Attributes:
@@ -60,10 +60,10 @@ class Stage:
 
     def render(self, expression: Tensor, pose: Tensor) -> Frames:
         """Frames of the crop at 256 px, for an expression (T, 64) and an absolute pose (T, 6) of the clip."""
-        return [cut(frame, self.crop) for frame in self.renderer.render(self.coefficients(expression, pose))]
+        return [crop_frame(frame, self.crop) for frame in self.renderer.render(self.coefficients(expression, pose))]
 
 
-def set_stage(track: Track, model: MorphableModel, frames: int) -> Stage:
+def open_reenactment(track: Track, model: MorphableModel, frames: int) -> Reenactment:
     """Take the clip's own first frame as the portrait, or the built-in one when the video is not there.
 
     Args:
@@ -79,7 +79,7 @@ def set_stage(track: Track, model: MorphableModel, frames: int) -> Stage:
     return _portrait_stage(track, model, frames) if video is None else _real_stage(track, video, model, frames)
 
 
-def cut(image: NDArray[np.uint8], crop: NDArray[np.float64]) -> NDArray[np.uint8]:
+def crop_frame(image: NDArray[np.uint8], crop: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Cut a square crop (centre x, centre y, side) and resize it to 256 px; beyond the image its edge is repeated."""
     size = int(CROP_PIXELS)
     left, top = crop[0] - crop[2] / 2, crop[1] - crop[2] / 2
@@ -102,7 +102,7 @@ def to_tensor(frames: Sequence[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
 
 
-def labelled(tiles: Sequence[tuple[str, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+def label_images(tiles: Sequence[tuple[str, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     """Put pictures of one size side by side, each under its label."""
     height, width = tiles[0][1].shape[:2]
     sheet = Image.new("RGB", (width * len(tiles), height + _LABEL_HEIGHT), (20, 20, 22))
@@ -121,7 +121,7 @@ def builtin_portrait(model: MorphableModel) -> Portrait:
     return open_portrait(np.ascontiguousarray(data.astronaut()), model)
 
 
-def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -> Stage:
+def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -> Reenactment:
     """The clip's own video."""
     start = round(track.source_start * FRAME_RATE)
     reference = list(islice(read_video(video, fps=float(FRAME_RATE)), start, start + frames))
@@ -137,10 +137,10 @@ def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -
     # The clip's own first coefficients, not a fit of this one picture: they share the clip's identity and camera.
     portrait = open_portrait(reference[0], model, max_side=None)
     renderer = MeshRenderer(portrait.image, track.coefficients[:1], portrait.points, model, matte=portrait.matte)
-    return Stage(renderer, reference, np.asarray(crop), identity, _coefficients, REAL)
+    return Reenactment(renderer, reference, np.asarray(crop), identity, _coefficients, REAL)
 
 
-def _portrait_stage(track: Track, model: MorphableModel, frames: int) -> Stage:
+def _portrait_stage(track: Track, model: MorphableModel, frames: int) -> Reenactment:
     """The built-in portrait, moved by the clip's changes."""
     portrait = builtin_portrait(model)
     fit = portrait.fit
@@ -159,7 +159,7 @@ def _portrait_stage(track: Track, model: MorphableModel, frames: int) -> Stage:
     assert fit.crop is not None
     assert fit.identity is not None
     crop, identity = np.asarray(fit.crop), fit.identity
-    return Stage(renderer, list(renderer.render(truth)), crop, identity, coefficients, PORTRAIT)
+    return Reenactment(renderer, list(renderer.render(truth)), crop, identity, coefficients, PORTRAIT)
 
 
 def _coefficients(expression: Tensor, pose: Tensor) -> FaceCoefficients:

@@ -136,8 +136,8 @@ def build_data(config: Config) -> TalkingFaceDataModule:
     from expnet.data.silent_windows import SilentRuns
     from expnet.data.store_source import store_sources
     from expnet.face.morphable import load_face_model
-    from expnet.render.refinement.datamodule import RegionDataModule
-    from expnet.render.refinement.pairs import PairSettings
+    from expnet.render.refiner.datamodule import RegionDataModule
+    from expnet.render.refiner.training_pairs import PairSettings
 
     clips = config.data
     shared = {"batch_size": clips.batch_size, "workers": clips.workers, "seed": config.seed}

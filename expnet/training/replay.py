@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from expnet.data.batch import FaceBatch
-from expnet.render.refinement.batch import RegionBatch
+from expnet.render.refiner.batch import RegionBatch
 from expnet.training.random_state import set_torch_random_state
 from expnet.training.saved_step import SavedStep
 from expnet.training.tasks.base_task import gradient_norm

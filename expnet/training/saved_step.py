@@ -17,7 +17,7 @@ from expnet.data.batch import FaceBatch
 from expnet.errors import InputError
 from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.io.atomic import atomic_path
-from expnet.render.refinement.batch import RegionBatch
+from expnet.render.refiner.batch import RegionBatch
 from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.build import sync_loss
 from expnet.training.tasks.expression_task import ExpressionTask

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from expnet.render.frame_prefetch import ahead
+from expnet.render.frame_prefetch import prefetch
 
 
 def test_gives_everything_in_order_from_another_thread() -> None:
@@ -16,8 +16,8 @@ def test_gives_everything_in_order_from_another_thread() -> None:
             threads.add(threading.get_ident())
             yield number
 
-    assert list(ahead(numbers())) == list(range(20))
-    assert list(ahead([])) == []
+    assert list(prefetch(numbers())) == list(range(20))
+    assert list(prefetch([])) == []
     assert len(threads) == 1
     assert threading.get_ident() not in threads
 
@@ -30,7 +30,7 @@ def test_makes_no_more_than_asked_in_advance_and_stops_with_the_reader() -> None
             made.append(number)
             yield number
 
-    reader = ahead(numbers(), depth=3)
+    reader = prefetch(numbers(), depth=3)
     assert next(reader) == 0
     reader.close()
     assert 1 <= len(made) <= 4
@@ -43,7 +43,7 @@ def test_raises_an_error_after_the_items_before_it() -> None:
         yield 2
         raise ValueError("the third")
 
-    reader = ahead(numbers())
+    reader = prefetch(numbers())
     assert [next(reader), next(reader)] == [1, 2]
     with pytest.raises(ValueError, match="the third"):
         next(reader)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from expnet.render.mesh_renderer import MeshRenderer
+from expnet.render.mouth_colours import estimate_mouth_colours
 from expnet.render.mouth_paint import depth_tones, tooth_tone
-from expnet.render.tint import measure_tint
 
 
 def test_the_arch_of_teeth_ends_in_the_dark() -> None:
@@ -34,14 +34,14 @@ def test_the_cavity_is_darkest_above_and_at_the_sides_and_the_tongue_lies_below(
 def test_teeth_are_never_cold_in_ordinary_light(portrait: Any, skin: tuple[int, int, int]) -> None:
     """A pale skin has less red than the average one; that is no green light."""
     picture = np.full_like(portrait.image, 0) + np.array(skin, np.uint8)
-    red, green, blue = measure_tint(picture, portrait.points[:468, :2].astype(float), np.zeros((0, 3))).teeth
+    red, green, blue = estimate_mouth_colours(picture, portrait.points[:468, :2].astype(float), np.zeros((0, 3))).teeth
     assert red >= green >= blue
     assert red - blue < 0.35 * red
 
 
 def test_coloured_light_colours_the_teeth(portrait: Any) -> None:
     picture = np.full_like(portrait.image, 0) + np.array((90, 110, 200), np.uint8)
-    red, _, blue = measure_tint(picture, portrait.points[:468, :2].astype(float), np.zeros((0, 3))).teeth
+    red, _, blue = estimate_mouth_colours(picture, portrait.points[:468, :2].astype(float), np.zeros((0, 3))).teeth
     assert blue > red
 
 

@@ -15,7 +15,7 @@ from expnet.data.store.track import Track
 from expnet.face.morphable import MorphableModel, builtin_face_model
 from expnet.media.video_reader import write_video
 from expnet.render.portrait import Portrait, open_portrait
-from expnet.render.reenactment import PORTRAIT, REAL, Stage, cut, set_stage
+from expnet.render.reenactment import PORTRAIT, REAL, Reenactment, crop_frame, open_reenactment
 
 pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
 
@@ -54,27 +54,27 @@ def test_a_real_clip_turns_before_a_still_room(model: MorphableModel, tmp_path: 
     path = tmp_path / "clip.mp4"
     write_video(path, [np.asarray(picture)] * 3, fps=25.0)
     portrait = open_portrait(np.asarray(picture), model, max_side=None)
-    stage = set_stage(track_of(portrait, str(path)), model, 3)
+    stage = open_reenactment(track_of(portrait, str(path)), model, 3)
     assert stage.kind == REAL
     check_room(stage, portrait)
 
 
 def test_the_built_in_portrait_turns_before_a_still_room(model: MorphableModel) -> None:
     portrait = open_portrait(np.ascontiguousarray(astronaut()), model)
-    stage = set_stage(track_of(portrait, ""), model, 3)
+    stage = open_reenactment(track_of(portrait, ""), model, 3)
     assert stage.kind == PORTRAIT
     check_room(stage, portrait)
 
 
-def check_room(stage: Stage, portrait: Portrait) -> None:
+def check_room(stage: Reenactment, portrait: Portrait) -> None:
     """The first frame is the reference; in the others the face moves, and what the head never covers does not."""
     track = track_of(portrait, "")
     pose = torch.from_numpy(np.array(track.coefficients.pose))
     first, *turned = stage.render(torch.from_numpy(np.array(track.coefficients.expression)), pose)
-    assert np.array_equal(first, cut(stage.reference[0], stage.crop))
+    assert np.array_equal(first, crop_frame(stage.reference[0], stage.crop))
     assert portrait.matte is not None
     person = np.repeat((255 * portrait.matte).astype(np.uint8)[..., None], 3, axis=2)
-    room = cut(person, stage.crop)[..., 0] == 0
+    room = crop_frame(person, stage.crop)[..., 0] == 0
     for frame in turned:
         change = np.abs(frame.astype(int) - first).max(axis=-1)
         assert (change[room] <= 2).mean() > 0.75  # the rest is where the head goes

@@ -12,7 +12,7 @@ from expnet.config import load_config
 from expnet.data.store.track import Track
 from expnet.errors import ConfigError, ExpnetError
 from expnet.models.saved_model import load_model
-from expnet.render.refinement import pairs as region_pairs
+from expnet.render.refiner import training_pairs as region_pairs
 from expnet.training.main import train
 from expnet.training.replay import replay
 from expnet.training.saved_step import SavedStep

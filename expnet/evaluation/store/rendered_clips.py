@@ -24,7 +24,7 @@ from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.prediction import Prediction
 from expnet.evaluation.store.scoring import Scorer
 from expnet.media.video_reader import write_video
-from expnet.render.reenactment import REAL, Frames, Stage, cut, labelled, set_stage, to_tensor
+from expnet.render.reenactment import REAL, Frames, Reenactment, crop_frame, label_images, open_reenactment, to_tensor
 
 _COLUMNS = 5
 _NOT_SHOWN = ("hold_first_frame", "clip_mean")
@@ -66,13 +66,13 @@ def render_clip(
         DataError: The clip has a single frame to render.
     """
     frames = min(options.frames, clip.frames)
-    stage = set_stage(clip.track, scorer.model, frames)
+    stage = open_reenactment(clip.track, scorer.model, frames)
     frames = min(frames, len(stage.reference))
     if frames < 2:
         raise DataError(f"clip {clip.clip_id} has one frame to render, which is the portrait itself")
     # The portrait's own frame is left out: a perfect copy, worth the ceiling of 100 dB, would raise every mean.
     seen = list(range(min(options.stride, frames - 1), frames, options.stride))
-    reference = [cut(frame, stage.crop) for frame in stage.reference[:frames]]
+    reference = [crop_frame(frame, stage.crop) for frame in stage.reference[:frames]]
     target = to_tensor([reference[index] for index in seen])
     shown = evenly_spaced_indices(len(seen), _COLUMNS)
     rows: list[tuple[str, tuple[NDArray[np.uint8], ...]]] = [
@@ -93,7 +93,7 @@ def render_clip(
     return RenderedClip(stage.kind, Strip(f"{clip.clip_id}, compared with the {stage.kind}", times, tuple(rows), video))
 
 
-def _write_comparison(clip: Clip, stage: Stage, reference: Frames, prediction: Prediction, output: Path) -> str:
+def _write_comparison(clip: Clip, stage: Reenactment, reference: Frames, prediction: Prediction, output: Path) -> str:
     """Write reference, model, and model with its own head motion side by side, with the clip's audio."""
     frames = len(reference)
     columns = [
@@ -105,7 +105,7 @@ def _write_comparison(clip: Clip, stage: Stage, reference: Frames, prediction: P
         columns.append(("expnet, its own head motion", own))
     relative = Path("videos") / f"{clip.clip_id}.mp4"
     (output / "videos").mkdir(parents=True, exist_ok=True)
-    tiles = (labelled([(label, images[index]) for label, images in columns]) for index in range(frames))
+    tiles = (label_images([(label, images[index]) for label, images in columns]) for index in range(frames))
     audio = np.array(clip.track.audio[: frames * SAMPLES_PER_FRAME])
     write_video(output / relative, tiles, fps=float(FRAME_RATE), audio=audio, sample_rate=16000)
     return relative.as_posix()

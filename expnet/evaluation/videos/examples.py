@@ -21,7 +21,7 @@ from expnet.evaluation.report.results import MetricInfo, ScoredClip
 from expnet.evaluation.videos.finished_clips import ClipOutcome
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.media.video_reader import probe_video, read_video, write_video
-from expnet.render.reenactment import labelled
+from expnet.render.reenactment import label_images
 
 RANKED_BY = (
     "mouth_opening_correlation",
@@ -127,7 +127,7 @@ def _tiles(paths: Mapping[str, Path], frames: int, height: int) -> Iterator[NDAr
                 width = width or max(round(height * image.shape[1] / image.shape[0]), 1)
                 last[column] = fit_inside(image, height, width)
             shown.append(last[column])
-        yield labelled([(title, tile) for title, tile in zip(paths, shown, strict=True) if tile is not None])
+        yield label_images([(title, tile) for title, tile in zip(paths, shown, strict=True) if tile is not None])
 
 
 def fit_inside(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

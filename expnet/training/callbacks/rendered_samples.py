@@ -20,7 +20,7 @@ from expnet.data.store.track import Track
 from expnet.errors import DataError, InputError
 from expnet.face.camera import project
 from expnet.face.morphable import MorphableModel
-from expnet.render.reenactment import REAL, Stage, cut, set_stage, to_crop, to_tensor
+from expnet.render.reenactment import REAL, Reenactment, crop_frame, open_reenactment, to_crop, to_tensor
 from expnet.training.tasks.base_task import StepOutput
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class _Scene:
         landmarks: Maps expression and pose to landmarks (T, 68, 2) in pixels of the rendered frames.
     """
 
-    stage: Stage
+    stage: Reenactment
     target: ClipSample
     expression: Tensor
     pose: Tensor
@@ -121,9 +121,9 @@ def _prepare_scene(track: Track, model: MorphableModel, frames: int) -> _Scene:
     Raises:
         DataError, InputError: The clip cannot be rendered.
     """
-    stage = set_stage(track, model, frames)
+    stage = open_reenactment(track, model, frames)
     frames = min(frames, len(stage.reference))
-    target_frames = to_tensor([cut(frame, stage.crop) for frame in stage.reference[:frames]])
+    target_frames = to_tensor([crop_frame(frame, stage.crop) for frame in stage.reference[:frames]])
     expression = torch.from_numpy(np.array(track.coefficients.expression[:frames]))
     pose = torch.from_numpy(np.array(track.coefficients.pose[:frames]))
     crop, identity = (torch.from_numpy(np.array(part)).float() for part in (stage.crop, stage.identity))

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from expnet.config import RefinerLossConfig
 from expnet.models.refiner import OPENING_CHANNEL, Refiner, change
-from expnet.render.regions import REGIONS
+from expnet.render.refiner.regions import REGIONS
 from expnet.training.losses import image_loss, pyramid_loss, sharpness, texture_loss
 from expnet.training.tasks.base_task import BaseTask, at_least_float32
 
 if TYPE_CHECKING:
-    from expnet.render.refinement.batch import RegionBatch
+    from expnet.render.refiner.batch import RegionBatch
 
 SCORES = ("error", "drawn_error", "sharpness", "drawn_sharpness")
 

@@ -63,11 +63,11 @@ def clip_of(track: Track) -> Clip:
 
 def test_cut_keeps_a_crop_of_256_as_it_is_and_repeats_the_edge() -> None:
     image = np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8)
-    assert np.array_equal(reenactment.cut(image, np.array([128.0, 128.0, 256.0])), image)
-    wide = reenactment.cut(image, np.array([128.0, 128.0, 512.0]))
+    assert np.array_equal(reenactment.crop_frame(image, np.array([128.0, 128.0, 256.0])), image)
+    wide = reenactment.crop_frame(image, np.array([128.0, 128.0, 512.0]))
     assert wide.shape == (256, 256, 3)
     assert np.array_equal(wide[0, 0], image[0, 0])
-    shifted = reenactment.cut(image, np.array([128.0 + 10, 128.0, 256.0]))
+    shifted = reenactment.crop_frame(image, np.array([128.0 + 10, 128.0, 256.0]))
     assert np.array_equal(shifted[:, :-10], image[:, 10:])
 
 
@@ -119,9 +119,9 @@ def test_a_video_that_does_not_fit_its_track(track_maker: Callable[..., Track], 
     write_video(path, iter([np.zeros((64, 64, 3), np.uint8)] * 30), fps=25.0, audio=None, sample_rate=16000)
     clip = clip_of(track_maker("clip", "anna", 3, frames=30, source=str(path)))
     with pytest.raises(DataError, match="does not fit its track"):
-        reenactment.set_stage(clip.track, builtin_face_model(), 30)
+        reenactment.open_reenactment(clip.track, builtin_face_model(), 30)
     gone = clip_of(track_maker("clip", "anna", 3, frames=30, source=str(tmp_path / "gone.mp4")))
-    assert reenactment.set_stage(gone.track, builtin_face_model(), 30).kind == reenactment.PORTRAIT
+    assert reenactment.open_reenactment(gone.track, builtin_face_model(), 30).kind == reenactment.PORTRAIT
 
 
 def test_the_portrait_itself_is_never_scored(scorer: Scorer, track_maker: Callable[..., Track], tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_clip_that_cannot_be_rendered_keeps_its_other_scores(
     def fail(*_: object) -> None:
         raise DataError("planted")
 
-    monkeypatch.setattr(pictures, "set_stage", fail)
+    monkeypatch.setattr(pictures, "open_reenactment", fail)
     assert main([*options, "pictures.clips=2", "per_frame=none"]) == 0
     output = Path(next(option.partition("=")[2] for option in options if option.startswith("output=")))
     results = json.loads((output / "results.json").read_text())

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from expnet.models.refiner import CHANNELS
-from expnet.render.refinement.batch import RegionBatch, join
+from expnet.render.refiner.batch import RegionBatch, join
 from expnet.training.tasks.refiner_task import RefinerTask
 
 SIZE = 32

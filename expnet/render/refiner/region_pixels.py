@@ -14,7 +14,7 @@ def cut_region(picture: NDArray, middle: Array, across: Array, down: Array, size
 
     Args:
         picture: (H, W, C).
-        middle: (2,) of a `expnet.render.regions.Placement`, as the next two.
+        middle: (2,) of a `expnet.render.refiner.regions.Placement`, as the next two.
         across: (2,).
         down: (2,).
         size: pixels of the square's side, S.
@@ -51,7 +51,7 @@ def change_region(
     Args:
         frame: (H, W, 3), changed in place; where gain and added are 0 it keeps its bits.
         changes: (S, S, 6) gain of each colour, and what is added in grey levels; 0 at the border.
-        middle: (2,) of a `expnet.render.regions.Placement`, as the next two.
+        middle: (2,) of a `expnet.render.refiner.regions.Placement`, as the next two.
         across: (2,).
         down: (2,).
     """

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,11 +25,12 @@ from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.data.store.track import Track, source_video
 from expnet.errors import DataError, ExpnetError, InputError
 from expnet.face.morphable import MorphableModel, load_face_model
+from expnet.io.atomic import atomic_path
 from expnet.media.video_reader import read_video
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
-from expnet.render.region_pixels import cut_region
-from expnet.render.region_refiner import RegionCrop
+from expnet.render.refiner.region_pixels import cut_region
+from expnet.render.refiner.region_refiner import RegionCrop
 
 SCHEMA = 1
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class PairSettings:
     """What is taken from a clip.
 
     Attributes:
-        kinds: of regions, see `expnet.render.regions.REGIONS`.
+        kinds: of regions, see `expnet.render.refiner.regions.REGIONS`.
         size: pixels of a region's side.
         portraits: frames of the clip that serve as portraits, evenly spread.
         frames: that each of them is driven to, evenly spread.
@@ -54,7 +54,7 @@ class PairSettings:
 
 
 class RegionRecorder:
-    """Takes down what a refiner would be asked, and adds nothing: a `expnet.render.region_refiner.RegionModel`."""
+    """Takes down what a refiner would be asked, and adds nothing: a `expnet.render.refiner.region_refiner.RegionModel`."""
 
     def __init__(self, settings: PairSettings) -> None:
         self.kinds, self.size = settings.kinds, settings.size
@@ -179,9 +179,5 @@ def _drive(
 
 
 def _write(path: Path, arrays: dict[str, NDArray]) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with atomic_path(path) as partial:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)

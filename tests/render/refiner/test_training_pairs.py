@@ -20,9 +20,9 @@ from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import track_image
 from expnet.media.video_reader import read_video, write_video
 from expnet.models.saved_model import load_model
-from expnet.render.refinement import pairs as region_pairs
-from expnet.render.refinement.datamodule import RegionDataModule, RegionDataset, change_colours, mirror
-from expnet.render.refinement.pairs import PairSettings, make_pairs, prepare_clips, read_frames
+from expnet.render.refiner import training_pairs as region_pairs
+from expnet.render.refiner.datamodule import RegionDataModule, RegionDataset, change_colours, mirror
+from expnet.render.refiner.training_pairs import PairSettings, make_pairs, prepare_clips, read_frames
 from expnet.training.main import train
 
 SETTINGS = PairSettings(kinds=("mouth", "eye"), size=32, portraits=2, frames=3)

@@ -18,9 +18,9 @@ from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
 from expnet.data.splits import TRAIN, VALIDATION
 from expnet.errors import DataError
 from expnet.models.refiner import FLIPPED_SHIFT
-from expnet.render.refinement.batch import RegionBatch, join
-from expnet.render.refinement.pairs import PairSettings, prepare_clips
-from expnet.render.regions import REGIONS
+from expnet.render.refiner.batch import RegionBatch, join
+from expnet.render.refiner.regions import REGIONS
+from expnet.render.refiner.training_pairs import PairSettings, prepare_clips
 
 # Regions that look the same in a mirror; that of an eye becomes the other eye's.
 _SYMMETRIC = ("mouth", "face")
@@ -30,7 +30,7 @@ class RegionDataset(Dataset[RegionBatch]):
     """``dataset[3]`` is all of clip 3, ``dataset[WindowDraw(3, epoch, draw)]`` one of its pairs, changed at random.
 
     Args:
-        files: of `expnet.render.refinement.pairs.prepare_clips`, by clip.
+        files: of `expnet.render.refiner.training_pairs.prepare_clips`, by clip.
         kinds: of regions.
         colour: how far the colours are changed, see :func:`change_colours`.
         seed: of the draws.

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from expnet.models.refiner import Refiner
 from expnet.models.saved_model import load_model
 from expnet.render.portrait_motion import PortraitMotion, Pose
-from expnet.render.region_pixels import change_region, cut_region
-from expnet.render.regions import REGIONS, Placement, Region, opening_mask, place
+from expnet.render.refiner.region_pixels import change_region, cut_region
+from expnet.render.refiner.regions import REGIONS, Placement, Region, opening_mask, place
 
 Array = NDArray[np.float64]
 Changes = Sequence[NDArray[np.float32] | None]
@@ -86,7 +86,7 @@ class RegionModel(Protocol):
         ...
 
     def __call__(self, crops: list[RegionCrop]) -> Changes:
-        """Return changes (S, S, 6) of each region, see `expnet.render.region_pixels.change_region`; None for none."""
+        """Return changes (S, S, 6) of each region, see `expnet.render.refiner.region_pixels.change_region`; None for none."""
         ...
 
 

@@ -24,7 +24,7 @@ _FEW_PIXELS = 40
 
 
 @dataclass(frozen=True)
-class Tint:
+class MouthColours:
     """RGB colours, each (3,), 0..255.
 
     Attributes:
@@ -44,7 +44,7 @@ class Tint:
         return np.stack([self.teeth, self.cavity, self.tongue, self.gum])
 
 
-def measure_tint(portrait: NDArray[np.uint8], points: Array, opening: Array) -> Tint:
+def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: Array) -> MouthColours:
     """Judge the light from the skin, and take colour out where the portrait has none (drawings, black and white).
 
     Args:
@@ -79,7 +79,7 @@ def measure_tint(portrait: NDArray[np.uint8], points: Array, opening: Array) -> 
     if own is None:
         # teeth are about as bright as lit fair skin, and brighter than dark skin
         teeth *= min(0.95 * max(bright, 0.55 * bright + 80.0) / teeth.mean(), 1.0)
-    return Tint(teeth=teeth, cavity=lit(_CAVITY), tongue=lit(_TONGUE), gum=lit(_GUM))
+    return MouthColours(teeth=teeth, cavity=lit(_CAVITY), tongue=lit(_TONGUE), gum=lit(_GUM))
 
 
 def _own_teeth(opening: Array, skin_brightness: float) -> Array | None:

@@ -11,9 +11,9 @@ import torch
 from expnet.models.refiner import Refiner
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait_motion import PortraitMotion
-from expnet.render.region_pixels import change_region, cut_region
-from expnet.render.region_refiner import NetworkRefiner, PairedRefiner, RegionCrop
-from expnet.render.regions import REGIONS, Placement, opening_mask, place
+from expnet.render.refiner.region_pixels import change_region, cut_region
+from expnet.render.refiner.region_refiner import NetworkRefiner, PairedRefiner, RegionCrop
+from expnet.render.refiner.regions import REGIONS, Placement, opening_mask, place
 
 
 def network(**options) -> Refiner:
