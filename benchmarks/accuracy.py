@@ -1,20 +1,21 @@
-"""How well do the models do on people they have never seen? K folds by person, beside the baselines.
+"""How accurate are the models on unseen speakers? Cross-validation by speaker, with baselines.
 
 Usage: python benchmarks/accuracy.py --scored STORE [--also STORE ...] [--folds 5] [--seeds 3] [--output DIR]
            [--systems NAME,...] [--transcripts FILE.csv] [KEY=VALUE ...] [--ours KEY=VALUE ...]
 
-The people of --scored are divided into folds; a fold's people are scored by models that were trained on everybody else,
-and on the clips of --also that are not of those people. People are told apart by name, so the stores must name them
-alike (expnet preprocess --speakers); a video that two names share is refused.
+The speakers of --scored are divided into folds. Each fold is scored by models trained on all other speakers, and on the
+clips of --also that are not of the fold's speakers. Speakers are identified by name, so the stores must use the same
+names (expnet preprocess --speakers); a video with two speaker names is refused.
 
-Every trained system has the same clips, windows, augmentation and steps; KEY=VALUE changes the training of all, as for
-train.py, and --ours, --small-convolution, --per-frame and --autoregressive that of one (files and KEY=VALUE). Ours
-starts from the network in the package that has heard made speech only, unless told otherwise with --ours init=null.
-With --seeds N, each is trained N times and a clip's score is the mean; a row of ensembles averages their predictions.
+All trained systems use the same clips, windows, augmentation and steps. KEY=VALUE changes the training of all systems,
+as for train.py; --ours, --small-convolution, --per-frame and --autoregressive change that of one system (files and
+KEY=VALUE). Ours is initialised from the packaged network trained on synthetic speech, unless --ours init=null is given.
+With --seeds N, each system is trained N times and a clip's score is the mean; an extra row averages the predictions of
+our N networks.
 
-Closures of the lips are scored where phonemes are known: in stores of `expnet synthesize`, and in the clips of
---transcripts, with columns clip, text and, if it is not en-us, language. --output keeps the predictions: the command
-goes on where it was stopped, and scores anew without training.
+Lip closure is scored where phonemes are known: in stores of `expnet synthesize`, and in the clips of --transcripts, a
+CSV file with the columns clip, text and, unless it is en-us, language. --output keeps the predictions, so that an
+interrupted command resumes and scores can be recomputed without training.
 """
 
 from __future__ import annotations
@@ -49,19 +50,19 @@ from shared.log_energy_jaw import fit_log_energy_jaw
 from shared.motion_scoring import MotionScorer
 
 FITTED = ("hold_first_frame", "clip_mean", "log_energy_jaw", "ridge")
-"""Systems without chance: they are the same for every seed."""
+"""Systems without randomness, which are the same for every seed."""
 TRAINED: dict[str, list[str]] = {
     "small_convolution": [],
-    # The window network reads each sound five times over: 256 frames a step are what it can afford.
+    # The window network reads each part of the audio five times: 256 frames a step are what it can afford.
     "per_frame": ["trainer.max_steps=150", "data.batch_size=4"],
     "autoregressive": [],
     "ours": ["init=synthetic"],
 }
-"""Systems that are trained, and how their training differs."""
+"""Systems that are trained, with the configuration in which they differ."""
 
 
 def fit(name: str, stores: Sequence[Path]) -> System:
-    """Make one of `FITTED` from a fold's training people."""
+    """Fit one of `FITTED` on a fold's training speakers."""
     face = builtin_face_model()
     if name == "hold_first_frame":
         return HoldFirstFrame()
@@ -74,17 +75,17 @@ def fit(name: str, stores: Sequence[Path]) -> System:
 
 
 def layers_of(name: str, seed: int, arguments: argparse.Namespace) -> list[str]:
-    """Configuration of a trained system; later ones win."""
+    """Configuration layers of a trained system; later ones override earlier ones."""
     config = CONFIGS / ("expression.yaml" if name == "ours" else f"{name}.yaml")
     shared = [f"seed={seed}", f"trainer.max_steps={arguments.steps}", "trainer.validate_every=1000000"]
     return [str(config), *shared, *arguments.overrides, *getattr(arguments, name)]
 
 
 def predict_once(file: Path, settings: dict[str, object], scored: Path, make: Callable[[], System]) -> None:
-    """Write a system's predictions of a fold's people, unless they are there.
+    """Write a system's predictions for a fold's speakers, unless they exist.
 
     Raises:
-        InputError: predictions are there, but of other settings.
+        InputError: The existing predictions were made with other settings.
     """
     description = json.dumps(settings, sort_keys=True)
     if file.is_file():
@@ -103,7 +104,7 @@ def predict_once(file: Path, settings: dict[str, object], scored: Path, make: Ca
 
 
 def predict_all(arguments: argparse.Namespace, output: Path) -> dict[str, list[dict[str, Tensor]]]:
-    """Run every system on every fold with every seed: for each system and seed, its prediction of each clip."""
+    """Run every system on every fold with every seed; returns each system's predictions, by seed and clip."""
     stores = [arguments.scored, *arguments.also]
     fingerprints = [TrackStore(store).fingerprint() for store in stores]
     folds = divide({row.speaker for row in TrackStore(arguments.scored).rows}, arguments.folds)
@@ -139,7 +140,7 @@ def predict_all(arguments: argparse.Namespace, output: Path) -> dict[str, list[d
 
 
 def read_transcripts(file: Path | None) -> dict[str, tuple[str, str]]:
-    """Text and language of each clip in a file with the columns clip, text and perhaps language."""
+    """Read the text and language of each clip from a CSV file with the columns clip, text and optionally language."""
     if file is None:
         return {}
     with open(file, newline="", encoding="utf-8") as opened:
@@ -147,7 +148,7 @@ def read_transcripts(file: Path | None) -> dict[str, tuple[str, str]]:
 
 
 def phonemes_of(clip: Clip, transcripts: dict[str, tuple[str, str]]) -> tuple[Phoneme, ...]:
-    """Sounds of a clip: those in its store, or those of its transcript, aligned with the sound."""
+    """Phonemes of a clip: those in its store, or those of its transcript aligned with the audio."""
     if clip.track.phonemes or clip.clip_id not in transcripts:
         return clip.track.phonemes
     text, language = transcripts[clip.clip_id]
@@ -174,20 +175,20 @@ def score_all(arguments: argparse.Namespace, found: dict[str, list[dict[str, Ten
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scored", type=Path, required=True, help="store whose people are scored, each once")
-    parser.add_argument("--also", type=Path, nargs="*", default=[], help="stores that are only trained on")
-    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="people of --also to leave out")
+    parser.add_argument("--scored", type=Path, required=True, help="Store whose speakers are scored, each once.")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="Further stores, used for training only.")
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="Speakers to leave out of --also.")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each network")
-    parser.add_argument("--steps", type=int, default=350, help="of each training, unless its own options say otherwise")
-    parser.add_argument("--systems", default=",".join([*FITTED, *TRAINED]), help="rows, with commas between them")
-    parser.add_argument("--transcripts", type=Path, help="CSV file with the columns clip and text")
-    parser.add_argument("--output", type=Path, help="folder for predictions, table.md and accuracy.json")
+    parser.add_argument("--seeds", type=int, default=1, help="Number of trainings of each network.")
+    parser.add_argument("--steps", type=int, default=350, help="Training steps, unless a system's own options differ.")
+    parser.add_argument("--systems", default=",".join([*FITTED, *TRAINED]), help="Rows, separated by commas.")
+    parser.add_argument("--transcripts", type=Path, help="CSV file with the columns clip and text.")
+    parser.add_argument("--output", type=Path, help="Folder for predictions, table.md and accuracy.json.")
     for name, layers in TRAINED.items():
         flag = "--" + name.replace("_", "-")
-        parser.add_argument(flag, nargs="*", default=layers, metavar="KEY=VALUE", help=f"training of {name} alone")
+        parser.add_argument(flag, nargs="*", default=layers, metavar="KEY=VALUE", help=f"Training of {name} only.")
     arguments, arguments.overrides = parser.parse_known_args(argv)
     arguments.systems = arguments.systems.split(",")
     wrong = [name for name in arguments.systems if name not in (*FITTED, *TRAINED)]

@@ -1,12 +1,12 @@
-"""What does length cost? Networks with each attention bias, trained on 64 frames, shown up to a minute at once.
+"""What does sequence length cost? Networks with each attention bias, trained on 64 frames and run on up to a minute.
 
     python benchmarks/attention.py --train STORE [STORE ...] --scored STORE [STORE ...] --output DIR [KEY=VALUE ...]
 
-A network a bias is trained on the clips of --train (KEY=VALUE changes the training, as for train.py; a network that is
-in DIR already is taken from there). Scored are the people of --scored with frames enough for the greatest length, none
-of whom was trained on, one person's clips end to end. Every frame is scored at every length, with --margin frames or
-more around it that the network sees, and the first frame of the person's first clip is shown at every length: all that
-differs is how much more sound attention sees. `expnet ablate` draws the curve on clips of many people joined.
+One network per bias is trained on the clips of --train (KEY=VALUE changes the training, as for train.py; networks that
+exist in DIR are reused). The speakers of --scored with enough frames for the greatest length are scored, their clips
+joined end to end; none of them is trained on. Every frame is scored at every length with a context of at least --margin
+frames, and the first frame of the speaker's first clip is given at every length, so only the length of the audio that
+attention sees differs. `expnet ablate` computes this curve on joined clips of many speakers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Row = dict[str, float | str | int]
 
 
 def long_speech(store: Path, frames: int) -> Iterator[list[Clip]]:
-    """The clips of each person who has so many frames, in the store's order."""
+    """Yield the clips of each speaker who has enough frames, in the store's order."""
     opened = TrackStore(store)
     rows = sorted(opened.rows, key=lambda row: row.speaker)
     for _, group in groupby(rows, key=lambda row: row.speaker):
@@ -45,7 +45,7 @@ def long_speech(store: Path, frames: int) -> Iterator[list[Clip]]:
 
 
 def score(network: ExpressionRegressor, clips: Sequence[Clip], length: int, margin: int) -> list[Row]:
-    """Score one person's clips, shown so many frames at once; a row a clip."""
+    """Score one speaker's clips, processed ``length`` frames at once; one row per clip."""
     face = builtin_face_model()
     metrics = (
         WithinClipR2(metric=face.expression_metric),
@@ -76,7 +76,7 @@ def score(network: ExpressionRegressor, clips: Sequence[Clip], length: int, marg
 
 
 def table(rows: dict[str, list[Row]], lengths: Sequence[int]) -> str:
-    """A line a bias and length: three scores, and how far the errors are above those at the shortest length."""
+    """Table with a line per bias and length: three scores, and the increase of the errors over the shortest length."""
     people = {row["speaker"] for row in next(iter(rows.values()))}
     unit = "speaker" if len(people) > 1 else "clip"
     lines = [
@@ -110,9 +110,9 @@ def table(rows: dict[str, list[Row]], lengths: Sequence[int]) -> str:
 def main() -> None:
     """Train, score, and print a table for each store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", type=Path, nargs="+", required=True, help="stores to learn from")
-    parser.add_argument("--scored", type=Path, nargs="+", required=True, help="stores with people to score")
-    parser.add_argument("--leave-out", nargs="*", default=[], help="more people to leave out of the training")
+    parser.add_argument("--train", type=Path, nargs="+", required=True, help="Stores to train on.")
+    parser.add_argument("--scored", type=Path, nargs="+", required=True, help="Stores whose speakers are scored.")
+    parser.add_argument("--leave-out", nargs="*", default=[], help="Further speakers to leave out of the training.")
     parser.add_argument("--biases", nargs="+", default=BIASES)
     parser.add_argument("--lengths", type=int, nargs="+", default=(64, 250, 750, 1500))
     parser.add_argument("--margin", type=int, default=16)

@@ -1,4 +1,4 @@
-"""How fast is the sound side, beside what it replaces, in the same run?
+"""How fast is the audio front end, compared in the same run with what it replaces?
 
 python benchmarks/audio.py [--seconds 60]
 """
@@ -19,7 +19,7 @@ from expnet.audio.wave import load_audio, write_wav
 
 
 def best(function: Callable[[], object], repeats: int = 5) -> float:
-    """Shortest of a few runs, in seconds; one run before them does not count."""
+    """Shortest of a few runs in seconds, after a warm-up run."""
     function()
     times = []
     for _ in range(repeats):
@@ -41,7 +41,7 @@ def reference_mel(samples: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Print a table: what, seconds, times real time."""
+    """Print a table of the steps, their time, and their speed relative to real time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()

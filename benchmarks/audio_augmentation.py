@@ -1,14 +1,15 @@
-"""What does each change of the training sound bring on people never seen, for clean, noisy and echoing speech?
+"""What does each audio augmentation gain on unseen speakers, for clean, noisy and reverberant speech?
 
 Usage: python benchmarks/audio_augmentation.py --scored STORE [--also STORE ...] [--exclude NAME ...]
        [--folds 2] [--variants default none rooms ...] --output DIR [KEY=VALUE ...]
        python benchmarks/audio_augmentation.py --scored STORE --cost
 
-Every variant is trained on each fold's training people with the same steps and seed, from init=synthetic, and scored on
-the people left out three times: as recorded, with pink noise at 5 dB, and in a room (the same noise and the same room
-for every variant). Differences to `default` are paired by clip; intervals draw people. Trained networks and finished
-scores are kept in --output, so that a run that was stopped goes on, and variants can be added. --cost prints what each
-change costs a window of 64 frames, in ms of one core. KEY=VALUE changes every training, as for train.py.
+Every variant is trained on each fold's training speakers with the same steps and seed, from init=synthetic, and scored
+on the left-out speakers in three conditions: as recorded, with pink noise at 5 dB, and with reverberation. Noise and
+reverberation are the same for every variant. Differences to `default` are paired by clip; intervals are over speakers.
+Trained networks and finished scores are kept in --output, so that an interrupted run resumes and variants can be added.
+--cost prints the milliseconds of one core that each augmentation of a 64-frame window takes. KEY=VALUE changes every
+training, as for train.py.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ Row = dict[str, object]
 
 
 def noisy(samples: Samples, generator: np.random.Generator) -> Samples:
-    """Pink noise at 5 dB."""
+    """Add pink noise at 5 dB."""
     spectrum = np.fft.rfft(generator.standard_normal(len(samples)))
     spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
     return mix(samples, np.fft.irfft(spectrum, len(samples)), 5.0)
@@ -81,7 +82,7 @@ CONDITIONS: dict[str, Callable[[Samples, np.random.Generator], Samples]] = {
 
 
 def score(model: ExpressionRegressor, store: Path) -> list[Row]:
-    """Score a network on a fold's people, a row a clip and condition."""
+    """Score a network on a fold's speakers, one row per clip and condition."""
     face = builtin_face_model()
     r2, correlation = WithinClipR2(metric=face.expression_metric), MouthOpeningCorrelation()
     rows: list[Row] = []
@@ -110,7 +111,7 @@ def score(model: ExpressionRegressor, store: Path) -> list[Row]:
 
 
 def run(variant: str, fold: int, people: set[str], arguments: argparse.Namespace) -> list[Row]:
-    """Train and score a variant on a fold, or read what an earlier run of this command found."""
+    """Train and score a variant on a fold, or read the results of an earlier run."""
     folder = arguments.output / f"fold{fold}"
     result = folder / f"{variant}.json"
     if not result.is_file():
@@ -128,7 +129,7 @@ def run(variant: str, fold: int, people: set[str], arguments: argparse.Namespace
 
 
 def cell(rows: list[Row], reference: list[Row], metric: str) -> str:
-    """A variant's mean, and its difference to the reference with a 95 % interval over people."""
+    """A variant's mean, and its difference to the reference with a 95 % interval over speakers."""
     groups = [str(row["speaker"]) for row in rows]
     weights = [float(str(row["weight"])) for row in rows] if metric == "within_clip_r2" else None
     values = np.array([float(str(row[metric])) for row in rows])
@@ -141,7 +142,7 @@ def cell(rows: list[Row], reference: list[Row], metric: str) -> str:
 
 
 def table(results: dict[str, list[Row]]) -> str:
-    """A row a variant; the first is the reference."""
+    """Table with a row per variant; the first is the reference."""
     heads = [f"{condition} {metric}" for condition in CONDITIONS for metric in METRICS]
     lines = [f"| variant | {' | '.join(heads)} |", f"|{' --- |' * (1 + len(heads))}"]
     reference = next(iter(results.values()))
@@ -156,7 +157,7 @@ def table(results: dict[str, list[Row]]) -> str:
 
 
 def costs(store: TrackStore) -> str:
-    """Milliseconds of one core that each change costs a window of 64 frames with its context."""
+    """Table of the milliseconds of one core that each augmentation takes for a window of 64 frames with its context."""
     longest = max(store.rows, key=lambda row: row.frames)
     samples = store.read_audio(longest, 0, 78)
     voice = voices_of([ClipEntry(store, row) for row in store.rows])
@@ -186,12 +187,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scored", type=Path, required=True)
     parser.add_argument("--also", type=Path, nargs="*", default=[])
-    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="people to leave out altogether")
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="Speakers to leave out entirely.")
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=350)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--cost", action="store_true", help="print what the changes cost, and train nothing")
+    parser.add_argument("--cost", action="store_true", help="Print the cost of the augmentations and train nothing.")
     arguments, arguments.overrides = parser.parse_known_args()
     store = TrackStore(arguments.scored)
     if arguments.cost:

@@ -1,11 +1,11 @@
-"""Do our ARKit curves move like those of MediaPipe's own blendshape network, on the same real frames?
+"""Do our ARKit curves move like those of MediaPipe's blendshape network on the same real frames?
 
     python benchmarks/blendshapes.py STORE --task face_landmarker_v2_with_blendshapes.task [--clips 15] [--every 2]
 
-For each clip of a store whose source video is here, the weights that `expnet convert --to arkit` would write
-(`expnet.formats.blendshapes`: landmark distances, no network) beside those of the .task file's network, frame by frame.
-Printed is Pearson's correlation within a clip, the mean over clips with a 95 % interval over people, and the standard
-deviation of each side; a shape that the network holds still in a clip (deviation below .01) is not counted there.
+For each clip of a store whose source video is available, the weights written by `expnet convert --to arkit`
+(`expnet.formats.blendshapes`: landmark distances, no network) are compared frame by frame with those of the .task file.
+The table shows Pearson's correlation within a clip, averaged over clips with a 95 % interval over speakers, and the
+standard deviation of each side. A shape is not scored in clips where the network hardly moves it (deviation below .01).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.render.reenactment import source_video
 
 STILL = 0.01
-"""Deviation of the network's weight below which a clip says nothing about a shape."""
+"""Standard deviation of the network's weight below which a shape is not scored in a clip."""
 SHAPES = tuple(name for name in BLENDSHAPES if name not in UNSEEN)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two curves of one shape in one clip are: Pearson's correlation, and the deviation of each."""
+    """Agreement of two curves of one shape in one clip: Pearson's correlation and both standard deviations."""
 
     correlation: float
     ours: float
@@ -61,7 +61,7 @@ def network_weights(frames: Iterable[NDArray[np.uint8]], task: Path) -> NDArray[
 
 
 def agreements(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> dict[str, Agreement]:
-    """Compare the weights (T, 52) of each shape over the frames that both have; a still one is left out."""
+    """Compare the weights (T, 52) of each shape over their common frames; shapes that hardly move are left out."""
     seen = np.isfinite(theirs).any(axis=1)
     found = {}
     for name in SHAPES:
@@ -74,7 +74,7 @@ def agreements(ours: NDArray[np.floating], theirs: NDArray[np.floating]) -> dict
 
 
 def compare(track: Track, task: Path, every: int) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
-    """Both weights (T', 52) of every so many frames of a clip; None where its video is not here."""
+    """Both weights (T', 52) for every ``every``-th frame of a clip, or None where its video is not available."""
     video = source_video(track)
     if video is None:
         return None
@@ -86,19 +86,19 @@ def compare(track: Track, task: Path, every: int) -> tuple[NDArray[np.floating],
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compare clip by clip, and print a row a shape, the best first."""
+    """Compare clip by clip, and print a row per shape, best first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--task", type=Path, required=True, help="MediaPipe's Face Landmarker with blendshapes")
-    parser.add_argument("--clips", type=int, default=15, help="so many clips, evenly spaced")
-    parser.add_argument("--every", type=int, default=2, help="frames from one that is compared to the next")
+    parser.add_argument("--task", type=Path, required=True, help="MediaPipe's Face Landmarker with blendshapes.")
+    parser.add_argument("--clips", type=int, default=15, help="Number of clips, evenly spaced (%(default)s).")
+    parser.add_argument("--every", type=int, default=2, help="Distance between compared frames (%(default)s).")
     arguments = parser.parse_args(argv)
     store = TrackStore(arguments.store)
     scores: dict[str, list[tuple[str, Agreement]]] = {name: [] for name in SHAPES}
     for row in evenly_spaced(store.rows, arguments.clips):
         both = compare(store.read(row.clip_id), arguments.task, arguments.every)
         if both is None:
-            print(f"{row.clip_id} is left out: its video is not here")
+            print(f"{row.clip_id} is left out: its video is not available")
             continue
         for name, agreement in agreements(*both).items():
             scores[name].append((row.speaker, agreement))
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def line(name: str, found: Sequence[tuple[str, Agreement]]) -> str:
-    """A shape's row: speakers and agreements of the clips in which it moves."""
+    """Row of a shape, from the speakers and agreements of the clips in which it moves."""
     interval = bootstrap_interval([one.correlation for _, one in found], groups=[speaker for speaker, _ in found])
     ends = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
     ours, theirs = (np.mean([getattr(one, side) for _, one in found]) for side in ("ours", "theirs"))

@@ -1,8 +1,8 @@
-"""Measure track stores and the DataModule; with --videos, preprocessing too.
+"""Speed of track stores and the DataModule; with --videos, of preprocessing as well.
 
     python benchmarks/data.py [--videos FOLDER] [--json FILE]
 
-Prints seconds, and ratios measured in the same run: the machine may be busy, ratios stay comparable.
+Prints seconds, and ratios that are measured in the same run and therefore stay comparable on a busy machine.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from shared.random_stores import LARGE, SMALL, make_large_store, make_small_stor
 
 
 def measure_loading(path: Path, workers: int, batches: int = 60) -> float:
-    """Milliseconds of a training window."""
+    """Milliseconds per training window."""
     module = TalkingFaceDataModule(str(path), window=64, workers=workers, augmentation=WindowAugmentation.none())
     module.setup("fit")
     loader = iter(module.train_dataloader())
@@ -65,7 +65,7 @@ def measure_stores(folder: Path) -> dict[str, float]:
 
 
 def measure_preprocess(videos: Path, folder: Path) -> dict[str, float]:
-    """Frames a second of preprocess in one process, beside the tracker alone on frames that are decoded already."""
+    """Preprocessing speed of one process in frames/s, and that of the tracker alone on decoded frames."""
     from expnet.data.corpora import read_corpus
     from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
     from expnet.face.tracker import open_tracker
@@ -95,8 +95,8 @@ def measure_preprocess(videos: Path, folder: Path) -> dict[str, float]:
 def main() -> None:
     """Run the measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=Path, help="folder of videos to measure preprocessing on")
-    parser.add_argument("--json", type=Path, help="write the results here as well")
+    parser.add_argument("--videos", type=Path, help="Folder of videos to measure preprocessing on.")
+    parser.add_argument("--json", type=Path, help="File to write the results to.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

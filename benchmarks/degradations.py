@@ -1,10 +1,11 @@
-"""Does every metric move as it should? Clips against copies of them that are made worse in known ways.
+"""Does every metric respond as it should? Clips compared with copies that are degraded in known ways.
 
     python benchmarks/degradations.py CLIPS --output DIR [--limit N] [--seconds S] [--side PIXELS] [key=value ...]
 
-Encodes the clips of a folder again at three qualities, shifts their sound by -4 to +4 frames, freezes the face, adds
-10 % noise and halves the size; scores the copies with ``evaluate.py`` (the further key=value arguments are for it) and
-prints how each metric moved beside how it should. Exit code 1 where a rule is broken.
+The copies of a folder's clips are encoded at three qualities, have their audio shifted by -4 to +4 frames, a frozen
+face, 10 % noise, or half the size. They are scored with ``evaluate.py``, which receives the further key=value
+arguments, and the command prints the response of each metric beside the expected one. The exit code is 1 if a rule is
+violated.
 """
 
 import argparse
@@ -41,12 +42,12 @@ _NOISE = 0.1
 
 @dataclass(frozen=True)
 class Degradation:
-    """One way to make a clip worse.
+    """One way to degrade a clip.
 
     Attributes:
-        frames: makes them from the clip's.
-        sound: likewise.
-        quality: x264's crf.
+        frames: Makes the degraded frames from the clip's frames.
+        sound: Makes the degraded audio from the clip's audio.
+        quality: Constant rate factor (crf) of x264.
     """
 
     frames: Callable[[Frames], Frames] = lambda frames: frames
@@ -55,26 +56,26 @@ class Degradation:
 
 
 def delayed(sound: Sound, frames: int) -> Sound:
-    """Sound (S,) that comes so many video frames later (negative: earlier), silence where it is missing."""
+    """Audio (S,) delayed by a number of video frames (negative: advanced), with silence where it is missing."""
     shift, silence = frames * SAMPLES_PER_FRAME, np.zeros(abs(frames) * SAMPLES_PER_FRAME, np.float32)
     return np.concatenate([silence, sound[:-shift]]) if shift > 0 else np.concatenate([sound[-shift:], silence])
 
 
 def noisy(frames: Frames) -> Frames:
-    """Gaussian noise of a tenth of the range on every channel."""
+    """Add Gaussian noise with a standard deviation of a tenth of the range to every channel."""
     generator = np.random.default_rng(0)
     disturbed = (image + generator.normal(scale=255 * _NOISE, size=image.shape) for image in frames)
     return [image.round().clip(0, 255).astype(np.uint8) for image in disturbed]
 
 
 def halved(frames: Frames) -> Frames:
-    """Half the width and height, in even numbers."""
+    """Halve width and height, rounded to even numbers."""
     height, width = (side // 4 * 2 for side in frames[0].shape[:2])
     return [np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX)) for image in frames]
 
 
 def shift_name(frames: int) -> str:
-    """Name of the copies whose sound is so many frames late."""
+    """Name of the copies whose audio is delayed by a number of frames."""
     return f"sound_{'late' if frames > 0 else 'early'}_{abs(frames)}"
 
 
@@ -89,15 +90,15 @@ DEGRADATIONS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """How a metric of one kind of copies should lie.
+    """Expected value of a metric on one kind of copies.
 
     Attributes:
-        metric: its key.
-        system: the copies.
-        relation: ``<``, ``>``, or ``~`` for within ``tolerance``.
-        other: a number, or the name of what it is compared with.
-        offset: added to the other side.
-        tolerance: of ``~``.
+        metric: Key of the metric.
+        system: Name of the copies.
+        relation: ``<``, ``>``, or ``~`` for equality within ``tolerance``.
+        other: Number, or name of the system to compare with.
+        offset: Added to the other side.
+        tolerance: Tolerance of ``~``.
     """
 
     metric: str
@@ -108,14 +109,14 @@ class Rule:
     tolerance: float = 0.0
 
     def __str__(self) -> str:
-        """Write the rule out."""
+        """Format the rule."""
         other = f"{self.other:g}" if isinstance(self.other, float) else _short(self.other)
         bound = other + (f" {self.offset:+g}" if self.offset else "")
         within = f" ± {self.tolerance:g}" if self.relation == "~" else ""
         return f"{self.metric}: {self.system} {self.relation} {bound}{within}"
 
     def check(self, value: Callable[[str, str], float]) -> tuple[bool | None, float, float]:
-        """Say whether it holds, None where a side was not scored, and the two sides."""
+        """Whether the rule holds (None where a side was not scored), and the two sides."""
         own = value(self.system, self.metric)
         other = self.other if isinstance(self.other, float) else value(self.other, self.metric)
         other += self.offset
@@ -126,7 +127,7 @@ class Rule:
 
 
 def rules() -> list[Rule]:
-    """What is known in advance."""
+    """Rules for the responses that are known in advance."""
     found = []
     worse = [f"quality_{crf}" for crf in QUALITIES]
     for first, second in pairwise(worse):
@@ -140,7 +141,7 @@ def rules() -> list[Rule]:
     ]
     for shift in SHIFTS:
         name = shift_name(shift)
-        # Late sound: the mouth comes before it, and SyncNet's offset (positive: sound first) falls.
+        # With late audio the mouth comes first, and SyncNet's offset (positive: audio first) decreases.
         found += [
             Rule("audio_mouth_lag", name, "~", GROUND_TRUTH, offset=-shift, tolerance=1),
             Rule("sync_offset", name, "~", GROUND_TRUTH, offset=-shift, tolerance=1),
@@ -156,16 +157,16 @@ def rules() -> list[Rule]:
         Rule("silent_lip_motion", "frozen", "<", GROUND_TRUTH),
         Rule("landmark_distance_mouth", "frozen", ">", "quality_23"),
         Rule("pose_diversity_ratio", "frozen", "<", 0.1),
-        Rule("pose_speed_ratio", "frozen", "<", 0.3),  # the tracker settles: not quite still even on a still picture
+        Rule("pose_speed_ratio", "frozen", "<", 0.3),  # the tracker converges, so even a still image moves slightly
         Rule("jitter_ratio", "frozen", "<", 0.1),
         Rule("blink_rate", "frozen", "~", 0.0),
         Rule("psnr", "frozen", "<", "quality_23"),
-        Rule("psnr", "noise", "~", 20.0, tolerance=3.0),  # less noise is left by clipping and halved colour planes
+        Rule("psnr", "noise", "~", 20.0, tolerance=3.0),  # clipping and chroma subsampling reduce the noise
         Rule("ssim", "noise", "<", "quality_23"),
         Rule("ms_ssim", "noise", "<", "quality_23"),
         Rule("lpips", "noise", ">", "quality_23"),
         Rule("fid", "noise", ">", "quality_23"),
-        Rule("cpbd", "noise", ">", GROUND_TRUTH),  # known: noise passes for sharpness
+        Rule("cpbd", "noise", ">", GROUND_TRUTH),  # a known weakness: noise looks like sharpness
         Rule("jitter_ratio", "noise", ">", "quality_23"),
         Rule("psnr", "half_size", "<", shift_name(2)),
         Rule("ssim", "half_size", "<", shift_name(2)),
@@ -176,7 +177,7 @@ def rules() -> list[Rule]:
 
 
 def make_copies(clips: Path, output: Path, *, limit: int, seconds: float, side: int) -> None:
-    """Write the clips at best quality, at most so many pixels a side, and every degraded copy; go on if interrupted."""
+    """Write the clips at best quality, limited in size, and every degraded copy; an interrupted run resumes."""
     found = find_videos(clips)
     for name in evenly_spaced(sorted(found), limit or None):
         path, _ = found[name]
@@ -193,7 +194,7 @@ def make_copies(clips: Path, output: Path, *, limit: int, seconds: float, side: 
 
 
 def tell(results: dict[str, Any]) -> Iterator[str]:
-    """Lines of a table of all metrics, then a line a rule."""
+    """Lines of a table of all metrics, then one line per rule."""
     systems = results["systems"]
 
     def value(system: str, metric: str) -> float:
@@ -212,7 +213,7 @@ def tell(results: dict[str, Any]) -> Iterator[str]:
 
 
 def broken(results: dict[str, Any]) -> int:
-    """How many rules are broken."""
+    """Number of violated rules."""
     return sum(line.startswith(_verdict(False)) for line in tell(results))
 
 
@@ -225,14 +226,14 @@ def _short(system: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the copies, score them, tell."""
+    """Make the copies, score them, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", type=Path, help="folder of videos of talking faces with sound")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the copies and the report")
-    parser.add_argument("--limit", type=int, default=0, help="clips, spread evenly; 0 for all")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each clip (default: %(default)s)")
-    parser.add_argument("--side", type=int, default=256, help="longest side in pixels (default: %(default)s)")
-    parser.add_argument("overrides", nargs="*", help="key=value for evaluate.py")
+    parser.add_argument("clips", type=Path, help="Folder of videos of talking faces with audio.")
+    parser.add_argument("--output", type=Path, required=True, help="Folder for the copies and the report.")
+    parser.add_argument("--limit", type=int, default=0, help="Number of clips, evenly spaced; 0 for all.")
+    parser.add_argument("--seconds", type=float, default=6.0, help="Seconds of each clip (default: %(default)s).")
+    parser.add_argument("--side", type=int, default=256, help="Longest side in pixels (default: %(default)s).")
+    parser.add_argument("overrides", nargs="*", help="key=value arguments of evaluate.py.")
     arguments = parser.parse_intermixed_args(argv)
     copies = arguments.output / "videos"
     make_copies(arguments.clips, copies, limit=arguments.limit, seconds=arguments.seconds, side=arguments.side)

@@ -1,12 +1,12 @@
-"""How well the built-in face model's recipe explains people it was not learnt from.
+"""How well does the built-in face model explain people it was not learned from?
 
     python benchmarks/face_model.py --clips CLIPS CLIPS_OPEN CLIPS_GRID_S1 \
         --one-person clips_grid_s1=s1 --same-person grid_a=s1 grid_g=s2 grid_e=s23
 
-The people are cut into folds; for each fold a model is learnt from the others, and the fold's clips are rigidly
-aligned, their own average taken off, and the rest projected on the first 16, 32 and 64 expression components. Printed:
-the part of the variance explained, over all frames and as the mean over people; the residual of the landmark-only fit;
-and how well a single frame's expression agrees with that of its clip.
+The people are divided into folds. For each fold, a model is learned from the others; the fold's clips are rigidly
+aligned, their own average is subtracted, and the rest is projected on the first 16, 32 and 64 expression components.
+Printed are the share of the variance explained, over all frames and as the mean over people; the residual of the
+landmark-only fit; and the agreement of a single frame's expression with that of its clip.
 """
 
 import argparse
@@ -38,7 +38,7 @@ COMPONENTS = (16, 32, 64)
 
 
 def as_model(face: LinearFace) -> MorphableModel:
-    """The learnt statistics as a model that can be fitted."""
+    """Convert the learned statistics to a model that can be fitted."""
     everyone = torch.arange(MESH_POINTS)
     data = FaceModelData(
         torch.from_numpy(face.mean),
@@ -58,7 +58,7 @@ def as_model(face: LinearFace) -> MorphableModel:
 
 
 def unexplained(face: LinearFace, motion: np.ndarray, components: int) -> np.ndarray:
-    """What the first components leave of a clip's motion (T, V, 3), projected in the metric of the model."""
+    """Residual of a clip's motion (T, V, 3) after projection on the first components, in the metric of the model."""
     basis = face.expression_basis[..., :components].reshape(-1, components)
     root = np.sqrt(np.repeat(face.vertex_weight, 3))
     flat = motion.reshape(len(motion), -1)
@@ -67,14 +67,14 @@ def unexplained(face: LinearFace, motion: np.ndarray, components: int) -> np.nda
 
 
 def tracker_points(clip: TrackedClip) -> np.ndarray:
-    """The clip's points as a tracker gives them, (T, 478, 3)."""
+    """The clip's points in the form that a tracker returns, (T, 478, 3)."""
     points = np.zeros((len(clip.points), MEDIAPIPE_POINTS, 3), dtype=np.float32)
     points[:, :MESH_POINTS] = clip.points * [1.0, -1.0, -1.0]
     return points
 
 
 def single_frames(model: MorphableModel, points: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Squared expression difference single frame - clip, squared motion (face units), and mouth openings (N, 2)."""
+    """Squared expression difference between single frame and clip, squared motion, and mouth openings (N, 2)."""
     clip = fit_clip(model, points)
     chosen = range(0, len(points), max(1, len(points) // 8))
     one = np.concatenate([fit_clip(model, points[i : i + 1]).expression for i in chosen])
@@ -119,7 +119,7 @@ def main() -> None:
             singles.append(single_frames(model, points))
     frames = sum(len(clip.points) for clip in clips)
     print(f"{len(people)} people, {len(clips)} clips, {frames} frames; {arguments.folds} folds by person")
-    print("variance of the rigidly aligned motion explained on people left out")
+    print("variance of the rigidly aligned motion explained on left-out people")
     print("components  region  all frames  mean over people  worst person")
     for (components, region), by_person in left.items():
         rest, whole = np.sum(list(by_person.values()), axis=0)
@@ -127,7 +127,7 @@ def main() -> None:
         print(f"{components:10d}  {region:6s}  {1 - rest / whole:10.4f}  {np.mean(each):16.4f}  {min(each):12.4f}")
     each = np.array([np.concatenate(values).mean() for values in residuals.values()])
     print(
-        "landmark-only fit, rms distance in the picture, people left out: "
+        "landmark-only fit, rms distance in the image, left-out people: "
         f"mean {each.mean():.5f}, worst {each.max():.5f} face units (eye centres are 0.62 apart), "
         f"{100 * each.mean() / 0.62:.2f} % of the eye distance"
     )

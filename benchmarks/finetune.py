@@ -1,14 +1,14 @@
-"""What does fine-tuning on 1 to 3 minutes of one person bring on seconds of that person that were never trained on?
+"""What does fine-tuning on 1 to 3 minutes of one person gain on other speech of that person?
 
 Usage: python benchmarks/finetune.py --store STORE [STORE ...] --person NAME [NAME ...] --work DIR
        [--minutes 1 2 3] [--skip CLIP ...] [--exclude NAME ...] [--base-steps 350] [KEY=VALUE ...]
 
-All people but the given ones, whatever names they have (--exclude), train a base network (configs/expression.yaml from
-init=synthetic; kept in --work). A person's clips are put in order of time and cut into a beginning, which
-configs/finetune.yaml trains on, and the end, which is scored in pieces of 3 s: the same end for every length of the
-beginning. Clips that repeat others must be left out with --skip, or the end would have been trained on. KEY=VALUE
-changes the fine-tuning, as for train.py. Intervals are over the pieces of one person: they say what more speech of this
-person would give, nothing about other people.
+A base network (configs/expression.yaml from init=synthetic, kept in --work) is trained on everybody except the given
+people, under all of their names (--exclude). A person's clips are ordered by time and divided into a beginning, which
+configs/finetune.yaml trains on, and an end, which is scored in pieces of 3 s. The end is the same for every length of
+the beginning. Clips that repeat others must be left out with --skip, since the end would otherwise be trained on.
+KEY=VALUE changes the fine-tuning, as for train.py. Intervals are over the pieces of one person: they describe further
+speech of this person, not other people.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from expnet.training.main import train
 from shared.left_out_networks import CONFIGS
 
 PIECE = 75
-"""Frames of a scored piece: 3 s, a GRID sentence."""
+"""Frames of a scored piece, 3 s, the length of a GRID sentence."""
 FRAMES_PER_MINUTE = 1500
 SCORED_SHARE, LONGEST_SCORED = 0.25, 2 * FRAMES_PER_MINUTE
-"""The end of a person's speech that is scored: a quarter, and two minutes at most."""
+"""The scored end of a person's speech: a quarter of it, at most two minutes."""
 COLUMNS = ("mouth_opening_correlation", "within_clip_r2", "landmark_distance_mouth", "landmark_distance")
 
 
@@ -55,7 +55,7 @@ def view(store: Path, folder: Path, rows: Sequence[ManifestRow]) -> Path:
 
 
 def part(row: ManifestRow, begin: int, frames: int) -> ManifestRow:
-    """A part of a clip as a clip of its own."""
+    """A part of a clip as a separate clip."""
     name = f"{row.clip_id}-{begin}" if frames < row.frames else row.clip_id
     start = row.source_start + begin / row.fps
     return dataclasses.replace(
@@ -64,7 +64,7 @@ def part(row: ManifestRow, begin: int, frames: int) -> ManifestRow:
 
 
 def stretch(rows: Sequence[ManifestRow], begin: int, end: int) -> list[ManifestRow]:
-    """Frames begin ... end of clips that are put end to end."""
+    """Frames ``begin`` to ``end`` of clips that are joined end to end."""
     parts, place = [], 0
     for row in rows:
         first, last = max(begin - place, 0), min(end - place, row.frames)
@@ -75,12 +75,12 @@ def stretch(rows: Sequence[ManifestRow], begin: int, end: int) -> list[ManifestR
 
 
 def pieces(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
-    """Clips cut into pieces of 3 s; what is left over at their ends is not scored."""
+    """Cut clips into pieces of 3 s; remainders are not scored."""
     return [part(row, first, PIECE) for row in rows for first in range(0, row.frames - PIECE + 1, PIECE)]
 
 
 def score(model: ExpressionRegressor, store: Path) -> dict[str, list[float]]:
-    """Score a network on every clip of a store: values by metric."""
+    """Score a network on every clip of a store; returns values by metric."""
     scorer, opened = Scorer(builtin_face_model(), ProtocolConfig()), TrackStore(store)
     values: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "weight")}
     for row in opened.rows:
@@ -105,7 +105,7 @@ def cells(values: dict[str, list[float]]) -> list[str]:
 
 
 def train_base(arguments: argparse.Namespace) -> Path:
-    """Train a network on everybody else, once."""
+    """Train the base network on everybody else, unless that was done before."""
     run = Path(arguments.work) / "base"
     if not (run / "model.safetensors").is_file():
         others = []
@@ -121,7 +121,7 @@ def train_base(arguments: argparse.Namespace) -> Path:
 
 
 def divide(person: str, arguments: argparse.Namespace) -> tuple[Path, list[ManifestRow], int]:
-    """The store with most of a person's speech, its rows in order, and the frame where the scored end begins."""
+    """The store with most of a person's speech, its rows in order, and the frame at which the scored end begins."""
     rows_of = {
         store: [row for row in TrackStore(store).rows if row.speaker == person and row.clip_id not in arguments.skip]
         for store in arguments.store
@@ -133,7 +133,7 @@ def divide(person: str, arguments: argparse.Namespace) -> tuple[Path, list[Manif
 
 
 def run_person(person: str, base: Path, arguments: argparse.Namespace) -> list[dict[str, object]]:
-    """Score the base and the fine-tuned networks on a person's end."""
+    """Score the base network and the fine-tuned networks on a person's end."""
     store, rows, border = divide(person, arguments)
     work = arguments.work / person
     end = view(store, work / "end", pieces(stretch(rows, border, sum(row.frames for row in rows))))
@@ -156,16 +156,16 @@ def run_person(person: str, base: Path, arguments: argparse.Namespace) -> list[d
 
 
 def main() -> None:
-    """Print a row a person and length."""
+    """Print a row for each person and length."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, nargs="+", required=True)
     parser.add_argument("--person", nargs="+", required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder of the runs; the base network is kept there")
+    parser.add_argument("--work", type=Path, required=True, help="Folder of the runs, including the base network.")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 2.0, 3.0])
-    parser.add_argument("--skip", nargs="*", default=[], help="names of clips that repeat others")
-    parser.add_argument("--exclude", nargs="*", default=[], help="other names of these people, for the base network")
+    parser.add_argument("--skip", nargs="*", default=[], help="Names of clips that repeat others.")
+    parser.add_argument("--exclude", nargs="*", default=[], help="Other names of these people, for the base network.")
     parser.add_argument("--base-steps", type=int, default=350)
-    parser.add_argument("--label", default="finetuned", help="folder of these fine-tunings; another for another recipe")
+    parser.add_argument("--label", default="finetuned", help="Folder of these fine-tunings; use one for each recipe.")
     arguments, arguments.overrides = parser.parse_known_args()
     base = train_base(arguments)
     results: list[dict[str, object]] = []

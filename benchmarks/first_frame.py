@@ -1,22 +1,28 @@
-"""Does the first frame's style last? One sound from a neutral, a smiling and an angry first frame.
+"""Does the first frame's expression persist? The same audio from a neutral, a smiling and an angry first frame.
 
     python benchmarks/first_frame.py --train STORE [STORE ...] --made STORE --people NAME [NAME ...]
         --start neutral=CLIP --start happy=CLIP --start angry=CLIP --output DIR [KEY=VALUE ...]
 
-Three networks are trained without the scored people (KEY=VALUE changes the training, as for train.py; networks that are
-in DIR already are taken from there): the default; one that is not shown the first frame, but still starts from it; and
-one that is shown it, but starts from the training mean. Scored, with intervals over people:
+Three networks are trained without the scored speakers (KEY=VALUE changes the training, as for train.py; networks that
+exist in DIR are reused): the default; one that is not conditioned on the first frame but starts from it; and one that
+is conditioned on it but starts from the training mean. Scores have intervals over speakers:
 
-- made voices: the speech of --made (expnet synthesize), spoken by new made-up faces that are neutral, happy and angry
-  throughout, so that what should come out is known;
-- real people: the clips of --people in the training stores, from the first frames of the --start clips, which are of
-  those people, too;
+- made voices: the synthetic speech of --made (expnet synthesize), spoken by new synthetic faces that are neutral, happy
+  and angry throughout, so that the correct output is known;
+- real people: the clips of --people in the training stores, from the first frames of the --start clips, which are also
+  of these people;
 - open mouth: the clips of --people from their own frame with the mouth most open in the first half, and from that with
+<<<<<<< benchmarks/first_frame.py
   the mouth most shut. Whoever adds a change to an open mouth and does not see it keeps it open. The third row is the
   open mouth as `expnet animate` shows it to the network: its lips shut
   (`expnet.animate.controls.motion_scale.close_lips`).
+=======
+  the mouth most shut. A network that adds a change to an open mouth without seeing it keeps the mouth open. The third
+  row is the open mouth with its lips shut, as `expnet animate` gives it to the network
+  (`expnet.animate.controls.motion_scale.lips_shut`).
+>>>>>>> /tmp/bm/w/benchmarks/first_frame.py
 
---strip FILE draws frames of one made voice on the built-in portrait.
+--strip FILE draws frames of one synthetic voice on the built-in portrait.
 """
 
 from __future__ import annotations
@@ -54,22 +60,22 @@ VARIANTS = {
     "not added": ("model.residual=false",),
 }
 MOODS = {"neutral": 0, "happy": 3, "angry": 3}
-OPEN_EYE = 0.3  # aspect ratio; no network here takes blinks
+OPEN_EYE = 0.3  # aspect ratio; unused, since no network here takes blinks
 FACE = builtin_face_model()
 METRIC = FACE.expression_metric
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One sound with faces to start from.
+    """One clip of audio with first frames to start from.
 
     Attributes:
-        group: table that it belongs to.
-        clip: the sound, the identity, and what the mouth does.
-        starts: (E,) first expression by name, the neutral one first.
-        moods: (E,) mean expression of whoever is in the mood that a start shows, by the same names; none where the
-            starts differ in no mood.
-        truths: (T, E) by name where known.
+        group: Table that it belongs to.
+        clip: The audio, the identity, and the true mouth motion.
+        starts: (E,) First expressions by name, the neutral one first.
+        moods: (E,) Mean expressions of a person in the mood of each start, by the same names; empty where the starts
+            do not differ in mood.
+        truths: (T, E) True expressions by name, where known.
     """
 
     group: str
@@ -93,7 +99,7 @@ def _mean(expression: Tensor) -> Tensor:
 
 
 def made_cases(store: Path) -> Iterator[Case]:
-    """Each clip of a made corpus, spoken by a new face in every mood, with the same chance in all."""
+    """Yield each clip of a synthetic corpus, spoken by a new face in every mood with the same random motion."""
     opened = TrackStore(store)
     for number, row in enumerate(opened.rows):
         speech = opened.read(row.clip_id)
@@ -118,7 +124,7 @@ def made_cases(store: Path) -> Iterator[Case]:
 
 
 def real_cases(tracks: Sequence[Track], starts: Mapping[str, str]) -> Iterator[Case]:
-    """Each clip from the first frames of other clips, and from two frames of its own."""
+    """Yield each clip with the first frames of other clips, and with two frames of its own."""
     by_name = {track.clip_id: torch.from_numpy(track.coefficients.expression) for track in tracks}
     given, moods = ({name: of(by_name[clip]) for name, clip in starts.items()} for of in (_first, _mean))
     for track in tracks:
@@ -134,7 +140,7 @@ def real_cases(tracks: Sequence[Track], starts: Mapping[str, str]) -> Iterator[C
 
 @torch.no_grad()
 def score(network: ExpressionRegressor, case: Case) -> list[dict[str, float | str]]:
-    """Score every start of a case, a row each."""
+    """Score every start of a case, one row each."""
     clip, neutral = case.clip, next(iter(case.starts))
     spoken = {name: network(clip.mel[None], clip.frames, first[None])[0] for name, first in case.starts.items()}
     usual = opening_range(on_face(clip, spoken[neutral]))
@@ -163,7 +169,7 @@ def score(network: ExpressionRegressor, case: Case) -> list[dict[str, float | st
 
 
 def against_truth(landmarks: Tensor, target: Tensor, valid: Tensor) -> dict[str, float]:
-    """Distances (T, 68, 3) to what should have come out, in percent of the eye distance."""
+    """Distances to the true landmarks (T, 68, 3), in percent of the eye distance."""
     opening, true_opening = mouth_opening(landmarks), mouth_opening(target)
     late = (landmarks[-LATE_FRAMES:], target[-LATE_FRAMES:])
     mouth = landmark_distance(landmarks, target, valid=valid, region="mouth", normalisation="interocular")
@@ -192,7 +198,7 @@ TITLES = {
 
 
 def table(rows: Mapping[str, Sequence[Mapping[str, float | str]]], group: str) -> str:
-    """A line a variant and start, with 95 % intervals over people."""
+    """Table with a line for each variant and start, with 95 % intervals over speakers."""
     columns = COLUMNS[group]
     lines = [
         f"| network | first frame | {' | '.join(TITLES[column] for column in columns)} |",
@@ -214,7 +220,7 @@ def table(rows: Mapping[str, Sequence[Mapping[str, float | str]]], group: str) -
 
 @torch.no_grad()
 def draw_strip(network: ExpressionRegressor, case: Case, path: Path) -> None:
-    """Frames of one sound: a row a start, a column a moment, the neutral start's widest mouths between the ends."""
+    """Draw frames of one clip: a row per start, and the moments at which the neutral start's mouth is open widest."""
     clip = case.clip
     stage = open_reenactment(clip.track, FACE, 1)
     spoken = {name: network(clip.mel[None], clip.frames, first[None])[0] for name, first in case.starts.items()}
@@ -232,14 +238,14 @@ def draw_strip(network: ExpressionRegressor, case: Case, path: Path) -> None:
 
 
 def main() -> None:
-    """Train, score, print the tables, draw the strip."""
+    """Train, score, print the tables, and draw the strip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", type=Path, nargs="+", required=True, help="stores to learn from")
-    parser.add_argument("--made", type=Path, required=True, help="store of made speech of other voices")
-    parser.add_argument("--people", nargs="+", required=True, help="people of the training stores who are left out")
-    parser.add_argument("--leave-out", nargs="*", default=[], help="more people to leave out of the training")
-    parser.add_argument("--start", action="append", required=True, metavar="NAME=CLIP", help="neutral first")
-    parser.add_argument("--strip", type=Path, help="PNG to draw")
+    parser.add_argument("--train", type=Path, nargs="+", required=True, help="Stores to train on.")
+    parser.add_argument("--made", type=Path, required=True, help="Store of synthetic speech of other voices.")
+    parser.add_argument("--people", nargs="+", required=True, help="Speakers of the training stores to leave out.")
+    parser.add_argument("--leave-out", nargs="*", default=[], help="Further speakers to leave out of the training.")
+    parser.add_argument("--start", action="append", required=True, metavar="NAME=CLIP", help="Neutral first.")
+    parser.add_argument("--strip", type=Path, help="PNG file to draw.")
     parser.add_argument("--output", type=Path, required=True)
     arguments, overrides = parser.parse_known_args()
     opened = [TrackStore(store) for store in arguments.train]

@@ -1,11 +1,11 @@
-"""What 8 and 64 devices would do, on paper, from what a step, an all-reduce and a window cost here.
+"""Forecast for 8 and 64 devices from the measured cost of a step, an all-reduce and a training window.
 
     python benchmarks/gpu_scaling.py [--step-ms MS ...] [--latency-us US] [--bandwidth GB]
 
-Measured: the default network's training step on this device, the all-reduce of its gradients between two gloo
-processes of this machine, and a training window through the DataModule on one core. Forecast: with n devices a step
-takes its own time and a ring's ``2 (n - 1) (latency + bytes / n / bandwidth)``, of which nothing is hidden behind the
-backward pass; loading needs ``windows a second x seconds a window`` cores. --step-ms gives steps of faster devices.
+Measured are the default network's training step on this device, the all-reduce of its gradients between two gloo
+processes on this machine, and a training window through the DataModule on one core. The forecast for n devices adds a
+ring all-reduce of ``2 (n - 1) (latency + bytes / n / bandwidth)`` to the step and assumes no overlap with the backward
+pass; loading needs ``windows per second x seconds per window`` cores. --step-ms adds the step times of faster devices.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from speed_rows.setting import Setting
 from speed_rows.training import BATCH, default_network, step_of
 
 LINK_LATENCY, LINK_BANDWIDTH = 20.0, 10.0
-"""Microseconds a message and GB/s between devices: a modest network between machines, not NVLink."""
+"""Microseconds per message and GB/s between devices: a modest network between machines, not NVLink."""
 REPEATS = 30
 
 
 def all_reduce(rank: int, folder: str, count: int, seconds: object) -> None:
-    """Time the sum of so many numbers over two processes; the first puts its median into ``seconds``."""
+    """Time an all-reduce of ``count`` numbers over two processes; rank 0 puts the median into ``seconds``."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     gradient, taken = torch.zeros(count), []
@@ -47,14 +47,14 @@ def all_reduce(rank: int, folder: str, count: int, seconds: object) -> None:
 
 
 def measure_all_reduce(folder: Path, count: int) -> float:
-    """Seconds of an all-reduce of so many float32 between two processes."""
+    """Seconds of an all-reduce of ``count`` float32 numbers between two processes."""
     seconds = torch.multiprocessing.get_context("spawn").Value("d", 0.0)
     torch.multiprocessing.spawn(all_reduce, (str(folder), count, seconds), nprocs=2)
     return float(seconds.value)
 
 
 def measure_window(folder: Path) -> float:
-    """Seconds of one core for a training window with the default changes of sound."""
+    """Seconds of one core per training window with the default audio augmentation."""
     make_small_store(folder / "store")
     loader = build_data(load_config(["configs/expression.yaml", f"data.store={folder / 'store'}"])).train_dataloader()
     draws = list(loader.sampler)[:96]
@@ -63,7 +63,7 @@ def measure_window(folder: Path) -> float:
 
 
 def forecast(devices: int, step: float, size: int, window: float, latency: float, bandwidth: float) -> str:
-    """A line for so many devices: steps of ``step`` seconds, gradients of ``size`` bytes."""
+    """Forecast for a number of devices, with steps of ``step`` seconds and gradients of ``size`` bytes."""
     ring = 2 * (devices - 1) * (latency + size / devices / bandwidth)
     rate = devices * BATCH / (step + ring)
     cores = rate * window
@@ -76,9 +76,9 @@ def forecast(devices: int, step: float, size: int, window: float, latency: float
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--step-ms", type=float, nargs="*", default=[3.0], help="steps of other devices to forecast")
+    parser.add_argument("--step-ms", type=float, nargs="*", default=[3.0], help="Step times of other devices.")
     parser.add_argument("--latency-us", type=float, default=LINK_LATENCY)
-    parser.add_argument("--bandwidth", type=float, default=LINK_BANDWIDTH, help="GB/s")
+    parser.add_argument("--bandwidth", type=float, default=LINK_BANDWIDTH, help="GB/s.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:

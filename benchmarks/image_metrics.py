@@ -1,10 +1,10 @@
-"""Picture metrics beside the packages they agree with: time for 100 frames, and how far apart the numbers are.
+"""Image metrics beside the packages they agree with: time for 100 frames, and the difference of the results.
 
     python benchmarks/image_metrics.py [--frames N] [--side PIXELS] [--features N]
 
-Both sides get the same frames and the same (random) weights in the same run; times are processor time of one thread,
+Both sides get the same frames and the same random weights in the same run. Times are processor time of one thread,
 scaled to 100 frames. Packages that are not installed (pytorch-fid, torch-fidelity, pytorch-msssim) are left out. The
-slow CPBD is the pixel-by-pixel one of the tests; it and LPIPS on VGG see a tenth of the frames.
+reference for CPBD is the pixel-by-pixel version of the tests; it and LPIPS on VGG see a tenth of the frames.
 """
 
 from __future__ import annotations
@@ -20,13 +20,11 @@ from shared.image_metric_pairs import comparisons, drifting_face
 
 
 def main() -> None:
-    """Print one line a metric."""
+    """Print one line per metric."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=20, help="frames to time (default 20)")
-    parser.add_argument("--side", type=int, default=256, help="pixels (default 256)")
-    parser.add_argument(
-        "--features", type=int, default=512, help="features of the matrix root (default 512; FID: 2048)"
-    )
+    parser.add_argument("--frames", type=int, default=20, help="Frames to time (default 20).")
+    parser.add_argument("--side", type=int, default=256, help="Side of the frames in pixels (default 256).")
+    parser.add_argument("--features", type=int, default=512, help="Size of the matrix root (default 512; FID: 2048).")
     options = parser.parse_args()
     torch.set_num_threads(1)
     frames, noisy = drifting_face(options.frames, options.side)
@@ -46,7 +44,7 @@ def main() -> None:
 
 
 def timed(work: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """A result and the processor time it took."""
+    """Result and processor time of a computation."""
     start = time.process_time()
     result = work()
     return result, time.process_time() - start

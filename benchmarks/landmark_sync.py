@@ -1,18 +1,18 @@
-"""What the sync expert on tracked lips is worth on people it has never seen: as an estimate, as a judge, as a loss.
+"""How good is the sync expert on tracked lips for unseen speakers: as an estimator, as a judge, and as a loss?
 
     python benchmarks/landmark_sync.py --scored STORE [--also STORE ...] [--exclude NAME ...] --start RUN
         --output DIR [--folds 2] [--steps 150] [--loss-weights 0 0.1] [KEY=VALUE ...]
 
-The people of --scored are divided into folds; a fold's expert starts from --start (an expert that has heard made speech
-only: train.py configs/landmark_sync.yaml data.store=SYNTHETIC) and learns from everybody else. Trainings that are
-finished in --output are not repeated.
+The speakers of --scored are divided into folds. A fold's expert is initialised from --start (an expert trained on
+synthetic speech: train.py configs/landmark_sync.yaml data.store=SYNTHETIC) and trained on all other speakers. Trainings
+that are finished in --output are not repeated.
 
-- By length: clips of the people left out are cut into pieces whose sound is moved by a known number of frames, and the
-  offset is estimated; beside it the estimate of `expnet.data.preprocess.sync_offset`. The truth is taken to be
-  the planted offset: clips whose own sound is off count against both.
-- AUC: how often the similarity at lag 0 is higher for a piece in sync than for one moved by 3 to 7 frames.
-- --loss-weights: expression networks are trained with the fold's expert as a term of the loss at each weight, and
-  scored on the same people; KEY=VALUE changes that training. Differences to the first weight are paired by clip.
+- By length: clips of the left-out speakers are cut into pieces whose audio is shifted by a known number of frames, and
+  the offset is estimated, as well as with `expnet.data.preprocess.sync_offset`. The planted offset is taken as the
+  truth, so a clip that is out of sync itself counts against both.
+- AUC: how often the similarity at lag 0 is higher for a piece in sync than for a piece shifted by 3 to 7 frames.
+- --loss-weights: expression networks are trained with the fold's expert as a loss term at each weight, and scored on
+  the same speakers; KEY=VALUE changes that training. Differences to the first weight are paired by clip.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def expert_curve(expert: LandmarkSync, track: Track) -> torch.Tensor:
 
 
 def estimators(expert: LandmarkSync) -> dict[str, Callable[[Track], int]]:
-    """The two estimates of an offset, over the same range of lags."""
+    """The two estimators of an offset, over the same range of lags."""
     lags = slice(MAX_LAG - LONGEST_OFFSET, MAX_LAG + LONGEST_OFFSET + 1)
 
     def by_expert(track: Track) -> int:
@@ -67,7 +67,7 @@ def estimators(expert: LandmarkSync) -> dict[str, Callable[[Track], int]]:
 
 
 def find_offsets(expert: LandmarkSync, tracks: list[Track], found: Rows) -> None:
-    """Add, for each estimator and length, whose piece it was and whether its offset was found to one frame."""
+    """Record for each estimator and length the speaker of each piece, and whether its offset was found to one frame."""
     generator = np.random.default_rng(0)
     for track in tracks:
         for seconds in SECONDS:
@@ -77,12 +77,12 @@ def find_offsets(expert: LandmarkSync, tracks: list[Track], found: Rows) -> None
 
 
 def judge(expert: LandmarkSync, tracks: list[Track], judged: dict[str, list[list[float]]]) -> None:
-    """Add the similarities at lag 0 of pieces in sync, and of pieces whose sound is moved, to the person's."""
+    """Record the similarities at lag 0 of pieces in sync and of shifted pieces, by speaker."""
     generator = np.random.default_rng(1)
     for track in tracks:
         for piece, planted in shifted_pieces(track, JUDGED_SECONDS * FRAME_RATE, generator):
             curve = expert_curve(expert, piece)
-            # Of a piece whose sound is early by p frames, lag p is in sync, and lag 0 is not.
+            # In a piece whose audio is early by p frames, lag p is in sync and lag 0 is not.
             if abs(planted) >= LEAST_SHIFT:
                 in_sync, shifted = judged.setdefault(track.speaker, [[], []])
                 in_sync.append(float(curve[MAX_LAG + planted]))
@@ -90,13 +90,13 @@ def judge(expert: LandmarkSync, tracks: list[Track], judged: dict[str, list[list
 
 
 def area_under_curve(positive: list[float], negative: list[float]) -> float:
-    """How often a positive is above a negative, ties counting half."""
+    """Probability that a positive exceeds a negative; ties count half."""
     one, two = np.array(positive)[:, None], np.array(negative)[None]
     return float(np.mean((one > two) + 0.5 * (one == two)))
 
 
 def trained_expert(stores: list[Path], run: Path, arguments: argparse.Namespace) -> LandmarkSync:
-    """Train a fold's expert, or load it where that was done before."""
+    """Train a fold's expert, or load it if it exists."""
     if not (run / "model.safetensors").is_file():
         options = [f"data.store=[{','.join(map(str, stores))}]", f"init={arguments.start}", f"output={run}"]
         steps = [f"trainer.max_steps={arguments.steps}", f"trainer.validate_every={arguments.steps}"]
@@ -107,7 +107,7 @@ def trained_expert(stores: list[Path], run: Path, arguments: argparse.Namespace)
 
 
 def loss_rows(weight: float, expert: Path, stores: list[Path], run: Path, overrides: list[str]) -> list[dict]:
-    """Scores, by clip, of an expression network that was trained with the expert's term at a weight."""
+    """Scores by clip of an expression network trained with the expert as a loss term at the given weight."""
     kept = run / "scores.json"
     if not kept.is_file():
         term = [f"loss.sync_weight={weight}", f"loss.sync_expert={expert}"] if weight else []
@@ -125,7 +125,7 @@ def loss_rows(weight: float, expert: Path, stores: list[Path], run: Path, overri
 
 
 def report_offsets(found: Rows, judged: dict[str, list[list[float]]]) -> None:
-    """Print the shares of offsets found, and the judge's AUC."""
+    """Print the shares of offsets found, and the AUC."""
     print("\noffset found to one frame, 95 % intervals over people (pieces)")
     for (name, seconds), rows in sorted(found.items()):
         interval = bootstrap_interval([right for _, right in rows], groups=[speaker for speaker, _ in rows])
@@ -156,15 +156,15 @@ def report_losses(scored: dict[float, list[dict]]) -> None:
 def main() -> None:
     """Train and score the folds, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scored", type=Path, required=True, help="store whose people are scored, each once")
-    parser.add_argument("--also", type=Path, nargs="*", default=[], help="stores that are only trained on")
-    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="people to leave out altogether")
-    parser.add_argument("--start", required=True, help="expert that has heard made speech only")
+    parser.add_argument("--scored", type=Path, required=True, help="Store whose speakers are scored, each once.")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="Further stores, used for training only.")
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="Speakers to leave out entirely.")
+    parser.add_argument("--start", required=True, help="Expert trained on synthetic speech only.")
     parser.add_argument("--folds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=150, help="of an expert's training on a fold")
-    parser.add_argument("--expert-overrides", nargs="*", default=[], metavar="KEY=VALUE", help="of that training")
-    parser.add_argument("--loss-weights", type=float, nargs="*", default=[], help="weights of the expert as a loss")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the trainings")
+    parser.add_argument("--steps", type=int, default=150, help="Training steps of each fold's expert (%(default)s).")
+    parser.add_argument("--expert-overrides", nargs="*", default=[], metavar="KEY=VALUE", help="Training of experts.")
+    parser.add_argument("--loss-weights", type=float, nargs="*", default=[], help="Weights of the expert as a loss.")
+    parser.add_argument("--output", type=Path, required=True, help="Folder of the trainings.")
     arguments, overrides = parser.parse_known_args()
     torch.set_num_threads(1)
     found: Rows = defaultdict(list)

@@ -1,11 +1,12 @@
-"""What the metrics of motion say about real clips, and whether a planted audio shift is found with its sign.
+"""Motion metrics on real clips, and whether a planted audio shift is found with the right sign.
 
 Usage: python benchmarks/motion_metrics.py CLIPS [--seconds 15] [--shifts -4 -2 0 2 4]
 
-CLIPS is a folder of videos of one person each, or one video. For each clip: blinks; beat alignment beside the mean of
-50 random sets of as many beats (what a head scores that hears nothing); correlation and lag of the tracked mouth with
-the opening that the network in the package hears in the clip's own sound. Then the rate of blinks, and the lag of all
-clips together when their sound is shifted by a number of frames: the sum of both columns should stay the same.
+CLIPS is a folder of videos of one person each, or one video. For each clip, the command prints the number of blinks;
+the beat alignment beside the mean of 50 random sets of as many beats (the score of a head that ignores the audio); and
+the correlation and lag between the tracked mouth and the opening that the packaged network predicts from the clip's
+audio. Then it prints the blink rate, and the lag over all clips after shifting their audio by a number of frames: the
+sum of both columns should be constant.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ NETWORK = load_model(packaged_weights("expression-synthetic"), "expression")
 
 @torch.no_grad()
 def heard_opening(samples: NDArray[np.float32], frames: int) -> Tensor:
-    """Mouth opening (T,) that the network hears, on the mean face."""
+    """Mouth opening (T,) that the network predicts from the audio, on the mean face."""
     expression = NETWORK(mel_for_frames(samples, 0, frames)[None], frames, torch.zeros(1, 64))[0]
     return mouth_opening(MODEL.landmarks(torch.zeros(MODEL.identity_size), expression))
 
 
 def shifted(samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """The sound, later by a number of frames (earlier where negative), of the same length."""
+    """Audio delayed by a number of frames (negative: advanced), of the same length."""
     moved = np.zeros_like(samples)
     step = frames * SAMPLES_PER_FRAME
     if step >= 0:
@@ -53,7 +54,7 @@ def shifted(samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
 
 
 def measure(path: Path, seconds: float, lags: dict[int, AudioMouthLag], rates: BlinkRate) -> str:
-    """One clip's line; its curves and blinks are added to those of all clips."""
+    """Line of one clip; its curves and blinks are added to those of all clips."""
     most = round(seconds * FRAME_RATE)
     samples = load_audio(path)
     track = open_tracker().track(itertools.islice(read_video(path, max_side=512), most))
@@ -81,8 +82,8 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each clip at most")
-    parser.add_argument("--shifts", type=int, nargs="+", default=[-4, -2, 0, 2, 4], help="frames")
+    parser.add_argument("--seconds", type=float, default=15.0, help="Seconds of each clip at most (%(default)s).")
+    parser.add_argument("--shifts", type=int, nargs="+", default=[-4, -2, 0, 2, 4], help="Shifts in frames.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     paths = sorted(arguments.clips.glob("*.mp4")) if arguments.clips.is_dir() else [arguments.clips]
@@ -92,7 +93,7 @@ def main() -> None:
     for path in paths:
         print(measure(path, arguments.seconds, lags, rates), flush=True)
     print(f"\n{len(paths)} clips, {float(rates.compute()):.1f} blinks a minute")
-    print("sound later by   mouth after the sound by")
+    print("audio later by   mouth after the audio by")
     for shift, lag in lags.items():
         print(f"{shift:13d}{float(lag.compute()):18.0f} frames")
 

@@ -1,10 +1,10 @@
-"""Animate every portrait of a folder with every recording of another: how many become a video, and what they look like.
+"""Animate every portrait of a folder with every recording of another: how many become a video, and how do they look?
 
 Usage: python benchmarks/portraits.py --portraits DIR --speech DIR --output DIR [--speeches 3] [--seconds 3]
 
-Prints a row a portrait and writes a sheet of frames for each (rest, and the widest opened mouth of each recording). The
-mouth is tracked again in the videos: the spread of its opening, and the opening at its most shut (5 % of the frames are
-below), as shares of the distance of the outer corners of the eyes.
+Prints a row per portrait and writes a sheet of frames for each: at rest, and with the mouth open widest in each
+recording. The mouth is tracked again in the videos: the standard deviation of its opening and the opening at its most
+shut (the 5th percentile), relative to the distance of the outer eye corners.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def decode(path: Path) -> list[NDArray[np.uint8]]:
 
 
 def opening(frames: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """Distance of the inner lips over that of the eyes in each frame, as tracked in the video itself."""
+    """Mouth opening in each frame relative to the eye distance, tracked in the video itself."""
     points = open_tracker().track(frames).points
     lips, eyes = (np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in (INNER_LIPS, OUTER_EYES))
     return lips / eyes
@@ -53,13 +53,13 @@ def square(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def main() -> None:
-    """Animate, count, draw the sheets."""
+    """Animate, count, and draw the sheets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--portraits", type=Path, required=True)
     parser.add_argument("--speech", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--speeches", type=int, default=3, help="recordings to use")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each recording")
+    parser.add_argument("--speeches", type=int, default=3, help="Number of recordings (%(default)s).")
+    parser.add_argument("--seconds", type=float, default=3.0, help="Seconds of each recording (%(default)s).")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     images = sorted(p for p in arguments.portraits.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg"})

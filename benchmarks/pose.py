@@ -1,19 +1,20 @@
-"""Do drawn heads move like real ones, on people that the network has never seen? Folds by person, real clips beside.
+"""Does sampled head motion resemble real head motion on unseen speakers? Cross-validation by speaker.
 
     python benchmarks/pose.py STORE [STORE ...] [--folds 3] [--steps 400] [--output DIR] [KEY=VALUE ...]
-    python benchmarks/pose.py STORE --weights RUN        (one network as it is: for people that it has not heard)
+    python benchmarks/pose.py STORE --weights RUN        (one given network, for speakers that it was not trained on)
 
-The people of all stores are divided into folds; a fold's heads are drawn by networks that were trained on everybody
-else. KEY=VALUE changes the training of our network, as for train.py, and --sadtalker that of the other. --output keeps
-networks and scores, and the command goes on where it was stopped.
+The speakers of all stores are divided into folds; each fold is scored with networks trained on all other speakers.
+KEY=VALUE changes the training of our network, as for train.py, and --sadtalker that of the other. --output keeps
+networks and scores, so that an interrupted command resumes.
 
-Rows: real clips; ours in the style of the average training speaker; ours in a style that was measured in frames of the
-same person that are not scored (another clip, or the first half of the only one; short only clips have no such row);
-SadTalker's network and scheme (each window of 32 frames drawn by itself, then a Savitzky-Golay filter), trained on the
-same clips. Its audio encoder is random and frozen unless --sadtalker init=FILE names the published weights.
+The rows are real clips; ours in the style of the average training speaker; ours in a style measured in frames of the
+same speaker that are not scored (of another clip, or of the first half of the only clip; a speaker with a single short
+clip has no such row); and SadTalker's network and scheme, trained on the same clips: each window of 32 frames is
+sampled independently, followed by a Savitzky-Golay filter. Its audio encoder is random and frozen unless --sadtalker
+init=FILE names the published weights.
 
-A ratio is the sum over clips of the drawn over the sum of the real; intervals draw people. Draws: four a clip, whose
-chance is the clip's own.
+A ratio is the sum over the sampled clips divided by the sum over the real clips; intervals are over speakers. Each clip
+is sampled four times, with seeds of its own.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from shared.pose_scores import Drawer, Heard, motion_scores, read_clips, score_d
 from shared.pose_table import REAL, Results, Row, tables
 
 LONG_CLIPS = 5
-"""People of a fold for whose sound three minutes are drawn."""
+"""Number of a fold's speakers for whom three minutes are sampled."""
 AVERAGE, MEASURED, SADTALKER = "ours, average style", "ours, measured style", "SadTalker's scheme"
 
 
 def drawers_of(run: Path) -> dict[str, Drawer]:
-    """The rows that a network makes."""
+    """The rows that a network provides."""
     network = load_model(run, "pose")
     if isinstance(network, PoseCVAE):
         return {AVERAGE: Drawer(network), MEASURED: Drawer(network, measured=True)}
@@ -49,7 +50,7 @@ def drawers_of(run: Path) -> dict[str, Drawer]:
 
 
 def score_clip(drawer: Drawer, clip: Heard, other: Heard, *, long: bool) -> Row:
-    """All scores of one network's heads for one clip."""
+    """All scores of one network's motion for one clip."""
     row = {**score_draws(drawer, clip, other), **score_posterior(drawer.model, clip)}
     if long:
         row |= score_long(drawer, clip)
@@ -57,13 +58,13 @@ def score_clip(drawer: Drawer, clip: Heard, other: Heard, *, long: bool) -> Row:
 
 
 def score_people(drawers: dict[str, Drawer], clips: Sequence[Heard]) -> Results:
-    """Score every row on the clips of a fold's people."""
+    """Score every row on the clips of a fold's speakers."""
     results: Results = {REAL: {}, **{name: {} for name in drawers}}
     spoken: set[str] = set()
     if len({clip.speaker for clip in clips}) < 2:
         raise InputError("A fold needs clips of 66 frames or more of two people at least: take fewer folds.")
     for index, clip in enumerate(clips):
-        # the next person's: one person's sounds may be alike
+        # Audio of the next speaker, since clips of one speaker may be alike.
         other = next(o for o in [*clips[index:], *clips] if o.speaker != clip.speaker)
         long = clip.speaker not in spoken and len(spoken) < LONG_CLIPS
         spoken.add(clip.speaker)
@@ -76,12 +77,13 @@ def score_people(drawers: dict[str, Drawer], clips: Sequence[Heard]) -> Results:
 
 
 def runs_of_fold(fold: int, people: set[str], arguments: argparse.Namespace, output: Path) -> list[Path]:
-    """Train the networks that a fold's people are scored with, or find them."""
+    """Train the networks of a fold, or find them."""
     common = ["trainer.threads=1"]
     ours = [f"trainer.max_steps={arguments.steps}", *common, *arguments.overrides]
     runs = [train_once("pose.yaml", f"ours-{fold}", arguments.stores, people, output, ours)]
     if arguments.sadtalker_steps:
-        # The published batch of 64 windows needs its audio encoder 2112 times a step: fewer, and larger steps.
+        # The published batch of 64 windows runs its audio encoder 2112 times a step, so fewer and larger steps are
+        # used.
         other = [f"trainer.max_steps={arguments.sadtalker_steps}", *common, "data.batch_size=4", "optim.lr=5e-4"]
         other += arguments.sadtalker
         runs.append(train_once("sadtalker_pose.yaml", f"sadtalker-{fold}", arguments.stores, people, output, other))
@@ -89,17 +91,17 @@ def runs_of_fold(fold: int, people: set[str], arguments: argparse.Namespace, out
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("given", nargs="+", metavar="STORE|KEY=VALUE")
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--only", type=int, nargs="*", help="folds to run, all by default")
-    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="people with two names: not scored")
-    parser.add_argument("--steps", type=int, default=400, help="of our network")
-    parser.add_argument("--sadtalker-steps", type=int, default=150, help="of SadTalker's; 0 leaves it out")
-    parser.add_argument("--sadtalker", nargs="*", default=[], metavar="KEY=VALUE", help="training of SadTalker's alone")
-    parser.add_argument("--weights", type=Path, help="score this network on all people and train nothing")
-    parser.add_argument("--output", type=Path, help="folder for networks, tables and scores")
+    parser.add_argument("--only", type=int, nargs="*", help="Folds to run; all by default.")
+    parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="Speakers not to score.")
+    parser.add_argument("--steps", type=int, default=400, help="Training steps of our network (%(default)s).")
+    parser.add_argument("--sadtalker-steps", type=int, default=150, help="Steps of SadTalker's; 0 leaves it out.")
+    parser.add_argument("--sadtalker", nargs="*", default=[], metavar="KEY=VALUE", help="Training of SadTalker's only.")
+    parser.add_argument("--weights", type=Path, help="Score this network on all speakers and train nothing.")
+    parser.add_argument("--output", type=Path, help="Folder for networks, tables and scores.")
     arguments = parser.parse_args(argv)
     arguments.overrides = [given for given in arguments.given if "=" in given]
     arguments.stores = [Path(given) for given in arguments.given if "=" not in given]
@@ -109,7 +111,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def score_all(arguments: argparse.Namespace, output: Path) -> None:
-    """Run the folds, print the tables after each, and keep them."""
+    """Run the folds, and print and keep the tables after each."""
     check_names(arguments.stores)
     people = {row.speaker for store in arguments.stores for row in read_manifest(store)[0]}
     folds = [people] if arguments.weights else divide(people, arguments.folds)
@@ -129,7 +131,7 @@ def score_all(arguments: argparse.Namespace, output: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Score heads."""
+    """Score head motion."""
     arguments = parse(argv)
     torch.set_num_threads(1)
     if arguments.output is not None:

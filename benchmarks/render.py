@@ -1,12 +1,12 @@
-"""How fast and how faithful the mesh renderer is, in one command.
+"""How fast and how faithful is the mesh renderer?
 
     python benchmarks/render.py [--clips FOLDER] [--frames N] [--refiner RUN] [--json FILE]
 
-Speed: frames/s of one thread (processor time) at 256, 512 and 1024 pixels, beside x264 encoding and a plain copy of
-the frame in the same run, and with a refiner where one is given. Fidelity, where real clips are given: each clip is
-driven from its own first frame by its own tracked coefficients, the result is tracked again, and compared with the
-input: correlation and slope of the mouth opening, slope of the head's turns, PSNR of the frames, beside the still first
-frame.
+Speed is in frames/s of one thread (processor time) at 256, 512 and 1024 pixels, beside x264 encoding and a plain copy
+of the frame in the same run, and with a refiner if one is given. Fidelity is measured on real clips: each clip is
+driven from its own first frame by its own tracked coefficients, and the result is tracked again and compared with the
+input. Printed are correlation and slope of the mouth opening, the slope of the head rotation, and the PSNR of the
+frames beside that of the still first frame.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from shared.swaying_head import swaying
 
 
 def rate(work: Callable[[], int]) -> float:
-    """Frames/s of processor time: other processes on the machine do not count."""
+    """Frames/s of processor time, which does not count other processes on the machine."""
     start = time.process_time()
     frames = work()
     return frames / (time.process_time() - start)
@@ -54,11 +54,11 @@ def speed(size: int, frames: int, refiner: RegionModel | None) -> dict[str, floa
         for one in (None, refiner)
     )
     coefficients = swaying(portrait.fit, frames)
-    drawn = list(islice(renderer.render(coefficients), 20))  # compiles, too
+    drawn = list(islice(renderer.render(coefficients), 20))  # also compiles
     with tempfile.TemporaryDirectory() as folder:
         encode_fps = rate(lambda: write_video(Path(folder) / "a.mp4", drawn * 3))
     if refiner is not None:
-        list(islice(refined.render(coefficients), 20))  # compiles, too
+        list(islice(refined.render(coefficients), 20))  # also compiles
     return {
         "size": size,
         "render_fps": rate(lambda: sum(1 for _ in renderer.render(coefficients))),
@@ -70,19 +70,19 @@ def speed(size: int, frames: int, refiner: RegionModel | None) -> dict[str, floa
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    """Decibels; 99 for equal pictures."""
+    """PSNR in decibels; 99 for equal images."""
     error = float(((one.astype(np.float64) - other) ** 2).mean())
     return 99.0 if error == 0.0 else 10.0 * np.log10(255.0**2 / error)
 
 
 def mouth_opening(points: np.ndarray) -> np.ndarray:
-    """Distance of the inner lips over the distance of the outer eye corners, (T,)."""
+    """Distance of the inner lips relative to the distance of the outer eye corners, (T,)."""
     inner = np.linalg.norm(points[:, 13, :2] - points[:, 14, :2], axis=-1)
     return inner / np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=-1)
 
 
 def reenact(path: Path, frames: int) -> dict[str, float | str]:
-    """Drive a clip from its own first frame and track the result."""
+    """Drive a clip from its own first frame, and track the result."""
     model, tracker = builtin_face_model(), open_tracker()
     source = list(islice(read_video(path), frames))
     track = tracker.track(source)
@@ -107,7 +107,7 @@ def reenact(path: Path, frames: int) -> dict[str, float | str]:
 
 
 def fidelity(folder: Path, frames: int) -> Iterator[dict[str, float | str]]:
-    """Reenact every clip of a folder; one that cannot be is reported and left out."""
+    """Reenact every clip of a folder; clips that fail are reported and left out."""
     for path in sorted(folder.glob("*.mp4")):
         try:
             row = reenact(path, frames)
@@ -121,10 +121,10 @@ def fidelity(folder: Path, frames: int) -> Iterator[dict[str, float | str]]:
 def main() -> None:
     """Print the tables and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, help="folder of real .mp4 clips")
-    parser.add_argument("--frames", type=int, default=100, help="frames a clip, and for the timing")
-    parser.add_argument("--refiner", type=Path, metavar="RUN", help="weights of a refiner, to time it too")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--clips", type=Path, help="Folder of real .mp4 clips.")
+    parser.add_argument("--frames", type=int, default=100, help="Frames per clip, and for the timing (%(default)s).")
+    parser.add_argument("--refiner", type=Path, metavar="RUN", help="Weights of a refiner to time as well.")
+    parser.add_argument("--json", type=Path, help="File to write the results to.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     refiner = None if arguments.refiner is None else open_refiner(arguments.refiner)

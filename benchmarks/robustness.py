@@ -1,14 +1,14 @@
-"""What do the lips do when it is silent, when there is noise, and in languages that were not trained on?
+"""What do the lips do in silence, in noise, and in languages that were not trained on?
 
 Usage: python benchmarks/robustness.py [--weights RUN] [--speech FOLDER] [--output FILE.json]
 
-The expression network (the one in the package, unless --weights names another) hears made sounds, speech, and speech in
-noise, always from the same portrait: the mean face with its lips just closed. --speech adds the recordings of a folder
-to the built-in voices. A good network keeps the lips closed in silence and in pauses, does not chatter on noise, and
-opens the mouth as far and as soon in any language.
+The expression network (the packaged one, unless --weights names another) is given non-speech audio, speech, and speech
+in noise, always from the same portrait: the mean face with its lips just closed. --speech adds the recordings of a
+folder to the synthetic voices. A good network keeps the lips closed in silence and in pauses, does not chatter on
+noise, and opens the mouth equally far and equally soon in any language.
 
-Everything is in percent of clean speech: 100 is the median, over the clean voices, of the opening's range (95th less
-5th percentile), and of the root mean square of its change from frame to frame.
+Everything is in percent of clean speech: 100 is the median over the clean voices of the opening's range (95th minus 5th
+percentile), and of the root mean square of its change from frame to frame.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ Samples = NDArray[np.float32]
 
 SECONDS = 8.0
 SPEECH_LEVEL = -26.0
-"""Root mean square of speech in dB of full scale (the usual level of telephone tests, ITU-T P.56)."""
+"""Root mean square level of speech in dB of full scale, as usual in telephone tests (ITU-T P.56)."""
 NOISE_RATIOS = (20, 10, 5, 0)
 CLOSED = 0.005
 """Opening of the portrait's lips, in distances of the outer eye corners; a spoken vowel has 0.1 to 0.2."""
 LONGEST_LAG = 8
-_ENERGY_DECIBELS = 40.0  # below a recording's loudest tenth, loudness tells nothing about the mouth
+_ENERGY_DECIBELS = 40.0  # this far below a recording's loudest tenth, the level says nothing about the mouth
 SENTENCES = {
     "en": "My brother plays the violin by the open window. Maybe you remember him? He was born above the old mill.",
     "de": "Mein Bruder spielt am offenen Fenster Geige. Vielleicht weißt du noch? Er kam oben in der Mühle zur Welt.",
@@ -57,18 +57,19 @@ SENTENCES = {
     "hi": "मेरा भाई खुली खिड़की के पास वायलिन बजाता है। क्या तुम्हें वह याद है?",
     "ja": "おとうとは あいた まどの そばで バイオリンを ひきます。おぼえていますか。",
 }
-"""For the built-in voices: the last four languages are in none of the training data."""
+"""Sentences of the synthetic voices; the last four languages are in none of the training data."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """One thing to be heard.
+    """One audio clip to test with.
 
     Args:
         group: Row of the table that it counts for.
-        name: Its own name.
-        samples: (S,) at 16 kHz.
-        clean: The same speech alone, where ``samples`` is a disturbed copy; None for sounds without speech.
+        name: Name of the clip.
+        samples: (S,) Audio at 16 kHz.
+        clean: The same speech without disturbance, where ``samples`` is a disturbed copy; None for audio without
+            speech.
     """
 
     group: str
@@ -79,18 +80,18 @@ class Sound:
 
 @dataclasses.dataclass(frozen=True)
 class Reaction:
-    """What the lips did; NaN where it does not apply. Openings are in distances of the outer eye corners.
+    """Response of the lips; NaN where not applicable. Openings are in distances of the outer eye corners.
 
     Args:
-        group: Of the sound.
-        name: Of the sound.
-        opening: Mean opening less the portrait's.
-        range: 95th less 5th percentile of the opening.
+        group: Group of the audio clip.
+        name: Name of the audio clip.
+        opening: Mean opening minus the portrait's.
+        range: 95th minus 5th percentile of the opening.
         motion: Root mean square of the opening's change from frame to frame.
-        pause_opening: Mean opening in the speech's pauses less the portrait's.
+        pause_opening: Mean opening in the pauses of the speech, minus the portrait's.
         pause_motion: As ``motion``, in the pauses.
-        lag: Frames by which the opening comes after the speech's loudness.
-        agreement: Correlation of the opening with that on the clean sound.
+        lag: Frames by which the opening follows the level of the speech.
+        agreement: Correlation of the opening with that for clean audio.
     """
 
     group: str
@@ -105,10 +106,10 @@ class Reaction:
 
 
 class Listener:
-    """A network with the portrait that it moves.
+    """A network together with the portrait that it moves.
 
     Args:
-        network: What regresses the expression.
+        network: Regressor of the expression.
     """
 
     def __init__(self, network: ExpressionRegressor) -> None:
@@ -118,7 +119,7 @@ class Listener:
 
     @torch.inference_mode()
     def opening(self, samples: Samples) -> NDArray[np.float64]:
-        """Opening of the lips less the portrait's, (T,), negative where they are pressed through each other."""
+        """Opening of the lips minus the portrait's, (T,), negative where the lips intersect."""
         frames = len(samples) // SAMPLES_PER_FRAME
         expression = self.network(mel_for_frames(samples, 0, frames)[None], frames, self.portrait[None])[0]
         identity = expression.new_zeros(frames, self.face.identity_size)
@@ -126,7 +127,7 @@ class Listener:
         return opening.double().numpy() - CLOSED
 
     def react(self, sound: Sound) -> Reaction:
-        """Play a sound and look at the lips."""
+        """Run the network on an audio clip and measure the lips."""
         opening = self.opening(sound.samples)
         low, high = np.percentile(opening, (5, 95))
         whole = Reaction(sound.group, sound.name, float(opening.mean()), float(high - low), _motion(opening))
@@ -148,20 +149,20 @@ def _motion(opening: NDArray[np.float64], kept: NDArray[np.bool_] | slice = slic
 
 
 def loudness(samples: Samples) -> NDArray[np.float64]:
-    """Logarithm of the power of each frame, (T,), cut off far below the loud ones."""
+    """Level of each frame in decibels, (T,), clipped far below the loud frames."""
     power = np.square(samples.astype(np.float64)).reshape(-1, SAMPLES_PER_FRAME).mean(axis=1)
     decibels = 10 * np.log10(power + 1e-12)
     return np.maximum(decibels, np.percentile(decibels, 90) - _ENERGY_DECIBELS)
 
 
 def at_level(samples: Samples, decibels: float) -> Samples:
-    """Scale to a root mean square level in dB of full scale."""
+    """Scale audio to a root mean square level in dB of full scale."""
     root = np.sqrt(np.mean(np.square(samples.astype(np.float64))))
     return np.clip(samples * (10 ** (decibels / 20) / root), -1, 1).astype(np.float32)
 
 
 def noise(colour: str, samples: int, seed: int = 0) -> Samples:
-    """White noise, or pink: power 1 / f, as rooms and streets rather have it."""
+    """White noise, or pink noise (power 1 / f), which resembles rooms and streets."""
     white = np.random.default_rng(seed).standard_normal(samples)
     if colour == "white":
         return white.astype(np.float32)
@@ -172,7 +173,7 @@ def noise(colour: str, samples: int, seed: int = 0) -> Samples:
 
 
 def music(samples: int) -> Samples:
-    """Chords of decaying harmonics, two a second, over a bass."""
+    """Chords of decaying harmonics, two per second, over a bass."""
     time = np.arange(samples) / SAMPLE_RATE
     since = time % 0.5
     chords = np.array([[220.0, 277.2, 329.6], [196.0, 246.9, 293.7], [174.6, 220.0, 261.6], [164.8, 207.7, 246.9]])
@@ -189,7 +190,7 @@ def hum(samples: int) -> Samples:
 
 
 def clicks(samples: int) -> Samples:
-    """Keys or steps: bursts of 15 ms, about four a second."""
+    """Keyboard clicks or footsteps: bursts of 15 ms, about four per second."""
     generator = np.random.default_rng(1)
     gate = np.zeros(samples)
     for start in np.arange(0.1, samples / SAMPLE_RATE - 0.1, 0.25) + generator.uniform(-0.08, 0.08, 1000)[0]:
@@ -198,7 +199,7 @@ def clicks(samples: int) -> Samples:
 
 
 def made_sounds() -> Iterator[Sound]:
-    """Sounds without speech."""
+    """Audio without speech."""
     count = int(SECONDS * SAMPLE_RATE)
     yield Sound("digital silence", "", np.zeros(count, np.float32))
     for colour in ("white", "pink"):
@@ -209,7 +210,7 @@ def made_sounds() -> Iterator[Sound]:
 
 
 def voices(folder: Path | None) -> dict[str, Samples]:
-    """Clean speech by name: the built-in voices, and the recordings of a folder."""
+    """Clean speech by name: the synthetic voices, and the recordings of a folder."""
     found = {
         f"made {language}": synthesize_speech(text, language=language).samples for language, text in SENTENCES.items()
     }
@@ -222,7 +223,7 @@ def voices(folder: Path | None) -> dict[str, Samples]:
 
 
 def spoken_sounds(speech: dict[str, Samples]) -> Iterator[Sound]:
-    """Each voice alone, between silence, and in noise."""
+    """Each voice alone, surrounded by silence, and in noise."""
     silence = np.zeros(3 * FRAME_RATE * SAMPLES_PER_FRAME, np.float32)
     for name, samples in speech.items():
         yield Sound("made speech" if name.startswith("made ") else "recorded speech", name, samples, samples)
@@ -236,7 +237,7 @@ def spoken_sounds(speech: dict[str, Samples]) -> Iterator[Sound]:
 
 
 def table(reactions: Sequence[Reaction], *, each: str = "") -> str:
-    """Rows of groups (their medians), or of each sound of one group."""
+    """Table of groups (their medians), or of each clip of one group."""
     spoken = [reaction for reaction in reactions if reaction.group in ("made speech", "recorded speech")]
     scale = {key: float(np.median([getattr(voice, key) for voice in spoken])) for key in ("range", "motion")}
     units = {
@@ -266,11 +267,11 @@ def table(reactions: Sequence[Reaction], *, each: str = "") -> str:
 
 
 def main() -> None:
-    """Play everything and print the tables."""
+    """Run all audio clips and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", default=packaged_weights("expression"), help="run folder, .ckpt or .safetensors")
-    parser.add_argument("--speech", type=Path, help="folder of recordings (wav)")
-    parser.add_argument("--output", type=Path, help="JSON file for every reaction")
+    parser.add_argument("--weights", default=packaged_weights("expression"), help="Run folder, .ckpt or .safetensors.")
+    parser.add_argument("--speech", type=Path, help="Folder of recordings (wav).")
+    parser.add_argument("--output", type=Path, help="JSON file for every response.")
     arguments = parser.parse_args()
     network = load_model(arguments.weights, "expression")
     assert isinstance(network, ExpressionRegressor)

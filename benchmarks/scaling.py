@@ -1,10 +1,10 @@
-"""Measure what a clip costs, and what a million clips would: the figures of docs/scaling.md.
+"""What does a clip cost, and what would a million clips cost? The numbers of docs/scaling.md.
 
     python benchmarks/scaling.py [--clips N] [--shards N] [--videos FOLDER] [--ray] [--json FILE]
 
-A manifest of N clips is written and opened as it is; arrays are those of a few full shards. What grows with the clips
-is divided by them and multiplied by a million. Seconds are those of one core at work, except where the disk or other
-processes are waited for.
+A manifest of N clips is written and opened in full; arrays are those of a few full shards. Whatever grows with the
+clips is divided by their number and multiplied by a million. Seconds are those of one busy core, except where the
+command waits for the disk or for other processes.
 """
 
 import argparse
@@ -43,7 +43,7 @@ from expnet.data.store.track_store import TrackStore
 from expnet.data.store.writer import SHARD_FRAMES, TrackStoreWriter
 
 MILLION = 1_000_000
-# Five seconds, about the mean of the clips of LRS3's trainval and of MEAD.
+# Five seconds, about the mean length of the clips in LRS3's trainval and in MEAD.
 FRAMES = 125
 WINDOW, BATCH = 64, 16
 
@@ -58,7 +58,7 @@ class Figure:
     million: float | None = None
 
     def __str__(self) -> str:
-        """The line as text."""
+        """Format the line."""
         forecast = "" if self.million is None else f"{self.million:14,.6g} at a million"
         return f"{self.value:14,.6g} {self.unit:8} {self.name:58} {forecast}".rstrip()
 
@@ -70,7 +70,7 @@ def per_million(name: str, total: float, count: int, unit: str, scale: float = 1
 
 @contextmanager
 def timed(seconds: list[float], clock: Callable[[], float] = time.process_time) -> Iterator[None]:
-    """Append the seconds of a block: those that this process computed, or those of another clock."""
+    """Append the seconds of a block by the given clock, by default processor time of this process."""
     start = clock()
     yield
     seconds.append(clock() - start)
@@ -83,13 +83,13 @@ def resident() -> int:
 
 
 def disk_reads() -> int:
-    """Bytes that this process made the disk read."""
+    """Bytes that this process has read from the disk."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("read_bytes")))
 
 
 def make_track(index: int, frames: int) -> Track:
-    """A made-up track of noise, which nothing can compress."""
+    """A track of noise, which cannot be compressed."""
     generator = np.random.default_rng(index)
     coefficients = FaceCoefficients(
         generator.normal(size=(frames, 64)),
@@ -103,7 +103,7 @@ def make_track(index: int, frames: int) -> Track:
 
 
 def measure_writing(folder: Path, full: int) -> list[Figure]:
-    """Write full shards clip by clip, as preprocess does, and pack them."""
+    """Write full shards clip by clip, as preprocessing does, and pack them."""
     count = full * (SHARD_FRAMES // FRAMES)
     writing: list[float] = []
     path = folder / "written"
@@ -135,7 +135,7 @@ def measure_writing(folder: Path, full: int) -> list[Figure]:
 
 
 def manifest_rows(count: int) -> Iterator[ManifestRow]:
-    """Rows as a corpus has them: long paths, a sum for every video, two clips a video, 200 clips a speaker."""
+    """Rows like those of a corpus: long paths, a checksum per video, two clips per video, 200 clips per speaker."""
     generator = np.random.default_rng(0)
     for index in range(count):
         video = index // 2
@@ -160,7 +160,7 @@ def manifest_rows(count: int) -> Iterator[ManifestRow]:
 
 
 def opened_bytes(path: Path) -> int:
-    """Memory that an opened store takes; for a process that has nothing else in it yet."""
+    """Memory of an opened store; to be run in a process that holds nothing else yet."""
     before = resident()
     store = TrackStore(path)
     pa.default_memory_pool().release_unused()
@@ -170,7 +170,7 @@ def opened_bytes(path: Path) -> int:
 
 
 def measure_manifest(folder: Path, count: int) -> list[Figure]:
-    """Write and open a manifest, divide its clips, begin an epoch, send the dataset to a worker."""
+    """Write and open a manifest, split its clips, start an epoch, and send the dataset to a worker."""
     path = folder / "manifest"
     infos = {f"{number:05d}.safetensors": ShardInfo(1, f"{number:064x}") for number in range(count * FRAMES // 65000)}
     seconds: dict[str, list[float]] = {name: [] for name in ("write", "open", "setup", "next", "send", "get")}
@@ -211,7 +211,7 @@ def measure_manifest(folder: Path, count: int) -> list[Figure]:
 
 
 def measure_reading(folder: Path, steps: int = 20) -> list[Figure]:
-    """Read training windows at random from full shards, from the disk and from the page cache."""
+    """Read random training windows from full shards, from the disk and from the page cache."""
     path = folder / "written"
     files = sorted((path / "shards").iterdir())
     descriptors, mapped = len(os.listdir("/proc/self/fd")), count_maps(files)
@@ -226,7 +226,7 @@ def measure_reading(folder: Path, steps: int = 20) -> list[Figure]:
     read = []
     for _ in range(steps):
         batch = [next(draws) for _ in range(BATCH)]
-        module.stores[0]._shards.clear()  # pages that are mapped stay in the cache
+        module.stores[0]._shards.clear()  # mapped pages would stay in the cache
         evict(files)
         for row in module.stores[0].rows[:: SHARD_FRAMES // FRAMES]:
             module.stores[0].shard(row)
@@ -273,7 +273,7 @@ def count_maps(files: list[Path]) -> int:
 
 
 def evict(files: list[Path]) -> None:
-    """Take files out of the page cache, as far as nobody else has their pages mapped."""
+    """Evict files from the page cache, unless other processes have their pages mapped."""
     for path in files:
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -281,7 +281,7 @@ def evict(files: list[Path]) -> None:
 
 
 def measure_requests(clips: int = 400) -> list[Figure]:
-    """Count what a store behind a URL asks of the place, with objects in memory."""
+    """Count the requests of a store behind a URL, with objects in memory."""
     from fsspec.implementations.memory import MemoryFileSystem
 
     counts: Counter[str] = Counter()
@@ -306,12 +306,12 @@ def measure_requests(clips: int = 400) -> list[Figure]:
 
 
 def make_identity() -> Callable[[int], int]:
-    """A function that costs nothing."""
+    """A task that costs nothing."""
     return abs
 
 
 def measure_engine(engine: Engine, name: str, tasks: int) -> Figure:
-    """Milliseconds that an engine adds to a task, once its processes are there."""
+    """Milliseconds that an engine adds to a task once its processes are running."""
     done = engine.map(make_identity, range(tasks + 1))
     next(done)
     start = time.perf_counter()
@@ -320,7 +320,7 @@ def measure_engine(engine: Engine, name: str, tasks: int) -> Figure:
 
 
 def measure_preprocess(videos: Path, folder: Path) -> list[Figure]:
-    """Seconds of one core for a frame, on real videos."""
+    """Seconds of one core per frame, on real videos."""
     from expnet.data.corpora import read_corpus
     from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
 
@@ -341,11 +341,11 @@ def measure_preprocess(videos: Path, folder: Path) -> list[Figure]:
 def main() -> None:
     """Run the measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=100_000, help="rows of the manifest (default: %(default)s)")
-    parser.add_argument("--shards", type=int, default=2, help="full shards to write, 140 MB each (default: 2)")
-    parser.add_argument("--videos", type=Path, help="folder of videos to measure preprocessing on")
-    parser.add_argument("--ray", action="store_true", help="measure the Ray engine, too")
-    parser.add_argument("--json", type=Path, help="write the results here as well")
+    parser.add_argument("--clips", type=int, default=100_000, help="Rows of the manifest (default: %(default)s).")
+    parser.add_argument("--shards", type=int, default=2, help="Full shards to write, 140 MB each (default: 2).")
+    parser.add_argument("--videos", type=Path, help="Folder of videos to measure preprocessing on.")
+    parser.add_argument("--ray", action="store_true", help="Measure the Ray engine as well.")
+    parser.add_argument("--json", type=Path, help="File to write the results to.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     figures: list[Figure] = []

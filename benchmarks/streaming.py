@@ -1,10 +1,10 @@
-"""What long speech costs in memory, and how soon frames come while sound is arriving: the figures of docs/streaming.md.
+"""Memory of long speech, and latency while audio is arriving: the numbers of docs/streaming.md.
 
     python benchmarks/streaming.py [--minutes 1 10 60] [--size PIXELS] [--expression RUN] [--chunk SECONDS]
 
-Memory: the highest resident set of a process of its own that makes a whole video of the built-in voice, said over and
-over, with the recording read from a file. Latency: seconds of processor time of one thread, to which comes the sound
-that a frame has to wait for. Without --expression, latency is that of a network that was never trained.
+Memory is the peak resident set size of a fresh process that makes a whole video of repeated synthetic speech, reading
+the recording from a file. Latency is processor time of one thread, to which the audio that a frame has to wait for is
+added. Without --expression, latency is measured with an untrained network.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ TEXT = "The quick brown fox jumps over the lazy dog, and nobody who sees it can 
 
 
 def speech(seconds: float) -> np.ndarray:
-    """The built-in voice, over and over: (S,) at 16 kHz."""
+    """Repeated synthetic speech, (S,) at 16 kHz."""
     said = synthesize_speech(TEXT).samples
     return np.resize(said, round(seconds * SAMPLE_RATE)).astype(np.float32)
 
 
 def portrait(size: int) -> np.ndarray:
-    """A square around the head of the astronaut of scikit-image, at this many pixels or more."""
+    """A square around the head of scikit-image's astronaut, with at least this many pixels."""
     return np.ascontiguousarray(astronaut()[:256, 90:346]) if size <= 256 else astronaut()
 
 
 def highest_resident() -> float:
-    """Megabytes that this process has had in memory at most."""
+    """Peak memory of this process in megabytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
 
 def animate(recording: Path, size: int, output: Path) -> tuple[float, float, float]:
-    """Make a video; return megabytes before and at most, and seconds. For a process that has done nothing else."""
+    """Make a video in a fresh process; returns megabytes before it, peak megabytes, and seconds."""
     torch.set_num_threads(1)
     animator = Animator()
     animator.animate(portrait(size), speech(1.0), output, size=size)
@@ -73,7 +73,7 @@ def memory(minutes: list[float], size: int) -> None:
 
 
 def latency(expression: Path | None, size: int, chunk: float) -> None:
-    """Print what a frame waits for, and what it costs."""
+    """Print how long a frame waits, and what it costs."""
     with tempfile.TemporaryDirectory() as folder:
         if expression is None:
             untrained = ExpressionRegressor(attention_bias="alibi_causal", streaming=True)
@@ -96,10 +96,10 @@ def latency(expression: Path | None, size: int, chunk: float) -> None:
     for _ in frames:
         spent.append(time.process_time() - mark)
         mark = time.process_time()
-    ahead = [samples_needed(frame) - frame * SAMPLES_PER_FRAME for frame in range(5)]
+    lookahead = [samples_needed(frame) - frame * SAMPLES_PER_FRAME for frame in range(5)]
     cost = 1000 * np.array(spent)
-    print(f"sound that a frame needs from its begin on: {min(ahead) / 16:.1f} to {max(ahead) / 16:.1f} ms")
-    print(f"sound given when the first frame came, chunks of {1000 * chunk:g} ms: {first / 16:.0f} ms")
+    print(f"audio that a frame needs after its start: {min(lookahead) / 16:.1f} to {max(lookahead) / 16:.1f} ms")
+    print(f"audio received before the first frame, chunks of {1000 * chunk:g} ms: {first / 16:.0f} ms")
     print(
         f"processor time a frame at {size} px: median {np.median(cost):.1f} ms, 99 % {np.percentile(cost, 99):.1f} ms"
     )
@@ -109,10 +109,10 @@ def latency(expression: Path | None, size: int, chunk: float) -> None:
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, nargs="*", default=[1, 10, 60], help="lengths of videos to make")
-    parser.add_argument("--size", type=int, default=256, help="pixels of the video's longer side")
-    parser.add_argument("--expression", type=Path, help="weights for streams")
-    parser.add_argument("--chunk", type=float, default=0.02, help="seconds of sound that arrive at once")
+    parser.add_argument("--minutes", type=float, nargs="*", default=[1, 10, 60], help="Lengths of the videos.")
+    parser.add_argument("--size", type=int, default=256, help="Longer side of the video in pixels.")
+    parser.add_argument("--expression", type=Path, help="Weights of a streaming network.")
+    parser.add_argument("--chunk", type=float, default=0.02, help="Seconds of audio that arrive at once.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     latency(arguments.expression, arguments.size, arguments.chunk)

@@ -1,13 +1,13 @@
-"""How often the estimate of a clip's sound offset is right, and what its confidence is worth.
+"""How often is the estimated audio offset of a clip right, and how reliable is its confidence?
 
     python benchmarks/sync_offset.py --in-sync STORE [STORE ...] --other STORE [STORE ...] [--limit 40]
 
-Clips are cut into pieces of several lengths; the sound of each piece is moved by a known number of frames, drawn anew
-for each, and the estimate is compared with it. Stores of made speech (expnet synthesize) and of studio recordings that
-are known to be in sync are taken as they are. Clips of other stores come with an offset of their own: there the truth
-is the planted one and the one that is found on the whole clip, so what is measured is how well it is found again on a
-piece; clips that have no estimate of a confidence of .9 are left out. The first lines are of clips that were given the
-sound of another, where every confidence is too high.
+Clips are cut into pieces of several lengths. The audio of each piece is shifted by a random, known number of frames,
+and the estimate is compared with it. Stores of synthetic speech (expnet synthesize) and of studio recordings that are
+known to be in sync are used as they are. Clips of other stores have an unknown offset of their own: their true offset
+is the planted one plus the one estimated on the whole clip, which measures how consistently it is found on a piece;
+clips without an estimate at a confidence of .9 are left out. The first lines are for clips with the audio of another
+clip, for which any confidence is too high.
 """
 
 import argparse
@@ -30,20 +30,20 @@ EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.97, 1.0)
 
 
 def read(store: Path, limit: int) -> list[Track]:
-    """Clips of a store, evenly from its list."""
+    """Clips of a store, evenly spaced in its list."""
     opened = TrackStore(store)
     step = max(1, len(opened) // limit)
     return [opened.read(row.clip_id) for row in opened.rows[::step][:limit]]
 
 
 def own_offset(track: Track) -> int | None:
-    """Offset of a whole clip, None where it is not certain."""
+    """Offset of a whole clip, or None where it is not certain."""
     estimate = estimate_offset(track)
     return estimate.frames if estimate.confidence >= CERTAIN else None
 
 
 class Tally:
-    """Counts of estimates and of right ones."""
+    """Counts all estimates and the right ones."""
 
     def __init__(self) -> None:
         self.by_length: dict[tuple[str, int], list[bool]] = defaultdict(list)
@@ -79,7 +79,7 @@ class Tally:
 
 
 def mismatched(tracks: list[Track], seconds: int) -> list[float]:
-    """Confidences where every piece has the sound of the clip after it."""
+    """Confidences for pieces with the audio of the next clip."""
     frames = seconds * FRAME_RATE
     usable = [track.window(0, frames) for track in tracks if track.frames >= frames]
     pairs = zip(usable, usable[1:] + usable[:1], strict=True)
@@ -87,11 +87,11 @@ def mismatched(tracks: list[Track], seconds: int) -> list[float]:
 
 
 def main() -> None:
-    """Run the stores and print the tables."""
+    """Score the stores and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--in-sync", type=Path, nargs="+", required=True, help="stores whose sound is where it belongs")
-    parser.add_argument("--other", type=Path, nargs="*", default=[], help="stores of which that is not known")
-    parser.add_argument("--limit", type=int, default=40, help="clips of each store (default: 40)")
+    parser.add_argument("--in-sync", type=Path, nargs="+", required=True, help="Stores that are known to be in sync.")
+    parser.add_argument("--other", type=Path, nargs="*", default=[], help="Stores for which that is not known.")
+    parser.add_argument("--limit", type=int, default=40, help="Clips of each store (default: 40).")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)

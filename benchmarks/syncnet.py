@@ -1,11 +1,11 @@
-"""SyncNet's numbers beside the original's steps: the same digits, and the time, in one command.
+"""Does SyncNet give the same numbers as the published script, and how much faster is it?
 
     python benchmarks/syncnet.py CLIPS... [--weights syncnet_v2.model] [--device cuda] [--limit FRAMES]
-    python benchmarks/syncnet.py CLIPS... --ffmpeg ffmpeg       what the lossy steps differ by from a given ffmpeg
-    python benchmarks/syncnet.py CLIPS... --detector YUNET.onnx boxes from landmarks beside a face detector's
+    python benchmarks/syncnet.py CLIPS... --ffmpeg ffmpeg       difference of the lossy steps from a given ffmpeg
+    python benchmarks/syncnet.py CLIPS... --detector YUNET.onnx boxes from landmarks and from a face detector
 
-CLIPS are videos or folders of videos with sound. Without weights both sides use the same random ones, which say nothing
-about a clip but show every difference. Time is that of the processor on CPU, so that other programs do not count.
+CLIPS are videos with audio, or folders of them. Without weights, both sides use the same random weights, which say
+nothing about a clip but reveal every difference. On CPU, time is processor time, which does not count other programs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from shared.published_syncnet import published_scores, random_syncnet, read_clip
 
 Result = TypeVar("Result")
 SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
-# The original's calls of ffmpeg, between "ffmpeg -i clip" and the output.
+# Arguments of ffmpeg in the published script, between "ffmpeg -i clip" and the output.
 COMMANDS = {
     "jpeg": (["-threads", "1", "-f", "image2"], "%06d.jpg"),
     "jpeg_q2": (["-qscale:v", "2", "-threads", "1", "-f", "image2"], "%06d.jpg"),
@@ -48,7 +48,7 @@ COMMANDS = {
 
 
 def timed(work: Callable[[], Result], device: str) -> tuple[Result, float]:
-    """A result and its seconds."""
+    """Result and seconds of a computation."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     start = clock()
     result = work()
@@ -58,7 +58,7 @@ def timed(work: Callable[[], Result], device: str) -> tuple[Result, float]:
 
 
 def compare_network(clips: list[Path], network: SyncNet, device: str, limit: int) -> bool:
-    """Print numbers and times of both sides for each clip; True when they agree to 1e-4."""
+    """Print numbers and times of both sides for each clip; returns whether they agree to 1e-4."""
     network = network.to(device)
     extractor = Extractor(network)
     print(f"{'clip':40} frames  distance confidence offset  difference  original s  ours s  ratio")
@@ -68,7 +68,7 @@ def compare_network(clips: list[Path], network: SyncNet, device: str, limit: int
         faces = np.stack([cv2.resize(frame, (224, 224)) for frame in frames])
         tensor, sound = torch.from_numpy(faces).permute(0, 3, 1, 2), torch.from_numpy(audio)
         with torch.no_grad():
-            for _ in range(1 if device == "cpu" else 2):  # the first on a card prepares it
+            for _ in range(1 if device == "cpu" else 2):  # the first run on a GPU is a warm-up
                 expected, slow = timed(lambda: published_scores(faces, audio, network, device), device)  # noqa: B023
                 result, fast = timed(lambda: measure_sync(tensor.to(device), sound, extractor), device)  # noqa: B023
         difference = max(abs(result.distance - expected[0]), abs(result.confidence - expected[1]))
@@ -84,13 +84,13 @@ def compare_network(clips: list[Path], network: SyncNet, device: str, limit: int
 
 
 def compare_steps(clips: list[Path], program: str, limit: int) -> None:
-    """Print how far each lossy step lies from ffmpeg's, and from the untouched pictures."""
+    """Print how far each lossy step lies from ffmpeg's, and from the original frames."""
     print(f"{'clip':40} step          from ffmpeg  ffmpeg's loss  our loss   grey levels, mean absolute")
     for path in clips:
         frames = torch.from_numpy(read_clip(path, limit)[0]).permute(0, 3, 1, 2)
         frames = frames[..., : frames.shape[-2] // 2 * 2, : frames.shape[-1] // 2 * 2]
         for step in (*COMMANDS, "opencv_mpeg4"):
-            if step == "opencv_mpeg4":  # which sees only crops
+            if step == "opencv_mpeg4":  # which is applied to crops only
                 frames = resize_frames(frames)
             theirs = _opencv_step(frames) if step == "opencv_mpeg4" else _ffmpeg_step(path, program, step)
             ours = recode_video(frames, [step])
@@ -129,7 +129,7 @@ def _stacked(images: list[np.ndarray]) -> Tensor:
 
 
 def compare_boxes(clips: list[Path], detector: str) -> None:
-    """Print where a detector's box ends, in widths and heights of the landmarks' own box beyond its sides."""
+    """Print the margins of a detector's box around the landmarks' box, in widths and heights of the latter."""
     margins, overlaps = [], []
     for path in clips:
         frames = list(islice(read_video(path), 0, 41, 10))
@@ -155,14 +155,14 @@ def compare_boxes(clips: list[Path], detector: str) -> None:
 
 
 def main() -> int:
-    """Run what the arguments ask for."""
+    """Run the chosen comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--limit", type=int, default=125, help="frames of each clip (%(default)s)")
-    parser.add_argument("--ffmpeg", help="path of an ffmpeg program")
-    parser.add_argument("--detector", help="path of a YuNet file, as cv2.FaceDetectorYN reads it")
+    parser.add_argument("--limit", type=int, default=125, help="Frames of each clip (%(default)s).")
+    parser.add_argument("--ffmpeg", help="Path of an ffmpeg program.")
+    parser.add_argument("--detector", help="Path of a YuNet file, as cv2.FaceDetectorYN reads it.")
     options = parser.parse_args()
     clips = [
         file

@@ -1,14 +1,16 @@
-"""Does the built-in corpus move like real talking faces, and in time with the sound?
+"""Does the synthetic corpus move like real talking faces, and in time with the audio?
 
     python benchmarks/synthetic.py --real STORE [--clips 60]
 
-STORE is a track store of real clips. First table, statistics within clips: features in units of the outer-eye-corner
-distance, angles in radians, shifts in face units, coefficients in standard deviations; medians over clips and, for real
-clips, the 10th and 90th percentile. The aim is to lie among them (a * marks what does not), not on the median.
+STORE is a track store of real clips. The first table has statistics within clips: features in units of the
+outer-eye-corner distance, angles in radians, translations in face units, and coefficients in standard deviations;
+medians over clips and, for real clips, the 10th and 90th percentiles. The synthetic clips should lie between these
+percentiles (a * marks those that do not), not at the median.
 
-Second, a ridge regression from mel to mouth opening that has seen nothing but made clips, tried on the real ones at
-shifts of -3 to 3 frames: the correlation says how far made speech resembles real speech, the best shift whether lips
-and sound meet at the right time. A real clip that is best at another shift than the rest has its sound out of step.
+Second, a ridge regression from mel spectrogram to mouth opening is trained on synthetic clips only and tested on the
+real clips at shifts of -3 to 3 frames. The correlation shows how closely synthetic speech resembles real speech, and
+the best shift whether lips and audio are in sync. A real clip with another best shift than the rest has its audio out
+of sync.
 """
 
 import argparse
@@ -31,7 +33,7 @@ Row = dict[str, np.ndarray]
 
 
 def statistics(clip: FaceCoefficients) -> Row:
-    """(mean, standard deviation, standard deviation of the change per frame) of everything in a clip."""
+    """Mean, standard deviation, and standard deviation of the change per frame of every quantity in a clip."""
     space = feature_space(builtin_face_model())
     tracks = space.measured(clip.identity.astype(float), clip.expression.astype(float))
     tracks |= dict(zip(("pitch", "yaw", "roll"), clip.rotation.T, strict=True))
@@ -53,7 +55,7 @@ def statistics(clip: FaceCoefficients) -> Row:
 
 
 def sound_around(track: Track) -> np.ndarray:
-    """Mel bands in pairs, relative to the clip's loud parts, at 11 places within 190 ms of each frame: (T, 440)."""
+    """Pairs of mel bands relative to the clip's loud parts, at 11 places within 190 ms of each frame: (T, 440)."""
     mel = mel_for_frames(track.audio, 0, track.frames).numpy().reshape(40, 2, -1).mean(axis=1)
     mel = np.maximum(mel - np.percentile(mel, 95), -4.5)
     centre = np.round(MEL_CONTEXT + MEL_PER_FRAME * (np.arange(track.frames) + 0.5)).astype(int)
@@ -67,7 +69,7 @@ def opening(track: Track) -> np.ndarray:
 
 
 def transfer(made: list[Track], real: list[Track]) -> None:
-    """Print how a regression that learnt from made clips does on real ones, by shift."""
+    """Print the correlation on real clips of a regression trained on synthetic clips, by shift."""
     sound = np.concatenate([sound_around(track) for track in made])
     wanted = np.concatenate([opening(track) - opening(track).mean() for track in made])
     mean, scale = sound.mean(axis=0), sound.std(axis=0) + 1e-3
@@ -79,12 +81,12 @@ def transfer(made: list[Track], real: list[Track]) -> None:
         guess, truth = ((sound_around(track) - mean) / scale) @ weights, opening(track)
         table.append([np.corrcoef(np.roll(guess, shift)[4:-4], truth[4:-4])[0, 1] for shift in shifts])
     scores = np.array(table)
-    print("\nridge from made clips on real clips, mean correlation of the mouth opening by shift in frames")
+    print("\nridge trained on synthetic clips, mean correlation of the mouth opening on real clips by shift in frames")
     print("   ".join(f"{shift:+d}: {score:.3f}" for shift, score in zip(shifts, scores.mean(axis=0), strict=True)))
     best = scores.argmax(axis=1) - 3
-    print("clips whose best shift it is:", {shift: int((best == shift).sum()) for shift in shifts})
+    print("clips by best shift:", {shift: int((best == shift).sum()) for shift in shifts})
     within = scores[np.abs(best) <= 1]
-    print(f"mean over the {len(within)} clips in step (best shift within one frame): {within[:, 3].mean():.3f}")
+    print(f"mean over the {len(within)} clips in sync (best shift within one frame): {within[:, 3].mean():.3f}")
 
 
 def main() -> None:

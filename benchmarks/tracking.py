@@ -1,12 +1,12 @@
-"""Tracking and fitting against MediaPipe's own speed, and the two tracker backends against each other.
+"""Tracking and fitting compared with MediaPipe's own speed, and the two tracker backends compared with each other.
 
     python benchmarks/tracking.py --clips CLIPS --limit 8 \
         --task ASSETS/face_landmarker_v2_with_blendshapes.task
 
-Speed: for each clip in turn, MediaPipe's FaceMesh alone (refined landmarks, video mode, nothing kept) and expnet's
-tracker with the fit, on the same decoded frames and then with decoding; processor seconds of the whole process, so that
-other programs on the machine do not count, and wall seconds beside them. Backends: coefficients of the .task model
-against those of the bundled models, on the same frames.
+Speed: for each clip in turn, MediaPipe's FaceMesh alone (refined landmarks, video mode, results dropped) and expnet's
+tracker with the fit are timed, on the same decoded frames and then with decoding. Processor seconds of the process do
+not count other programs; wall seconds are printed beside them. Backends: coefficients from the .task model are compared
+with those from the bundled models on the same frames.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def timed(action: Callable[[], object]) -> np.ndarray:
 
 
 def speed(path: Path, frames: list[np.ndarray], seconds: Seconds) -> LandmarkTrack:
-    """Add the seconds of one clip, each way; returns its track."""
+    """Add the seconds of one clip for each variant; returns its track."""
     model, tracker = builtin_face_model(), MediaPipeTracker()
     tracks: list[LandmarkTrack] = []
     ways: dict[str, Callable[[], object]] = {
@@ -47,14 +47,14 @@ def speed(path: Path, frames: list[np.ndarray], seconds: Seconds) -> LandmarkTra
     }
     for way, action in ways.items():
         seconds[way] = seconds[way] + timed(action)
-    # the order of the two matters little, but caches are warm for the second: take each once more, the other way round
+    # Caches are warm for whichever runs second, so each is timed once more in the opposite order.
     for way in ("track", "mediapipe"):
         seconds[way] = seconds[way] + timed(ways[way])
     return tracks[0]
 
 
 def compare(one: LandmarkTrack, other: LandmarkTrack) -> dict[str, float]:
-    """How far the coefficients of two tracks of the same frames differ."""
+    """Differences between the coefficients of two tracks of the same frames."""
     model = builtin_face_model()
     both = one.found & other.found
     first, second = (fit_clip(model, track.points[both]) for track in (one, other))
@@ -90,12 +90,12 @@ def compare(one: LandmarkTrack, other: LandmarkTrack) -> dict[str, float]:
 
 
 def rms(change: np.ndarray, metric: np.ndarray) -> float:
-    """Root mean square shift of a vertex for expression changes (..., E)."""
+    """Root mean square displacement of a vertex for expression changes (..., E)."""
     return float(np.sqrt(np.einsum("...i,ij,...j->...", change, metric, change).mean()))
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's r."""
+    """Pearson's correlation."""
     return float(np.corrcoef(one, other)[0, 1])
 
 
@@ -117,16 +117,16 @@ def report_speed(seconds: Seconds, frames: int) -> None:
 def main() -> None:
     """Run the clips and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True, help="a folder of videos")
-    parser.add_argument("--limit", type=int, default=8, help="how many clips, evenly from the sorted list")
-    parser.add_argument("--task", type=Path, help="a Face Landmarker .task file to compare with")
+    parser.add_argument("--clips", type=Path, required=True, help="Folder of videos.")
+    parser.add_argument("--limit", type=int, default=8, help="Number of clips, evenly spaced in the sorted list.")
+    parser.add_argument("--task", type=Path, help="Face Landmarker .task file to compare with.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     paths = sorted(path for path in arguments.clips.iterdir() if path.suffix in {".mp4", ".avi", ".mov"})
     paths = paths[:: max(1, len(paths) // arguments.limit)][: arguments.limit]
     seconds: Seconds = defaultdict(lambda: np.zeros(2))
     total, residuals, differences = 0, [], defaultdict(list)
-    MediaPipeTracker().track([np.zeros((128, 128, 3), np.uint8)])  # imports and first reads of the models
+    MediaPipeTracker().track([np.zeros((128, 128, 3), np.uint8)])  # warm-up: imports and loads the models
     for path in paths:
         frames = list(read_video(path))
         track = speed(path, frames, seconds)

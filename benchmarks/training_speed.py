@@ -1,11 +1,11 @@
-"""Measure how fast both networks train, in which precision and compiled or not, and whether they learn the same.
+"""How fast do both networks train at each precision, compiled or not, and do they learn the same?
 
     python benchmarks/training_speed.py STORE [--steps N] [--accelerator cpu|gpu] [--compile] [--threads N]
 
-Each row is a run of the default network: frames a second and the share of the time in which it waits for data (the
-median of the rows of speed.csv after the first half), the most memory that torch held on the GPU, and the losses of the
-first step and of the last validation, which is of full precision whatever the training's.
-With --accelerator gpu a run on the CPU stands beside them, for its losses.
+Each row is a run of the default network: frames per second and the share of the time spent waiting for data (medians
+over the second half of speed.csv), the peak memory that torch allocated on the GPU, and the losses of the first step
+and of the last validation, which always runs in full precision. With --accelerator gpu, a run on the CPU is added to
+compare its losses.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from shared.csv_files import read_csv
 
 @dataclass(frozen=True)
 class Row:
-    """One run."""
+    """Measurements of one run."""
 
     task: str
     accelerator: str
@@ -33,7 +33,7 @@ class Row:
     validation_loss: float
 
     def __str__(self) -> str:
-        """The line of the table."""
+        """Format the line of the table."""
         memory = "" if self.gpu_memory_gib is None else f"{self.gpu_memory_gib:.2f}"
         how = f"{self.accelerator} {self.precision}{' compiled' if self.compiled else ''}"
         return (
@@ -45,7 +45,7 @@ class Row:
 def measure(
     store: str, task: str, accelerator: str, precision: str, *, compiled: bool, steps: int, threads: int
 ) -> Row:
-    """Train for some steps in a folder that is thrown away."""
+    """Train for some steps in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         overrides = {
             "data.store": store,
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("store")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--accelerator", choices=["cpu", "gpu"], default="cpu")
-    parser.add_argument("--compile", action="store_true", help="compiled runs, too")
+    parser.add_argument("--compile", action="store_true", help="Measure compiled runs as well.")
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     runs = [(options.accelerator, "32-true", False), (options.accelerator, "bf16-mixed", False)]

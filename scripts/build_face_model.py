@@ -3,10 +3,10 @@
     python scripts/build_face_model.py --clips DIR... --output expnet/face/mediapipe468.safetensors \
         --same-person grid_a=s1 grid_g=s2 grid_e=s23
 
-A folder holds videos (they are tracked: about 4 ms a frame) or .npz tracks (points (T, 478, 3) in pixels, found (T,)),
-and a manifest.csv with the columns file and person or speaker; a clip that it does not list is a person of its own,
-and a folder without one holds clips of the one person that --one-person FOLDER=NAME says.
-Only statistics over all people reach the file.
+A folder contains videos, which are tracked (about 4 ms a frame), or .npz tracks (points (T, 478, 3) in pixels, found
+(T,)), and a manifest.csv with the columns file and person (or speaker). A clip that is not listed counts as a person of
+its own; --one-person FOLDER=NAME assigns all clips of a folder to one person. Only statistics over all people are
+written to the file.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MINIMUM_FRAMES = 20
 
 
 def read_people(folder: Path) -> dict[str, str]:
-    """Clip name -> person, from the folder's manifest.csv."""
+    """Read the person of each clip from the folder's manifest.csv."""
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         return {}
@@ -50,13 +50,13 @@ def read_track(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def load_clips(
     folders: list[Path], *, tracks: list[Path], same: dict[str, str], one_person: dict[str, str]
 ) -> list[TrackedClip]:
-    """Read every clip of the folders with at least MINIMUM_FRAMES found frames.
+    """Read every clip of the folders in which a face is found in at least MINIMUM_FRAMES frames.
 
     Args:
-        folders: folders of videos or of .npz tracks, with their manifest.csv.
-        tracks: folders of cached .npz tracks, by clip name, that stand in for the videos.
-        same: person -> person: two names of one person.
-        one_person: folder name -> the person of every clip in it.
+        folders: Folders of videos or of .npz tracks, with their manifest.csv.
+        tracks: Folders of cached .npz tracks that replace the videos of the same name.
+        same: Person for each other name of the same person.
+        one_person: Person of every clip in a folder, by name of the folder.
     """
     cached = {path.stem: path for folder in tracks for path in folder.glob("*.npz")}
     clips = []
@@ -73,7 +73,7 @@ def load_clips(
 
 
 def write_model(face: LinearFace, output: Path, clips: int) -> None:
-    """Write the model beside ``output`` and rename it there."""
+    """Write the model atomically."""
     data = {
         "mean": face.mean.astype(np.float32),
         "identity_basis": face.identity_basis.astype(np.float32),
@@ -92,7 +92,7 @@ def write_model(face: LinearFace, output: Path, clips: int) -> None:
         "clips": clips,
         "frames": face.frames,
     }
-    # one key, because safetensors writes several in an order that changes from run to run
+    # One key, because safetensors writes several keys in an order that changes from run to run.
     metadata = {"face_model": json.dumps(facts)}
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
         partial = Path(folder) / output.name
@@ -107,15 +107,15 @@ def parse_pairs(pairs: list[str]) -> dict[str, str]:
 
 
 def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say which clips and who is in them."""
-    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="folders of videos or .npz tracks")
-    parser.add_argument("--tracks", type=Path, nargs="*", default=[], help="folders of .npz tracks of these videos")
-    parser.add_argument("--same-person", nargs="*", default=[], metavar="A=B", help="two names of one person")
-    parser.add_argument("--one-person", nargs="*", default=[], metavar="FOLDER=NAME", help="a folder of one person")
+    """Add the arguments that select clips and name their people."""
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="Folders of videos or .npz tracks.")
+    parser.add_argument("--tracks", type=Path, nargs="*", default=[], help="Folders of .npz tracks of these videos.")
+    parser.add_argument("--same-person", nargs="*", default=[], metavar="A=B", help="Two names of one person.")
+    parser.add_argument("--one-person", nargs="*", default=[], metavar="FOLDER=NAME", help="Person of a whole folder.")
 
 
 def clips_from(arguments: argparse.Namespace) -> list[TrackedClip]:
-    """Load the clips that the arguments of :func:`add_clip_arguments` name."""
+    """Load the clips selected by the arguments of `add_clip_arguments`."""
     return load_clips(
         arguments.clips,
         tracks=arguments.tracks,
@@ -129,9 +129,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_clip_arguments(parser)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--identity", type=int, default=40, help="identity components")
-    parser.add_argument("--expression", type=int, default=64, help="expression components")
-    parser.add_argument("--like", type=Path, help="an earlier model whose components' signs are kept")
+    parser.add_argument("--identity", type=int, default=40, help="Number of identity components (%(default)s).")
+    parser.add_argument("--expression", type=int, default=64, help="Number of expression components (%(default)s).")
+    parser.add_argument("--like", type=Path, help="Earlier model whose signs of the components are kept.")
     arguments = parser.parse_args()
     clips = clips_from(arguments)
     face = learn_face(clips, identity=arguments.identity, expression=arguments.expression)

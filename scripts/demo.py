@@ -1,9 +1,9 @@
-"""The main job end to end: a corpus, two trained networks, a talking portrait, a page of results.
+"""The whole pipeline: a corpus, two trained networks, a talking portrait, and a page of results.
 
 Usage: python scripts/demo.py --output DIR [--clips FOLDER] [--quick]
 
-Each stage is one public command, printed before it runs, so that it can be repeated by hand. A stage whose result is
-already there is not run again; a training that was stopped goes on.
+Each stage is one public command, printed before it runs so that it can be repeated by hand. A stage whose result exists
+is skipped, and an interrupted training resumes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ TEXT = (
 
 
 def train(task: str, tracks: Path, run: Path, *, quick: bool, real: bool) -> list[str]:
-    """The command that trains a network, or goes on training it."""
+    """The command that trains a network, or resumes its training."""
     overrides = [f"data.store={tracks}", f"output={run}"]
     if real and task == "expression":
-        # A few minutes of video say little; what made speech has taught is a better start than chance.
+        # A few minutes of video teach little; weights from synthetic speech are a better start than random ones.
         overrides.append("init=synthetic")
     overrides += resume(run)
     if quick:
@@ -65,11 +65,11 @@ def stages(output: Path, clips: Path | None, *, quick: bool) -> list[Stage]:
 
 
 def main() -> int:
-    """Run the stages, say what they took, and where to look."""
+    """Run the stages and print where the results are."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for all that the demo makes")
-    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="videos to use in place of the built-in corpus")
-    parser.add_argument("--quick", action="store_true", help="a few steps of everything: does it all run?")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="Folder for all results.")
+    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="Videos to use instead of the built-in corpus.")
+    parser.add_argument("--quick", action="store_true", help="Run only a few steps of everything, as a smoke test.")
     arguments = parser.parse_args()
     if arguments.clips is not None and not arguments.clips.is_dir():
         parser.error(f"--clips: there is no folder {arguments.clips}")

@@ -1,9 +1,9 @@
-"""Check that imports run one way (setup.cfg, section importlinter).
+"""Check the import rules of setup.cfg, section importlinter.
 
 Usage: python scripts/lint_imports.py [ROOT]
 
-The linter reads packages from folders, and metrics/, callbacks/ and configs/ lie beside expnet/ in a checkout; so the
-tree is first laid out as the wheel installs it.
+The linter reads packages from folders, but metrics/, callbacks/ and configs/ lie beside expnet/ in a checkout. The tree
+is therefore first copied to the layout of the wheel.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from importlinter.cli import lint_imports
 
 
 def main(root: Path) -> int:
-    """Lint the checkout at ``root``; return the exit code of import-linter."""
+    """Lint the checkout at ``root`` and return the exit code of import-linter."""
     with tempfile.TemporaryDirectory() as temporary:
         package = Path(temporary) / "expnet"
         skip = shutil.ignore_patterns("__pycache__")
         shutil.copytree(root / "expnet", package, ignore=skip)
         for name in ("metrics", "callbacks", "configs"):
             shutil.copytree(root / name, package / name, ignore=skip)
-        with contextlib.chdir(temporary):  # where the linter looks for packages first
+        with contextlib.chdir(temporary):  # the linter looks for packages in the current folder first
             return lint_imports(config_filename=str(root.resolve() / "setup.cfg"), no_cache=True)
 
 

@@ -1,11 +1,11 @@
-"""The networks in the package, made anew from video and packed.
+"""Train the networks of the package from video, and pack them.
 
 Usage: python scripts/make_weights.py --clips DIR [DIR ...] --output DIR [--speakers FILE ...] [--pretrain]
 
-A DIR is a folder of videos or a track store. The runs stay in --output; a command that was stopped goes on. --pretrain
-also makes anew the network that has heard made speech only, which the others start from and which estimates offsets:
-its calibration (expnet.data.preprocess.sync_offset) has to be repeated then. expnet/models/weights/README.md is
-brought up to date by hand: benchmarks/accuracy.py and benchmarks/pose.py print its tables.
+Each DIR is a folder of videos or a track store. The runs stay in --output, and an interrupted command resumes.
+--pretrain also trains the network on synthetic speech only, from which the others are initialised and which estimates
+audio offsets; its calibration (expnet.data.preprocess.sync_offset) then has to be repeated. The tables in
+expnet/models/weights/README.md, printed by benchmarks/accuracy.py and benchmarks/pose.py, are updated by hand.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from stages import EXPNET, Stage, resume, run_stages, script
 MADE = ["--clips", "1200", "--seed", "1"]
 STEPS = {"synthetic": 1100, "expression": 500, "streaming": 400, "pose": 400}
 HIDE = ["augment.time_masks=2", "augment.band_masks=2"]
-"""Parts of made speech are hidden: it is cleaner than any recording, and there is plenty of it."""
+"""Augmentation of synthetic speech, parts of which are masked: it is cleaner than any recording, and plentiful."""
 
 
 def track_store(folder: Path, output: Path) -> Path:
-    """Where the tracks of a folder are or will be: itself if it is a store."""
+    """The track store of a folder, existing or planned: the folder itself if it is a store."""
     return folder if (folder / "manifest.parquet").is_file() else output / "tracks" / folder.name
 
 
@@ -39,7 +39,7 @@ def preprocess(folder: Path, output: Path, speakers: Path | None) -> Stage:
 
 
 def train(name: str, config: str, stores: list[Path], output: Path, *overrides: str) -> Stage:
-    """The stage that trains a network on all speakers of some stores, but for those it is validated on."""
+    """The stage that trains a network on all speakers of some stores except those used for validation."""
     run = output / name
     data = [f"data.store=[{','.join(map(str, stores))}]", "data.test_fraction=0"]
     steps = [f"trainer.max_steps={STEPS[name]}", f"output={run}"]
@@ -51,19 +51,19 @@ def train(name: str, config: str, stores: list[Path], output: Path, *overrides: 
 
 
 def contents(stores: list[Path]) -> str:
-    """What the stores hold, in a sentence for the weights' notes."""
+    """Describe the contents of the stores for the notes of the weights."""
     rows = [row for store in stores for row in TrackStore(store).rows]
     minutes = sum(row.frames for row in rows) / FRAME_RATE / 60
     return f"{len(rows)} tracked clips, {len({row.speaker for row in rows})} speakers, {minutes:.0f} minutes"
 
 
 def main() -> int:
-    """Run the stages and pack what came out."""
+    """Run the stages and pack the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=Path, nargs="+", required=True, metavar="DIR", help="videos, or track stores")
-    parser.add_argument("--speakers", type=Path, nargs="+", help="CSV of each folder's speakers, see expnet preprocess")
-    parser.add_argument("--pretrain", action="store_true", help="make the network anew that has heard made speech only")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for tracks and runs")
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, metavar="DIR", help="Videos, or track stores.")
+    parser.add_argument("--speakers", type=Path, nargs="+", help="CSV file of each folder's speakers.")
+    parser.add_argument("--pretrain", action="store_true", help="Also train the network on synthetic speech only.")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="Folder for tracks and runs.")
     arguments = parser.parse_args()
     folders, output = arguments.clips, arguments.output.resolve()
     speakers = arguments.speakers or [None] * len(folders)

@@ -1,4 +1,4 @@
-"""Put trained networks into the package, with notes that say how they came about.
+"""Put trained networks into the package, with notes on how they were made.
 
 Usage: python scripts/pack_weights.py RUN NAME [--notes "what it was trained on"]
 
@@ -19,9 +19,9 @@ def pack(run: Path, name: str, notes: str) -> None:
     """Write a run's weights to the file of that name in the package.
 
     Args:
-        run: run folder.
-        name: of the file, beginning with the task.
-        notes: what it was trained on.
+        run: Run folder.
+        name: Name of the file, which begins with the task.
+        notes: What the network was trained on.
     """
     model = load_model(run, name.split("-")[0])
     path = save_model(packaged_path(name), model, {"trained_on": notes})
@@ -29,11 +29,11 @@ def pack(run: Path, name: str, notes: str) -> None:
 
 
 def main() -> None:
-    """Load a run's model and save it under the package."""
+    """Load a run's model and save it in the package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("run", type=Path, help="Run folder.")
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--notes", default="", help="data, speakers, minutes")
+    parser.add_argument("--notes", default="", help="Data, speakers and minutes.")
     arguments = parser.parse_args()
     pack(arguments.run, arguments.name, arguments.notes)
 

@@ -1,4 +1,4 @@
-"""Public commands one after the other, each printed before it runs; a stage whose result is there is not run again."""
+"""Runs public commands in sequence and prints each; a stage whose result exists is skipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXPNET = str(Path(sys.executable).with_name("expnet"))
 
 @dataclass(frozen=True)
 class Stage:
-    """One command, and the file that shows that it is done."""
+    """One command, and the file that exists when it is done."""
 
     title: str
     command: list[str]
@@ -28,12 +28,12 @@ def script(name: str, config: str, *overrides: str) -> list[str]:
 
 
 def resume(run: Path) -> list[str]:
-    """The override with which a training goes on where it was stopped; none where it has not begun."""
+    """The override that resumes an interrupted training; empty if it has not started."""
     return ["ckpt=last"] if (run / "checkpoints" / "last.ckpt").is_file() else []
 
 
 def run_stages(todo: list[Stage]) -> int:
-    """Run the stages, say what each took, and return the exit code of the first that failed, or 0."""
+    """Run the stages, print the time of each, and return the exit code of the first that fails, or 0."""
     started = time.monotonic()
     for number, stage in enumerate(todo, 1):
         print(f"\n[{number}/{len(todo)}] {stage.title}", flush=True)

@@ -1,4 +1,4 @@
-"""From scores of clips to tables: means with intervals over people, and paired differences to our own row."""
+"""Accuracy tables: means with intervals over speakers, and paired differences to our own row."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from shared.motion_scoring import COLUMNS, Column
 
 LAG = "mouth_opening_lag"
 LIPS = 8
-"""Columns in the first of two tables."""
+"""Number of columns in the first of the two tables."""
 
 
 @dataclass(eq=False)
 class Row:
-    """One system's scores.
+    """Scores of one system.
 
     Attributes:
-        clips: names of the scored clips.
-        speakers: who speaks in each.
-        scores: of each clip, for each training seed.
+        clips: Names of the scored clips.
+        speakers: Speaker of each clip.
+        scores: Scores of each clip, for each training seed.
     """
 
     clips: list[str] = field(default_factory=list)
@@ -37,25 +37,25 @@ class Row:
     scores: list[list[Scores]] = field(default_factory=list)
 
     def values(self, key: str) -> NDArray[np.float64]:
-        """A column by clip and seed, (clips, seeds)."""
+        """Values of a column, (clips, seeds)."""
         return np.array([[one.values[key] for one in seeds] for seeds in self.scores], dtype=np.float64)
 
     def weights(self, key: str) -> NDArray[np.float64]:
-        """Weight of each clip in a column; it belongs to the real clip, so that it is the same for every seed."""
+        """Weight of each clip in a column; it depends on the real clip only and is the same for every seed."""
         return np.array([seeds[0].weights.get(key, 1.0) for seeds in self.scores])
 
     def curves(self) -> NDArray[np.float64]:
-        """Correlation by lag of each clip, mean over the seeds: (clips, lags)."""
+        """Correlation of each clip by lag, averaged over the seeds: (clips, lags)."""
         return np.array([_mean_over_seeds(np.array([one.curves[LAG] for one in seeds]).T) for seeds in self.scores])
 
     def interval(self, key: str) -> Interval:
-        """Mean over the clips of the mean over the seeds, and its interval over people."""
+        """Mean over the clips of the mean over the seeds, with its interval over speakers."""
         if key == LAG:
             return bootstrap_peak(self.curves(), groups=self.speakers)
         return bootstrap_interval(_mean_over_seeds(self.values(key)), weights=self.weights(key), groups=self.speakers)
 
     def spread(self, key: str) -> float:
-        """Standard deviation of the column over trainings; NaN where there was one."""
+        """Standard deviation of the column over training seeds; NaN for a single seed."""
         values = self.values(key)
         if values.shape[1] < 2 or key == LAG:
             return float("nan")
@@ -65,17 +65,17 @@ class Row:
     def difference(self, other: Row, key: str) -> Interval:
         """Paired difference to another system on the same clips."""
         if self.clips != other.clips:
-            raise ValueError("two systems can be compared on the same clips only")
+            raise ValueError("two systems can only be compared on the same clips")
         first, second = (_mean_over_seeds(row.values(key)) for row in (self, other))
         return bootstrap_difference(first, second, weights=self.weights(key), groups=self.speakers)
 
 
 def tables(rows: dict[str, Row], reference: str = "ours") -> str:
-    """All tables as Markdown.
+    """Format all tables as Markdown.
 
     Args:
-        rows: by name of the system.
-        reference: the row that the others are compared with, where it is there.
+        rows: Scores by name of the system.
+        reference: Name of the row that the others are compared with, if it exists.
     """
     people = {speaker for row in rows.values() for speaker in row.speakers}
     clips = max(len(row.clips) for row in rows.values())
@@ -98,7 +98,7 @@ def tables(rows: dict[str, Row], reference: str = "ours") -> str:
 
 
 def as_json(rows: dict[str, Row], reference: str = "ours") -> dict[str, object]:
-    """Everything in the tables and every clip's scores, in plain values."""
+    """Everything in the tables and the scores of every clip, as plain values."""
     return {
         name: {
             "metrics": {column.key: _plain(row.interval(column.key), row.spread(column.key)) for column in COLUMNS},
@@ -122,7 +122,7 @@ def as_json(rows: dict[str, Row], reference: str = "ours") -> dict[str, object]:
 
 
 def _mean_over_seeds(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the last axis of what is not NaN; NaN where nothing is left."""
+    """Mean over the finite values of the last axis; NaN where there are none."""
     known = np.isfinite(values)
     total = np.where(known, values, 0.0).sum(-1)
     return np.divide(total, known.sum(-1), out=np.full(total.shape, np.nan), where=known.any(-1))

@@ -1,10 +1,10 @@
-"""Reading the CSV files that a training run writes."""
+"""Reads the CSV files that a training run writes."""
 
 import csv
 from pathlib import Path
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file."""
+    """Read the rows of a CSV file."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

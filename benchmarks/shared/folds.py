@@ -1,4 +1,4 @@
-"""Folds of speakers: who is trained on, who is scored, and the stores and clips of each."""
+"""Folds of speakers: who is trained on, who is tested on, and the stores and clips of each."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
 from expnet.evaluation.store.clips import Clip
 
-VALIDATION_SHARE = 10  # one training speaker in so many is validated on
-USUAL_EYE = 0.3  # aspect ratio of an open eye, where a store does not say
+VALIDATION_SHARE = 10  # one training speaker in this many is used for validation
+USUAL_EYE = 0.3  # aspect ratio of an open eye where a store does not give one
 
 
 def bucket(name: str, count: int) -> int:
-    """A number below count that depends on the name alone."""
+    """A number below ``count`` that depends only on the name."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
 
 
 def divide(speakers: set[str], folds: int) -> list[set[str]]:
-    """Divide people into folds of equal size, plus or minus one, in an order that their names alone decide."""
+    """Divide speakers into folds whose sizes differ by at most one, in an order that depends only on their names."""
     if not 2 <= folds <= len(speakers):
         raise InputError(f"{len(speakers)} people cannot be divided into {folds} folds: give 2 to {len(speakers)}.")
     ordered = sorted(speakers, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
@@ -30,7 +30,7 @@ def divide(speakers: set[str], folds: int) -> list[set[str]]:
 
 
 def check_names(stores: Sequence[Path]) -> None:
-    """Refuse stores in which one video is under two names: a model would be scored on what it has seen."""
+    """Refuse stores that contain one video under two speakers: a model would be tested on what it was trained on."""
     names: dict[str, str] = {}
     for store in stores:
         for row in TrackStore(store).rows:
@@ -43,7 +43,7 @@ def check_names(stores: Sequence[Path]) -> None:
 
 
 def fold_view(store: Path, folder: Path, tested: set[str], excluded: Sequence[str] = ()) -> Path:
-    """Make a store that shares the shards of another, with the given people as its test split and without others."""
+    """Make a store on the shards of another, with the given speakers as its test split and others excluded."""
     rows, shards = read_manifest(store)
     folder.mkdir(parents=True)
     (folder / "shards").symlink_to((store / "shards").resolve())
@@ -60,11 +60,11 @@ def fold_view(store: Path, folder: Path, tested: set[str], excluded: Sequence[st
 
 
 def read_clip(store: TrackStore, row: ManifestRow) -> Clip:
-    """One clip as systems see it."""
+    """Read one clip in the form that systems take."""
     return Clip(store.read(row.clip_id), row.eye_open or USUAL_EYE, row.clip_id)
 
 
 def read_split(stores: Sequence[Path], split: str) -> list[Clip]:
-    """The clips of one side of a fold; their arrays are read when they are looked at."""
+    """The clips of one split of a fold; their arrays are memory-mapped and read on access."""
     opened = [TrackStore(store) for store in stores]
     return [read_clip(store, row) for store in opened for row in store.rows if row.split == split]

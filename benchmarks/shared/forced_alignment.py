@@ -1,9 +1,8 @@
-"""When is each phoneme of a known text said? The text is spoken by the built-in voice and warped onto the recording.
+"""Forced alignment: phoneme times of a known text in a recording, without a trained network.
 
-The built-in speech knows the exact time of each of its phonemes; dynamic time warping of the two log-mel spectrograms
-carries those times over. It needs no trained network, knows any language that eSpeak NG speaks, and is meant for
-scoring: on GRID utterances half of the /b/ and /p/ that start a word come within 40 ms, a video frame, of the corpus's
-own times.
+The built-in synthetic speech knows the exact time of each of its phonemes; dynamic time warping between the two log-mel
+spectrograms transfers those times to the recording. It works for any language of eSpeak NG and is meant for scoring: on
+GRID utterances, half of the word-initial /b/ and /p/ lie within 40 ms (a video frame) of the corpus's own times.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from expnet.audio.speech_synthesis import PAUSE, Phoneme, synthesize_speech
 from expnet.audio.wave import SAMPLE_RATE
 
 BANDS = 20
-"""Bands of the compared spectra: coarse enough that two voices look alike."""
+"""Bands of the compared spectra: few enough that two voices look alike."""
 REPETITION = 0.3
-"""Cost of dwelling on a column of either recording, against a median distance of 1."""
-_PADDING = MEL_RATE // 2  # columns of silence around the built-in voice, for the recording's own to lie on
+"""Cost of repeating a column of either recording, relative to a median distance of 1."""
+_PADDING = MEL_RATE // 2  # columns of silence around the synthetic speech, to match silence in the recording
 
 
 def align_text(samples: NDArray[np.float32], text: str, *, language: str = "en-us") -> tuple[Phoneme, ...]:
-    """Find the phonemes of a text in a recording of it.
+    """Align a text with a recording of it.
 
     Args:
-        samples: (S,) at 16 kHz in [-1, 1], with the text said once and nothing else.
-        text: what is said.
-        language: eSpeak NG's name of it.
+        samples: (S,) Audio at 16 kHz in [-1, 1] in which the text, and nothing else, is said once.
+        text: The spoken text.
+        language: Name of the language in eSpeak NG.
 
     Returns:
-        Phonemes with times in seconds, from a pause before them to one after them.
+        Phonemes with times in seconds, with a pause before the first and after the last.
 
     Raises:
-        InputError: there is nothing to say in the text.
-        MissingAssetError: the ``speech`` extra is not installed.
+        InputError: The text contains nothing to say.
+        MissingAssetError: The ``speech`` extra is not installed.
     """
     spoken = synthesize_speech(text, language=language)
     silence = np.zeros(_PADDING * HOP, np.float32)
@@ -56,7 +55,7 @@ def align_text(samples: NDArray[np.float32], text: str, *, language: str = "en-u
 
 
 def _spectra(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Spectra (N, 2 x 20): each band between its quietest (0) and loudest (1), and its change over 50 ms."""
+    """Spectra (N, 2 x 20): each band scaled from its quietest (0) to its loudest (1), and its change over 50 ms."""
     mel = log_mel(torch.as_tensor(samples)).double()  # (80, N)
     bands = mel.reshape(BANDS, -1, mel.shape[1]).mean(1)  # (20, N)
     low, high = torch.quantile(bands, torch.tensor([0.05, 0.95], dtype=torch.float64), dim=1)[..., None]
@@ -66,14 +65,14 @@ def _spectra(samples: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _warp(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Warp the rows of a distance matrix (N, M) onto its columns at the least cost: mean column of each row, (N,)."""
+    """Mean column (N,) that each row of a distance matrix (N, M) is warped onto at the least cost."""
     rows, columns = distance.shape
     cost = np.full((rows + 1, columns + 1), np.inf)
     cost[0, 0] = 0.0
     for row in range(rows):
         local, above = distance[row], cost[row]
-        entered = np.minimum(above[:-1], above[1:] + REPETITION)  # from the row above, diagonally or straight down
-        # Along the row a cell costs its distance and a repetition more than its neighbour: a running minimum.
+        entered = np.minimum(above[:-1], above[1:] + REPETITION)  # from the row above, diagonally or vertically
+        # Along a row, each cell adds its distance and a repetition to its neighbour: a running minimum.
         dwelling = np.cumsum(local + REPETITION)
         start = entered + local - dwelling
         cost[row + 1, 1:] = dwelling + np.minimum.accumulate(start)

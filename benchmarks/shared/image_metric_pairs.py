@@ -1,4 +1,4 @@
-"""Image metrics, each with the package that it agrees with."""
+"""Image metrics, each paired with the package that it agrees with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TESTS = Path(__file__).resolve().parents[2] / "tests" / "metrics"
 
 
 class MetricPair(NamedTuple):
-    """One comparison: frames that each side saw, and what each computes."""
+    """A comparison of one metric: the number of frames that each side scores, and the two computations."""
 
     name: str
     other: str
@@ -38,7 +38,7 @@ class MetricPair(NamedTuple):
 
 
 def comparisons(frames: Tensor, noisy: Tensor, features: int) -> Iterator[MetricPair]:
-    """Every metric whose other side is installed."""
+    """Yield every metric whose counterpart is installed."""
     count = len(frames)
     for backbone in ("alex", "squeeze", "vgg"):
         network = load_lpips(backbone)
@@ -70,7 +70,7 @@ def comparisons(frames: Tensor, noisy: Tensor, features: int) -> Iterator[Metric
 
 
 def similarities(frames: Tensor, noisy: Tensor) -> Iterator[MetricPair]:
-    """SSIM and MS-SSIM beside the packages."""
+    """SSIM and MS-SSIM, with their packages."""
     real, other = frames.double() / 255, noisy.double() / 255
     arrays = [image.permute(0, 2, 3, 1).numpy() for image in (real, other)]
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
@@ -103,7 +103,7 @@ def similarities(frames: Tensor, noisy: Tensor) -> Iterator[MetricPair]:
 
 
 def inception_features(frames: Tensor) -> Iterator[MetricPair]:
-    """FID's features beside the two tools whose network it is."""
+    """Features of FID, with the two tools that define them."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "inception.pth"
         torch.manual_seed(0)
@@ -136,7 +136,7 @@ def inception_features(frames: Tensor) -> Iterator[MetricPair]:
 
 
 def frechet(features: int) -> MetricPair:
-    """The distance itself, once, beside scipy's root of a general matrix."""
+    """The Frechet distance, with scipy's square root of a general matrix."""
     generator = torch.Generator().manual_seed(0)
     draw = [torch.rand(2 * features, features, generator=generator).double() ** power for power in (1, 2)]
     first, second = (Moments.of(values) for values in draw)
@@ -153,7 +153,7 @@ def frechet(features: int) -> MetricPair:
 
 
 def drifting_face(count: int, side: int) -> tuple[Tensor, Tensor]:
-    """A face that drifts through the picture (N, 3, side, side) uint8, and a noisy copy."""
+    """Frames (N, 3, side, side) uint8 of a face that drifts through the image, and a noisy copy."""
     crops = [astronaut()[shift : shift + 300, 60 + shift : 360 + shift] for shift in range(count)]
     frames = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float()
     frames = torch.nn.functional.interpolate(frames, (side, side), mode="bilinear", antialias=True)

@@ -1,4 +1,4 @@
-"""Networks for benchmarks that vary one switch: each trained once, on everybody but the people who are scored."""
+"""Networks that are trained without the speakers they are tested on, each once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def train_network(name: str, stores: Sequence[Path], layers: Sequence[str], run: Path) -> System:
-    """Train one of `TRAINED` on a fold's training people, in a folder that is emptied first."""
+    """Train an expression network on the training split of stores, in a folder that is emptied first."""
     shutil.rmtree(run, ignore_errors=True)
     train(load_config([*layers, f"data.store=[{','.join(map(str, stores))}]", f"output={run}"]))
     return Networks(name, name, "model", "", expression=load_model(run, "expression"))  # type: ignore[arg-type]
@@ -27,18 +27,18 @@ def train_network(name: str, stores: Sequence[Path], layers: Sequence[str], run:
 def train_once(
     config: str, name: str, stores: Sequence[Path], people: set[str], output: Path, overrides: Sequence[str]
 ) -> Path:
-    """Train a variant of a network without some people, unless that was done before; return its run folder.
+    """Train a variant of a network without some speakers, unless that was done before, and return its run folder.
 
     Args:
-        config: name of a file in ``configs``.
-        name: of the variant, and of its run folder.
-        stores: to learn from.
-        people: to leave out.
-        output: folder of the benchmark.
-        overrides: of the training, KEY=VALUE.
+        config: Name of a file in ``configs``.
+        name: Name of the variant and of its run folder.
+        stores: Track stores to train on.
+        people: Speakers to leave out.
+        output: Folder of the benchmark.
+        overrides: Overrides of the training, KEY=VALUE.
 
     Raises:
-        InputError: the variant that is there was trained otherwise.
+        InputError: The existing run was trained with other arguments.
     """
     run = output / "runs" / name
     recipe = "\n".join([*map(str, stores), *sorted(people), *overrides]) + "\n"
@@ -59,7 +59,7 @@ def train_once(
 def train_expression_once(
     name: str, stores: Sequence[Path], people: set[str], output: Path, overrides: Sequence[str]
 ) -> ExpressionRegressor:
-    """Train a variant of the expression network without some people, or load it; arguments of `train_once`."""
+    """Train a variant of the expression network without some speakers, or load it; see `train_once`."""
     network = load_model(train_once("expression.yaml", name, stores, people, output, overrides), "expression")
     assert isinstance(network, ExpressionRegressor)
     return network

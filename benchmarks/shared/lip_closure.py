@@ -1,7 +1,7 @@
-"""Do the lips shut where the sound says that they must? At /m/, /b/ and /p/, and nowhere else.
+"""Lip closure: do the lips close at /m/, /b/ and /p/, and only there?
 
-Openings are measured against the real clip's own range: 0 is its 5th percentile (shut), 1 its 95th (wide open). A
-prediction that moves too little shows there, where a correlation does not see it.
+Openings are normalised by the real clip's range: 0 is its 5th percentile (shut) and 1 its 95th (wide open). This
+exposes a prediction that moves too little, which a correlation does not.
 """
 
 from __future__ import annotations
@@ -21,25 +21,24 @@ BILABIALS = frozenset("mbpɓʙʘ")
 SHUT = 0.2
 """Share of the real clip's range below which a mouth counts as shut."""
 MARGIN = 1
-"""Frames around a sound in which the lips may shut for it."""
+"""Frames around a phoneme in which the lips may close for it."""
 AROUND = 5
-"""Frames around a closure in which the mouth must be open once: a mouth that rests shut does not close."""
+"""Frames around a closure in which the mouth must be open at least once; a mouth that rests shut does not close."""
 NARROWEST = 0.02
-"""Range of a real mouth, in eye distances, below which a clip says nothing about closures."""
+"""Range of the real mouth, in eye distances, below which a clip is not scored."""
 
 
 @dataclass(frozen=True)
 class LipClosure:
-    """Closures of one clip; NaN where there is nothing to count.
+    """Lip closures of one clip; NaN where there is nothing to count.
 
     Attributes:
-        opening: mean over the bilabials of the smallest opening, in the real clip's range.
-        bilabials: how many.
-        recall: share of the bilabials at which the real lips close where the predicted lips do, too.
-        real_closures: how many of those.
-        precision: share of the frames of speech in which the predicted lips close where the real lips are shut, give or
-            take a frame.
-        speech_frames: frames in which somebody speaks, shut lips or not.
+        opening: Mean over the bilabials of the smallest opening, relative to the real clip's range.
+        bilabials: Number of bilabials.
+        recall: Share of the bilabials closed by the real lips that the predicted lips close as well.
+        real_closures: Number of bilabials closed by the real lips.
+        precision: Share of the predicted closures, in frames of speech, at which the real lips are shut within a frame.
+        speech_frames: Number of frames with speech.
     """
 
     opening: float
@@ -51,7 +50,7 @@ class LipClosure:
 
 
 def bilabial_windows(phonemes: Sequence[Phoneme], frames: int) -> tuple[slice, ...]:
-    """Frames in which the lips may shut for each /m/, /b/ and /p/; neighbours such as /mp/ are one."""
+    """Frames in which the lips may close for each /m/, /b/ and /p/; adjacent ones, such as /mp/, are merged."""
     windows: list[tuple[int, int]] = []
     for phoneme in phonemes:
         if phoneme.symbol.strip("ˈˌ")[:1] not in BILABIALS:
@@ -68,14 +67,14 @@ def bilabial_windows(phonemes: Sequence[Phoneme], frames: int) -> tuple[slice, .
 def lip_closure(
     predicted: Tensor, real: Tensor, windows: Sequence[slice], *, valid: Tensor, silent: Tensor
 ) -> LipClosure:
-    """Compare the closures of a predicted mouth with the real one's.
+    """Compare the closures of a predicted mouth with those of the real mouth.
 
     Args:
-        predicted: (T,) opening of the mouth in eye distances, see `expnet.metrics.functional.mouth_opening`.
-        real: (T,), the same of the real clip.
-        windows: frames of each bilabial, see `bilabial_windows`.
+        predicted: (T,) Mouth opening in eye distances, see `expnet.metrics.functional.mouth_opening`.
+        real: (T,) Mouth opening of the real clip.
+        windows: Frames of each bilabial, see `bilabial_windows`.
         valid: (T,) bool, frames that were tracked.
-        silent: (T,) bool, frames in which nobody speaks: shut lips there are no closure.
+        silent: (T,) bool, frames without speech, in which shut lips are not a closure.
     """
     inside = valid.numpy()
     low, high = np.quantile(real.double().numpy()[inside], [0.05, 0.95])
@@ -100,12 +99,12 @@ def lip_closure(
 
 
 def _closing(opening: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Frames (T,) in which a mouth is shut that is open a moment before or after."""
+    """Frames (T,) in which the mouth is shut and is open shortly before or after."""
     return (opening < SHUT) & _widened(opening >= SHUT, AROUND)
 
 
 def _widened(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """A mask (T,) with ``margin`` frames more on either side of what holds."""
+    """Dilate a mask (T,) by ``margin`` frames on either side."""
     return np.convolve(mask, np.ones(2 * margin + 1), mode="same")[: len(mask)] > 0.5
 
 

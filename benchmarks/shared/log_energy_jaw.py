@@ -1,7 +1,7 @@
-"""A mouth that opens with the loudness of the sound, and nothing else: the oldest lip sync there is.
+"""A baseline whose mouth opens with the loudness of the audio and does nothing else.
 
-``expression[t] = first + slope * (energy[t - delay] - energy[-delay]) * direction``, the energy in decibels. Slope and
-delay are fitted on training clips; the direction is the expression that opens the mouth alone.
+``expression[t] = first + slope * (energy[t - delay] - energy[-delay]) * direction``, with the energy in decibels. Slope
+and delay are fitted on training clips; the direction is the expression that only opens the mouth.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from expnet.face.morphable import MorphableModel
 from expnet.metrics.functional import mouth_opening
 
 DELAYS = range(-3, 4)
-"""Frames by which the mouth may come after the sound (negative: before it)."""
+"""Delays of the mouth after the audio in frames; negative if the mouth comes first."""
 QUIETEST = -60.0
-"""Decibels of full scale below which everything is silence."""
-_STEP = 0.1  # opening at which the direction is taken, in eye distances
+"""Level in decibels of full scale below which everything counts as silence."""
+_STEP = 0.1  # opening, in eye distances, at which the direction is determined
 
 
 def frame_energy(samples: NDArray[np.float32]) -> Tensor:
-    """Level under each video frame in decibels of full scale, (T,) float64, `QUIETEST` or above."""
+    """Level of the audio in each video frame, in decibels of full scale: (T,) float64, at least `QUIETEST`."""
     frames = torch.from_numpy(np.array(samples)).double().unfold(0, SAMPLES_PER_FRAME, SAMPLES_PER_FRAME)
     return (10 * torch.log10(frames.square().mean(-1).clamp_min(1e-12))).clamp_min(QUIETEST)
 
 
 @dataclass(frozen=True, eq=False)
 class LogEnergyJaw:
-    """The fitted baseline, a row of the table.
+    """The fitted baseline.
 
     Attributes:
-        direction: (E,) change of the expression for an opening of one eye distance.
-        slope: opening for a decibel, eye distances.
-        delay: frames from the sound to the mouth.
+        direction: (E,) Change of the expression that opens the mouth by one eye distance.
+        slope: Opening per decibel, in eye distances.
+        delay: Delay from the audio to the mouth, in frames.
     """
 
     direction: Tensor
@@ -50,22 +50,22 @@ class LogEnergyJaw:
     name: str = "log_energy_jaw"
     title: str = "Log-energy jaw"
     kind: str = "trivial"
-    description: str = "The mouth opens linearly with the sound's level in decibels."
+    description: str = "The mouth opens linearly with the level of the audio in decibels."
 
     def predict(self, clip: Clip) -> Prediction:
-        """Open the first frame's mouth as the sound says."""
+        """Open the first frame's mouth with the level of the audio."""
         energy = _delayed(frame_energy(clip.track.audio), self.delay)
         opening = (self.slope * (energy - energy[0])).to(clip.expression)  # (T,)
         return Prediction(clip.expression[:1] + opening[:, None] * self.direction)
 
 
 def fit_log_energy_jaw(clips: Iterable[Clip], face: MorphableModel) -> LogEnergyJaw:
-    """Fit slope and delay by least squares on clips whose means are removed.
+    """Fit slope and delay by least squares on clips with their means removed.
 
     Raises:
-        ValueError: there is no clip to learn from.
+        ValueError: There are no training clips.
     """
-    products = torch.zeros(len(DELAYS), 2, dtype=torch.float64)  # energy x opening and energy x energy, by delay
+    products = torch.zeros(len(DELAYS), 2, dtype=torch.float64)  # energy x opening and energy x energy, for each delay
     seen = False
     for clip in clips:
         identity = torch.as_tensor(clip.track.coefficients.identity).float()
@@ -77,14 +77,14 @@ def fit_log_energy_jaw(clips: Iterable[Clip], face: MorphableModel) -> LogEnergy
             products[place] += torch.stack([(heard * (opening - opening.mean())).sum(), heard.square().sum()])
         seen = True
     if not seen:
-        raise ValueError("a jaw that follows the sound's energy needs at least one training clip")
+        raise ValueError("the log-energy jaw needs at least one training clip")
     slopes = products[:, 0] / products[:, 1].clamp_min(1e-12)
-    best = int((slopes * products[:, 0]).argmax())  # what each delay explains
+    best = int((slopes * products[:, 0]).argmax())  # variance explained by each delay
     direction = expression_for(face, {"mouth_opening": _STEP}) / _STEP
     return LogEnergyJaw(direction, float(slopes[best]), DELAYS[best])
 
 
 def _delayed(values: Tensor, delay: int) -> Tensor:
-    """Move a series (T,) by some frames, the ends repeated."""
+    """Delay a series (T,) by some frames; its ends are repeated."""
     places = (torch.arange(len(values)) - delay).clamp(0, len(values) - 1)
     return values[places]

@@ -1,4 +1,4 @@
-"""MediaPipe's face mesh by itself: the speed that tracking is measured against."""
+"""MediaPipe's face mesh by itself: the speed that tracking is compared with."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from expnet.face.mediapipe_backend import import_solutions, quiet_native_stderr
 
 
 def mediapipe_alone(frames: list[np.ndarray]) -> None:
-    """FaceMesh over the frames, results dropped."""
+    """Run FaceMesh on the frames and drop its results."""
     with quiet_native_stderr():
         mesh = import_solutions().face_mesh.FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True)
         mesh.process(frames[0])

@@ -1,7 +1,7 @@
-"""What is measured on the motion of a face, in face space: the columns of a comparison on people left out.
+"""Scores of facial motion in face space: the columns of a comparison on left-out speakers.
 
-All points are the face model's 68 landmarks of coefficients on the clip's own identity, head straight ahead, so that no
-score sees the head move; distances are in percent of the distance between the outer eye corners.
+All points are the 68 landmarks of the face model with the clip's own identity and the head looking straight ahead, so
+no score depends on head motion. Distances are in percent of the distance between the outer eye corners.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from shared.lip_closure import bilabial_windows, lip_closure
 
 PERCENT = 100.0
 LAST = 50
-"""Frames at a clip's end, two seconds, whose mean face is where the clip drifted to; at most half of the clip."""
+"""Frames at the end of a clip (two seconds, at most half of it) over which the mean face is taken for its drift."""
 STILL_POINTS = (*range(4), *range(13, 17), *range(27, 36), 36, 39, 42, 45)
-"""Landmarks that speech hardly moves (upper jaw line, nose, eye corners): who somebody is, not what they say."""
+"""Landmarks that speech hardly moves (upper jaw line, nose, eye corners) and that therefore show identity."""
 
 Better = Literal["more", "less", "real"]
 
@@ -43,10 +43,10 @@ class Column:
     """A column of the table.
 
     Attributes:
-        key: in files.
-        title: in the table.
-        better: more, less, or the nearer to the real clips' own value.
-        digits: after the point.
+        key: Key in files.
+        title: Title in the table.
+        better: Whether more, less, or a value near that of the real clips is better.
+        digits: Number of decimals.
     """
 
     key: str
@@ -73,11 +73,11 @@ COLUMNS = (
 
 
 class MotionScorer:
-    """Scores a predicted motion of the face, clip by clip.
+    """Scores predicted facial motion, clip by clip.
 
     Args:
-        face: face model of the coefficients.
-        max_lag: frames either way in which the mouth's lag is looked for.
+        face: The face model of the coefficients.
+        max_lag: Largest lag of the mouth, in frames in either direction.
     """
 
     def __init__(self, face: MorphableModel, *, max_lag: int = 5) -> None:
@@ -90,7 +90,7 @@ class MotionScorer:
 
     @torch.no_grad()
     def score(self, clip: Clip, expression: Tensor, phonemes: Sequence[Phoneme] = ()) -> Scores:
-        """Score a predicted expression (T, E) of a clip, given the sounds of its speech where they are known."""
+        """Score a predicted expression (T, E) of a clip, with the phonemes of its speech where they are known."""
         scores, valid = Scores(), clip.valid
         identity = torch.as_tensor(clip.track.coefficients.identity).float()
         predicted, target = (self.face.landmarks(identity, values) for values in (expression, clip.expression))
@@ -111,7 +111,7 @@ class MotionScorer:
     def _add_closures(
         self, scores: Scores, clip: Clip, predicted: Tensor, target: Tensor, phonemes: Sequence[Phoneme]
     ) -> None:
-        """Add what the lips do at bilabials; a clip counts as often as it has something to count."""
+        """Add the scores at bilabials; a clip is weighted by the number of events that it contributes."""
         found = lip_closure(
             mouth_opening(predicted),
             mouth_opening(target),
@@ -131,16 +131,16 @@ def _put_percent(scores: Scores, metric: LandmarkDistance | SilentLipMotion, *in
 
 
 def drifts(landmarks: Tensor, first_frame: Tensor, valid: Tensor) -> tuple[float, float]:
-    """How far the mean face of the last two seconds lies from where the clip began, in percent of the eye distance.
+    """Distance of the mean face over the last two seconds from the start of the clip, in percent of the eye distance.
 
     Args:
-        landmarks: (T, 68, 3) in face space.
-        first_frame: (68, 3), the real clip's, which every system is given.
-        valid: (T,) bool.
+        landmarks: (T, 68, 3) Landmarks in face space.
+        first_frame: (68, 3) First frame of the real clip, which every system is given.
+        valid: (T,) bool, frames that were tracked.
 
     Returns:
-        Drift of identity, the mean distance of `STILL_POINTS` from their mean in the first two seconds; and of style,
-        the mean distance of all points from the given first frame. In clips of less than four seconds, halves.
+        Drift of identity, the mean distance of `STILL_POINTS` from their mean over the first two seconds; and drift of
+        style, the mean distance of all points from the given first frame. Clips shorter than four seconds use halves.
     """
     seen = landmarks[valid]
     span = max(min(LAST, len(seen) // 2), 1)

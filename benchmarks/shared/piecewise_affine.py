@@ -1,4 +1,4 @@
-"""The plain baseline of the renderer: an image warped by its landmarks."""
+"""The baseline of the renderer: an image warped by its landmarks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_i
 
 
 class PiecewiseAffine:
-    """The plain baseline: a picture whose 68 landmarks carry triangles, pinned at the border.
+    """Piecewise-affine warp of an image on its 68 landmarks, fixed at the border.
 
     Args:
         image: (H, W, 3) uint8.
-        landmarks: (68, 2) in its pixels.
+        landmarks: (68, 2) Landmarks in pixels of the image.
     """
 
     def __init__(self, image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> None:
@@ -29,7 +29,7 @@ class PiecewiseAffine:
         self._padded, self._plate = pad_image(image), image.astype(np.float32)
 
     def warp(self, landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Carry the landmarks to other places (68, 2)."""
+        """Warp the image so that its landmarks move to the given positions (68, 2)."""
         height, width = self._plate.shape[:2]
         places = np.concatenate([landmarks.astype(np.float64), self._border])
         vertices = np.c_[places, np.zeros(len(places))]

@@ -1,4 +1,4 @@
-"""Pieces of clips whose audio is moved by a known number of frames."""
+"""Pieces of clips whose audio is shifted by a known number of frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_PLANTED = 7
 
 
 def shifted_pieces(track: Track, frames: int, generator: np.random.Generator) -> Iterator[tuple[Track, int]]:
-    """Pieces of a clip, half overlapping, each with sound that is early by a planted number of frames."""
+    """Yield half-overlapping pieces of a clip, each with its audio early by a random, known number of frames."""
     margin = LONGEST_PLANTED
     for first in range(margin, track.frames - frames - margin + 1, max(frames // 2, 1)):
         planted = int(generator.integers(-margin, margin + 1))

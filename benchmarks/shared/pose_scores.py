@@ -1,4 +1,4 @@
-"""Scores of drawn heads, beside the real ones: how far and how fast they move, when, and what it depends on."""
+"""Scores of sampled head motion and of real head motion: extent, speed, timing, and what the motion depends on."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ from expnet.training.tasks.pose_task import pad_to_windows
 
 DRAWS = 4
 SHORTEST = 66
-"""Frames of a stretch that is scored, and of the stretch that a spectrum is taken of: two windows."""
+"""Shortest scored segment in frames, two windows; spectra are taken over 64 of them."""
 SHOWN = 40
-"""Frames, or more, of a stretch that a style is measured in."""
+"""Fewest frames in which a style can be measured."""
 MOST_CLIPS = 3
-"""Clips of one person that are scored."""
+"""Largest number of scored clips per speaker."""
 LONG = 180 * FRAME_RATE
-"""Frames of the test of drift: three minutes."""
+"""Frames of the drift test, three minutes."""
 LONG_DRAWS = 2
 WINDOW = 32
 ENERGY_LAGS = range(-5, 6)
-"""Frames by which a head may follow the energy of the sound, or precede it."""
+"""Lags in frames between head motion and audio energy, in both directions."""
 
 Scores = dict[str, float]
 
 
 @dataclass(eq=False)
 class Heard:
-    """A stretch of a clip that is scored.
+    """A segment of a clip that is scored.
 
     Attributes:
-        name: of the clip.
-        speaker: whose it is.
-        pose: (T, 6), absolute.
-        valid: (T,) bool.
-        mel: (80, N).
-        beats: (K,) of the sound, seconds.
-        shown: poses (S, 6) that a style may be measured in, none of them scored, and which are valid (S,); None where
-            the person has no more frames than are scored.
+        name: Name of the clip.
+        speaker: Speaker of the clip.
+        pose: (T, 6) Absolute poses.
+        valid: (T,) bool, frames that were tracked.
+        mel: (80, N) Mel spectrogram.
+        beats: (K,) Beats of the audio, in seconds.
+        shown: Poses (S, 6) in which a style may be measured, none of them scored, and which of them are valid (S,).
+            None where the speaker has no frames beyond the scored ones.
     """
 
     name: str
@@ -67,20 +67,20 @@ class Heard:
 
     @property
     def frames(self) -> int:
-        """T."""
+        """Number of frames T."""
         return len(self.pose)
 
     def energy(self) -> Tensor:
-        """Log energy (T,) of the sound by frame, the mean over the mel bands."""
+        """Log energy (T,) of the audio at each frame, the mean over the mel bands."""
         columns = MEL_CONTEXT + (3.2 * (torch.arange(self.frames) + 0.5)).long()
         return smoothed(self.mel[:, columns].mean(dim=0)[:, None])[:, 0]
 
 
 def read_clips(stores: Sequence[Path], people: set[str]) -> Iterator[Heard]:
-    """The clips of some people, long ones first, with the poses that a style may be measured in.
+    """Yield the clips of some speakers, long ones first, with the poses in which a style may be measured.
 
-    These are of another clip of the same person where there is one. Else the clip is divided, its end is scored and
-    its beginning shown; or it is scored whole and nothing is shown, where it is too short for that.
+    Those poses come from another clip of the same speaker where there is one. Otherwise the clip is split: its end is
+    scored and its beginning shown. A clip that is too short for that is scored whole and nothing is shown.
     """
     for speaker in sorted(people):
         opened = [TrackStore(store) for store in stores]
@@ -102,17 +102,17 @@ def read_clips(stores: Sequence[Path], people: set[str]) -> Iterator[Heard]:
 
 
 def measurable(valid: Tensor) -> bool:
-    """Whether a style can be measured in frames, given which of them are seen (S,)."""
+    """Whether a style can be measured in frames, of which those marked in ``valid`` (S,) were tracked."""
     return len(valid) >= SHOWN and bool(distances(valid.new_zeros(1, len(valid), POSE).float(), valid[None])[1])
 
 
 def poses_of(track: Track) -> tuple[Tensor, Tensor]:
-    """Poses (T, 6) of a track, and which of them were seen (T,)."""
+    """Poses (T, 6) of a track, and which of them were tracked (T,)."""
     return torch.from_numpy(track.coefficients.pose), torch.from_numpy(track.valid)
 
 
 def heard(name: str, speaker: str, track: Track, start: int, shown: tuple[Tensor, Tensor] | None) -> Heard:
-    """The part of a clip from a frame on."""
+    """The segment of a clip from frame ``start`` on."""
     pose, valid = poses_of(track)
     mel = mel_for_frames(track.audio, start, track.frames - start)
     sound = torch.from_numpy(track.audio[start * SAMPLES_PER_FRAME : track.frames * SAMPLES_PER_FRAME])
@@ -120,7 +120,7 @@ def heard(name: str, speaker: str, track: Track, start: int, shown: tuple[Tensor
 
 
 def smoothed(x: Tensor) -> Tensor:
-    """Average (T, C) over three frames, which takes the trembling of a tracker out and leaves nods in."""
+    """Average (T, C) over three frames, which removes tracker jitter and preserves nods."""
     padded = torch.cat([x[:1], x, x[-1:]])
     return 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
 
@@ -134,14 +134,14 @@ def energy_between(pose: Tensor, low: float, high: float) -> float:
 
 
 def pace_of(rotation: Tensor) -> Tensor:
-    """How fast the head turns, (T - 1,), without the trembling of a tracker; rotation (T, 3)."""
+    """Angular speed (T - 1,) of a rotation (T, 3), smoothed to remove tracker jitter."""
     return smoothed(smoothed(rotation)).diff(dim=0).norm(dim=-1)
 
 
 def follows(pace: Tensor, energy: Tensor) -> float:
-    """Correlation of a pace (T - 1,) with the energy (T',) of a sound, mean over `ENERGY_LAGS`.
+    """Correlation of angular speed (T - 1,) with audio energy (T',), averaged over `ENERGY_LAGS`.
 
-    Its mean, not its maximum: the largest of many is above 0 for any two curves.
+    The mean is used because the maximum over many lags is positive for any two curves.
     """
     energy = (energy[1:] + energy[:-1]) / 2
     length = min(len(pace), len(energy)) - max(ENERGY_LAGS)
@@ -151,7 +151,7 @@ def follows(pace: Tensor, energy: Tensor) -> float:
 
 
 def beat_score(pose: Tensor, valid: Tensor, beats: Tensor) -> float:
-    """Beat alignment of poses (T, 6) with beats (K,); NaN where the sound has none."""
+    """Beat alignment of poses (T, 6) with beats (K,); NaN where the audio has no beats."""
     if not len(beats):
         return float("nan")
     face = builtin_face_model()
@@ -161,7 +161,7 @@ def beat_score(pose: Tensor, valid: Tensor, beats: Tensor) -> float:
 
 
 def motion_scores(pose: Tensor, clip: Heard, other: Heard) -> Scores:
-    """Measure a head motion, absolute (T, 6); ``other`` lends a sound that was not heard."""
+    """Measure an absolute head motion (T, 6); ``other`` provides audio that the motion was not made from."""
     rotation, valid = pose[:, :3], clip.valid
     pace = pace_of(rotation)
     free = clip.pose[0, :3].abs() <= ROTATION_LIMIT
@@ -180,18 +180,18 @@ def motion_scores(pose: Tensor, clip: Heard, other: Heard) -> Scores:
 
 
 class Drawer:
-    """Draw heads for clips with one network.
+    """Samples head motion for clips with one network.
 
     Args:
-        model: the network.
-        measured: draw in the style that is measured in what a clip shows, not in the average speaker's.
+        model: The network.
+        measured: Use the style measured in the clip's shown poses instead of the average speaker's style.
     """
 
     def __init__(self, model: PoseCVAE | SadTalkerPose, *, measured: bool = False) -> None:
         self.model, self.measured = model, measured
 
     def styled(self, clip: Heard) -> Tensor | None:
-        """The style to draw in: None for the average speaker's."""
+        """Style to sample in; None for the average speaker's style."""
         if not self.measured:
             return None
         assert isinstance(self.model, PoseCVAE)
@@ -200,14 +200,14 @@ class Drawer:
         return self.model.style_of(pose, valid)
 
     def draw(self, clip: Heard, seed: int, mel: Tensor | None = None, frames: int | None = None) -> Tensor:
-        """A head motion (T, 6), absolute; each clip has its own chance, or a lucky seed would be everybody's."""
+        """Sample an absolute head motion (T, 6), seeded per clip so that no single seed decides all scores."""
         sound, first = (clip.mel if mel is None else mel)[None], clip.pose[:1]
         generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()) + seed)
         return first + self.model.sample(sound, frames or clip.frames, first, self.styled(clip), generator)[0]
 
 
 def score_draws(drawer: Drawer, clip: Heard, other: Heard) -> Scores:
-    """Score the heads drawn for one clip; ``other`` lends its sound where the sound is swapped."""
+    """Score sampled motion for one clip; ``other`` provides the audio where the audio is swapped."""
     draws = [drawer.draw(clip, seed) for seed in range(DRAWS)]
     scored = [motion_scores(draw, clip, other) for draw in draws]
     row = {key: sum(scores[key] for scores in scored) / DRAWS for key in scored[0]}
@@ -226,7 +226,7 @@ def score_draws(drawer: Drawer, clip: Heard, other: Heard) -> Scores:
 
 
 def join_ratio(pose: Tensor, order: int) -> float:
-    """Mean size of a difference of (T, 6) across the joins of windows, over that inside them."""
+    """Mean size of the ``order``-th difference of (T, 6) at the joins of windows, relative to the inside of windows."""
     size = pose.diff(n=order, dim=0).norm(dim=-1)
     at_join = torch.zeros(len(size), dtype=torch.bool)
     for join in range(WINDOW, len(pose) - 2, WINDOW):
@@ -235,7 +235,7 @@ def join_ratio(pose: Tensor, order: int) -> float:
 
 
 def score_long(drawer: Drawer, clip: Heard) -> Scores:
-    """Draw three minutes for a clip whose sound is repeated, and look at joins, drift and range."""
+    """Sample three minutes for a clip whose audio is repeated, and score joins, drift and range."""
     columns = clip.mel[:, MEL_CONTEXT:-MEL_CONTEXT]
     mel = torch.cat([columns] * (-(-LONG // clip.frames) + 1), dim=1)
     drawn = [long_scores(drawer.draw(clip, seed, mel=mel, frames=LONG), clip) for seed in range(LONG_DRAWS)]
@@ -244,7 +244,7 @@ def score_long(drawer: Drawer, clip: Heard) -> Scores:
 
 
 def long_scores(pose: Tensor, clip: Heard) -> Scores:
-    """Measure three minutes of a head (4500, 6), absolute, drawn for a clip."""
+    """Measure three minutes of absolute head motion (4500, 6) sampled for a clip."""
     scaled = pose / pose.std(dim=0)
     minutes = pose[:, :3].unflatten(0, (3, LONG // 3))  # (3, 1500, 3)
     mean, spread = minutes.mean(dim=1), minutes.std(dim=1).mean(dim=-1)  # (3, 3), (3,)
@@ -263,7 +263,7 @@ def long_scores(pose: Tensor, clip: Heard) -> Scores:
 
 @torch.no_grad()
 def score_posterior(model: PoseCVAE | SadTalkerPose, clip: Heard) -> Scores:
-    """KL in nats a window, and the error that is left when motion is decoded from its own latent, or from any."""
+    """KL divergence in nats per window, and reconstruction errors from the motion's own latent and from random ones."""
     relative = clip.pose - clip.pose[:1]
     mel, pose, valid = pad_to_windows(clip.mel[None], relative[None], clip.valid[None], WINDOW)
     windows = model(mel, pose, clip.pose[:1], None, valid, from_prior=True)

@@ -1,4 +1,4 @@
-"""From scores of heads to tables, with intervals over people."""
+"""Tables of head motion scores, with intervals over speakers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NONE = float("nan")
 
 Row = dict[str, float]
 Results = dict[str, dict[str, Row]]
-"""Scores by system and clip; a score that a clip has not got is absent."""
+"""Scores by system and clip; a score that a clip does not have is absent."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Column:
     """A column of a table.
 
     Attributes:
-        key: of the scores.
-        title: above the column.
-        over: what the sum over clips is divided by: ``real`` for the real clips' own score, a key for another score of
-            the same row, nothing for a mean.
-        largest: the largest of the clips' scores instead of their mean.
+        key: Key of the score.
+        title: Title of the column.
+        over: Divisor of the sum over clips: ``real`` for the score of the real clips, the key of another score of the
+            same row, or empty for a mean.
+        largest: Whether to show the largest score of a clip instead of the mean.
     """
 
     key: str
@@ -33,27 +33,27 @@ class Column:
 
 
 TABLES: dict[str, tuple[Column, ...]] = {
-    "How far and how fast (drawn over real; real: degrees, degrees a frame, energies)": (
+    "Extent and speed (sampled over real; real: degrees, degrees a frame, energies)": (
         Column("diversity", "diversity", "real"),
         Column("speed", "speed", "real"),
-        Column("smooth_speed", "speed without trembling", "real"),
+        Column("smooth_speed", "speed without jitter", "real"),
         Column("slow_energy", "sways, .2 to 1.5 Hz", "real"),
         Column("nod_energy", "nods, 1.5 to 5 Hz", "real"),
         Column("out_of_range", "frames out of range"),
     ),
-    "When": (
+    "Timing": (
         Column("beat_alignment", "beat alignment"),
         Column("beat_alignment", "over real", "real"),
-        Column("beat_alignment_other", "with another sound's beats"),
-        Column("follows_sound", "pace with the sound's energy, r"),
-        Column("follows_other", "with another sound's, r"),
-        Column("pace_other_sound", "pace with that for another sound, same latents, r"),
-        Column("pace_other_latent", "with that of other latents, same sound, r"),
+        Column("beat_alignment_other", "with the beats of other audio"),
+        Column("follows_sound", "speed and audio energy, r"),
+        Column("follows_other", "speed and energy of other audio, r"),
+        Column("pace_other_sound", "speed and that for other audio, same latents, r"),
+        Column("pace_other_latent", "speed and that of other latents, same audio, r"),
     ),
     "What it depends on": (
-        Column("between_draws", "between draws, over from draw to real", "draw_to_real"),
+        Column("between_draws", "between samples, over from sample to real", "draw_to_real"),
         Column("swap_latent", "swap latents, degrees"),
-        Column("swap_sound", "swap sound, degrees"),
+        Column("swap_sound", "swap audio, degrees"),
         Column("kl", "KL, nats a window"),
         Column("reconstruction", "error from its own latent, over variance", "motion"),
         Column("blind_reconstruction", "from any latent", "motion"),
@@ -71,11 +71,11 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 def tables(results: Results, people: dict[str, str]) -> str:
-    """All tables as Markdown.
+    """Format all tables as Markdown.
 
     Args:
-        results: scores by system and clip.
-        people: who speaks in each clip.
+        results: Scores by system and clip.
+        people: Speaker of each clip.
     """
     blocks = []
     for title, columns in TABLES.items():
@@ -87,7 +87,7 @@ def tables(results: Results, people: dict[str, str]) -> str:
                 lines.append(f"| {name} ({len({people[clip] for clip in rows})}) | {' | '.join(cells)} |")
         blocks.append("\n".join(lines))
     clips = results[REAL]
-    counted = f"{len(clips)} stretches of {len({people[clip] for clip in clips})} people; in brackets: people of a row."
+    counted = f"{len(clips)} segments of {len({people[clip] for clip in clips})} people; in brackets: people of a row."
     return "\n\n".join([counted, *blocks])
 
 

@@ -1,4 +1,4 @@
-"""The steps of the published SyncNet script, to compare `expnet.metrics.measure_sync` with."""
+"""The steps of the published SyncNet script, as a reference for `expnet.metrics.measure_sync`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from expnet.models.syncnet import SyncNet
 
 
 def random_syncnet() -> SyncNet:
-    """Random weights that keep their input's variation, with distances about as large as the trained network's."""
+    """SyncNet with random weights that preserve the variation of its input, and distances of a realistic size."""
     torch.manual_seed(0)
     network = SyncNet().requires_grad_(False)
     for layer in network.modules():
@@ -29,7 +29,7 @@ def random_syncnet() -> SyncNet:
 
 
 def published_scores(frames: np.ndarray, audio: np.ndarray, network: SyncNet, device: str) -> tuple[float, float, int]:
-    """Distance, confidence and offset by the steps of the published script, without its files."""
+    """Distance, confidence and offset by the steps of the published script, without its intermediate files."""
     images = np.stack([np.ascontiguousarray(frame[:, :, ::-1]) for frame in frames], axis=3)  # (224, 224, 3, T)
     video = torch.from_numpy(images[None].transpose(0, 3, 4, 1, 2).astype(float)).float()  # (1, 3, T, 224, 224)
     samples = np.round(audio * 32768.0).clip(-32768, 32767).astype(np.int16)
@@ -52,6 +52,6 @@ def published_scores(frames: np.ndarray, audio: np.ndarray, network: SyncNet, de
 
 
 def read_clip(path: Path, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (T, H, W, 3) and sound (S,) of the first ``limit`` frames."""
+    """Frames (T, H, W, 3) and audio (S,) of the first ``limit`` frames of a video."""
     frames = np.stack(list(islice(read_video(path), limit)))
     return frames, load_audio(path)[: len(frames) * 640]

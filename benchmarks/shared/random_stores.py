@@ -1,4 +1,4 @@
-"""Track stores of random numbers, for measuring speed."""
+"""Track stores of random numbers, to measure speed with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRAMES = 250
 
 
 def make_small_store(path: Path) -> None:
-    """Write a store of made-up clips, ten seconds each."""
+    """Write a store of random clips of ten seconds."""
     identity = builtin_face_model().identity_size
     with TrackStoreWriter(path) as writer:
         for index in range(SMALL):
@@ -35,7 +35,7 @@ def make_small_store(path: Path) -> None:
 
 
 def make_large_store(path: Path, small: Path) -> None:
-    """Write a store of a thousand times as many clips, whose arrays are the small one's again and again."""
+    """Write a store of a thousand times as many clips, which share the small store's arrays."""
     path.mkdir()
     (path / "shards").symlink_to(small / "shards")
     rows, shards = read_manifest(small)

@@ -1,4 +1,4 @@
-"""Scores of rendered frames of one clip beside the real ones, and the systems that are scored."""
+"""Scores of rendered frames against the real frames of one clip, for the renderer and its baselines."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ Scores = dict[str, float]
 
 OURS, REFINED, STILL, AFFINE = "ours", "ours, refined", "first_frame", "piecewise_affine"
 _MARGIN = 0.25
-"""Of a region's box, added around it on each side."""
+"""Margin on each side of a region's box, as a share of the box's larger side."""
 
 
 def spread(valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
-    """The first frame that was seen, and others spread evenly over those that follow it."""
+    """The first valid frame, and ``count`` others evenly spaced over the valid frames that follow."""
     seen = np.flatnonzero(valid)
     return seen[evenly_spaced_indices(len(seen), count + 1)]
 
@@ -43,7 +43,7 @@ def spread(valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
 def draw(
     track: Track, chosen: NDArray[np.int64], frames: Frames, model: MorphableModel, refiner: RegionModel | None
 ) -> dict[str, Frames]:
-    """The systems' pictures of a clip's chosen frames, in its crop at 256 px; the first of them is the portrait."""
+    """Render the chosen frames of a clip with every system, in its crop at 256 px; the first frame is the portrait."""
     crop = track.coefficients.crop
     assert crop is not None
     portrait = open_portrait(frames[0], model, max_side=None)
@@ -70,7 +70,7 @@ def draw(
 
 
 def boxes(landmarks: NDArray[np.floating], points: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """The box around some landmarks (T, 68, 2), with a margin, in each frame."""
+    """Box around some of the landmarks (T, 68, 2) with a margin, in each frame."""
     for places in landmarks[:, list(points)]:
         low, high = places.min(axis=0), places.max(axis=0)
         margin = _MARGIN * (high - low).max()
@@ -80,13 +80,13 @@ def boxes(landmarks: NDArray[np.floating], points: Sequence[int]) -> Iterator[tu
 
 
 def region_error(drawn: Frames, real: Frames, landmarks: NDArray[np.floating], points: Sequence[int]) -> float:
-    """Mean absolute difference inside the box around some landmarks (T, 68, 2) of the real frames, grey levels."""
+    """Mean absolute difference, in grey levels, in the box around some landmarks (T, 68, 2) of the real frames."""
     places = zip(drawn, real, boxes(landmarks, points), strict=True)
     return float(np.mean([np.abs(one[box].astype(float) - other[box]).mean() for one, other, box in places]))
 
 
 def region_sharpness(drawn: Frames, real: Frames, landmarks: NDArray[np.floating], points: Sequence[int]) -> float:
-    """Mean length of the gradient inside of those boxes, over that of the real frames: a blur is below 1."""
+    """Mean gradient magnitude in those boxes relative to the real frames; a blurred region is below 1."""
     pairs = zip(drawn, real, boxes(landmarks, points), strict=True)
     lengths = [[np.hypot(*np.gradient(one[box].mean(axis=-1))).mean() for one in pair] for *pair, box in pairs]
     ours, true = np.sum(lengths, axis=0)
@@ -94,16 +94,16 @@ def region_sharpness(drawn: Frames, real: Frames, landmarks: NDArray[np.floating
 
 
 def slope(got: NDArray[np.float64], given: NDArray[np.float64]) -> float:
-    """Least-squares slope of what came back on what was put in."""
+    """Least-squares slope of the measured values ``got`` on the true values ``given``."""
     centred = given - given.mean()
     return float(centred @ got / max(float(centred @ centred), 1e-12))
 
 
 def tracked(frames: Frames) -> NDArray[np.float32]:
-    """The 68 landmarks of every frame, (T, 68, 2).
+    """Track the 68 landmarks of every frame, (T, 68, 2).
 
     Raises:
-        DataError: a frame shows no face.
+        DataError: No face is found in a frame.
     """
     track = open_tracker().track(frames)
     if not track.found.all():
@@ -114,9 +114,9 @@ def tracked(frames: Frames) -> NDArray[np.float32]:
 def score(
     drawn: Frames, real: Frames, given: NDArray[np.float32], perceptual: Callable[..., torch.Tensor] | None
 ) -> Scores:
-    """Compare one system's frames with the real ones, whose landmarks (T, 68, 2) are given."""
+    """Compare one system's frames with the real frames, whose landmarks (T, 68, 2) are given."""
     got, known = torch.from_numpy(tracked(drawn)), torch.from_numpy(given)
-    # The first frame is the portrait itself: it says nothing.
+    # The first frame is the portrait itself and is not scored.
     pictures, points = (to_tensor(drawn[1:]), to_tensor(real[1:])), (got[1:], known[1:])
     openings = [mouth_opening(one) for one in points]
     scores = {
@@ -143,12 +143,12 @@ def examine(
     picture: Path,
     refiner: RegionModel | None = None,
 ) -> dict[str, Scores]:
-    """Score every system on one clip, and draw the frame in which the real mouth is open widest."""
+    """Score every system on one clip, and save a picture of the frame in which the real mouth is open widest."""
     chosen = spread(track.valid, count)
     frames = list(read_frames(track, chosen).values())
     crop = track.coefficients.crop
     if crop is None:
-        raise DataError("the clip has no crop, so its pictures cannot be compared")
+        raise DataError("the clip has no crop, so its frames cannot be compared")
     real = [crop_frame(frame, crop) for frame in frames]
     systems = draw(track, chosen, frames, model, refiner)
     widest = int(mouth_opening(torch.from_numpy(track.landmarks[chosen])).argmax())

@@ -1,4 +1,4 @@
-"""Scores of rendered clips, resumable clip by clip, and their table."""
+"""Scores of rendered clips, which resume after an interruption, and their table."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ COLUMNS = {
     "mouth_opening_slope": "mouth opening, slope (1 is best)",
 }
 AIM = 0.95
-"""Correlation of the mouth's opening that every clip should reach."""
+"""Correlation of the mouth opening that every clip should reach."""
 
 
 def open_perceptual(given: Path | None) -> Callable[..., torch.Tensor] | None:
-    """LPIPS by frame, None where its weights are not here."""
+    """LPIPS for each frame, or None where its weights are not available."""
     try:
         weights = locate("alexnet", given)
     except MissingAssetError as error:
@@ -47,7 +47,7 @@ def open_perceptual(given: Path | None) -> Callable[..., torch.Tensor] | None:
 
 
 def examine_all(arguments: argparse.Namespace) -> list[dict]:
-    """Score every clip that is not scored yet; a row a clip."""
+    """Score every clip that is not scored yet, and return one row for each clip."""
     store = TrackStore(arguments.store)
     model, perceptual = load_face_model(store.face_model), open_perceptual(arguments.lpips)
     refiner = None if arguments.refiner is None else open_refiner(arguments.refiner)
@@ -85,7 +85,7 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
 
 
 def describe(row: dict) -> str:
-    """One line on a clip: our scores."""
+    """One line about a clip with our scores."""
     if "reason" in row:
         return f"{row['clip'][:32]:32s} left out: {row['reason']}"
     ours = row["systems"].get(REFINED, row["systems"][OURS])
@@ -93,7 +93,7 @@ def describe(row: dict) -> str:
 
 
 def table(rows: list[dict]) -> str:
-    """Means with intervals over people, paired differences to ours, and the clips below the aim, as Markdown."""
+    """Markdown table of means with intervals over speakers, paired differences, and the clips below the target."""
     scored = [row for row in rows if "systems" in row]
     if not scored:
         raise InputError("no clip could be scored; see the reasons above.")
@@ -120,6 +120,6 @@ def table(rows: list[dict]) -> str:
 
 
 def text(interval: Interval) -> str:
-    """A mean and its interval."""
+    """A mean with its interval."""
     ends = "" if interval.low is None else f" ({interval.low:.3f} to {interval.high:.3f})"
     return f"{interval.mean:.3f}{ends}"

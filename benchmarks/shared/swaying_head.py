@@ -1,4 +1,4 @@
-"""A head that never rests, for timing the renderer."""
+"""A head that never rests, to time the renderer with."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from expnet.coefficients import FaceCoefficients
 
 
 def swaying(fit: FaceCoefficients, frames: int) -> FaceCoefficients:
-    """A head that turns a little all the time, with a talking mouth: nothing in the frame is at rest."""
+    """Coefficients of a head that keeps turning and talking, so that no part of a frame is at rest."""
     time_axis = np.arange(frames)[:, None] / 25.0
     basis = np.zeros((1, fit.expression.shape[1]))
     basis[0, :4] = 1.0

@@ -1,1 +1,1 @@
-"""The rows of ``benchmarks/speed.py``, a file for each thing that has to be fast."""
+"""The rows of ``benchmarks/speed.py``, one module for each thing that has to be fast."""

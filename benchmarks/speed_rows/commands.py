@@ -1,4 +1,4 @@
-"""Whole commands: how long they take to start, and what a short video takes from the shell's prompt to the file."""
+"""Whole commands: their startup time, and the time from the shell to a finished short video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speed_rows.setting import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("lightning", "pytorch_lightning", "librosa", "wandb", "torchmetrics")
-"""What ``expnet animate`` must not import."""
+"""Packages that ``expnet animate`` must not import."""
 ANIMATE = (
     "import sys; from expnet.cli import main; code = main(sys.argv[1:]); "
     f"heavy = {HEAVY!r}; found = [name for name in heavy if name in sys.modules]; "
@@ -24,13 +24,13 @@ ANIMATE = (
 
 
 def run(*arguments: str) -> Work:
-    """A process of this interpreter, from the checkout's root, to the end."""
+    """Run a process of this interpreter in the checkout's root."""
     command = [sys.executable, *arguments]
     return lambda: subprocess.run(command, check=True, cwd=ROOT, capture_output=True)  # noqa: S603 - ourselves
 
 
 def startup(setting: Setting) -> Iterator[Row]:
-    """``--help`` and ``--print-config`` against importing torch."""
+    """``--help`` and ``--print-config`` compared with importing torch."""
     torch_alone = run("-c", "import torch")
     helping = run("-c", "import sys; from expnet.cli import main; sys.exit(main(['--help']))")
     showing = run("train.py", "configs/expression.yaml", "--print-config")
@@ -70,5 +70,5 @@ def animate(setting: Setting) -> Iterator[Row]:
         "wall",
         used,
         at_most=True,
-        note=f"the ratio is of what comes on top of the imports; none of {', '.join(HEAVY)} is imported",
+        note=f"the ratio is of the time beyond the imports; none of {', '.join(HEAVY)} is imported",
     )

@@ -1,4 +1,4 @@
-"""A whole benchmark of videos, beside its metrics one by one, each reading and tracking for itself."""
+"""A whole benchmark of videos compared with its metrics one by one, each reading and tracking for itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SINGLE = (
     ("pose_diversity_ratio", "pose_speed_ratio"),
     ("beat_alignment",),
 )
-"""Every metric that needs no weights from elsewhere, those together that one measurement gives."""
+"""Every metric that needs no external weights, grouped by the measurement that computes it."""
 
 
 class PicturesAlone(VideoReader):
@@ -41,7 +41,7 @@ class PicturesAlone(VideoReader):
 
 
 def evaluating(setting: Setting) -> list[Row]:
-    """All metrics of all clips in one pass, against the sum of the metrics by themselves."""
+    """All metrics of all clips in one pass, compared with the sum of the metrics one by one."""
     folder = shared_folder(setting.videos if setting.quick else setting.every_video, setting.folder / "real")
     config = VideoBenchmarkConfig(
         reference=str(folder),

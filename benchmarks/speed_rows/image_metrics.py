@@ -1,4 +1,4 @@
-"""Picture metrics beside the packages that people use for them."""
+"""Image metrics compared with the packages commonly used for them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from speed_rows.measure import Row, compare, speed_row
 from speed_rows.setting import Setting
 
 AIMS = {"LPIPS alex": 1.0, "SSIM": 1.0, "FID features": 1.0, "CPBD": 30.0}
-"""Times as fast as the package."""
+"""Required speed relative to the package."""
 
 
 def image_metrics(setting: Setting) -> Iterator[Row]:
-    """Frames of 256 pixels on one thread; what is not installed is left out."""
+    """Frames of 256 pixels on one thread; packages that are not installed are left out."""
     frames, noisy = drifting_face(10 if setting.quick else 20, 256)
     with torch.inference_mode():
         for row in comparisons(frames, noisy, features=64):

@@ -1,4 +1,4 @@
-"""What training waits for: windows from a store, and a store of a thousand times as many clips."""
+"""Data loading: windows from a store, and a store with a thousand times as many clips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from speed_rows.setting import Setting
 
 
 def loading(setting: Setting) -> Iterator[Row]:
-    """The share of a training's time in which it waits for two loading processes."""
+    """Share of the training time spent waiting for two loading processes."""
     folder = Path(tempfile.mkdtemp(dir=setting.folder))
     make_small_store(folder / "store")
     steps = 30 if setting.quick else 80
@@ -71,6 +71,6 @@ ITEMS = 200
 
 
 def read_items(opened: TrackStore, clips: int) -> None:
-    """Read windows of 64 frames of clips drawn at random."""
+    """Read windows of 64 frames from random clips."""
     for index in np.random.default_rng(0).integers(0, clips, size=ITEMS):
         opened.read_window(f"{index:06d}", int(index) % 100, 64)

@@ -1,4 +1,4 @@
-"""Two ways to the same thing, timed in turn: on a machine that others use too, only ratios of neighbours mean much."""
+"""Times two ways to the same result in turn, because only ratios of adjacent runs are reliable on a shared machine."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Seconds:
-    """What a piece of work took.
+    """Time of a piece of work.
 
     Attributes:
-        wall: seconds on the clock.
-        processor: seconds that all cores together spent on this process and on its finished children.
+        wall: Seconds of wall time.
+        processor: Seconds of all cores together for this process and its finished children.
     """
 
     wall: float
     processor: float
 
     def by(self, clock: str) -> float:
-        """Seconds by ``wall`` or by ``processor``."""
+        """Seconds by ``wall`` or by ``processor`` time."""
         return float(getattr(self, clock))
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Median, least and most of several values."""
+    """Median, minimum and maximum of several values."""
 
     median: float
     least: float
@@ -53,7 +53,7 @@ class Pairs:
     theirs: list[Seconds]
 
     def ratio(self, clock: str) -> Spread:
-        """Times that ours is faster: their seconds over ours, pair by pair."""
+        """Speed of ours relative to theirs: their seconds divided by ours, pair by pair."""
         pairs = zip(self.ours, self.theirs, strict=True)
         return Spread.of([other.by(clock) / max(own.by(clock), 1e-9) for own, other in pairs])
 
@@ -65,21 +65,21 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        name: by which ``--rows`` chooses it and its neighbours.
-        what: is measured.
-        against: what it is compared with, in the same run.
-        ours: our figure.
-        theirs: the figure of what it is compared with.
-        unit: of both.
-        ratio: of the two, pair by pair: the number that the aim is about.
-        aim: its bound.
-        clock: ``processor`` or ``wall``: by which the ratio was taken.
-        other: the ratio by the other clock, where that says something.
-        at_most: the aim is a ceiling, not a floor.
-        note: what else has to be known.
+        name: Name by which ``--rows`` selects this row and related ones.
+        what: Description of what is measured.
+        against: Description of the reference in the same run.
+        ours: Our result.
+        theirs: Result of the reference.
+        unit: Unit of both.
+        ratio: Ratio of the two, pair by pair, which the aim refers to.
+        aim: Bound of the ratio.
+        clock: ``processor`` or ``wall``, the clock of the ratio.
+        other: Ratio by the other clock, where that is meaningful.
+        at_most: Whether the aim is an upper instead of a lower bound.
+        note: Further information.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Row:
         return self.ratio.median <= self.aim if self.at_most else self.ratio.median >= self.aim
 
     def plain(self) -> dict[str, Any]:
-        """The row as JSON has it."""
+        """The row as plain values for JSON."""
         return {**asdict(self), "met": self.met}
 
 
@@ -112,7 +112,7 @@ def spent() -> Seconds:
 
 
 def timed(work: Work) -> Seconds:
-    """Seconds of a piece of work, what it left on the accelerator included."""
+    """Seconds of a piece of work, including what it started on the accelerator."""
     before = spent()
     work()
     if torch.cuda.is_initialized():
@@ -122,13 +122,13 @@ def timed(work: Work) -> Seconds:
 
 
 def compare(ours: Work, theirs: Work, *, repeats: int = 5, warm: bool = True) -> Pairs:
-    """Time both sides in turn, each first as often as second.
+    """Time both sides in turn, each of them first equally often.
 
     Args:
-        ours: one side.
-        theirs: the other.
-        repeats: pairs.
-        warm: run each once before, which compiles and fills caches.
+        ours: Our side.
+        theirs: The reference.
+        repeats: Number of pairs.
+        warm: Run each side once before, which compiles and fills caches.
     """
     if warm:
         ours(), theirs()
@@ -153,19 +153,19 @@ def speed_row(
     both_clocks: bool = True,
     note: str = "",
 ) -> Row:
-    """A row that says how many times as fast ours is.
+    """Make a row for the speed of ours relative to the reference.
 
     Args:
-        name: of the row.
-        what: is measured.
-        against: the other side.
-        pairs: its times.
-        aim: times as fast.
-        clock: by which.
-        amount: of what is done once, for figures of so much a second; None for figures in seconds.
-        unit: of the figures.
-        both_clocks: whether the other clock is honest as well.
-        note: what else has to be known.
+        name: Name of the row.
+        what: Description of what is measured.
+        against: Description of the reference.
+        pairs: Times of both sides.
+        aim: Required speed relative to the reference.
+        clock: Clock of the ratio, ``processor`` or ``wall``.
+        amount: Units of work per run, for results per second; None for results in seconds.
+        unit: Unit of the results.
+        both_clocks: Whether the other clock is meaningful as well.
+        note: Further information.
     """
     ours, theirs = pairs.seconds(clock)
     if amount is not None:

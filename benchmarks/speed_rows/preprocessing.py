@@ -1,4 +1,4 @@
-"""Videos into a track store, beside MediaPipe's face mesh alone on frames that are decoded already."""
+"""Preprocessing of videos compared with MediaPipe's face mesh alone on decoded frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from speed_rows.setting import Setting
 
 
 def preprocessing(setting: Setting) -> Iterator[Row]:
-    """One process against the tracker alone; two processes against one."""
+    """One process compared with the tracker alone; two processes compared with one."""
     folder = Path(tempfile.mkdtemp(dir=setting.folder))
     sources = [video for path in setting.videos for video in read_corpus(path)]
     decoded = [list(read_video(source.path, fps=25)) for source in sources]
@@ -56,7 +56,7 @@ def preprocessing(setting: Setting) -> Iterator[Row]:
 
 
 def shared_folder(videos: list[Path], folder: Path) -> Path:
-    """A folder with links to videos."""
+    """Make a folder with links to videos."""
     folder.mkdir()
     for path in videos:
         (folder / path.name).symlink_to(path.resolve())

@@ -1,4 +1,4 @@
-"""Two training processes beside one with two threads, and what a step of the first pays to agree."""
+"""Two training processes compared with one process of two threads, including their communication."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from speed_rows.setting import Setting
 
 
 def processes(setting: Setting) -> Iterator[Row]:
-    """Frames a second of training runs in turn, the batch of all processes the same."""
+    """Frames per second of training runs in turn, with the same total batch."""
     store = setting.folder / "processes"
     make_small_store(store)
     numbers = itertools.count()

@@ -1,4 +1,4 @@
-"""Frames of 256 pixels, beside the encoder alone."""
+"""Rendering at 256 pixels, compared with the encoder alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speed_rows.setting import Setting
 
 
 def rendering(setting: Setting) -> Iterator[Row]:
-    """A head that is never at rest, drawn, and drawn and encoded."""
+    """A head that never rests, rendered, and rendered and encoded."""
     model, frames = builtin_face_model(), 50 if setting.quick else 200
     portrait = open_portrait(setting.portrait, model)
     renderer = MeshRenderer(portrait.image, portrait.fit, portrait.points, model, matte=portrait.matte)

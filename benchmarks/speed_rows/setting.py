@@ -1,4 +1,4 @@
-"""What the rows share: how much to measure, on what, and built-in videos where no real ones are given."""
+"""What the rows share: how much to measure and on what, with generated videos where no real ones are given."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TEXT = "The old fisherman brings back five small paper bags before the bus leave
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured on.
+    """What is measured, and on which data.
 
     Attributes:
-        folder: for whatever the rows write.
-        clips: folder of real videos, None for the built-in ones.
-        quick: fewer repetitions of less.
+        folder: Folder for the files that the rows write.
+        clips: Folder of real videos, or None for generated ones.
+        quick: Run fewer repetitions on less data.
     """
 
     folder: Path
@@ -35,32 +35,32 @@ class Setting:
 
     @property
     def device(self) -> torch.device:
-        """Where networks run: the accelerator where there is one."""
+        """Device of the networks: the accelerator if there is one."""
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @property
     def network_clock(self) -> str:
-        """The clock of one thread's work: processor seconds, which no neighbour counts into, or wall on a GPU."""
+        """Clock for one thread's work: processor time, which does not count other programs, or wall time on a GPU."""
         return "processor" if self.device.type == "cpu" else "wall"
 
     @property
     def repeats(self) -> int:
-        """Pairs of a comparison."""
+        """Number of pairs of a comparison."""
         return 3 if self.quick else 7
 
     @cached_property
     def animator(self) -> Animator:
-        """The networks of the package."""
+        """An animator with the packaged networks."""
         return Animator()
 
     @cached_property
     def portrait(self) -> NDArray[np.uint8]:
-        """The head of the astronaut of scikit-image, (256, 256, 3)."""
+        """The head of scikit-image's astronaut, (256, 256, 3)."""
         return np.ascontiguousarray(astronaut()[:256, 90:346])
 
     @cached_property
     def videos(self) -> list[Path]:
-        """Real videos, at most eight evenly from the sorted list, or four built-in ones."""
+        """At most eight real videos, evenly spaced in the sorted list, or four generated ones."""
         if self.clips is None:
             return sorted(self._built_in().iterdir())
         found = self.every_video
@@ -68,20 +68,20 @@ class Setting:
 
     @cached_property
     def every_video(self) -> list[Path]:
-        """All of them."""
+        """All real videos, or the generated ones."""
         return self.videos if self.clips is None else [video.path for video in read_corpus(self.clips)]
 
     @property
     def most(self) -> int:
-        """Videos that a row looks at, at most."""
+        """Largest number of videos that a row uses."""
         return 2 if self.quick else 8
 
     def speech(self, seconds: float) -> NDArray[np.float32]:
-        """The built-in voice, over and over: (S,) at 16 kHz."""
+        """Repeated synthetic speech, (S,) at 16 kHz."""
         return np.resize(synthesize_speech(TEXT).samples, round(seconds * SAMPLE_RATE)).astype(np.float32)
 
     def _built_in(self) -> Path:
-        """Short videos of the package's own making, which anybody has."""
+        """Generate short videos with the package itself."""
         folder = self.folder / "videos"
         folder.mkdir(exist_ok=True)
         for seed in range(self.most if self.quick else 4):

@@ -1,4 +1,4 @@
-"""From sound to 64 coefficients and a head pose, beside SadTalker's expression network as it is run."""
+"""From audio to 64 coefficients and a head pose, compared with SadTalker's expression network as published."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from speed_rows.setting import Setting
 
 SECONDS, HOUR = 60.0, 3600.0
 CHUNK = 10
-"""Frames that SadTalker's ``Audio2Exp.test`` looks at in one call."""
+"""Frames that SadTalker's ``Audio2Exp.test`` processes in one call."""
 
 
 def speech(setting: Setting) -> Iterator[Row]:
-    """Sixty seconds against SadTalker and against real time, with two threads of the processor."""
+    """Sixty seconds compared with SadTalker and with real time, on two threads."""
     samples = setting.speech(SECONDS)
     portrait = setting.animator.portrait(setting.portrait)
     published = ExpressionRegressor(**SADTALKER_EXPRESSION).eval()
@@ -35,14 +35,14 @@ def speech(setting: Setting) -> Iterator[Row]:
     yield speed_row(name, what, "SadTalker's expression network, chunks of 10 windows", pairs, 20.0, clock="wall")
     times = Spread.of([SECONDS / seconds.wall for seconds in pairs.ours])
     spent = Spread.of([SECONDS / seconds.processor for seconds in pairs.ours])
-    note = "the other clock: seconds of sound for a second of one core"
+    note = "the other clock: seconds of audio per second of one core"
     ours = pairs.seconds("wall")[0]
     yield Row(name, what, "real time", ours, SECONDS, "s", times, 500.0, "wall", spent, note=note)
 
 
 @torch.inference_mode()
 def in_chunks(published: ExpressionRegressor, samples: NDArray) -> torch.Tensor:
-    """SadTalker's own way: ten windows of 80 x 16 at a time; expression (T, 64) only, its pose network comes on top."""
+    """SadTalker's scheme: ten windows of 80 x 16 at a time; expression (T, 64) only, without its pose network."""
     frames = len(samples) // 640
     sound = mel_slices(mel_for_frames(samples, 0, frames)[None])
     first = torch.zeros(1, 64)
@@ -54,7 +54,7 @@ def in_chunks(published: ExpressionRegressor, samples: NDArray) -> torch.Tensor:
 
 
 def hour(setting: Setting) -> Iterator[Row]:
-    """An hour against sixty seconds: seconds of work for a second of sound, and the memory that it adds."""
+    """An hour compared with sixty seconds: seconds of work per second of audio, and the additional memory."""
     portrait = setting.animator.portrait(setting.portrait)
     length = 600.0 if setting.quick else HOUR
     short, long = setting.speech(SECONDS), setting.speech(length)
@@ -87,6 +87,6 @@ def hour(setting: Setting) -> Iterator[Row]:
 
 
 def peak_megabytes() -> float:
-    """Megabytes that this process has had in memory at most, since the peak was last reset."""
+    """Peak memory of this process in megabytes, since the peak was last reset."""
     with open("/proc/self/status", encoding="utf-8") as lines:
         return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024

@@ -1,4 +1,4 @@
-"""SyncNet's score of a clip, beside the published script's steps with the same weights."""
+"""SyncNet's score of a clip, compared with the steps of the published script with the same weights."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from speed_rows.measure import Row, compare, speed_row, timed
 from speed_rows.setting import Setting
 
 GIGAFLOP = 3.1
-"""Arithmetic of one window of five frames; windows share none of it, as each layer but the first sees one moment."""
+"""GFLOP of one window of five frames; windows share no work, because each layer but the first sees one moment."""
 
 
 def matrix_rate(size: int = 1024) -> float:
-    """GFLOP a second of processor time of a product of two square matrices, the best of a few."""
+    """GFLOP per second of processor time of a product of two square matrices, the best of a few."""
     matrix = torch.randn(size, size)
     return 2e-9 * size**3 / min(timed(lambda: matrix @ matrix).processor for _ in range(5))
 
 
 def syncing(setting: Setting) -> Iterator[Row]:
-    """One clip as face crops, from uint8 frames and samples to distance, confidence and offset."""
+    """One clip of face crops, from uint8 frames and samples to distance, confidence and offset."""
     network = random_syncnet().to(setting.device)
     extractor, device = Extractor(network), str(setting.device)
     frames, audio = read_clip(setting.videos[0], 50 if setting.quick else 100)

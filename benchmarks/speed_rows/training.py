@@ -1,4 +1,4 @@
-"""A training step of the expression network beside those of SadTalker's form and of an autoregressive decoder."""
+"""A training step of the expression network, compared with SadTalker's architecture and autoregressive decoders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WINDOW, BATCH = 64, 16
 
 
 def training(setting: Setting) -> Iterator[Row]:
-    """Forward, backward and AdamW on the same made-up windows; frames a second of one thread, or of the GPU."""
+    """Forward, backward and AdamW on the same random windows; frames per second of one thread or of the GPU."""
     options = default_options()
     torch.manual_seed(0)
     batch = 4 if setting.quick else BATCH
@@ -42,7 +42,7 @@ def training(setting: Setting) -> Iterator[Row]:
 
 
 def precision(setting: Setting) -> Iterator[Row]:
-    """The same step in bfloat16, and compiled, against the plain one; how much arithmetic a second that is."""
+    """The same step in bfloat16, and compiled, compared with the plain one, with the rate of arithmetic."""
     torch.manual_seed(0)
     plain = step_of(default_network().to(setting.device), BATCH)
     with FlopCounterMode(display=False) as counter:
@@ -74,10 +74,10 @@ def default_network() -> ExpressionRegressor:
 
 
 class WholePast(AutoregressiveRegressor):
-    """The decoder run as FaceFormer's training loop runs it: over all frames so far, for each new one."""
+    """The decoder run like FaceFormer's training loop: over all previous frames, for each new one."""
 
     def decode(self, sound: Tensor) -> Tensor:
-        """Make the frames one after the other from features of the sound (B, T, D): (B, T, E)."""
+        """Decode the frames one after the other from audio features (B, T, D): (B, T, E)."""
         sound = self.read(sound)
         frames = sound.shape[1]
         bias = self.bias(frames, device=sound.device, dtype=sound.dtype)  # (1, H, T, T)
@@ -92,7 +92,7 @@ class WholePast(AutoregressiveRegressor):
 
 
 def step_of(network: ExpressionRegressor, batch: int, *, half: bool = False) -> Callable[[], None]:
-    """One optimiser step on windows of noise, forward in bfloat16 if asked."""
+    """One optimiser step on windows of noise, with the forward pass in bfloat16 if ``half``."""
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     device = network.expression_mean.device

@@ -1,7 +1,8 @@
-"""Coefficients to pictures, and pictures to video files.
+"""From a portrait and coefficients to frames.
 
-The mesh renderer in order of reading: ``mesh`` (one frame, top down), ``motion`` (where points go), ``lips`` and
-``lids`` (what a linear model cannot promise), ``warp_mesh`` (the sheet of triangles), ``matte`` (person and
-background), ``mouth`` and ``tint`` (what shows between the lips), ``rasterize`` (the inner loops). ``portrait`` and
-``video`` read and write files, ``blink`` draws natural blinks.
+The mesh renderer, in reading order: ``mesh_renderer`` (one frame, top down), ``portrait_motion`` (where points go),
+``lips`` and ``lids`` (corrections that a linear model cannot make), ``warp_mesh`` (the triangle mesh), ``person_matte``
+and ``background_fill`` (person and background), ``mouth`` and ``mouth_colours`` (the mouth interior), ``rasterize``
+(the inner loops). ``portrait`` opens images, ``reenactment`` drives clips by their own motion, and ``refiner`` holds
+the optional network that improves mouth and eyes, with its training data.
 """

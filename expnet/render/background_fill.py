@@ -1,7 +1,7 @@
-"""What lies behind the person: the background, continued from where it is seen.
+"""Fills in the background behind the person from the background that is visible.
 
-Only a strip along the person's edge is ever uncovered. There the background goes on as a mirror image of itself, which
-carries stripes, walls and leaves over the edge unbroken; further in, where nobody looks, it fades to its broad colours.
+Only a strip along the person's outline is ever uncovered. There the background is mirrored at the outline, which
+continues stripes, walls and foliage without a break; farther inside it fades to the background's average colours.
 """
 
 import numpy as np
@@ -10,22 +10,22 @@ from scipy import ndimage
 
 Float = NDArray[np.float32]
 
-# In longer sides of the picture: how smooth the mirror is bent along a person's ragged edge, and how far the mirror
-# image reaches before only broad colours are left.
+# As shares of the longer image side: smoothing of the mirroring direction along a ragged outline, and the distance over
+# which the mirror image fades to average colours.
 _SMOOTH, _REACH = 0.03, 0.15
-# Pixels over which the mirror image fades where it would show the person or leave the picture.
+# Pixels over which the mirror image fades out where it would show the person or leave the image.
 _RIM = 1.5
 
 
 def extend_background(image: Float, known: NDArray[np.bool_]) -> Float:
-    """Continue known pixels into the unknown ones.
+    """Extend the known pixels of an image into its unknown ones.
 
     Args:
-        image: (H, W, 3).
-        known: (H, W); where no pixel is, there is nothing to continue and the result means nothing.
+        image: (H, W, 3) image.
+        known: (H, W) mask of the known pixels. If it is empty, the result is meaningless.
 
     Returns:
-        (H, W, 3), of use where a pixel is not known.
+        (H, W, 3) image to use where ``known`` is False.
     """
     weight = known.astype(np.float32)[..., None]
     filled = _pull_push(image * weight, weight)
@@ -34,14 +34,14 @@ def extend_background(image: Float, known: NDArray[np.bool_]) -> Float:
 
 
 def _mirrored(image: Float, known: NDArray[np.bool_]) -> tuple[Float, Float]:
-    """Mirror a picture at the edge of what is known: colours (H, W, 3), and how far they count (H, W, 1)."""
+    """Mirror the image at the edge of the known pixels: colours (H, W, 3) and their weight (H, W, 1)."""
     size = max(known.shape)
     distance, nearest = ndimage.distance_transform_edt(~known, return_indices=True)
     here = np.indices(known.shape)
     outward = (nearest - here) / np.maximum(distance, 1e-6)  # (2, H, W)
     smooth = np.stack([ndimage.gaussian_filter(part, _SMOOTH * size) for part in outward])
     smooth /= np.maximum(np.linalg.norm(smooth, axis=0), 1e-6)
-    # The edge lies half a pixel before the nearest known one.
+    # The edge lies half a pixel before the nearest known pixel.
     places = here + (2.0 * distance - 1.0) * smooth  # (2, H, W) rows, columns
     limits = np.array(known.shape)[:, None, None] - 1
     rows, columns = np.clip(np.rint(places), 0, limits).astype(int)
@@ -53,7 +53,7 @@ def _mirrored(image: Float, known: NDArray[np.bool_]) -> tuple[Float, Float]:
 
 
 def _pull_push(colour: Float, weight: Float) -> Float:
-    """Fill a picture of weighted colours (H, W, 3), weights (H, W, 1)."""
+    """Fill unknown pixels from a resolution pyramid, given weighted colours (H, W, 3) and weights (H, W, 1)."""
     height, width = weight.shape[:2]
     own = colour / np.maximum(weight, 1e-6)
     if min(height, width) <= 2 or bool((weight >= 1.0).all()):

@@ -1,4 +1,4 @@
-"""Draw the next frames while the ones before them are encoded."""
+"""Renders the next frames while the previous ones are encoded."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -7,21 +7,21 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 DEPTH = 4
-"""Frames that may lie drawn and not yet encoded."""
+"""Largest number of frames that are rendered and not yet encoded."""
 _END = object()
 
 
 def prefetch(items: Iterable[Item], depth: int = DEPTH) -> Iterator[Item]:
-    """Yield items in order while a thread already makes the next ones.
+    """Yield items in order while a background thread already makes the next ones.
 
-    The compiled loops of the renderer and the encoder both let go of the interpreter, so that they run side by side.
+    The renderer's compiled loops and the encoder both release the GIL, so they run in parallel.
 
     Args:
-        items: made in that thread, one after the other.
-        depth: how many are made in advance.
+        items: The items, made one after the other in the background thread.
+        depth: How many items are made in advance.
 
     Yields:
-        The items; an error in making one is raised in its place.
+        The items; an error while making an item is raised in its place.
     """
     source = iter(items)
     pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")

@@ -1,4 +1,4 @@
-"""The per-pixel loop of a lid that comes down."""
+"""The per-pixel loop that paints a closing eyelid."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +22,22 @@ def paint_lid(
     band: float,
     closure: float,
 ) -> None:
-    """Paint one eye's box.
+    """Paint the bounding box of one eye.
 
     Args:
-        target: (h, w, 4), written.
-        opened: (h, w, 4) the portrait's eye.
-        closed: (h, w, 4) the same with skin over the eyeball.
-        inside: (h, w) 0..1, where the skin may be painted.
-        height: (h, w) pixels below the line between the eye's corners.
-        edge: (h, w) height of the lid's edge in that pixel's column of the eye.
-        shift: (h, w) how far that edge has come down.
-        down: (2,) direction of falling, x and y.
-        band: height of the lash line above the edge, pixels.
-        closure: 0..1.
+        target: (h, w, 4) output.
+        opened: (h, w, 4) The eye as it is in the portrait.
+        closed: (h, w, 4) The same box with skin over the eyeball.
+        inside: (h, w) Opacity of the skin in [0, 1].
+        height: (h, w) Pixels below the line between the eye's corners.
+        edge: (h, w) Height of the lid's edge in that pixel's column.
+        shift: (h, w) Pixels by which that edge has moved down.
+        down: (2,) Unit vector in which the lid moves, x and y.
+        band: Height of the lash line above the edge, in pixels.
+        closure: Closure of the lid in [0, 1].
     """
     begun = smoothstep(0.0, 0.15, closure)
-    # The fold above the eye unfolds late: eyes that narrow a little, as in speech, keep their own look there.
+    # The fold above the eye unfolds late: slightly narrowed eyes, as in speech, keep their own appearance there.
     unfolded = smoothstep(0.2, 0.6, closure)
     for row in range(target.shape[0]):
         for column in range(target.shape[1]):
@@ -45,7 +45,7 @@ def paint_lid(
             moved = shift[row, column]
             over = smoothstep(0.0, 0.5 * band, above - moved)  # above the open eye's edge
             skin = (begun + over * (unfolded - begun)) * inside[row, column] * smoothstep(-0.7, 0.7, above)
-            # the lash line rides on the edge: what was at the portrait's own edge, at the same distance from it
+            # The lash line moves with the edge: sample the portrait's own edge at the same distance from it.
             lash = 0.0
             if moved > 0.0:
                 lash = smoothstep(-0.04 * band - 0.7, 0.0, above) * (1.0 - smoothstep(0.25 * band, band, above))
@@ -58,6 +58,6 @@ def paint_lid(
                 value += skin * (closed[row, column, channel] - value)
                 if lash > 0.0:
                     own = fetch(opened, column - moved * down[0], row - moved * down[1], channel)
-                    # only what is darker than the skin is lash
+                    # Only pixels that are darker than the skin belong to the lashes.
                     value += lash * (min(own, value) - value)
                 target[row, column, channel] = value

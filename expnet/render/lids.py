@@ -1,9 +1,9 @@
-"""Eyelids that close: which part of an expression closes the lids, and the painting of closed lids on the portrait.
+"""Closing eyelids: which part of an expression closes the lids, and how closed lids are painted on the portrait.
 
-Pulling the open eye's thin strip of lid over the eyeball would smear lashes and make-up. So the lid that comes down
-is painted instead, on the portrait, before the mesh carries it along: a curtain of the lid's own skin (the colours
-around the eye, smoothly filled in), with the portrait's own lash line on its edge. The eyeball below does not move.
-Lids that open *wider* are geometry, as everything else.
+Stretching the thin strip of visible lid over the eyeball would smear lashes and make-up. A closing lid is therefore
+painted on the portrait before the mesh warps it: skin, filled in smoothly from the colours around the eye, with the
+portrait's own lash line along its edge. The eyeball underneath does not move. Lids that open *wider* than in the
+portrait are handled by the mesh like everything else.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from expnet.render.lid_paint import paint_lid
 
 Array = NDArray[np.float64]
 
-# Lid contours from the outer to the inner corner, both corners left out, and the rows of skin behind them.
+# Lid contours from the outer to the inner corner, without the corners, and the rows of skin points behind them.
 UPPER_LIDS = ((246, 161, 160, 159, 158, 157, 173), (466, 388, 387, 386, 385, 384, 398))
 LOWER_LIDS = ((7, 163, 144, 145, 153, 154, 155), (249, 390, 373, 374, 380, 381, 382))
 CORNERS = ((33, 133), (263, 362))
@@ -24,29 +24,29 @@ _BROW_SKIN = ((113, 225, 224, 223, 222, 221, 189), (342, 445, 444, 443, 442, 441
 _CHEEKS = (50, 280)
 _LOWER_SKIN = ((25, 110, 24, 23, 22, 26, 112), (255, 339, 254, 253, 252, 256, 341))
 
-# The tracker sees shut lids as an opening of about this share of the open eye's.
+# Opening that the tracker reports for shut lids, as a share of the open eye's.
 _SHUT = 0.25
-# Where the closed lids meet, as a share of the opening from the lower lid up.
+# Height at which the closed lids meet, as a share of the opening, measured from the lower lid.
 _SEAL = 0.06
-# How far the filled patch reaches: above, from the fold of the lid toward the brow, as lashes do; below, from the lower
-# lid toward the skin under it.
+# Extent of the filled patch: upward from the fold of the lid toward the brow, which covers the lashes; downward from
+# the lower lid toward the skin below it.
 _PATCH_ABOVE, _PATCH_BELOW = 0.6, 0.5
-# Where the patch begins and ends along the eye: lashes reach beyond the outer corner.
+# Ends of the patch along the eye; lashes extend beyond the outer corner.
 _PATCH_OUTER, _PATCH_INNER = -0.16, 0.98
-# The closed lid bulges over the eyeball: this much lighter in its middle.
+# Brightening in the middle of the closed lid, which bulges over the eyeball.
 _BULGE = 0.05
-# The grain of the skin: half the side of the piece of cheek that it is taken from, and the width of the blur that tells
-# it from shading, as shares of the eye's width; and the largest departure that is grain and not a mole, in deviations.
+# Skin grain: half the side of the cheek patch that it is copied from and the blur that separates it from shading, as
+# shares of the eye's width; and the clipping limit in standard deviations, which excludes moles.
 _GRAIN_REACH, _GRAIN_WIDTH, _GRAIN_LIMIT = 0.3, 0.06, 2.5
-# Power of the brightness with which skin around the patch counts for its colour.
+# Exponent of the brightness that weights the skin around the patch.
 _BRIGHT_BIAS = 4.0
 
 
 class LidMotion:
-    """Splits displacements of the lids into closing, which is painted, and the rest, which stays geometry.
+    """Splits lid displacements into the closing part, which is painted, and the rest, which stays in the mesh.
 
     Args:
-        fitted: (468, 3) the model's fit of the portrait.
+        fitted: (468, 3) The face model's fit of the portrait.
     """
 
     def __init__(self, fitted: Array) -> None:
@@ -54,18 +54,18 @@ class LidMotion:
         self._opening = np.maximum(self._between(fitted).mean(axis=-1), 0.01)
 
     def _between(self, vertices: Array) -> Array:
-        """Heights of each eye's opening, (..., 2, 7)."""
+        """Heights of each eye's opening at seven points, (..., 2, 7)."""
         return vertices[..., self._upper, 1] - vertices[..., self._lower, 1]
 
     def closure(self, moved: Array, blink: NDArray | None) -> Array:
-        """Take the closing of the lids out of displacements (T, 468, 3), in place.
+        """Remove the closing of the lids from displacements (T, 468, 3), in place.
 
         Args:
-            moved: displacements of the portrait's points in face space.
-            blink: (T,) or (T, 2) in [0, 1], or None.
+            moved: Displacements of the portrait's points in face space.
+            blink: (T,) or (T, 2) Additional closure in [0, 1], or None.
 
         Returns:
-            (T, 2) closure of the subject's right and left eye: 0 as in the portrait, 1 shut.
+            (T, 2) Closure of the subject's right and left eye: 0 as in the portrait, 1 shut.
         """
         change = self._between(moved)  # (T, 2, 7)
         closure = np.clip(-change.mean(axis=-1) / (self._opening * (1.0 - _SHUT)), 0.0, 1.0)
@@ -82,9 +82,9 @@ class LidPainter:
     """Paints closed lids on the portrait.
 
     Args:
-        padded: the portrait as the sampler takes it, (H + 2 margin, W + 2 margin, 4) float32.
-        margin: that margin.
-        points: (478, 3) tracked points in the portrait's pixels.
+        padded: The padded portrait that the sampler reads, (H + 2 margin, W + 2 margin, 4) float32.
+        margin: Its padding in pixels.
+        points: (478, 3) Tracked points in pixels of the portrait.
     """
 
     def __init__(self, padded: NDArray[np.float32], margin: int, points: NDArray) -> None:
@@ -93,7 +93,7 @@ class LidPainter:
         self._painted = [0.0, 0.0]
 
     def paint(self, padded: NDArray[np.float32], closure: Array) -> None:
-        """Bring the eyes of ``padded`` to a closure (2,), in place."""
+        """Paint the eyes of ``padded`` at the given closure (2,), in place."""
         for side, eye in enumerate(self._eyes):
             if closure[side] != self._painted[side]:
                 eye.paint(padded, float(closure[side]))
@@ -101,7 +101,7 @@ class LidPainter:
 
 
 class _Eye:
-    """One eye: its box in the padded portrait, its own axes, and its closed patch."""
+    """One eye: its box in the padded portrait, its axes, and the painted patch of the closed lid."""
 
     def __init__(self, padded: NDArray[np.float32], pixels: Array, side: int) -> None:
         corners = list(CORNERS[side])
@@ -143,7 +143,7 @@ class _Eye:
         self._down, self._unit = down, width
 
     def paint(self, padded: NDArray[np.float32], closure: float) -> None:
-        """Write the eye at a closure into the padded portrait."""
+        """Paint the eye at the given closure into the padded portrait."""
         target = padded[self._box]
         target[:] = self._open
         if closure > 0.0:
@@ -167,14 +167,14 @@ def _between(pixels: Array, first: tuple[int, ...], second: tuple[int, ...], sha
 
 
 def _curve(row: Array, along: Array, down: Array, across: Array) -> Array:
-    """Height of a row of points, as a function of the place along the eye, at every pixel of the box."""
+    """Height of a row of points, interpolated along the eye at every pixel of the box."""
     places, heights = row @ along, row @ down
     order = np.argsort(places)
     return np.interp(across, places[order], heights[order])
 
 
 def _fill(patch: NDArray[np.float32], inside: NDArray[np.bool_], width: float) -> NDArray[np.float32]:
-    """Fill a region smoothly from its edge (Laplace's equation)."""
+    """Fill a region smoothly from its boundary by solving Laplace's equation."""
     filled = patch.astype(np.float64)
     index = np.full(inside.shape, -1)
     inside = inside.copy()
@@ -183,8 +183,8 @@ def _fill(patch: NDArray[np.float32], inside: NDArray[np.bool_], width: float) -
     if len(rows) == 0:
         return patch.copy()
     index[rows, columns] = np.arange(len(rows))
-    # Edge colours are smoothed, so that a single lash draws no streak, and the brighter ones count more: skin, not
-    # lashes, brows or creases.
+    # Boundary colours are smoothed, so that a single lash does not leave a streak, and brighter ones weigh more, which
+    # prefers skin to lashes, brows and creases.
     skin = ~inside * (filled[..., :3].mean(axis=-1) / 255.0 + 0.02) ** _BRIGHT_BIAS
     sigma = 0.06 * width
     weight = np.maximum(ndimage.gaussian_filter(skin, sigma), 1e-12)
@@ -206,9 +206,9 @@ def _fill(patch: NDArray[np.float32], inside: NDArray[np.bool_], width: float) -
 
 
 def _grain(padded: NDArray[np.float32], centre: Array, width: float, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The fine texture of a piece of cheek, mirrored until it covers a shape (h, w): (h, w, 3).
+    """High-frequency texture of a cheek patch, mirrored until it covers ``shape`` (h, w): (h, w, 3).
 
-    A lid without it would look airbrushed, most of all in drawings and grainy photographs.
+    Without it the lid would look airbrushed, most of all in drawings and grainy photographs.
     """
     reach = max(int(_GRAIN_REACH * width), 2)
     column, row = np.clip(centre.round().astype(int), reach, np.array(padded.shape[1::-1]) - reach)

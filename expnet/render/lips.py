@@ -1,8 +1,8 @@
-"""Lips that meet: closing the portrait's own lips when the model's lips close.
+"""Lip contact: the portrait's lips close when the model's lips close.
 
-A tracked open mouth and the model's fit of it differ by a millimetre or two, so adding the model's motion would stop
-short of closing, or push one lip through the other. The remaining gap is therefore *scaled* while closing (to zero
-when the model's gap is zero) and *added to* while opening.
+The tracked mouth and the model's fit of it differ by a millimetre or two. Simply adding the model's motion would leave
+the lips open, or push one through the other. The remaining gap is therefore *scaled* while the mouth closes (to zero
+when the model's gap is zero), and the model's change is *added* while it opens.
 """
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Rows of the lips from the seam outward, mouth corner to mouth corner (subject's right to left), MediaPipe points.
+# Rows of lip points from the seam outward, from mouth corner to mouth corner (subject's right to left), MediaPipe
+# indices.
 UPPER_ROWS = (
     (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
     (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292),
@@ -23,19 +24,19 @@ LOWER_ROWS = (
     (76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306),
     (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
 )
-# How far each row follows a correction of the seam: the red of the lip keeps its height, the skin gives way.
+# How far each row follows a correction of the seam: the red of the lip keeps its height and the skin deforms.
 _FOLLOW = (1.0, 0.8, 0.55, 0.25)
 
 CLOSED_GAP = 0.004
-"""Model gaps below this are closed lips, face units (0.4 mm): about the tracker's noise on closed lips."""
+"""Gap of the model below which lips count as closed, in face units (0.4 mm): the tracker's noise on closed lips."""
 
 
 class LipContact:
     """Corrects displacements so that the gap between the inner lips follows the model's gap.
 
     Args:
-        vertices: (468, 3) the portrait's points in face space.
-        fitted: (468, 3) the model's fit of them.
+        vertices: (468, 3) The portrait's points in face space.
+        fitted: (468, 3) The face model's fit of them.
     """
 
     def __init__(self, vertices: Array, fitted: Array) -> None:
@@ -47,7 +48,7 @@ class LipContact:
         return vertices[..., self._upper[0, 1:-1], 1] - vertices[..., self._lower[0, 1:-1], 1]
 
     def correct(self, moved: Array) -> None:
-        """Change displacements (T, 468, 3) in place."""
+        """Correct displacements (T, 468, 3) in place."""
         added = self._between(moved)  # change of the model's gap, (T, 9)
         remaining = np.maximum(self._model_gap + added - CLOSED_GAP, 0.0)
         share = np.clip(remaining / np.maximum(self._model_gap - CLOSED_GAP, 1e-3), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The renderer without weights: the portrait itself, on the tracked mesh, moved by the coefficients."""
+"""The renderer that needs no weights: it warps the portrait with a triangle mesh on the tracked points."""
 
 from collections.abc import Iterator
 
@@ -19,16 +19,16 @@ _CHUNK = 64
 
 
 class MeshRenderer:
-    """Renders a portrait by warping its own pixels; see the package's docstring for the parts.
+    """Renders a portrait by warping its own pixels; the docstring of `expnet.render` lists the parts.
 
     Args:
         portrait: (H, W, 3) uint8 RGB.
-        fit: the portrait's coefficients (one frame), with identity and crop, in the portrait's pixels.
-        points: (478, 3) tracked points in the portrait's pixels.
-        model: the face model of the coefficients.
-        matte: (H, W) opacity of the person in front of the background, see `expnet.render.person_matte.person_matte`;
-            None moves the background around the head along.
-        refiner: says what to add to the mouth and the eyes; None for nothing.
+        fit: The portrait's coefficients (one frame) with identity and crop, in pixels of the portrait.
+        points: (478, 3) Tracked points in pixels of the portrait.
+        model: The face model of the coefficients.
+        matte: (H, W) Opacity of the person in front of the background, see `expnet.render.person_matte.person_matte`.
+            With None, the background around the head moves with it.
+        refiner: Model that corrects the rendered mouth and eyes; None for no correction.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class MeshRenderer:
         return self._portrait.shape[0], self._portrait.shape[1]
 
     def render(self, coefficients: FaceCoefficients, *, blink: NDArray | None = None) -> Iterator[NDArray[np.uint8]]:
-        """Yield one (H, W, 3) uint8 RGB frame per frame of the coefficients.
+        """Yield one (H, W, 3) uint8 RGB frame for each frame of the coefficients.
 
         Args:
-            coefficients: expression and pose in the portrait's own camera (its crop): the portrait's fit gives the
-                portrait back. Identity and crop of the argument are not looked at.
-            blink: (T,) additional closure of the lids, 0 none to 1 shut.
+            coefficients: Expression and pose in the portrait's own camera (its crop), so that the portrait's fit
+                reproduces the portrait. Identity and crop are ignored.
+            blink: (T,) Additional closure of the lids, from 0 (none) to 1 (shut).
         """
         for start in range(0, coefficients.frames, _CHUNK):
             part = coefficients[start : start + _CHUNK]

@@ -1,8 +1,8 @@
-"""What shows between open lips: the portrait's own teeth where it has them, else drawn ones, a dark cavity, a tongue.
+"""The mouth interior: the portrait's own teeth where they are visible, otherwise painted teeth, cavity and tongue.
 
-Upper teeth belong to the skull, lower teeth to the jaw: neither moves with the lips, which only uncover them. One
-face unit is about 100 mm, so that sizes below are anatomy. Everything is a smooth function of position, evaluated per
-pixel inside the inner-lip contour, whose edge is anti-aliased.
+Upper teeth belong to the skull and lower teeth to the jaw; the lips only uncover them. One face unit is about 100 mm,
+so the sizes below are anatomical. Everything is a smooth function of position, evaluated for each pixel inside the
+anti-aliased contour of the inner lips.
 """
 
 from dataclasses import dataclass
@@ -21,25 +21,25 @@ Array = NDArray[np.float64]
 
 _UPPER, _LOWER = np.array(UPPER_ROWS[0]), np.array(LOWER_ROWS[0])
 _CHIN = np.array((152, 148, 377, 176, 400))
-# Depth of the incisors behind the lips' seam.
+# Depth of the incisors behind the seam of the lips.
 _TEETH_BEHIND = 0.05
-# Share of an opening that the upper lip makes; the jaw makes the rest.
+# Share of an opening that is due to the upper lip; the rest is due to the jaw.
 _UPPER_LIP_SHARE = 0.15
-# How much of the jaw's motion is read from the lower lip rather than from the chin.
+# Weight of the lower lip, as opposed to the chin, in the estimate of the jaw's motion.
 _LIP_SHARE = 0.75
-# Brightness dip between the rows of teeth, relative to the teeth, that counts as the line between them.
+# Brightness between the rows of teeth, relative to the teeth, below which the dip counts as the line between them.
 _DIP = 0.8
 
 
 @dataclass(frozen=True)
 class MouthFrame:
-    """Anchors of the mouth in face space, of the portrait with its expression taken out.
+    """Anchors of the mouth in face space, for the portrait with its expression removed.
 
     Attributes:
-        x: middle of the mouth.
-        seam: height where the closed lips meet.
-        teeth_z: depth of the incisors.
-        jaw: height of the portrait's jaw above its place with closed lips (negative: mouth open).
+        x: Middle of the mouth.
+        seam: Height at which the closed lips meet.
+        teeth_z: Depth of the incisors.
+        jaw: Height of the portrait's jaw relative to closed lips; negative when the mouth is open.
     """
 
     x: float
@@ -53,8 +53,8 @@ class MouthInterior:
 
     Args:
         portrait: (H, W, 3) uint8.
-        points: (478, 3) tracked points in the portrait's pixels.
-        motion: the portrait's motion.
+        points: (478, 3) Tracked points in pixels of the portrait.
+        motion: Motion of the portrait.
     """
 
     def __init__(self, portrait: NDArray[np.uint8], points: NDArray, motion: PortraitMotion) -> None:
@@ -68,19 +68,19 @@ class MouthInterior:
         self._colours: MouthColours = estimate_mouth_colours(portrait, pixels, opening)
 
     def _opening(self, moved: Array) -> float:
-        """Mean height of the middle of the opening, face units."""
+        """Mean height of the opening around its middle, in face units."""
         vertices = self._motion.vertices[:, 1] + moved[:, 1]
         return float(np.maximum(vertices[_UPPER[3:8]] - vertices[_LOWER[3:8]], 0.0).mean())
 
     def paint(self, frame: NDArray[np.uint8], padded: NDArray, moved: Array, camera: Pose, vertices: Array) -> None:
-        """Paint into a warped frame.
+        """Paint the mouth interior into a warped frame.
 
         Args:
             frame: (H, W, 3) uint8, changed in place.
-            padded: the portrait as the sampler takes it.
-            moved: (468, 3) displacements of the face points.
-            camera: the frame's pose.
-            vertices: (V, 3) placed vertices of the frame.
+            padded: The padded portrait that the sampler reads.
+            moved: (468, 3) Displacements of the face points.
+            camera: Pose of the frame.
+            vertices: (V, 3) Projected vertices of the frame.
         """
         opening = self._opening(moved)
         jaw = _jaw(moved)
@@ -105,18 +105,18 @@ class MouthInterior:
 
 
 def _jaw(moved: Array) -> float:
-    """How far the lower teeth have moved up.
+    """Vertical displacement of the lower teeth.
 
-    The chin's outline slides over the bone, so that its points fall short of the jaw; the lower lip goes with the jaw
-    but is pulled off the teeth by effort. The truth is between.
+    The skin of the chin slides over the bone, so its points underestimate the jaw's motion; the lower lip follows the
+    jaw but is also pulled off the teeth by its own muscles. The estimate is a weighted mean of the two.
     """
     return float((1.0 - _LIP_SHARE) * moved[_CHIN, 1].mean() + _LIP_SHARE * moved[_LOWER[4:7], 1].mean())
 
 
 def _anchor(motion: PortraitMotion) -> MouthFrame:
     neutral = motion.vertices - motion.first_displacement
-    # The model's zero is the average of speech, with the lips apart; mostly the lower lip and the jaw have to go up
-    # from there to close them.
+    # The model's zero is the mean of speech, with parted lips; closing them from there is mostly a motion of the lower
+    # lip and the jaw.
     gap = max(float((neutral[_UPPER[3:8], 1] - neutral[_LOWER[3:8], 1]).mean()), 0.0)
     return MouthFrame(
         x=float(neutral[[_UPPER[0], _UPPER[-1]], 0].mean()),
@@ -127,7 +127,7 @@ def _anchor(motion: PortraitMotion) -> MouthFrame:
 
 
 def _inside(upper: Array, lower: Array, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels between two curves over the same columns, a pixel away from either."""
+    """Pixels between two curves over the same columns, at least one pixel away from either."""
     columns, rows = np.arange(size[1]), np.arange(size[0])[:, None]
     order_up, order_low = np.argsort(upper[:, 0]), np.argsort(lower[:, 0])
     top = np.interp(columns, upper[order_up, 0], upper[order_up, 1], left=np.inf, right=np.inf)
@@ -136,7 +136,7 @@ def _inside(upper: Array, lower: Array, size: tuple[int, int]) -> NDArray[np.boo
 
 
 def _teeth_split(portrait: NDArray[np.uint8], upper: Array, lower: Array) -> float:
-    """Share of the portrait's own opening, from above, that belongs to the skull; the rest goes with the jaw."""
+    """Share of the portrait's opening, from the top, that belongs to the skull; the rest moves with the jaw."""
     middle = slice(3, 8)
     heights = np.linspace(0.15, 0.95, 17)
     places = upper[middle, None] * (1 - heights[:, None]) + lower[middle, None] * heights[:, None]  # (5, 17, 2)

@@ -1,4 +1,4 @@
-"""Colours of what is drawn, taken from the light and the colour of the portrait."""
+"""Colours of the painted mouth interior, matched to the light and the colours of the portrait."""
 
 from dataclasses import dataclass
 
@@ -8,30 +8,30 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _CHEEKS = (50, 280, 205, 425, 117, 346, 101, 330, 151, 9, 195)
-# Colours of a mouth in the light in which average skin is _SKIN.
+# Colours of a mouth under the light in which average skin has the colour _SKIN.
 _SKIN = np.array([205.0, 160.0, 138.0])
 _TEETH = np.array([226.0, 216.0, 200.0])
 _CAVITY = np.array([56.0, 22.0, 22.0])
 _TONGUE = np.array([150.0, 74.0, 74.0])
 _GUM = np.array([172.0, 98.0, 94.0])
 
-# Skins differ by about this much in one and the same light, as a share of their brightness; only more is a cast.
+# Skin tones differ by about this much under the same light, relative to brightness; only the excess is a colour cast.
 _SKINS_DIFFER = 0.1
-# Skin with this part of ordinary skin's colour already counts as fully coloured.
+# Gain of the skin's saturation, so that pale skin still counts as fully coloured.
 _CHROMA_GAIN = 2.5
-# Fewer pixels between the lips say nothing about teeth.
+# Fewer pixels between the lips than this say nothing about the teeth.
 _FEW_PIXELS = 40
 
 
 @dataclass(frozen=True)
 class MouthColours:
-    """RGB colours, each (3,), 0..255.
+    """RGB colours, each (3,) in [0, 255].
 
     Attributes:
-        teeth: a lit incisor.
-        cavity: the dark of an open mouth.
-        tongue: its lit back.
-        gum: above the teeth.
+        teeth: Colour of a lit incisor.
+        cavity: Colour of the dark cavity.
+        tongue: Colour of the lit back of the tongue.
+        gum: Colour of the gum above the teeth.
     """
 
     teeth: Array
@@ -45,12 +45,12 @@ class MouthColours:
 
 
 def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: Array) -> MouthColours:
-    """Judge the light from the skin, and take colour out where the portrait has none (drawings, black and white).
+    """Estimate the light from the skin, and remove colour where the portrait has none (drawings, black and white).
 
     Args:
         portrait: (H, W, 3) uint8.
-        points: (V, 2) tracked points in pixels.
-        opening: (N, 3) the portrait's own pixels between the lips, few or none where the mouth is closed.
+        points: (V, 2) Tracked points in pixels.
+        opening: (N, 3) The portrait's pixels between the lips; few or none if the mouth is closed.
     """
     rows = np.clip(points[list(_CHEEKS), 1].round().astype(int), 2, portrait.shape[0] - 3)
     columns = np.clip(points[list(_CHEEKS), 0].round().astype(int), 2, portrait.shape[1] - 3)
@@ -61,10 +61,10 @@ def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: 
         ]
     )
     skin = np.median(patches, axis=0)
-    # Dark skin and dim light look alike; the brighter patches tell the light better than the average does.
+    # Dark skin and dim light look alike; bright patches tell more about the light than the average does.
     bright = float(np.percentile(patches.mean(axis=1), 80))
     light = np.clip(bright / _SKIN.mean(), 0.55, 1.1)
-    # pale skin has little colour too: only what is nearly grey is taken for a picture without colours
+    # Pale skin has little colour as well; only nearly grey skin means an image without colour.
     chroma = np.clip(_CHROMA_GAIN * np.ptp(skin) / max(skin.mean(), 1.0) / (np.ptp(_SKIN) / _SKIN.mean()), 0.0, 1.0)
     cast = skin / max(skin.mean(), 1.0) - _SKIN / _SKIN.mean()
     cast = np.sign(cast) * np.maximum(np.abs(cast) - _SKINS_DIFFER, 0.0)
@@ -77,18 +77,18 @@ def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: 
     own = _own_teeth(opening, bright)
     teeth = lit(_TEETH) if own is None else own
     if own is None:
-        # teeth are about as bright as lit fair skin, and brighter than dark skin
+        # Teeth are about as bright as lit fair skin, and brighter than dark skin.
         teeth *= min(0.95 * max(bright, 0.55 * bright + 80.0) / teeth.mean(), 1.0)
     return MouthColours(teeth=teeth, cavity=lit(_CAVITY), tongue=lit(_TONGUE), gum=lit(_GUM))
 
 
 def _own_teeth(opening: Array, skin_brightness: float) -> Array | None:
-    """The colour of the portrait's own teeth, if it shows any."""
+    """Colour of the portrait's own teeth, or None where none are visible."""
     if len(opening) < _FEW_PIXELS:
         return None
     brightness = opening.mean(axis=1)
     lit = opening[brightness >= np.percentile(brightness, 75)]
     colour = lit.mean(axis=0)
-    # lips and tongue are redder than teeth
+    # Lips and tongue are redder than teeth.
     pale = np.ptp(colour) < 0.35 * colour.mean()
     return np.clip(colour * 1.05, 0.0, 250.0) if pale and colour.mean() > 0.65 * skin_brightness else None

@@ -1,4 +1,4 @@
-"""The per-pixel loop of the mouth interior."""
+"""The per-pixel loop that paints the mouth interior."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,21 +7,21 @@ from expnet.render.rasterize import compiled_fast, cubic_weights
 
 Array = NDArray[np.float64]
 
-# Half the arch seen from the front: where one tooth ends and the next begins, face units from the middle
-# (central 8.5, lateral 6.7, canine 7.8, premolars 7 mm along an arch of 30 mm radius).
+# Boundaries between teeth on one half of the arch, seen from the front, in face units from the middle
+# (widths: central 8.5, lateral 6.7, canine 7.8, premolars 7 mm, along an arch of 30 mm radius).
 _TOOTH_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
 _TOOTH_HEIGHT = 0.095
-# Where the arch has curved back so far that its teeth are lost in the dark of the cheeks, face units from the middle.
+# Distances from the middle at which the teeth start to darken and at which they disappear in shadow, face units.
 _ARCH_DARKENS, _ARCH_ENDS = 0.17, 0.28
-# Depth lost with the square of the distance from the middle: the arch curves back.
+# The arch curves back: depth decreases by this much times the squared distance from the middle.
 _ARCH = 2.2
-# Portraits whose lips stand less far apart show only the dark of the seam, no teeth (face units).
+# Lip distances (face units) below which a portrait shows only the dark seam, and above which it shows teeth.
 _SEAM_ONLY, _SHOWS_TEETH = 0.015, 0.04
 
 
 @compiled_fast
 def smoothstep(low: float, high: float, value: float) -> float:
-    """0 below ``low``, 1 above ``high``, smooth between."""
+    """Smooth step from 0 at ``low`` to 1 at ``high``."""
     t = min(max((value - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
@@ -44,7 +44,7 @@ def chain_distance(chain: Array, x: float, y: float) -> float:
 
 @compiled_fast
 def crossings(chain: Array, x: float, y: float) -> int:
-    """How often a ray to the right from a point crosses a polyline."""
+    """Number of times that a ray from a point to the right crosses a polyline."""
     count = 0
     for k in range(chain.shape[0] - 1):
         ay, by = chain[k, 1], chain[k + 1, 1]
@@ -55,7 +55,7 @@ def crossings(chain: Array, x: float, y: float) -> int:
 
 @compiled_fast
 def between(upper: Array, lower: Array, x: float, y: float) -> tuple[float, float, float]:
-    """Distance from a point to the upper lip, to the lower one, and to the nearer, negative outside of the mouth."""
+    """Distances from a point to the upper lip, to the lower lip, and to the nearer one (negative outside the mouth)."""
     to_upper, to_lower = chain_distance(upper, x, y), chain_distance(lower, x, y)
     inside = min(to_upper, to_lower)
     if (crossings(upper, x, y) + crossings(lower, x, y)) % 2 == 0:
@@ -83,9 +83,9 @@ def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
     """Coverage and brightness of a row of teeth.
 
     Args:
-        x: distance from the middle, face units.
-        above: height above the row's biting edge (for the lower row: below it), face units.
-        softness: width of an edge, face units.
+        x: Distance from the middle, face units.
+        above: Height above the row's biting edge (below it for the lower row), face units.
+        softness: Width of an edge, face units.
     """
     x = abs(x)
     index = 0
@@ -93,7 +93,7 @@ def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
         index += 1
     left, right = _TOOTH_ENDS[index], _TOOTH_ENDS[index + 1]
     across = min(max((x - left) / (right - left), 0.0), 1.0)
-    # corners are rounded: the edge rises toward the neighbours
+    # The corners are rounded: the edge rises toward the neighbouring teeth.
     rim = 2.0 * across - 1.0
     rise = 0.010 * rim * rim * rim * rim + 0.014 * x
     cover = smoothstep(rise - softness, rise + softness, above)
@@ -108,16 +108,16 @@ def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
 
 @compiled_fast
 def depth_tones(side: float, share_down: float, above_lip: float, opening: float) -> tuple[float, float, float]:
-    """Light behind the teeth: the cavity, and the tongue that lies in it as a mound.
+    """Shading behind the teeth: the cavity and the tongue, which lies in it as a mound.
 
     Args:
-        side: distance from the middle, face units.
-        share_down: 0 at the upper lip to 1 at the lower one.
-        above_lip: distance from the lower lip, face units.
-        opening: of the mouth, face units.
+        side: Distance from the middle, face units.
+        share_down: Vertical position, 0 at the upper lip and 1 at the lower lip.
+        above_lip: Distance from the lower lip, face units.
+        opening: Opening of the mouth, face units.
 
     Returns:
-        Brightness of the cavity, coverage of the tongue, brightness of the tongue.
+        Brightness of the cavity, coverage of the tongue, and brightness of the tongue.
     """
     across = min(side * side / 0.04, 1.0)
     cavity = (0.35 + 0.65 * share_down) * (1.0 - 0.5 * smoothstep(0.08, 0.26, abs(side)))
@@ -131,17 +131,17 @@ def depth_tones(side: float, share_down: float, above_lip: float, opening: float
 def row_tones(
     jaw_row: bool, side: float, y: float, below_lip: float, above_lip: float, seam: float, jaw: float, softness: float
 ) -> tuple[float, float, float]:
-    """One row of teeth: coverage, brightness, and share of gum.
+    """Coverage, brightness and share of gum of one row of teeth; lengths are in face units.
 
     Args:
-        jaw_row: the lower row, which stands upside down and goes with the jaw; else the upper one.
-        side: distance from the middle, face units, as the rest.
-        y: height in face space.
-        below_lip: distance from the upper lip.
-        above_lip: distance from the lower lip.
-        seam: height at which the lips meet.
-        jaw: how far the jaw has moved from neutral.
-        softness: width of an edge.
+        jaw_row: True for the lower row, which is upside down and moves with the jaw.
+        side: Distance from the middle.
+        y: Height in face space.
+        below_lip: Distance from the upper lip.
+        above_lip: Distance from the lower lip.
+        seam: Height at which the lips meet.
+        jaw: Displacement of the jaw from neutral.
+        softness: Width of an edge.
     """
     if jaw_row:
         above = seam - 0.006 + jaw - y
@@ -156,7 +156,7 @@ def row_tones(
 
 @compiled_fast
 def on_arch(camera: Array, column: int, row: int, middle: float, teeth_z: float) -> tuple[float, float, float]:
-    """Where in face space a pixel meets the arch of the teeth: x, y, z."""
+    """Point (x, y, z) in face space where a pixel's ray meets the arch of the teeth."""
     inverse = 1.0 / (camera[0] * camera[4] - camera[1] * camera[3])
     camera_x = (column - camera[9]) / camera[11]
     camera_y = (camera[10] - row) / camera[11]
@@ -187,23 +187,23 @@ def paint_pixels(
 
     Args:
         frame: (H, W, 3), changed in place.
-        padded: the portrait with ``margin`` more pixels on each side.
-        margin: that margin.
-        upper: (11, 2) inner edge of the upper lip in the frame, corner to corner.
-        lower: (11, 2) of the lower lip.
-        source_upper: (11, 2) in the portrait.
-        source_lower: (11, 2) in the portrait.
-        camera: (12,) rotation, offset, scale of the frame.
-        source_camera: (12,) of the portrait.
-        mouth: (8,) x, seam, teeth_z, jaw from neutral, jaw from the portrait, opening, the portrait's opening (face
-            units), and the share of the portrait's opening that belongs to the skull.
-        tint: (4, 3) teeth, cavity, tongue, gum.
+        padded: The portrait, padded by ``margin`` pixels on each side.
+        margin: The padding in pixels.
+        upper: (11, 2) Inner edge of the upper lip in the frame, corner to corner.
+        lower: (11, 2) Inner edge of the lower lip in the frame.
+        source_upper: (11, 2) Inner edge of the upper lip in the portrait.
+        source_lower: (11, 2) Inner edge of the lower lip in the portrait.
+        camera: (12,) Rotation, offset and scale of the frame.
+        source_camera: (12,) Rotation, offset and scale of the portrait.
+        mouth: (8,) In face units: x, seam, teeth_z, jaw relative to neutral, jaw relative to the portrait, opening,
+            the portrait's opening; and the share of the portrait's opening that belongs to the skull.
+        tint: (4, 3) Colours of teeth, cavity, tongue and gum.
     """
     middle, seam, teeth_z, jaw, jaw_moved, opening, source_opening, split = mouth
     scale, source_scale = camera[11], source_camera[11]
     growth = max(opening - source_opening, 0.0) * source_scale  # pixels
     erosion = -2.0 + 3.0 * min(growth, 1.0)
-    # the seam of lips that were all but closed is no tooth: it goes as they open
+    # The dark line between nearly closed lips must not be textured as teeth, so it fades out as the mouth opens.
     kept = max(smoothstep(_SEAM_ONLY, _SHOWS_TEETH, source_opening), 1.0 - min(0.5 * growth, 1.0))
     softness = max(0.8 / scale, 0.005)
     x_first = max(int(min(upper[:, 0].min(), lower[:, 0].min())) - 1, 0)
@@ -227,12 +227,12 @@ def paint_pixels(
             blue = dark_blue + tongue * (light * tint[2, 2] - dark_blue)
             for jaw_row in (True, False):
                 teeth, tone, gum = row_tones(jaw_row, side, y, below_lip, above_lip, seam, jaw, softness)
-                # the shade on teeth is the red of the mouth around them, not grey
+                # Teeth are shaded with the red of the mouth around them, not with grey.
                 shadow = 1.0 - tone
                 red += teeth * (tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) + shadow * tint[1, 0] - red)
                 green += teeth * (tone * (tint[0, 1] + gum * (tint[3, 1] - tint[0, 1])) + shadow * tint[1, 1] - green)
                 blue += teeth * (tone * (tint[0, 2] + gum * (tint[3, 2] - tint[0, 2])) + shadow * tint[1, 2] - blue)
-            # the portrait's own mouth over it, first what goes with the jaw, then what goes with the skull
+            # Lay the portrait's own mouth over it: first the part that moves with the jaw, then that of the skull.
             for part in range(2):
                 yy = y - jaw_moved if part == 0 else y
                 sx = source_camera[9] + source_scale * (

@@ -1,7 +1,7 @@
-"""Telling the person from the background, so that a moving head does not drag the background along.
+"""Separates the person from the background, so that a moving head does not drag the background along.
 
-The portrait is split into two layers: the person, which the mesh moves, with an opacity; and a plate, which stays: the
-background, continued behind the person. The split is exact: the layers laid over each other are the portrait.
+The portrait is split into two layers: the person, with an opacity, which the mesh moves; and the background, filled in
+behind the person, which stays still. The split is exact: compositing the layers gives the portrait.
 """
 
 import numpy as np
@@ -13,28 +13,26 @@ from expnet.render.background_fill import extend_background
 
 Float = NDArray[np.float32]
 
-# The segmenter's mask is stretched so that its soft edge falls on the background side: hair belongs to the person.
+# The segmenter's mask is stretched so that its soft edge falls on the background: hair belongs to the person.
 _EDGE_LOW, _EDGE_HIGH = 0.06, 0.5
-# Half the side of the square around the face that is segmented, as a multiple of the face's larger side.
+# Half the side of the segmented square around the face, as a multiple of the face's larger side.
 _REACH = 1.35
-# Share of the face that must be found to be a person before the mask is believed (drawings, masks, statues).
+# Share of face points that the mask must contain to be trusted; it fails on some drawings, masks and statues.
 _BELIEVED = 0.97
 
 
 def person_matte(image: NDArray[np.uint8], points: NDArray, *, reach: float = _REACH) -> Float | None:
-    """Find the person whose face is given.
-
-    Uses the selfie segmenter inside the mediapipe wheel that also brings the face tracker.
+    """Segment the person whose face is given, with the selfie segmenter of the mediapipe package.
 
     Args:
         image: (H, W, 3) uint8.
-        points: (478, 3) tracked points in pixels.
-        reach: half the side of the square around the face that is looked at, as a multiple of the face's larger side;
-            infinite for the whole picture. Outside, all counts as the person.
+        points: (478, 3) Tracked points in pixels.
+        reach: Half the side of the segmented square around the face, as a multiple of the face's larger side; infinite
+            for the whole image. Everything outside counts as the person.
 
     Returns:
-        (H, W) opacity 0..1, or None where there is no segmenter or it does not see a person: the whole picture then
-        moves as one sheet.
+        (H, W) Opacity in [0, 1]. None where the segmenter is not installed or does not find a person: the whole image
+        then moves as one sheet.
     """
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     size = image.shape[1::-1]
@@ -45,7 +43,7 @@ def person_matte(image: NDArray[np.uint8], points: NDArray, *, reach: float = _R
     if mask is None:
         return None
     matte = np.ones(image.shape[:2], np.float32)
-    # What lies outside of the square never moves, so there the layers need no telling apart.
+    # Nothing outside the square moves, so the layers need not be separated there.
     matte[y0:y1, x0:x1] = np.clip((mask - _EDGE_LOW) / (_EDGE_HIGH - _EDGE_LOW), 0.0, 1.0)
     inner = points[[1, 4, 6, 9, 50, 280, 152, 10, 61, 291, 33, 263, 199], :2].round().astype(int)
     inner = np.clip(inner, 0, np.array(image.shape[1::-1]) - 1)
@@ -67,17 +65,17 @@ def _segment(image: NDArray[np.uint8]) -> Float | None:
 
 
 def split_layers(image: NDArray[np.uint8], matte: Float | None) -> tuple[Float, Float]:
-    """Split a portrait into a moving layer and a plate behind it.
+    """Split a portrait into a moving layer and a background.
 
-    ``moving[..., :3] + (1 - moving[..., 3:]) * plate`` is the portrait, whatever the matte: what the plate does not
-    explain of a pixel goes into the moving layer (colours times opacity).
+    ``moving[..., :3] + (1 - moving[..., 3:]) * background`` equals the portrait for any matte: the moving layer holds
+    colours times opacity, which is whatever the background does not explain of a pixel.
 
     Args:
         image: (H, W, 3) uint8.
-        matte: (H, W) opacity of the person, or None for everything.
+        matte: (H, W) Opacity of the person, or None if everything is the person.
 
     Returns:
-        moving (H, W, 4): colour times opacity, and opacity; plate (H, W, 3).
+        Moving layer (H, W, 4), colours times opacity and opacity; background (H, W, 3).
     """
     moving = np.ones((*image.shape[:2], 4), np.float32)
     moving[..., :3] = image

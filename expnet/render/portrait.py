@@ -1,4 +1,4 @@
-"""Portraits from image files: whatever a camera or an editor writes, upright RGB, the face tracked and fitted."""
+"""Portraits from image files: upright RGB in any format that Pillow reads, with the face tracked and fitted."""
 
 import os
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from expnet.render.person_matte import person_matte
 
 @dataclass(frozen=True)
 class Portrait:
-    """A picture of one person, and where the face is.
+    """An image of one person with its tracked and fitted face.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB, at the size it is rendered at.
-        points: (478, 3) tracked points in its pixels.
-        fit: coefficients of the face, one frame, crop in its pixels.
-        matte: (H, W) opacity of the person, or None.
+        image: (H, W, 3) uint8 RGB, at the size at which it is rendered.
+        points: (478, 3) Tracked points in pixels of the image.
+        fit: Coefficients of the face, one frame, with the crop in pixels of the image.
+        matte: (H, W) Opacity of the person, or None.
     """
 
     image: NDArray[np.uint8]
@@ -36,15 +36,15 @@ class Portrait:
 def open_portrait(
     image: str | os.PathLike[str] | NDArray[np.uint8], model: MorphableModel, *, max_side: int | None = LARGEST_SIDE
 ) -> Portrait:
-    """Load a portrait, find its face and fit the face model to it.
+    """Load a portrait, track its face and fit the face model to it.
 
     Args:
-        image: a file, or (H, W, 3) uint8 RGB.
-        model: the face model to fit.
-        max_side: larger pictures are scaled down to this side; None keeps their size.
+        image: An image file, or (H, W, 3) uint8 RGB.
+        model: The face model to fit.
+        max_side: Larger images are scaled down to this longest side; None keeps their size.
 
     Raises:
-        InputError: not an image, too small, no face or several faces in it.
+        InputError: The input is not an image, is too small, or does not show exactly one face.
     """
     if isinstance(image, np.ndarray):
         pixels = np.asarray(limited(Image.fromarray(image), max_side))

@@ -1,12 +1,12 @@
-"""Where each tracked point of the portrait goes: coefficients -> displaced points in face space -> pixels.
+"""Motion of the portrait's tracked points: coefficients -> displacements in face space -> pixels.
 
-The portrait's own tracked points are lifted into face space once. A frame moves them by the *difference* of the
-fitted expressions and then by the frame's pose, so what the linear model cannot express about a person stays:
+The tracked points are lifted into face space once. Each frame moves them by the *difference* of the fitted expressions
+and then by its pose, which preserves the details of a person that the linear model cannot express:
 
     point_t = R_t (point_0 + basis (beta_t - beta_0) + corrections) + translation_t
 
-The corrections keep promises that a linear model cannot: lips that the model closes do meet on this portrait, and a
-blink closes the lids entirely.
+The corrections guarantee what a linear model cannot: the portrait's lips meet when the model closes them, and a blink
+closes the lids completely.
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pose:
-    """A frame's camera as an affine map: pixel = offset + scale * flip(R v).
+    """Camera of one frame as an affine map: pixel = offset + scale * flip(R v).
 
     Attributes:
-        rotation: (3, 3).
-        offset: (2,) pixel of the face-space origin.
-        scale: pixels per face unit.
+        rotation: (3, 3) Rotation matrix.
+        offset: (2,) Pixel of the origin of face space.
+        scale: Pixels per face unit.
     """
 
     rotation: Array
@@ -42,14 +42,14 @@ class Pose:
     scale: float
 
     def project(self, vertices: Array) -> Array:
-        """Face space (N, 3) to (N, 3): pixel x, pixel y, depth in pixels (larger is nearer)."""
+        """Project points (N, 3) in face space to (N, 3): pixel x, pixel y and depth in pixels (larger is nearer)."""
         camera = vertices @ self.rotation.T * self.scale
         camera[:, 0] += self.offset[0]
         camera[:, 1] = self.offset[1] - camera[:, 1]
         return camera
 
     def lift(self, pixels: Array, depth: Array) -> Array:
-        """Pixels (N, 2) at a camera depth (N,) in face units, back to face space (N, 3)."""
+        """Lift pixels (N, 2) at a camera depth (N,) in face units to face space (N, 3)."""
         camera = np.empty((len(pixels), 3))
         camera[:, 0] = (pixels[:, 0] - self.offset[0]) / self.scale
         camera[:, 1] = (self.offset[1] - pixels[:, 1]) / self.scale
@@ -58,7 +58,7 @@ class Pose:
 
 
 def poses(rotation: NDArray, translation: NDArray, crop: NDArray) -> list[Pose]:
-    """Cameras of T frames in one crop; see :mod:`expnet.face.camera` for the formula."""
+    """Cameras of T frames in one crop; `expnet.face.camera` has the formula."""
     matrices = euler_to_matrix(torch.from_numpy(np.asarray(rotation, np.float64))).numpy()
     translation, crop = np.asarray(translation, np.float64), np.asarray(crop, np.float64)
     scales = crop[2] * FOCAL / (DISTANCE - translation[:, 2])
@@ -67,23 +67,23 @@ def poses(rotation: NDArray, translation: NDArray, crop: NDArray) -> list[Pose]:
 
 
 STEEPEST = 2.0
-"""Depth per distance beyond which the sides of the face are drawn flatter than they are."""
+"""Steepest slope of the face, depth per distance in the image plane; steeper sides are flattened."""
 
 
 def limit_slope(positions: Array, depth: Array, steepest: float = STEEPEST) -> Array:
-    """Raise points of a surface until it falls away nowhere more steeply than allowed.
+    """Raise points of a surface until its slope is nowhere steeper than allowed.
 
-    The sides of a face are seen at a grazing angle: a finger's breadth of cheek is two pixels wide, and a turn of the
-    head would draw these out to a streak. The upper Lipschitz envelope of the surface bounds that stretch to
-    ``cos + steepest * sin`` of the turn, and leaves what is seen well as it is.
+    The sides of a face are seen at a grazing angle: a centimetre of cheek covers two pixels, and a turn of the head
+    would stretch them into a streak. The upper Lipschitz envelope of the surface limits that stretch to
+    ``cos + steepest * sin`` of the angle and leaves well-visible parts unchanged.
 
     Args:
-        positions: (V, 2) in the image plane.
-        depth: (V,) toward the viewer, same unit.
-        steepest: depth per distance.
+        positions: (V, 2) Points in the image plane.
+        depth: (V,) Depth toward the viewer, in the same unit.
+        steepest: Largest depth per distance.
 
     Returns:
-        (V,) at least ``depth``: ``max_u depth_u - steepest |position_u - position_v|``.
+        (V,) ``max_u depth_u - steepest |position_u - position_v|``, which is at least ``depth``.
     """
     distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     return (depth[None] - steepest * distance).max(axis=1)
@@ -93,14 +93,14 @@ class PortraitMotion:
     """Moves the tracked points of one portrait.
 
     Args:
-        points: (478, 3) tracked points in pixels of the rendered portrait.
-        fit: the portrait's coefficients, one frame, with identity and crop in the same pixels.
-        model: the face model that gave the coefficients.
+        points: (478, 3) Tracked points in pixels of the rendered portrait.
+        fit: The portrait's coefficients, one frame, with identity and with the crop in the same pixels.
+        model: The face model of the coefficients.
 
     Attributes:
-        vertices: (468, 3) the portrait's points in face space.
-        camera: the portrait's own pose.
-        first_displacement: (468, 3) what the portrait's own expression does to the neutral face.
+        vertices: (468, 3) The portrait's points in face space.
+        camera: Pose of the portrait.
+        first_displacement: (468, 3) Displacement of the neutral face by the portrait's own expression.
     """
 
     def __init__(self, points: NDArray, fit: FaceCoefficients, model: MorphableModel) -> None:
@@ -127,19 +127,19 @@ class PortraitMotion:
         self._lids = LidMotion(fitted)
 
     def _displace(self, expression: Array) -> Array:
-        """Expression coefficients (T, E) to displacements (T, 468, 3)."""
+        """Displacements (T, 468, 3) of expression coefficients (T, E)."""
         return (expression @ self._basis).reshape(len(expression), -1, 3)
 
     def displacements(self, expression: NDArray, blink: NDArray | None = None) -> tuple[Array, Array]:
-        """Move the points from the portrait's expression to other ones.
+        """Displacements of the points from the portrait's expression to other expressions.
 
         Args:
-            expression: (T, E) absolute coefficients.
-            blink: (T,) closure of the lids on top of the expression, 0 none to 1 shut.
+            expression: (T, E) Absolute coefficients.
+            blink: (T,) Closure of the lids in addition to the expression, from 0 (none) to 1 (shut).
 
         Returns:
-            (T, 468, 3) displacements in face space, without the closing of the lids, and (T, 2) that closure, right
-            eye and left. Both are exactly zero for the portrait's own expression.
+            Displacements (T, 468, 3) in face space without the closing of the lids, and that closure (T, 2) of the
+            right and left eye. Both are exactly zero for the portrait's own expression.
         """
         moved = self._displace(np.asarray(expression, np.float64) - self.first_expression)
         self._lips.correct(moved)

@@ -1,9 +1,8 @@
-"""The two inner loops of the mesh renderer: triangles -> source positions, and source positions -> pixels.
+"""The inner loops of the mesh renderer: triangles -> source positions, and source positions -> pixels.
 
-A triangle mesh is drawn with a z-buffer, but instead of colours each pixel receives the position in the portrait
-that lands there; a second pass fetches those positions with a sharp cubic filter. Positions are pixel indices: the
-centre of the top-left pixel is (0, 0). Both loops run on one thread, in a fixed order, so equal input gives equal
-bits.
+Triangles are drawn with a z-buffer, but each pixel receives a position in the portrait instead of a colour; a second
+pass samples those positions with a sharp cubic filter. Positions are pixel indices: the centre of the top-left pixel is
+(0, 0). Both loops run on one thread in a fixed order, so equal input gives identical bits.
 """
 
 from collections.abc import Callable
@@ -18,26 +17,27 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Float = NDArray[np.float32]
 
 PADDING = 64
-"""Pixels kept around the portrait: how far a position may lie outside before it is clamped."""
+"""Pixels of padding around the portrait: how far outside a position may lie before it is clamped."""
 
-# Free parameter of the cubic filter. -0.5 is Catmull-Rom; -0.7 keeps more of the sharpness that a warp costs
-# (measured on portraits shifted by half a pixel) and still shows no ringing around the eyes.
+# Free parameter of the cubic filter. -0.5 is Catmull-Rom; -0.7 preserves more of the sharpness that a warp loses
+# (measured on portraits shifted by half a pixel) without visible ringing around the eyes.
 _CUBIC = -0.7
 _FOLD = 2.0
-# Places of a pixel's numbers from its first, without a sign; see `sample`.
+# Offsets of a pixel's channels from its first, unsigned; see `sample`.
 _GREEN, _BLUE, _OPACITY, _CHANNELS = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
 
 
 def compiled(function: Function, *, fast: bool = False) -> Function:
-    """Compile with numba, and keep the machine code on disk where some folder can be written.
+    """Compile with numba, and cache the machine code on disk where a folder is writable.
 
     Args:
-        function: the loop.
-        fast: let sums of products be contracted and reordered (once, when compiling: the same bits every run).
+        function: The loop to compile.
+        fast: Allow contracted and reordered sums of products. This is fixed at compile time: every run gives the same
+            bits.
     """
     try:
         kernel: Any = numba.njit(cache=True, nogil=True, fastmath=fast)(function)
-    except RuntimeError:  # no folder for the cache: a read-only install without a home
+    except RuntimeError:  # no folder for the cache: a read-only installation without a home directory
         kernel = numba.njit(nogil=True, fastmath=fast)(function)
     return kernel
 
@@ -47,7 +47,7 @@ compiled_fast = partial(compiled, fast=True)
 
 @compiled_fast
 def cubic_weights(fraction: np.float32) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    """Weights of the four neighbours at a fraction in [0, 1); (0, 1, 0, 0) at 0."""
+    """Weights of the four neighbours for a fraction in [0, 1); (0, 1, 0, 0) at 0."""
     one, sharpness = np.float32(1.0), np.float32(_CUBIC)
     rest = one - fraction
     w0 = sharpness * fraction * rest * rest
@@ -57,13 +57,13 @@ def cubic_weights(fraction: np.float32) -> tuple[np.float32, np.float32, np.floa
 
 
 def pad_image(image: NDArray, margin: int = PADDING) -> Float:
-    """Continue a picture beyond its edges, so that the sampler needs no special cases.
+    """Pad an image by repeating its edges, so that the sampler needs no special cases.
 
-    Each edge is drawn out straight: hair that the picture cuts off goes on, where a mirrored copy would show twice.
+    Repetition continues hair that is cut off at the border, where mirroring would show it twice.
 
     Args:
-        image: (H, W, 4) colour times opacity, and opacity; or (H, W, 3) colours, opaque.
-        margin: pixels added on each side.
+        image: (H, W, 4) colours times opacity and opacity, or (H, W, 3) opaque colours.
+        margin: Pixels added on each side.
 
     Returns:
         (H + 2 margin, W + 2 margin, 4) float32.
@@ -75,7 +75,7 @@ def pad_image(image: NDArray, margin: int = PADDING) -> Float:
 
 
 def identity_map(height: int, width: int) -> Float:
-    """Map in which every pixel comes from itself, (H, W, 2) x and y."""
+    """Source map (H, W, 2), x and y, in which every pixel maps to itself."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([columns, rows], axis=-1).astype(np.float32)
 
@@ -91,11 +91,11 @@ def draw_triangles(
     """Write the source position of the nearest surface at each pixel.
 
     Args:
-        vertices: (V, 3) pixel x, pixel y, depth (larger is nearer).
-        sources: (V, 2) position in the portrait.
-        triangles: (F, 3); both windings are drawn.
+        vertices: (V, 3) Pixel x, pixel y and depth (larger is nearer).
+        sources: (V, 2) Positions in the portrait.
+        triangles: (F, 3) Vertex indices; both windings are drawn.
         source_map: (H, W, 2), changed in place where a triangle covers the pixel's centre.
-        depth_buffer: (H, W), changed in place; start with -inf.
+        depth_buffer: (H, W), changed in place; initially -inf.
     """
     height, width = depth_buffer.shape
     for index in range(triangles.shape[0]):
@@ -108,7 +108,7 @@ def draw_triangles(
             continue
         top = max(int(np.ceil(min(ay, ay + by, ay + cy) - 1e-6)), 0)
         bottom = min(int(np.floor(max(ay, ay + by, ay + cy) + 1e-6)), height - 1)
-        # Displacements, not positions, are interpolated: at rest they are exactly zero.
+        # Displacements are interpolated instead of positions, because at rest they are exactly zero.
         ux, uy, uz = sources[a, 0] - ax, sources[a, 1] - ay, vertices[a, 2]
         vx = sources[b, 0] - vertices[b, 0] - ux
         vy = sources[b, 1] - vertices[b, 1] - uy
@@ -117,14 +117,14 @@ def draw_triangles(
         wy = sources[c, 1] - vertices[c, 1] - uy
         wz = vertices[c, 2] - uz
         inverse = 1.0 / area
-        # barycentric coordinates: beta = (px cy - py cx) / area, gamma = (py bx - px by) / area
+        # Barycentric coordinates: beta = (px cy - py cx) / area, gamma = (py bx - px by) / area.
         beta_x, beta_y = cy * inverse, -cx * inverse
         gamma_x, gamma_y = -by * inverse, bx * inverse
         for row in range(top, bottom + 1):
             py = row - ay
             low, high = -np.inf, np.inf
-            # each of beta >= 0, gamma >= 0 and beta + gamma <= 1 is an interval of px on this row; a hair's breadth
-            # is added so that neighbours leave no crack between them
+            # Each of beta >= 0, gamma >= 0 and beta + gamma <= 1 is an interval of px in this row. A small tolerance
+            # avoids cracks between neighbouring triangles.
             for side in range(3):
                 if side == 0:
                     slope, offset = beta_x, beta_y * py
@@ -156,17 +156,17 @@ def draw_triangles(
 
 @compiled_fast
 def sample(padded: Float, source_map: Float, margin: int, background: Float, out: NDArray[np.uint8]) -> None:
-    """Fetch the moving layer at the mapped positions with a cubic filter, and lay it over the plate.
+    """Sample the moving layer at the mapped positions with a cubic filter, and composite it over the background.
 
-    Indices have no sign, and a row is fetched before it is laid down: only then does the compiler take the four
-    channels of a pixel together (a signed index may count from the end, which it has to ask at every fetch).
+    Indices are unsigned, and a row is sampled before it is composited, because only then does the compiler vectorise
+    over the four channels of a pixel: signed indices may count from the end, which costs a check at every access.
 
     Args:
-        padded: the result of :func:`pad_image`, (H + 2 margin, W + 2 margin, 4).
-        source_map: (H, W, 2) positions x, y in the unpadded portrait.
-        margin: the padding used.
-        plate: (H, W, 3) what shows where the layer is not opaque.
-        out: (H, W, 3) uint8, written.
+        padded: Result of `pad_image`, (H + 2 margin, W + 2 margin, 4).
+        source_map: (H, W, 2) Positions x, y in the unpadded portrait.
+        margin: The padding in pixels.
+        background: (H, W, 3) Colours that show where the layer is not opaque.
+        out: (H, W, 3) uint8 output.
     """
     rows, columns = np.uint64(source_map.shape[0]), np.uint64(source_map.shape[1])
     one, half, zero, white = np.float32(1.0), np.float32(0.5), np.float32(0.0), np.float32(255.0)
@@ -208,14 +208,14 @@ def sample(padded: Float, source_map: Float, margin: int, background: Float, out
 
 @compiled
 def soften_folds(frame: NDArray[np.uint8], source_map: Float, folds: NDArray[np.bool_]) -> None:
-    """Blend the pixels along folds, where a nearer part of the sheet hides another, so that they leave no stairs.
+    """Blend pixels along folds, where a nearer part of the mesh hides another, to avoid staircase edges.
 
-    A fold shows as neighbours that come from places more than ``_FOLD`` pixels apart.
+    A fold lies between neighbouring pixels whose sources are more than ``_FOLD`` pixels apart.
 
     Args:
         frame: (H, W, 3), changed in place.
-        source_map: (H, W, 2) that drew it.
-        folds: (H, W) work space.
+        source_map: (H, W, 2) Source map of the frame.
+        folds: (H, W) Workspace.
     """
     height, width = folds.shape
     for row in range(height):
@@ -230,7 +230,7 @@ def soften_folds(frame: NDArray[np.uint8], source_map: Float, folds: NDArray[np.
                 folds[row, column] = folds[row, column + 1] = True
             if below > _FOLD:
                 folds[row, column] = folds[row + 1, column] = True
-    # rows above and to the left are blended already when they are read: a slight smear along the fold, no stairs
+    # Rows above and pixels to the left are already blended when they are read: a slight blur along the fold, no stairs.
     for row in range(1, height - 1):
         for column in range(1, width - 1):
             if folds[row, column]:

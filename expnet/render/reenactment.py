@@ -1,9 +1,9 @@
-"""A clip on stage: a portrait that its motion can be rendered with, and the frames to compare with.
+"""Self-reenactment of a clip: a portrait that its motion can be rendered with, and the frames to compare with.
 
-The first real frame of a clip is the portrait; it is rendered with any expression and head motion and compared with the
-real frames inside the clip's crop at 256 px. Without the source video the built-in portrait (scikit-image's astronaut)
-is moved by the clip's changes, and compared with the same portrait under the true coefficients: that measures the
-coefficients through the renderer, not realism, and is labelled so.
+The first real frame of the clip is the portrait. It is rendered with any expression and head motion and compared with
+the real frames inside the clip's crop at 256 px. Without the source video, a built-in portrait (scikit-image's
+astronaut) is driven by the clip's changes and compared with the same portrait under the true coefficients. That
+measures the coefficients through the renderer, not realism, and is labelled accordingly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from expnet.render.portrait import Portrait, open_portrait
 from expnet.render.renderer import Renderer
 
 CROP_PIXELS = 256.0
-"""Side of a clip's crop when its pictures are compared."""
+"""Side of a clip's crop in pixels when its frames are compared."""
 REAL, PORTRAIT = "real frames", "built-in portrait under the true coefficients"
 _LABEL_HEIGHT = 22
 
@@ -40,14 +40,14 @@ Frames = list[NDArray[np.uint8]]
 
 @dataclass(frozen=True, eq=False)
 class Reenactment:
-    """A portrait that can be rendered, and what its frames are compared with.
+    """A portrait that can be rendered, and the reference frames of the clip.
 
     Attributes:
-        renderer: of the portrait.
-        reference: uint8 RGB frames to compare with, in pixels of the portrait.
-        crop: centre x, centre y, side in pixels of the portrait: what is compared.
-        identity: (K,) of the face on the portrait.
-        coefficients: turns an expression (T, 64) and a pose (T, 6) into the portrait's coefficients.
+        renderer: Renderer of the portrait.
+        reference: Reference frames, uint8 RGB, in pixels of the portrait.
+        crop: Compared square: centre x, centre y and side, in pixels of the portrait.
+        identity: (K,) Identity of the face in the portrait.
+        coefficients: Converts an expression (T, 64) and a pose (T, 6) into coefficients of the portrait.
         kind: ``REAL`` or ``PORTRAIT``.
     """
 
@@ -59,28 +59,28 @@ class Reenactment:
     kind: str
 
     def render(self, expression: Tensor, pose: Tensor) -> Frames:
-        """Frames of the crop at 256 px, for an expression (T, 64) and an absolute pose (T, 6) of the clip."""
+        """Render an expression (T, 64) and an absolute pose (T, 6) of the clip: frames of the crop at 256 px."""
         return [crop_frame(frame, self.crop) for frame in self.renderer.render(self.coefficients(expression, pose))]
 
 
 def open_reenactment(track: Track, model: MorphableModel, frames: int) -> Reenactment:
-    """Take the clip's own first frame as the portrait, or the built-in one when the video is not there.
+    """Open the clip's own first frame as the portrait, or the built-in portrait where the video is missing.
 
     Args:
-        track: the clip.
-        model: face model of its coefficients.
-        frames: how many reference frames to keep, at most.
+        track: The clip.
+        model: The face model of its coefficients.
+        frames: Largest number of reference frames.
 
     Raises:
-        DataError: the video is there but does not fit its track.
-        InputError: no face is found on the portrait.
+        DataError: The video does not match its track.
+        InputError: No face is found in the portrait.
     """
     video = source_video(track)
     return _portrait_stage(track, model, frames) if video is None else _real_stage(track, video, model, frames)
 
 
 def crop_frame(image: NDArray[np.uint8], crop: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Cut a square crop (centre x, centre y, side) and resize it to 256 px; beyond the image its edge is repeated."""
+    """Cut a square crop (centre x, centre y, side) and resize it to 256 px; beyond the image its edges are repeated."""
     size = int(CROP_PIXELS)
     left, top = crop[0] - crop[2] / 2, crop[1] - crop[2] / 2
     right, bottom = left + crop[2], top + crop[2]
@@ -93,17 +93,17 @@ def crop_frame(image: NDArray[np.uint8], crop: NDArray[np.float64]) -> NDArray[n
 
 
 def to_crop(pixels: Tensor, crop: Tensor) -> Tensor:
-    """Move pixels of the source frame into the crop at 256 px: (..., 2), crop (3,) centre x, centre y, side."""
+    """Map pixels (..., 2) of the source frame into the crop (3,) at 256 px: centre x, centre y, side."""
     return (pixels.double() - crop[:2].double()) * (CROP_PIXELS / crop[2].double()) + CROP_PIXELS / 2
 
 
 def to_tensor(frames: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """Pictures (H, W, 3) as one tensor (T, 3, H, W) uint8."""
+    """Stack frames (H, W, 3) into one uint8 tensor (T, 3, H, W)."""
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
 
 
 def label_images(tiles: Sequence[tuple[str, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
-    """Put pictures of one size side by side, each under its label."""
+    """Put images of one size side by side, each under its label."""
     height, width = tiles[0][1].shape[:2]
     sheet = Image.new("RGB", (width * len(tiles), height + _LABEL_HEIGHT), (20, 20, 22))
     draw = ImageDraw.Draw(sheet)
@@ -122,7 +122,7 @@ def builtin_portrait(model: MorphableModel) -> Portrait:
 
 
 def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -> Reenactment:
-    """The clip's own video."""
+    """Reenactment of the clip's own video."""
     start = round(track.source_start * FRAME_RATE)
     reference = list(islice(read_video(video, fps=float(FRAME_RATE)), start, start + frames))
     if not reference or reference[0].shape[:2] != tuple(track.frame_size):
@@ -134,14 +134,15 @@ def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -
     crop, identity = track.coefficients.crop, track.coefficients.identity
     if crop is None or crop.ndim != 1 or identity is None:
         raise DataError(f"clip {track.clip_id} has no crop and identity of its own, so its pictures cannot be compared")
-    # The clip's own first coefficients, not a fit of this one picture: they share the clip's identity and camera.
+    # The clip's own first coefficients are used instead of a fit of this frame: they share the clip's identity and
+    # camera.
     portrait = open_portrait(reference[0], model, max_side=None)
     renderer = MeshRenderer(portrait.image, track.coefficients[:1], portrait.points, model, matte=portrait.matte)
     return Reenactment(renderer, reference, np.asarray(crop), identity, _coefficients, REAL)
 
 
 def _portrait_stage(track: Track, model: MorphableModel, frames: int) -> Reenactment:
-    """The built-in portrait, moved by the clip's changes."""
+    """Reenactment of the built-in portrait, driven by the clip's changes."""
     portrait = builtin_portrait(model)
     fit = portrait.fit
     renderer = MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte)

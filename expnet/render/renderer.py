@@ -1,4 +1,4 @@
-"""What every renderer is: coefficients in, frames out."""
+"""The interface of every renderer: coefficients in, frames out."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -9,7 +9,7 @@ from expnet.coefficients import FaceCoefficients
 
 
 class Renderer(Protocol):
-    """Draws one portrait with other expressions and poses."""
+    """Renders one portrait with other expressions and poses."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -17,10 +17,10 @@ class Renderer(Protocol):
         ...
 
     def render(self, coefficients: FaceCoefficients, *, blink: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """Yield one (H, W, 3) uint8 RGB frame per frame of the coefficients, one at a time.
+        """Yield one (H, W, 3) uint8 RGB frame for each frame of the coefficients.
 
         Args:
-            coefficients: expression, and pose in the portrait's own camera: the portrait's fit gives the portrait.
-            blink: (T,) additional closure of the lids, 0 none to 1 shut.
+            coefficients: Expression and pose in the portrait's own camera, so that its fit reproduces the portrait.
+            blink: (T,) Additional closure of the lids, from 0 (none) to 1 (shut).
         """
         ...

@@ -1,8 +1,8 @@
-"""The mesh that carries the whole portrait: the tracked face, lash bands, eyeballs, and rings out to the background.
+"""The mesh that warps the whole portrait: the tracked face, lash bands, eyeballs, and rings out to the background.
 
-One continuous sheet of triangles has no holes or seams. The face follows its points. Around the face oval, rings of
-vertices carry hair, ears and neck: near the oval they follow the head fully, further out they fade to still, so that
-the background, the shoulders and the rest of the picture stay as they are, pixel for pixel.
+One continuous mesh has no holes or seams. The face follows its points. Rings of vertices around the face oval carry
+hair, ears and neck: near the oval they follow the head completely, farther out their motion fades to zero, so that
+background, shoulders and the rest of the image stay identical, pixel for pixel.
 """
 
 from dataclasses import dataclass
@@ -17,38 +17,38 @@ from expnet.render.portrait_motion import PortraitMotion, Pose
 
 Array = NDArray[np.float64]
 
-# Distance from the face's centre, as a multiple of the oval's, up to which everything is head (hair, ears), and at
-# which everything is still: above, beside and below the face.
+# Radii as multiples of the face oval's, above, beside and below the face: up to the first everything belongs to the
+# head (hair, ears), and at the second everything is still.
 _HEAD_ABOVE, _STILL_ABOVE = 1.45, 2.3
 _HEAD_BESIDE, _STILL_BESIDE = 1.35, 2.2
 _HEAD_BELOW, _STILL_BELOW = 1.0, 2.0
-# The fade from moving to still takes at least this much, whatever the room.
+# The fade from moving to still spans at least this much, however little space there is.
 _LEAST_FADE = 0.4
 _RINGS = 12
-# Depth lost per distance from the face's edge.
+# Loss of depth per distance from the face's edge.
 _FALL = 1.0
-# The chin's own motion dies out over this much of the distance below it.
+# Distance below the chin, in the same unit, over which the chin's own motion fades out.
 _JAW_REACH = 0.6
-# Width of the band around an eye's opening (lashes, wet edge) that keeps its shape when the lid moves, as a share of
-# the distance to the next row of skin, at most.
+# Width of the band around an eye's opening (lashes, wet edge) that keeps its shape when the lid moves, relative to the
+# eye's width, and its limit as a share of the distance to the next row of skin points.
 _LASH_BAND, _LASH_LIMIT = 0.07, 0.5
 
 
 @dataclass(frozen=True)
 class WarpMesh:
-    """Triangles, and where their vertices are in the portrait.
+    """Triangles, and where their vertices lie in the portrait.
 
-    Vertices are, in this order: 468 face points, lash bands, eyeballs, rings.
+    The vertices are, in this order: 468 face points, lash bands, eyeballs, rings.
 
     Attributes:
-        sources: (V, 2) pixel positions in the portrait.
-        triangles: (F, 3) int32.
-        lash_parent: (32,) face point that each lash vertex goes along with.
-        lash_offset: (32, 3) from that point, in face space.
-        ring_rest: (N, 3) ring vertices in face space.
-        ring_head: (N,) how much of the head's motion each ring vertex follows.
-        ring_jaw: (N,) how much of its oval point's expression motion it follows.
-        ring_parent: (N,) that oval point.
+        sources: (V, 2) Pixel positions in the portrait.
+        triangles: (F, 3) int32 vertex indices.
+        lash_parent: (32,) Face point that each lash vertex follows.
+        lash_offset: (32, 3) Offset from that point, in face space.
+        ring_rest: (N, 3) Ring vertices in face space.
+        ring_head: (N,) Share of the head's motion that each ring vertex follows.
+        ring_jaw: (N,) Share of the expression motion of its oval point that it follows.
+        ring_parent: (N,) That oval point.
     """
 
     sources: Array
@@ -64,12 +64,12 @@ class WarpMesh:
         """Project one frame.
 
         Args:
-            motion: the portrait's motion.
-            moved: (468, 3) displacements of the face points in face space.
-            camera: the frame's pose.
+            motion: Motion of the portrait.
+            moved: (468, 3) Displacements of the face points in face space.
+            camera: Pose of the frame.
 
         Returns:
-            vertices (V, 3): pixel x, y and depth; sources (V, 2): the portrait's positions there, which differ from
+            Vertices (V, 3): pixel x, y and depth. Sources (V, 2): their positions in the portrait, which differ from
             ``self.sources`` in the eyeballs only.
         """
         face = motion.vertices + moved
@@ -77,7 +77,7 @@ class WarpMesh:
         rings = self.ring_rest + self.ring_jaw[:, None] * moved[self.ring_parent]
         placed = camera.project(np.concatenate([face, lashes, face[_LID_LOOPS], rings]))
         ring_sources = self.sources[-len(rings) :]
-        # still + share of the motion; both the head's and, through ``rings``, the jaw's
+        # Still position plus a share of the motion: the head's motion and, through ``rings``, that of the jaw.
         placed[-len(rings) :, :2] = ring_sources + self.ring_head[:, None] * (placed[-len(rings) :, :2] - ring_sources)
         sources = self.sources.copy()
         balls = slice(MESH_POINTS + len(lashes), MESH_POINTS + len(lashes) + len(_LID_LOOPS))
@@ -86,7 +86,7 @@ class WarpMesh:
 
 
 _LID_LOOPS = np.array(RIGHT_EYE_LOOP + LEFT_EYE_LOOP)
-# Which way a lid point goes when the eye closes: upper lids down, lower lids up, corners nowhere.
+# Direction in which a lid point moves when the eye closes: upper lids down, lower lids up, corners not at all.
 _CLOSING = np.where(np.isin(_LID_LOOPS, UPPER_LIDS), -1.0, np.where(np.isin(_LID_LOOPS, LOWER_LIDS), 1.0, 0.0))
 
 
@@ -94,9 +94,9 @@ def build_warp_mesh(motion: PortraitMotion, points: Array, triangles: NDArray, s
     """Build the mesh of one portrait.
 
     Args:
-        motion: the portrait's motion.
-        points: (478, 3) tracked points in pixels.
-        triangles: (F, 3) the face model's triangles.
+        motion: Motion of the portrait.
+        points: (478, 3) Tracked points in pixels.
+        triangles: (F, 3) Triangles of the face model.
         size: (height, width) of the portrait.
     """
     face = np.asarray(points[:MESH_POINTS, :2], np.float64)
@@ -127,7 +127,7 @@ def build_warp_mesh(motion: PortraitMotion, points: Array, triangles: NDArray, s
 
 
 def _skin_triangles(triangles: NDArray) -> NDArray:
-    """Leave out whatever a face model has in the eyes and the mouth: they are built here."""
+    """Leave out the face model's triangles inside the eyes and the mouth, which are built here."""
     inside = np.zeros(len(triangles), bool)
     for loop in (RIGHT_EYE_LOOP, LEFT_EYE_LOOP, INNER_LIP_LOOP):
         inside |= np.isin(triangles, loop).all(axis=1)
@@ -141,10 +141,10 @@ def _position_in_loops(indices: NDArray) -> NDArray:
 
 
 def _lash_band(motion: PortraitMotion, skin: NDArray) -> tuple[Array, Array]:
-    """Vertices just outside each lid point, toward the skin points it is connected to.
+    """Vertices just outside each lid point, toward the skin points that it is connected to.
 
     Returns:
-        (32, 3) in face space, and (32, 2) in pixels.
+        Positions (32, 3) in face space and (32, 2) in pixels.
     """
     positions = np.empty((len(_LID_LOOPS), 3))
     for slot, point in enumerate(_LID_LOOPS):
@@ -159,7 +159,7 @@ def _lash_band(motion: PortraitMotion, skin: NDArray) -> tuple[Array, Array]:
 
 
 def _bands(inner: NDArray, outer: NDArray) -> NDArray:
-    """Quads between the lid loops and the lash loops."""
+    """Quads between the lid loops and the lash loops, as triangles."""
     half = len(RIGHT_EYE_LOOP)
     quads = []
     for start in (0, half):
@@ -170,7 +170,7 @@ def _bands(inner: NDArray, outer: NDArray) -> NDArray:
 
 
 def _eyeballs(balls: NDArray) -> NDArray:
-    """Strips between upper and lower lid, over the eyeballs' own vertices."""
+    """Strips between the upper and lower lids, over the eyeballs' own vertices."""
     strips = []
     for upper, lower, corners in zip(UPPER_LIDS, LOWER_LIDS, CORNERS, strict=True):
         rows = [(corners[0], *row, corners[1]) for row in (upper, lower)]
@@ -187,10 +187,10 @@ def _strip(upper: NDArray | tuple[int, ...], lower: NDArray | tuple[int, ...]) -
 
 
 def _eyeball_sources(motion: PortraitMotion, moved: Array) -> Array:
-    """What of the portrait shows at the lids' edges: the eyeball does not move with the lids.
+    """Positions in the portrait that show at the lids' edges: the eyeball does not move with the lids.
 
-    A lid that comes down shows the part of the eyeball that was there already. A lid that opens wider than the
-    portrait's has nothing to show, so there the eyeball is stretched a little instead.
+    A closing lid shows the part of the eyeball that was already there. A lid that opens wider than in the portrait
+    would uncover pixels that do not exist, so the eyeball is stretched a little instead.
     """
     shift = moved[_LID_LOOPS]
     shift[:, [0, 2]] = 0.0
@@ -199,7 +199,7 @@ def _eyeball_sources(motion: PortraitMotion, moved: Array) -> Array:
 
 
 class _Rings:
-    """Rings of vertices around the face oval, from the head's edge to still background."""
+    """Rings of vertices around the face oval, from the head's edge to the still background."""
 
     def __init__(self, motion: PortraitMotion, face: Array, size: tuple[int, int]) -> None:
         oval = np.array(FACE_OVAL)
@@ -228,7 +228,7 @@ class _Rings:
         self.rest = motion.camera.lift(self.sources, depth.reshape(-1))
 
     def triangles(self, first: int) -> NDArray:
-        """Quads between neighbouring rings; the innermost ring joins the oval."""
+        """Triangles between neighbouring rings; the innermost ring joins the oval."""
         count = len(FACE_OVAL)
         grid = np.concatenate([[FACE_OVAL], first + np.arange(_RINGS * count).reshape(_RINGS, count)])
         here, right = grid, np.roll(grid, -1, axis=1)
@@ -237,7 +237,7 @@ class _Rings:
 
 
 def _extents(below: Array) -> tuple[Array, Array]:
-    """Radii of the head's edge and of stillness for each direction."""
+    """Radii of the head's edge and of stillness, for each direction."""
     up, down = np.clip(-below, 0.0, 1.0) ** 2, np.clip(below, 0.0, 1.0) ** 2
     side = 1.0 - up - down
     head = up * _HEAD_ABOVE + side * _HEAD_BESIDE + down * _HEAD_BELOW
@@ -246,9 +246,9 @@ def _extents(below: Array) -> tuple[Array, Array]:
 
 
 def _stop_at_border(centre: Array, spokes: Array, head: Array, still: Array, size: tuple[int, int]) -> Array:
-    """Let everything come to rest at the picture's border where that is nearer, unless the head itself is cut off.
+    """Let the motion fade out before the image border, unless the head itself is cut off.
 
-    A border that moves inward would uncover what was never photographed.
+    A border that moves inward would uncover pixels outside the photograph.
     """
     limits = np.where(spokes > 0, np.array(size[::-1]) - 1.0 - centre, centre)  # (36, 2) to the border along x, y
     room = (limits / np.maximum(np.abs(spokes), 1e-6)).min(axis=1)

@@ -1,1 +1,1 @@
-"""How the built-in face model is learned, see ``scripts/build_face_model.py``."""
+"""Learning the built-in face model; ``scripts/build_face_model.py`` runs it."""

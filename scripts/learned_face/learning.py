@@ -1,13 +1,13 @@
-"""Learn a linear face model from tracked clips: the statistics behind ``mediapipe468.safetensors``.
+"""Learns a linear face model from tracked clips: the statistics behind ``mediapipe468.safetensors``.
 
 The steps, on points of the MediaPipe mesh in any scale and pose:
 
-1. each frame is aligned to its clip's average face by a weighted similarity; points that move little within a clip
-   (forehead, nose, temples) weigh most, and the weights are found together with the alignment;
-2. expression = principal components of (frame - clip average), mirrored copies added, lips and eyes weighted up,
-   each person's frames weighted so that nobody dominates; whitened, so that each coefficient has unit variance;
-3. identity = principal components of people's average faces, with what an expression could make held down (a person
-   who smiles all the time is not a smile-shaped person).
+1. Each frame is aligned with its clip's average face by a weighted similarity. Points that move little within a clip
+   (forehead, nose, temples) have the largest weights; weights and alignment are found together.
+2. Expression: principal components of (frame - clip average), with mirrored copies, higher weights for lips and eyes,
+   and frames weighted so that no person dominates; whitened, so that each coefficient has unit variance.
+3. Identity: principal components of people's average faces, in which whatever an expression could explain is reduced:
+   a person who smiles all the time does not have a smiling face shape.
 """
 
 from collections.abc import Sequence
@@ -21,23 +21,23 @@ from expnet.face.procrustes import Array, procrustes, remove_similarity
 from expnet.face.template import look_ahead, mirror_of, normalise, symmetric
 
 FRAME_CAP = 400.0
-"""A person's frames count like at most this many (16 s)."""
+"""A person's frames count as at most this many (16 s)."""
 
 IDENTITY_SHARE = 0.25
-"""Part of a person's lasting difference along an expression that counts as identity; see :func:`learn_identity`."""
+"""Share of a person's lasting difference along an expression that counts as identity; see `learn_identity`."""
 
 LIP_WEIGHT, EYE_WEIGHT = 2.0, 2.0
-"""How much more a lip's or eyelid's squared error counts than a cheek's."""
+"""Weight of the squared error of a lip or eyelid point, relative to a cheek point."""
 
 
 @dataclass(frozen=True)
 class TrackedClip:
-    """Points of one clip and who is in it.
+    """Points of one clip, and the person in it.
 
     Attributes:
-        name: the clip's name.
-        person: whose face it is.
-        points: (T, V, 3) in camera axes (x right, y up, z to the viewer), found frames only.
+        name: Name of the clip.
+        person: Name of the person.
+        points: (T, V, 3) in camera axes (x right, y up, z toward the viewer), only frames in which a face was found.
     """
 
     name: str
@@ -47,7 +47,7 @@ class TrackedClip:
 
 @dataclass(frozen=True)
 class LinearFace:
-    """A learnt linear model; see the attributes of ``expnet.face.morphable.MorphableModel``."""
+    """A learned linear model; see the attributes of ``expnet.face.morphable.MorphableModel``."""
 
     mean: Array
     identity_basis: Array
@@ -61,12 +61,12 @@ class LinearFace:
 
 
 def camera_axes(points: NDArray[np.floating]) -> Array:
-    """Turn tracker pixels (x right, y down, z away) of the skin mesh into camera axes (x right, y up, z near)."""
+    """Convert tracker pixels (x right, y down, z away) of the face mesh to camera axes (x right, y up, z near)."""
     return points[..., :MESH_POINTS, :].astype(np.float64) * [1.0, -1.0, -1.0]
 
 
 def fit_weights() -> Array:
-    """Weights of the squared errors per vertex, mean 1: lips and eyelids count more."""
+    """Weights of the squared errors per vertex, mean 1, with more weight on lips and eyelids."""
     weights = np.ones(MESH_POINTS)
     weights[list(LIP_POINTS)] = LIP_WEIGHT
     weights[list(EYE_POINTS)] = EYE_WEIGHT
@@ -74,13 +74,13 @@ def fit_weights() -> Array:
 
 
 def align_clip(points: Array, template: Array, rigidity: Array, *, rounds: int = 3) -> Array:
-    """Align a clip's frames to their own average, and that average to the template.
+    """Align a clip's frames with their own average, and that average with the template.
 
     Args:
-        points: (T, V, 3).
-        template: (V, 3) in face units.
-        rigidity: (V,) weights of the alignment.
-        rounds: how often the average is renewed.
+        points: (T, V, 3) Points of the frames.
+        template: (V, 3) Template in face units.
+        rigidity: (V,) Weights of the alignment.
+        rounds: How often the average is recomputed.
 
     Returns:
         (T, V, 3) in face units.
@@ -94,22 +94,22 @@ def align_clip(points: Array, template: Array, rigidity: Array, *, rounds: int =
 
 
 def steady_frames(aligned: Array, *, limit: float = 4.0, floor: float = 0.03) -> NDArray[np.bool_]:
-    """Frames whose distance from the clip's median face is not that of a slip of the tracker.
+    """Find frames whose distance from the clip's median face does not indicate a tracking failure.
 
     Args:
         aligned: (T, V, 3) in face units.
-        limit: how many times the median distance is still motion.
-        floor: face units rms that are always taken for motion: a still face may open its mouth wide once.
+        limit: Multiple of the median distance that still counts as motion.
+        floor: Distance (rms, face units) that always counts as motion, since a still face may open its mouth wide once.
 
     Returns:
-        (T,) true where the frame is kept.
+        (T,) True where the frame is kept.
     """
     distance = np.sqrt(((aligned - np.median(aligned, axis=0)) ** 2).mean(axis=(1, 2)))
     return distance <= limit * np.median(distance) + floor
 
 
 def frame_weights(clips: Sequence[TrackedClip], lengths: Sequence[int]) -> list[float]:
-    """Weight of one frame of each clip, so that each person counts like at most FRAME_CAP frames."""
+    """Weight of one frame of each clip, such that each person counts as at most `FRAME_CAP` frames."""
     total: dict[str, int] = {}
     for clip, length in zip(clips, lengths, strict=True):
         total[clip.person] = total.get(clip.person, 0) + length
@@ -117,10 +117,10 @@ def frame_weights(clips: Sequence[TrackedClip], lengths: Sequence[int]) -> list[
 
 
 def learn_template(clips: Sequence[TrackedClip], *, rounds: int = 4) -> tuple[Array, Array]:
-    """Average face in face units, and how rigid each vertex is, from every fifth frame.
+    """Average face in face units, and the rigidity of each vertex, from every fifth frame.
 
     Returns:
-        mean (V, 3), symmetric, origin at the mean of its vertices; rigidity (V,), mean 1.
+        Mean (V, 3), symmetric, with the origin at the mean of its vertices; rigidity (V,), mean 1.
     """
     rigidity = np.ones(MESH_POINTS)
     mean = clips[0].points.mean(axis=0)
@@ -142,7 +142,7 @@ def learn_template(clips: Sequence[TrackedClip], *, rounds: int = 4) -> tuple[Ar
 
 
 def averages_in_camera(clips: Sequence[TrackedClip]) -> Array:
-    """Each clip's middle frame as the camera saw it, (C, V, 3)."""
+    """Middle frame of each clip in camera axes, (C, V, 3)."""
     return np.stack([clip.points[len(clip.points) // 2] for clip in clips])
 
 
@@ -155,8 +155,8 @@ def principal_components(covariance: Array, weights: Array, count: int) -> Array
     values, vectors = np.linalg.eigh(covariance * root[:, None] * root[None])
     order = np.argsort(values)[::-1][:count]
     basis = vectors[:, order] * np.sqrt(np.maximum(values[order], 0)) / root[:, None]
-    # the sign of a component is free; a fixed direction without symmetry settles it (the largest entry would not: a
-    # left-right odd component has two, of opposite sign)
+    # The sign of a component is arbitrary; a fixed asymmetric direction determines it. The largest entry would not: an
+    # antisymmetric component has two, of opposite sign.
     return basis * np.where(np.cos(np.arange(len(basis)) ** 1.5) @ basis < 0, -1.0, 1.0)
 
 
@@ -172,9 +172,9 @@ def learn_face(clips: Sequence[TrackedClip], *, identity: int = 40, expression: 
     """Learn the linear face model from clips of many people.
 
     Args:
-        clips: tracked clips; clips of one person carry the same ``person``.
-        identity: number of identity components, at most twice the number of people.
-        expression: number of expression components.
+        clips: Tracked clips; clips of one person have the same ``person``.
+        identity: Number of identity components, at most twice the number of people.
+        expression: Number of expression components.
 
     Returns:
         The model, in face units.
@@ -219,18 +219,18 @@ def learn_face(clips: Sequence[TrackedClip], *, identity: int = 40, expression: 
 
 
 def learn_identity(people: Array, expression_basis: Array, weights: Array, *, count: int) -> Array:
-    """Identity components of people's average faces, with the part that an expression could make held down.
+    """Identity components of people's average faces, with the part that an expression could explain reduced.
 
-    On the MediaPipe mesh 99 % of the variance between people lies in the span of the 64 expression components, so
-    that no subspace separates the two: only priors do. With the full variance in that span, two thirds of a single
-    frame's expression would be taken for identity; IDENTITY_SHARE keeps that at a tenth, at the price that most of
-    what makes a face wide or its lips full is a lasting offset of the expression.
+    On the MediaPipe mesh, 99 % of the variance between people lies in the span of the 64 expression components, so no
+    subspace separates the two; only priors do. With the full variance in that span, two thirds of a single frame's
+    expression would be attributed to identity. `IDENTITY_SHARE` reduces that to a tenth; in exchange, most of what
+    makes a face wide or its lips full becomes a lasting offset of the expression.
 
     Args:
-        people: (P, V, 3) average faces minus the mean.
-        expression_basis: (V, 3, E) whitened.
-        weights: (V,) metric of the components.
-        count: number of components.
+        people: (P, V, 3) Average faces minus the mean.
+        expression_basis: (V, 3, E) Whitened expression components.
+        weights: (V,) Metric of the components.
+        count: Number of components.
 
     Returns:
         (V, 3, count), whitened.
@@ -245,14 +245,14 @@ def learn_identity(people: Array, expression_basis: Array, weights: Array, *, co
 
 
 def identity_misfit(people: Array, expression_basis: Array, weights: Array, *, count: int, folds: int = 4) -> float:
-    """What identity and expression together miss of the average faces of people left out: rms in face units.
+    """Residual of identity and expression together on the average faces of left-out people: rms in face units.
 
     Args:
-        people: (2P, V, 3) average faces minus the mean, then their mirror images in the same order.
-        expression_basis: (V, 3, E).
-        weights: (V,) metric of the components.
-        count: number of identity components.
-        folds: into how many parts the people are cut.
+        people: (2P, V, 3) Average faces minus the mean, then their mirror images in the same order.
+        expression_basis: (V, 3, E) Expression components.
+        weights: (V,) Metric of the components.
+        count: Number of identity components.
+        folds: Number of folds of people.
     """
     person = np.arange(len(people)) % (len(people) // 2)
     expression = expression_basis.reshape(-1, expression_basis.shape[-1])

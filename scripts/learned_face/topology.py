@@ -1,4 +1,4 @@
-"""Triangles of the MediaPipe face mesh, from the edges in the mediapipe wheel (which holds no triangle list)."""
+"""Triangles of the MediaPipe face mesh, derived from its edges; the mediapipe package has no list of triangles."""
 
 from collections import defaultdict
 
@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 
 
 def mesh_triangles(vertices: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Find the triangles of MediaPipe's tesselation: its 3-cliques, less the spurious ones.
+    """Find the triangles of MediaPipe's tesselation: its 3-cliques without the spurious ones.
 
-    Three edges can close a triangle that is not a face of the mesh (two of them: each of their edges already has its
-    two triangles). The eyes and the mouth stay open.
+    Three edges can form a triangle that is not a face of the mesh. There are two such triangles, and each of their
+    edges already has its two triangles. The eyes and the mouth stay open.
 
     Args:
-        vertices: (468, 3) an average face, x right, y up, z to the viewer; only used to turn the front of the mesh
-            to the viewer.
+        vertices: (468, 3) An average face, x right, y up, z toward the viewer; used only to orient the mesh.
 
     Returns:
         (852, 3) vertex indices, counter-clockwise as seen from the front, in a fixed order.
@@ -37,7 +36,7 @@ def mesh_triangles(vertices: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def _same_side(triangles: NDArray[np.int64], vertices: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Wind every triangle like its neighbours (a shared edge runs both ways), and most of them to the viewer."""
+    """Wind every triangle like its neighbours (a shared edge runs both ways), and most of them toward the viewer."""
     by_edge: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, (a, b, c) in enumerate(triangles.tolist()):
         for one, other in ((a, b), (b, c), (a, c)):
@@ -51,7 +50,7 @@ def _same_side(triangles: NDArray[np.int64], vertices: NDArray[np.floating]) -> 
                 if neighbour in done:
                     continue
                 row = wound[neighbour].tolist()
-                if row[(row.index(one) + 1) % 3] == other:  # runs the same way: wound the other way round
+                if row[(row.index(one) + 1) % 3] == other:  # the edge runs the same way, so the winding is opposite
                     wound[neighbour] = wound[neighbour][[0, 2, 1]]
                 done.add(neighbour)
                 waiting.append(neighbour)

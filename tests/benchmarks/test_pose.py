@@ -157,5 +157,5 @@ def test_ratios_are_sums_over_sums_and_gaps_are_left_out(table: ModuleType) -> N
     assert table.cell(table.Column("long", "", largest=True), "ours", results, people) == "0.30"
     assert table.cell(table.Column("long", ""), table.REAL, results, people) == ""
     text = table.tables(results, people)
-    assert "3 stretches of 3 people" in text
+    assert "3 segments of 3 people" in text
     assert "| ours (3) | 1.25 [" in text

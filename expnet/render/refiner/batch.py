@@ -1,4 +1,4 @@
-"""Pieces of faces as a refiner trains on them."""
+"""Batches of face regions that a refiner trains on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from torch import Tensor
 
 @dataclass
 class RegionBatch:
-    """B pairs of a drawn and a real frame, each in R regions.
+    """B pairs of a rendered and a real frame, each in R regions.
 
     Args:
         inputs: (B, R, 10, S, S) uint8, see `expnet.models.refiner.CHANNELS`.
         targets: (B, R, 3, S, S) uint8, the same squares of the real frame.
-        gates: (B, R) share of the network's change that is added, see `expnet.render.refiner.region_refiner.PortraitRegions`.
-        clip_ids: name of each pair's clip.
+        gates: (B, R) Share of the network's change that is applied, see
+            `expnet.render.refiner.region_refiner.PortraitRegions`.
+        clip_ids: Name of each pair's clip.
     """
 
     inputs: Tensor
@@ -30,22 +31,22 @@ class RegionBatch:
 
     @property
     def valid(self) -> Tensor:
-        """(B,) all True: what `expnet.training.callbacks.throughput.Throughput` counts."""
+        """(B,) all True; `expnet.training.callbacks.throughput.Throughput` counts it."""
         return torch.ones(len(self), dtype=torch.bool, device=self.gates.device)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> RegionBatch:
-        """Copy on another device."""
+        """Return a copy on another device."""
         tensors = (field.name for field in fields(self) if field.name != "clip_ids")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=non_blocking) for name in tensors})
 
     def pin_memory(self) -> RegionBatch:
-        """Copy in page-locked memory; the DataLoader calls this where asked to pin."""
+        """Return a copy in page-locked memory; the DataLoader calls this if asked to pin memory."""
         tensors = (field.name for field in fields(self) if field.name != "clip_ids")
         return replace(self, **{name: getattr(self, name).pin_memory() for name in tensors})
 
 
 def join(items: Sequence[RegionBatch]) -> RegionBatch:
-    """One batch of several."""
+    """Concatenate batches."""
     return RegionBatch(
         torch.cat([item.inputs for item in items]),
         torch.cat([item.targets for item in items]),

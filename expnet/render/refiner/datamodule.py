@@ -1,4 +1,4 @@
-"""Pairs of drawn and real pieces of faces: random ones for training, all of a clip's for validation."""
+"""DataModule of rendered and real face regions: random pairs for training, all pairs of a clip for validation."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from expnet.render.refiner.batch import RegionBatch, join
 from expnet.render.refiner.regions import REGIONS
 from expnet.render.refiner.training_pairs import PairSettings, prepare_clips
 
-# Regions that look the same in a mirror; that of an eye becomes the other eye's.
+# Regions that are mirrored in place; a mirrored eye would be the other eye.
 _SYMMETRIC = ("mouth", "face")
 
 
 class RegionDataset(Dataset[RegionBatch]):
-    """``dataset[3]`` is all of clip 3, ``dataset[WindowDraw(3, epoch, draw)]`` one of its pairs, changed at random.
+    """``dataset[3]`` is all of clip 3; ``dataset[WindowDraw(3, epoch, draw)]`` is one of its pairs, augmented.
 
     Args:
-        files: of `expnet.render.refiner.training_pairs.prepare_clips`, by clip.
-        kinds: of regions.
-        colour: how far the colours are changed, see :func:`change_colours`.
-        seed: of the draws.
+        files: File of each clip, from `expnet.render.refiner.training_pairs.prepare_clips`.
+        kinds: Kinds of regions.
+        colour: Strength of the colour augmentation, see `change_colours`.
+        seed: Seed of the augmentation.
     """
 
     def __init__(self, files: dict[str, Path], kinds: Sequence[str], *, colour: float = 0.0, seed: int = 0) -> None:
@@ -45,7 +45,7 @@ class RegionDataset(Dataset[RegionBatch]):
         return len(self.files)
 
     def __getitem__(self, index: int | WindowDraw) -> RegionBatch:
-        """Read a clip's pairs, or one of them as a batch of one."""
+        """Read all pairs of a clip, or one of them as a batch of one."""
         clip = index if isinstance(index, int) else index.clip
         with safe_open(str(self.files[clip]), framework="numpy") as file:
             parts = {name: file.get_slice(name) for name in ("inputs", "targets", "gates")}
@@ -77,13 +77,13 @@ def mirror(inputs: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def change_colours(
     inputs: NDArray[np.uint8], targets: NDArray[np.uint8], spread: float, generator: np.random.Generator
 ) -> None:
-    """Give frame, portrait and real frame another light, the same for all: ``value -> gain value ^ gamma``, in place.
+    """Change the colours of frame, portrait and real frame alike: ``value -> gain value ^ gamma``, in place.
 
     Args:
-        inputs: (R, 10, S, S).
-        targets: (R, 3, S, S).
-        spread: standard deviation of the logarithms of gamma and of the gain; a third of it for each colour.
-        generator: of the draws.
+        inputs: (R, 10, S, S) uint8.
+        targets: (R, 3, S, S) uint8.
+        spread: Standard deviation of the logarithms of gamma and gain; a third of it for each colour separately.
+        generator: Source of randomness.
     """
     gamma = np.exp(spread * generator.normal() + spread / 3 * generator.normal(size=3))
     gain = np.exp(spread * generator.normal() + spread / 3 * generator.normal(size=3))
@@ -95,15 +95,15 @@ def change_colours(
 
 
 class RegionDataModule(TalkingFaceDataModule):
-    """Clips of track stores, as pairs of drawn and real pieces of faces; every speaker is drawn equally often.
+    """Clips of track stores as pairs of rendered and real face regions; every speaker is sampled equally often.
 
     Args:
-        store: as for `TalkingFaceDataModule`.
-        crops: folder that the pieces are kept in.
-        pairs: what is taken from a clip.
-        colour: how far the light of training pairs is changed.
-        clips_per_speaker: At most so many clips of a speaker are prepared, evenly spread; None for all.
-        options: of `TalkingFaceDataModule`.
+        store: Track stores, as for `TalkingFaceDataModule`.
+        crops: Folder that keeps the prepared regions.
+        pairs: Which pairs are made from a clip.
+        colour: Strength of the colour augmentation of training pairs.
+        clips_per_speaker: Largest number of clips prepared for each speaker, evenly spaced; None for all.
+        options: Further options of `TalkingFaceDataModule`.
     """
 
     def __init__(
@@ -120,12 +120,12 @@ class RegionDataModule(TalkingFaceDataModule):
         self.crops, self.pairs, self.colour, self.clips_per_speaker = Path(crops), pairs, colour, clips_per_speaker
 
     def prepare_data(self) -> None:
-        """Make the pieces that are not there yet; Lightning calls this in one process of a machine."""
+        """Prepare missing pairs; Lightning calls this in one process of a machine."""
         for split in (TRAIN, VALIDATION):
             self._files(split)
 
     def train_dataloader(self) -> DataLoader[RegionBatch]:  # type: ignore[override]
-        """Random pairs, with the sampler where a resumed run stopped."""
+        """Random training pairs; the sampler continues where a resumed run stopped."""
         files = self._files(TRAIN)
         if not files:
             raise DataError("no training clip has its video: give a store of `expnet preprocess` whose videos are here")
@@ -140,7 +140,7 @@ class RegionDataModule(TalkingFaceDataModule):
         return self._loader(dataset, sampler, join, batch_size=self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[RegionBatch]:  # type: ignore[override]
-        """Validation clips, all pairs of each."""
+        """All pairs of each validation clip."""
         files = self._files(VALIDATION)
         rank, world = self._rank_and_world()
         dataset = RegionDataset(files, self.pairs.kinds)

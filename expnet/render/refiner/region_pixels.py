@@ -1,4 +1,4 @@
-"""The two inner loops of a region: cut it out of a picture, and change the picture where it lies."""
+"""The inner loops of a region: cut it out of an image, and apply changes to the image where it lies."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,14 @@ Array = NDArray[np.float64]
 
 @compiled
 def cut_region(picture: NDArray, middle: Array, across: Array, down: Array, size: int) -> NDArray[np.float32]:
-    """Sample a square of a picture, averaged over each of its pixels' areas; the picture's edges are continued.
+    """Sample a square of an image, averaged over the area of each of its pixels; the image's edges are repeated.
 
     Args:
-        picture: (H, W, C).
-        middle: (2,) of a `expnet.render.refiner.regions.Placement`, as the next two.
-        across: (2,).
-        down: (2,).
-        size: pixels of the square's side, S.
+        picture: (H, W, C) image.
+        middle: (2,) Centre of the square, see `expnet.render.refiner.regions.Placement`.
+        across: (2,) Vector across the square.
+        down: (2,) Vector down the square.
+        size: Side S of the square in pixels.
 
     Returns:
         (S, S, C) float32.
@@ -46,14 +46,14 @@ def cut_region(picture: NDArray, middle: Array, across: Array, down: Array, size
 def change_region(
     frame: NDArray[np.uint8], changes: NDArray[np.float32], middle: Array, across: Array, down: Array
 ) -> None:
-    """Change the picture that a square lies in, smoothly between the square's pixels: ``value (1 + gain) + added``.
+    """Change a frame inside a square, interpolated between the square's pixels: ``value (1 + gain) + added``.
 
     Args:
-        frame: (H, W, 3), changed in place; where gain and added are 0 it keeps its bits.
-        changes: (S, S, 6) gain of each colour, and what is added in grey levels; 0 at the border.
-        middle: (2,) of a `expnet.render.refiner.regions.Placement`, as the next two.
-        across: (2,).
-        down: (2,).
+        frame: (H, W, 3), changed in place; where gain and added are 0 it stays bit-identical.
+        changes: (S, S, 6) Gain of each colour, then the added grey levels; 0 at the border.
+        middle: (2,) Centre of the square, see `expnet.render.refiner.regions.Placement`.
+        across: (2,) Vector across the square.
+        down: (2,) Vector down the square.
     """
     height, width, size = frame.shape[0], frame.shape[1], changes.shape[0]
     square = across[0] * across[0] + across[1] * across[1]

@@ -1,10 +1,10 @@
-"""The hook of a learned refiner: regions of a drawn frame out, how they are to be changed in.
+"""The interface between the renderer and a learned refiner: regions of a rendered frame out, changes in.
 
     frame, portrait, source map, lids -> RegionCrop (inputs of a network) -> gain and addition -> frame
 
-Changes are scaled by how much has moved in the region since the portrait, so that the portrait itself comes back bit
-for bit, and they are 0 at the region's border. They are made at the frame's own resolution: skin and teeth keep the
-sharpness that they were drawn with.
+Changes are scaled by how much the region has moved since the portrait, so that the portrait itself is reproduced bit
+for bit, and they vanish at the region's border. They are applied at the frame's own resolution, which preserves the
+rendered sharpness of skin and teeth.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ Array = NDArray[np.float64]
 Changes = Sequence[NDArray[np.float32] | None]
 
 FLOW_RANGE = 0.25
-"""Largest shift from the portrait that a network is told, as a share of the region's side."""
-# How much motion opens the gate by 63 %: of the region's points in face units (1 mm), of a lid as a share of the eye's
-# opening, and of the head as the Frobenius norm of a difference of rotations (4 degrees).
+"""Largest shift from the portrait that a network can see, as a share of the region's side."""
+# Motion at which the gate opens by 63 %: of the region's points in face units (1 mm), of a lid as a share of the eye's
+# opening, and of the head as the Frobenius norm of the difference of rotations (4 degrees).
 _POINTS, _LID, _TURN = 0.01, 0.1, 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class FrameState:
-    """How the renderer drew a frame.
+    """The state from which a frame was rendered.
 
     Attributes:
-        source_map: (H, W, 2) place in the portrait that each pixel comes from.
-        moved: (468, 3) displacements of the face points in face space.
-        closure: (2,) of the lids.
-        camera: the frame's pose.
-        vertices: (V, 3) placed vertices, the face points first.
+        source_map: (H, W, 2) Position in the portrait that each pixel comes from.
+        moved: (468, 3) Displacements of the face points in face space.
+        closure: (2,) Closure of the lids.
+        camera: Pose of the frame.
+        vertices: (V, 3) Projected vertices, the face points first.
     """
 
     source_map: NDArray[np.float32]
@@ -59,11 +59,11 @@ class RegionCrop:
     """A region of a frame as a network sees it.
 
     Attributes:
-        kind: of the region.
-        inputs: (10, S, S) uint8: the frame's colours, the portrait's, where they come from (x and y), and what lies
-            inside of an opening, in the frame and in the portrait.
-        gate: 0 where nothing moved to 1; see :meth:`PortraitRegions.gate`.
-        placement: in the frame.
+        kind: Kind of the region.
+        inputs: (10, S, S) uint8: colours of the frame, colours of the portrait, shift from the portrait (x and y), and
+            the mask of the openings in the frame and in the portrait.
+        gate: 0 where nothing has moved, up to 1; see `PortraitRegions.gate`.
+        placement: Square in the frame.
     """
 
     kind: str
@@ -73,20 +73,20 @@ class RegionCrop:
 
 
 class RegionModel(Protocol):
-    """What a renderer asks: a network, or somebody who takes down what a network would be asked."""
+    """Computes changes of regions; implemented by a network, and by a recorder of what a network would be given."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of the regions that it is asked about."""
+        """Kinds of the regions to compute changes for."""
         ...
 
     @property
     def size(self) -> int:
-        """Pixels of a region's side."""
+        """Side of a region in pixels."""
         ...
 
     def __call__(self, crops: list[RegionCrop]) -> Changes:
-        """Return changes (S, S, 6) of each region, see `expnet.render.refiner.region_pixels.change_region`; None for none."""
+        """Return the changes (S, S, 6) of each region, or None; see `refiner.region_pixels.change_region`."""
         ...
 
 
@@ -95,8 +95,8 @@ class PortraitRegions:
 
     Args:
         portrait: (H, W, 3) uint8.
-        motion: the portrait's motion.
-        model: what is asked.
+        motion: Motion of the portrait.
+        model: Computes the changes of the regions.
     """
 
     def __init__(self, portrait: NDArray[np.uint8], motion: PortraitMotion, model: RegionModel) -> None:
@@ -110,7 +110,7 @@ class PortraitRegions:
         ]
 
     def refine(self, frame: NDArray[np.uint8], state: FrameState) -> None:
-        """Change a frame (H, W, 3) as the model says, in place."""
+        """Apply the model's changes to a frame (H, W, 3), in place."""
         crops = [self._crop(number, frame, state) for number in range(len(self._regions))]
         for crop, changes in zip(crops, self._model(crops), strict=True):
             if changes is not None:
@@ -118,7 +118,7 @@ class PortraitRegions:
                 change_region(frame, changes, where.middle, where.across, where.down)
 
     def gate(self, region: Region, state: FrameState) -> float:
-        """``1 - exp(-m^2)`` of the motion m in a region, which is 1 for a millimetre: exactly 0 in the portrait."""
+        """``1 - exp(-m^2)`` of the region's motion m, which is 1 for a millimetre: exactly 0 for the portrait."""
         points = np.sqrt(np.square(state.moved[list(region.points)]).sum(axis=-1).mean()) / _POINTS
         eyes = [opening.eye for opening in region.openings if opening.eye is not None]
         lids = max((float(state.closure[eye]) for eye in eyes), default=0.0) / _LID
@@ -139,11 +139,11 @@ class PortraitRegions:
         return RegionCrop(region.kind, np.concatenate(parts), self.gate(region, state), here)
 
     def _colours(self, picture: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
-        """The picture there, (3, S, S)."""
+        """Colours of an image in the square, (3, S, S)."""
         return _bytes(cut_region(picture, where.middle, where.across, where.down, self._size))
 
     def _flow(self, here: Placement, home: Placement, source_map: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """How far each pixel has come from its place in the portrait's own region, (2, S, S)."""
+        """Shift of each pixel from its position in the portrait's own region, (2, S, S)."""
         sources = cut_region(source_map, here.middle, here.across, here.down, self._size)  # (S, S, 2)
         centres = (np.arange(self._size) + 0.5) / self._size
         grid = np.stack(np.meshgrid(centres, centres), axis=-1)
@@ -151,7 +151,7 @@ class PortraitRegions:
         return _bytes(127.5 * (1.0 + shift / FLOW_RANGE))
 
     def _openings(self, region: Region, where: Placement, points: Array, closure: Array) -> NDArray[np.uint8]:
-        """What lies inside of the region's openings, (1, S, S)."""
+        """Mask of the region's openings, (1, S, S)."""
         mask = np.zeros((self._size, self._size), np.float32)
         for opening in region.openings:
             upper, lower = points[list(opening.upper), :2], points[list(opening.lower), :2]
@@ -162,10 +162,10 @@ class PortraitRegions:
 
 
 class NetworkRefiner:
-    """A trained `Refiner` as the renderer asks it.
+    """Adapter from a trained `Refiner` to `RegionModel`.
 
     Args:
-        network: in evaluation mode.
+        network: The network, in evaluation mode.
     """
 
     def __init__(self, network: Refiner) -> None:
@@ -174,7 +174,7 @@ class NetworkRefiner:
 
     @torch.inference_mode()
     def __call__(self, crops: list[RegionCrop]) -> Changes:
-        """See :class:`RegionModel`. One region at a time: the bits of a batch could depend on its size."""
+        """Compute changes one region at a time, because the bits of a batched result could depend on the batch size."""
         return [self._changes(crop) if crop.gate > 0 else None for crop in crops]
 
     def _changes(self, crop: RegionCrop) -> NDArray[np.float32]:
@@ -184,10 +184,10 @@ class NetworkRefiner:
 
 
 def open_refiner(path: str | os.PathLike[str]) -> NetworkRefiner:
-    """Load a trained refiner: a run folder, .ckpt or .safetensors.
+    """Load a trained refiner from a run folder, a .ckpt or a .safetensors file.
 
     Raises:
-        InputError: there is no such file, it is damaged, or it holds another network.
+        InputError: The file does not exist, is damaged, or holds another network.
     """
     network = load_model(Path(path), "refiner")
     assert isinstance(network, Refiner)
@@ -195,10 +195,10 @@ def open_refiner(path: str | os.PathLike[str]) -> NetworkRefiner:
 
 
 class PairedRefiner:
-    """Changes every second frame as the one before: one frame before two backgrounds, in turn.
+    """Reuses each frame's changes once: for the same frame rendered in front of two backgrounds in turn.
 
     Args:
-        model: what says how.
+        model: Computes the changes.
     """
 
     def __init__(self, model: RegionModel) -> None:
@@ -207,7 +207,7 @@ class PairedRefiner:
         self.kinds, self.size = model.kinds, model.size
 
     def __call__(self, crops: list[RegionCrop]) -> Changes:
-        """See :class:`RegionModel`."""
+        """Compute the changes of a frame, or return those of the previous frame every second time."""
         if self._kept is None:
             self._kept = self._model(crops)
             return self._kept
@@ -216,5 +216,5 @@ class PairedRefiner:
 
 
 def _bytes(values: NDArray) -> NDArray[np.uint8]:
-    """(S, S, C) rounded and clipped, as (C, S, S)."""
+    """Values (S, S, C) rounded and clipped to uint8, as (C, S, S)."""
     return np.ascontiguousarray(np.clip(values + 0.5, 0, 255).astype(np.uint8).transpose(2, 0, 1))

@@ -1,8 +1,8 @@
-"""Square pieces of a face that a network can look at: where they lie in a picture, and what moves in them.
+"""Square regions of a face that a network can look at: where they lie in a frame, and which points move in them.
 
-A region goes with the head and not with the expression: its middle and its size are those of the portrait's own face
-at rest, so that a mouth that opens opens inside of its piece. In all of them up is up on the head, and the left eye is
-mirrored: one network serves both eyes.
+A region follows the head and not the expression: its middle and size are those of the portrait's face at rest, so an
+opening mouth opens inside its region. In every region, up is up on the head; the left eye is mirrored so that one
+network serves both eyes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Opening:
-    """Two rows of face points, corner to corner, with something else between them than skin.
+    """Two rows of face points, corner to corner, that enclose something other than skin.
 
     Attributes:
-        upper: upper edge.
-        lower: lower edge.
-        eye: of the closure that is painted, 0 for the subject's right eye, 1 for the left; None for the mouth.
+        upper: Upper edge.
+        lower: Lower edge.
+        eye: Eye whose painted closure applies: 0 for the subject's right, 1 for the left, None for the mouth.
     """
 
     upper: tuple[int, ...]
@@ -38,16 +38,16 @@ class Opening:
 
 @dataclass(frozen=True)
 class Region:
-    """One piece of the face.
+    """One region of the face.
 
     Attributes:
-        kind: which of a refiner's networks it belongs to.
-        corners: two face points; their middle is the region's, their distance its unit.
-        reach: side of the square in that unit.
-        drop: how far its middle lies below theirs, in that unit.
-        openings: in it.
-        points: face points whose motion says how much is new in it.
-        mirrored: left and right are exchanged.
+        kind: Which of a refiner's networks it belongs to.
+        corners: Two face points; their midpoint is the region's anchor and their distance its unit.
+        reach: Side of the square, in that unit.
+        drop: Distance of the square's middle below the anchor, in that unit.
+        openings: Openings in the region.
+        points: Face points whose motion measures how much has changed in the region.
+        mirrored: Whether left and right are exchanged.
     """
 
     kind: str
@@ -74,17 +74,17 @@ REGIONS: dict[str, tuple[Region, ...]] = {
     ),
     "face": (Region("face", (33, 263), 2.6, 0.6, (_MOUTH, *_EYES), (*OUTER_LIP_LOOP, *_CHIN, *FACE_OVAL)),),
 }
-"""The regions of each kind; ``face`` is the way to a renderer that draws all of it, on a GPU."""
+"""The regions of each kind; ``face`` prepares for a renderer that generates the whole face on a GPU."""
 
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """A square in a picture: pixel = middle + u across + v down, with u and v from -1/2 to 1/2.
+    """A square in an image: pixel = middle + u across + v down, with u and v in [-1/2, 1/2].
 
     Attributes:
-        middle: (2,) pixel x and y.
-        across: (2,) from the square's left side to its right one, in pixels.
-        down: (2,) from its upper side to its lower one, as long and at a right angle.
+        middle: (2,) Centre, pixel x and y.
+        across: (2,) Vector from the square's left side to its right side, in pixels.
+        down: (2,) Vector from its upper side to its lower side, of the same length and at a right angle.
     """
 
     middle: Array
@@ -93,17 +93,17 @@ class Placement:
 
     @cached_property
     def side(self) -> float:
-        """Pixels."""
+        """Side in pixels."""
         return float(np.hypot(*self.across))
 
     def inside(self, pixels: Array) -> Array:
-        """Places (..., 2) of pixels (..., 2) in the square: 0 to 1 from left to right and from top to bottom."""
+        """Positions (..., 2) of pixels (..., 2) in the square: 0 to 1 from left to right and from top to bottom."""
         offset = (pixels - self.middle) / self.side**2
         return np.stack([offset @ self.across, offset @ self.down], axis=-1) + 0.5
 
 
 def place(region: Region, motion: PortraitMotion, camera: Pose) -> Placement:
-    """Where a region lies under a pose of the head."""
+    """Position of a region under a pose of the head."""
     first, second = (motion.vertices - motion.first_displacement)[list(region.corners)]
     unit = float(np.linalg.norm(second - first)) * camera.scale
     anchors = camera.project(np.stack([(first + second) / 2, np.zeros(3), np.array([1.0, 0.0, 0.0])]))[:, :2]
@@ -116,16 +116,16 @@ def place(region: Region, motion: PortraitMotion, camera: Pose) -> Placement:
 
 
 def opening_mask(placement: Placement, upper: Array, lower: Array, size: int) -> NDArray[np.float32]:
-    """How much of each of the square's pixels lies between two rows of points.
+    """Coverage of each of the square's pixels by the area between two rows of points.
 
     Args:
-        placement: the square.
-        upper: (N, 2) pixels of the upper edge.
-        lower: (N, 2) of the lower one.
-        size: pixels of the square's side, S.
+        placement: The square.
+        upper: (N, 2) Pixels of the upper edge.
+        lower: (N, 2) Pixels of the lower edge.
+        size: Side S of the square in pixels.
 
     Returns:
-        (S, S) from 0 to 1.
+        (S, S) Coverage in [0, 1].
     """
     rows = []
     columns = np.arange(size, dtype=np.float64)

@@ -1,9 +1,8 @@
-"""Self-reenactment of tracked clips, as pieces of the face: what the renderer drew, and what the camera saw there.
+"""Training pairs of a refiner: regions of rendered and real frames, from self-reenactment of tracked clips.
 
-A clip's own frames serve as portraits; each is driven by the coefficients of other frames, and the regions of what was
-drawn are kept beside the same squares of the real frame. One file a clip, written beside and renamed: a preparation
-that was stopped goes on. Its name has a checksum of the store and the settings; after a change of the renderer the
-folder has to be emptied.
+Frames of a clip serve as portraits and are driven by the coefficients of other frames of the same clip. Each clip gives
+one file, written atomically, so an interrupted preparation resumes. The file's name contains a checksum of the store
+and the settings; after a change of the renderer, the folder has to be emptied by hand.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PairSettings:
-    """What is taken from a clip.
+    """Which pairs are made from a clip.
 
     Attributes:
-        kinds: of regions, see `expnet.render.refiner.regions.REGIONS`.
-        size: pixels of a region's side.
-        portraits: frames of the clip that serve as portraits, evenly spread.
-        frames: that each of them is driven to, evenly spread.
+        kinds: Kinds of regions, see `expnet.render.refiner.regions.REGIONS`.
+        size: Side of a region in pixels.
+        portraits: Number of frames that serve as portraits, evenly spaced in the clip.
+        frames: Number of frames that each portrait is driven to, evenly spaced.
     """
 
     kinds: tuple[str, ...]
@@ -54,28 +53,28 @@ class PairSettings:
 
 
 class RegionRecorder:
-    """Takes down what a refiner would be asked, and adds nothing: a `expnet.render.refiner.region_refiner.RegionModel`."""
+    """A `expnet.render.refiner.region_refiner.RegionModel` that records its input and changes nothing."""
 
     def __init__(self, settings: PairSettings) -> None:
         self.kinds, self.size = settings.kinds, settings.size
         self.crops: list[RegionCrop] = []
 
     def __call__(self, crops: list[RegionCrop]) -> list[None]:
-        """Keep the crops of the latest frame."""
+        """Record the crops of the latest frame."""
         self.crops = crops
         return [None] * len(crops)
 
 
 def prepare_clips(entries: list[ClipEntry], folder: Path, settings: PairSettings) -> dict[str, Path]:
-    """Make the files of clips that are not there yet.
+    """Make the files of clips that do not exist yet.
 
     Args:
-        entries: the clips.
-        folder: of the files.
-        settings: what is taken from each.
+        entries: The clips.
+        folder: Folder of the files.
+        settings: Which pairs are made from each clip.
 
     Returns:
-        File by clip; a clip that cannot be used is named in a warning and left out.
+        File of each clip, by name; a clip that cannot be used is left out with a warning.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
@@ -95,20 +94,20 @@ def prepare_clips(entries: list[ClipEntry], folder: Path, settings: PairSettings
 
 
 def make_pairs(track: Track, model: MorphableModel, settings: PairSettings) -> dict[str, NDArray]:
-    """Drive some of a clip's frames to others.
+    """Render pairs from one clip.
 
     Args:
-        track: the clip, whose video is there.
-        model: of its coefficients.
-        settings: what is taken.
+        track: The clip, whose source video must be available.
+        model: The face model of its coefficients.
+        settings: Which pairs are made.
 
     Returns:
         ``inputs`` (N, R, 10, S, S) uint8, ``targets`` (N, R, 3, S, S) uint8 and ``gates`` (N, R) float32, for N pairs
-        of a portrait and a frame and R regions.
+        of a portrait and a frame, and R regions.
 
     Raises:
-        DataError: the video is not here or is not that of the track.
-        InputError: none of the portraits shows a face.
+        DataError: The video is missing or does not match the track.
+        InputError: None of the portraits shows a face.
     """
     seen = np.flatnonzero(track.valid)
     portraits = seen[evenly_spaced_indices(len(seen), settings.portraits + 2)][1:-1] if len(seen) > 2 else seen[:1]
@@ -127,10 +126,10 @@ def make_pairs(track: Track, model: MorphableModel, settings: PairSettings) -> d
 
 
 def read_frames(track: Track, chosen: NDArray[np.int64]) -> dict[int, NDArray[np.uint8]]:
-    """Some frames of a clip's video, by their number in the clip.
+    """Read some frames of a clip's video, by frame number.
 
     Raises:
-        DataError: the video is not here, or ends before the last of them.
+        DataError: The video is missing, or ends before the last of them.
     """
     video = source_video(track)
     if video is None:
@@ -153,7 +152,7 @@ def _drive(
     driving: NDArray[np.int64],
     frames: dict[int, NDArray[np.uint8]],
 ) -> Iterator[dict[str, NDArray]]:
-    """Drive one frame to others; a dict a pair."""
+    """Drive one portrait to other frames; yields the arrays of each pair."""
     recorder = RegionRecorder(settings)
     picture = open_portrait(frames[portrait], model, max_side=None)
     coefficients = track.coefficients

@@ -140,7 +140,9 @@ def test_the_portrait_itself_is_never_scored(scorer: Scorer, track_maker: Callab
 
 
 def test_labels_lie_above_the_pictures() -> None:
-    sheet = reenactment.labelled([("a", np.zeros((256, 256, 3), np.uint8)), ("b", np.full((256, 256, 3), 9, np.uint8))])
+    sheet = reenactment.label_images(
+        [("a", np.zeros((256, 256, 3), np.uint8)), ("b", np.full((256, 256, 3), 9, np.uint8))]
+    )
     assert sheet.shape == (278, 512, 3)
     assert (sheet[22:, 256:] == 9).all()
     assert sheet[:22].max() > 150  # letters
