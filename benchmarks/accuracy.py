@@ -42,6 +42,7 @@ from expnet.evaluation.store.ridge import fit_ridge
 from expnet.evaluation.store.systems import Ridge
 from expnet.evaluation.store.trivial_systems import ClipMean, HoldFirstFrame
 from expnet.face.morphable import builtin_face_model
+from expnet.io.atomic import atomic_path
 from shared.accuracy_table import Row, as_json, tables
 from shared.folds import check_names, divide, fold_view, read_clip, read_split
 from shared.forced_alignment import align_text
@@ -97,9 +98,8 @@ def predict_once(file: Path, settings: dict[str, object], scored: Path, make: Ca
     system = make()
     predictions = {clip.clip_id: system.predict(clip).expression.contiguous() for clip in read_split([scored], "test")}
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(".partial")
-    save_file(predictions, beside, metadata={"settings": description})
-    beside.replace(file)
+    with atomic_path(file) as partial:
+        save_file(predictions, partial, metadata={"settings": description})
     print(f"{file.parent.parent.name} {file.parent.name} {file.stem}: {time.perf_counter() - start:.0f} s", flush=True)
 
 

@@ -24,6 +24,7 @@ from expnet.data.store.track_store import TrackStore
 from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.joined_clips import join_clips, predict_at_length
 from expnet.face.morphable import builtin_face_model
+from expnet.io.markdown import markdown_table
 from expnet.metrics import LandmarkDistance, MouthOpeningCorrelation, WithinClipR2
 from expnet.metrics.functional.statistics import bootstrap_difference, bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
@@ -31,6 +32,15 @@ from shared.left_out_networks import train_expression_once
 
 BIASES = ("alibi", "alibi_causal", "alibi_learned", "sinusoidal", "none")
 OPEN_EYE = 0.3  # aspect ratio; no network here takes blinks
+HEADER = (
+    "attention bias",
+    "frames",
+    "mouth-opening correlation",
+    "motion not explained",
+    "change",
+    "mouth distance (% of eye distance)",
+    "change",
+)
 Row = dict[str, float | str | int]
 
 
@@ -79,13 +89,7 @@ def table(rows: dict[str, list[Row]], lengths: Sequence[int]) -> str:
     """Table with a line per bias and length: three scores, and the increase of the errors over the shortest length."""
     people = {row["speaker"] for row in next(iter(rows.values()))}
     unit = "speaker" if len(people) > 1 else "clip"
-    lines = [
-        f"{len(people)} people; 95 % intervals draw {'people' if unit == 'speaker' else 'clips'}.",
-        "",
-        "| attention bias | frames | mouth-opening correlation | motion not explained | change | "
-        "mouth distance (% of eye distance) | change |",
-        "| --- | ---: | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for bias, scored in rows.items():
         by_length = {length: [row for row in scored if row["length"] == length] for length in lengths}
         for length, here in by_length.items():
@@ -103,8 +107,9 @@ def table(rows: dict[str, list[Row]], lengths: Sequence[int]) -> str:
                     cells.append(
                         f"{change.mean / unit_of:+.2f} % [{change.low / unit_of:+.2f}, {change.high / unit_of:+.2f}]"
                     )
-            lines.append(f"| {bias} | {length} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([bias, length, *cells])
+    counted = f"{len(people)} people; 95 % intervals over {'people' if unit == 'speaker' else 'clips'}."
+    return f"{counted}\n\n{markdown_table(HEADER, lines, align='lrl')}"
 
 
 def main() -> None:

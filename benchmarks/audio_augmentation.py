@@ -40,6 +40,7 @@ from expnet.data.audio_augmentation import voices_of
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.store.track_store import TrackStore
 from expnet.face.morphable import builtin_face_model
+from expnet.io.markdown import markdown_table
 from expnet.metrics import MouthOpeningCorrelation, WithinClipR2
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
@@ -144,7 +145,7 @@ def cell(rows: list[Row], reference: list[Row], metric: str) -> str:
 def table(results: dict[str, list[Row]]) -> str:
     """Table with a row per variant; the first is the reference."""
     heads = [f"{condition} {metric}" for condition in CONDITIONS for metric in METRICS]
-    lines = [f"| variant | {' | '.join(heads)} |", f"|{' --- |' * (1 + len(heads))}"]
+    lines = []
     reference = next(iter(results.values()))
     for variant, rows in results.items():
         cells = []
@@ -152,8 +153,8 @@ def table(results: dict[str, list[Row]]) -> str:
             sides = [[row for row in side if row["condition"] == condition] for side in (rows, reference)]
             sides = [sides[0], sides[0]] if rows is reference else sides
             cells += [cell(*sides, metric) for metric in METRICS]
-        lines.append(f"| {variant} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([variant, *cells])
+    return markdown_table(["variant", *heads], lines)
 
 
 def costs(store: TrackStore) -> str:
@@ -171,15 +172,15 @@ def costs(store: TrackStore) -> str:
         "speed": lambda samples, generator: change_speed(samples, generator.uniform(0.9, 1.1)),
         "mel (for comparison)": lambda samples, generator: mel_for_frames(samples, 7, 64),
     }
-    lines = ["| change | ms a window |", "| --- | --- |"]
+    rows = []
     for name, change in changes.items():
         times = []
         for seed in range(21):
             start = time.process_time()
             change(samples, np.random.default_rng(seed))
             times.append(time.process_time() - start)
-        lines.append(f"| {name} | {1e3 * float(np.median(times)):.1f} |")
-    return "\n".join(lines)
+        rows.append([name, f"{1e3 * float(np.median(times)):.1f}"])
+    return markdown_table(["augmentation", "ms per window"], rows)
 
 
 def main() -> None:

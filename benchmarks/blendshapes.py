@@ -27,6 +27,7 @@ from expnet.data.store.track_store import TrackStore
 from expnet.face.mediapipe_backend import quiet_native_stderr
 from expnet.face.morphable import builtin_face_model
 from expnet.formats.blendshapes import BLENDSHAPES, UNSEEN, blendshape_weights
+from expnet.io.markdown import markdown_table
 from expnet.media.video_reader import FRAME_RATE, read_video
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.render.reenactment import source_video
@@ -102,18 +103,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             continue
         for name, agreement in agreements(*both).items():
             scores[name].append((row.speaker, agreement))
-    print("| blendshape | correlation | clips | deviation, ours | the network's |\n| --- | --- | --- | --- | --- |")
-    lines = [(line(name, found), found) for name, found in scores.items() if found]
-    for text, _ in sorted(lines, key=lambda pair: -np.mean([one.correlation for _, one in pair[1]])):
-        print(text)
+    found = {name: pairs for name, pairs in scores.items() if pairs}
+    best_first = sorted(found, key=lambda name: -np.mean([agreement.correlation for _, agreement in found[name]]))
+    header = ("blendshape", "correlation", "clips", "deviation, ours", "the network's")
+    print(markdown_table(header, [line(name, found[name]) for name in best_first]))
 
 
-def line(name: str, found: Sequence[tuple[str, Agreement]]) -> str:
+def line(name: str, found: Sequence[tuple[str, Agreement]]) -> tuple[str, ...]:
     """Row of a shape, from the speakers and agreements of the clips in which it moves."""
     interval = bootstrap_interval([one.correlation for _, one in found], groups=[speaker for speaker, _ in found])
     ends = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
     ours, theirs = (np.mean([getattr(one, side) for _, one in found]) for side in ("ours", "theirs"))
-    return f"| {name} | {interval.mean:.2f}{ends} | {len(found)} | {ours:.3f} | {theirs:.3f} |"
+    return name, f"{interval.mean:.2f}{ends}", str(len(found)), f"{ours:.3f}", f"{theirs:.3f}"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from expnet.data.even_spacing import evenly_spaced
 from expnet.evaluation.main import main as evaluate
 from expnet.evaluation.report.tables import NONE
 from expnet.evaluation.videos.pairing import find_videos
+from expnet.io.markdown import markdown_table
 from expnet.media.video_reader import read_video, write_video
 
 Frames = list[NDArray[np.uint8]]
@@ -194,18 +195,18 @@ def make_copies(clips: Path, output: Path, *, limit: int, seconds: float, side: 
 
 
 def tell(results: dict[str, Any]) -> Iterator[str]:
-    """Lines of a table of all metrics, then one line per rule."""
+    """The table of all metrics, then one line per rule."""
     systems = results["systems"]
 
     def value(system: str, metric: str) -> float:
         mean = systems[system]["metrics"].get(metric, {}).get("mean")
         return math.nan if mean is None else float(mean)
 
-    yield "| metric | " + " | ".join(map(_short, systems)) + " |"
-    yield "| --- |" + " ---: |" * len(systems)
+    rows = []
     for metric in results["metrics"]:
         cells = (value(system, metric) for system in systems)
-        yield f"| {metric} | " + " | ".join(NONE if math.isnan(cell) else f"{cell:.4g}" for cell in cells) + " |"
+        rows.append([metric, *(NONE if math.isnan(cell) else f"{cell:.4g}" for cell in cells)])
+    yield markdown_table(["metric", *map(_short, systems)], rows, align="lr")
     yield ""
     for rule in rules():
         holds, own, other = rule.check(value)

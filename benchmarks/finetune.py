@@ -30,6 +30,7 @@ from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.prediction import Prediction
 from expnet.evaluation.store.scoring import Scorer
 from expnet.face.morphable import builtin_face_model
+from expnet.io.markdown import markdown_table
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.saved_model import load_model
@@ -169,12 +170,13 @@ def main() -> None:
     arguments, arguments.overrides = parser.parse_known_args()
     base = train_base(arguments)
     results: list[dict[str, object]] = []
-    print(f"| person | trained on | {' | '.join(COLUMNS)} | pieces | training, s |\n|{' --- |' * (len(COLUMNS) + 4)}")
+    header = ("person", "trained on", *COLUMNS, "pieces", "training, s")
+    print(markdown_table(header, []))
     for person in arguments.person:
         for result in run_person(person, base, arguments):
             results.append(result)
-            row = [str(result["person"]), str(result["network"]), *cells(result)]
-            print(f"| {' | '.join(row)} | {len(result['weight'])} | {result['seconds']:.0f} |", flush=True)
+            row = [result["person"], result["network"], *cells(result), len(result["weight"])]
+            print(markdown_table(header, [[*row, f"{result['seconds']:.0f}"]]).splitlines()[-1], flush=True)
     (arguments.work / f"{arguments.label}.json").write_text(json.dumps(results, indent=1))
 
 

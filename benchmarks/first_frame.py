@@ -47,6 +47,7 @@ from expnet.data.synthetic.utterance_track import utterance_track
 from expnet.evaluation.store.clips import Clip
 from expnet.face.facial_features import feature_space
 from expnet.face.morphable import builtin_face_model
+from expnet.io.markdown import markdown_table
 from expnet.metrics.functional import landmark_distance, mouth_opening, pearson
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.expression_regressor import ExpressionRegressor
@@ -200,10 +201,7 @@ TITLES = {
 def table(rows: Mapping[str, Sequence[Mapping[str, float | str]]], group: str) -> str:
     """Table with a line for each variant and start, with 95 % intervals over speakers."""
     columns = COLUMNS[group]
-    lines = [
-        f"| network | first frame | {' | '.join(TITLES[column] for column in columns)} |",
-        f"| --- | --- |{' --- |' * len(columns)}",
-    ]
+    lines = []
     for variant, scored in rows.items():
         own = [row for row in scored if row["group"] == group]
         for start in dict.fromkeys(row["start"] for row in own):
@@ -214,8 +212,8 @@ def table(rows: Mapping[str, Sequence[Mapping[str, float | str]]], group: str) -
                 interval = bootstrap_interval(values, groups=[str(row["speaker"]) for row in here])
                 bounds = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
                 cells.append(f"{interval.mean:.2f}{bounds}" if interval.count else "")
-            lines.append(f"| {variant} | {start} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([variant, start, *cells])
+    return markdown_table(["network", "first frame", *(TITLES[column] for column in columns)], lines)
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ from expnet.data.preprocess.sync_offset import LONGEST_OFFSET, estimate_offset
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore
 from expnet.face.morphable import builtin_face_model
+from expnet.io.markdown import markdown_table
 from expnet.metrics.functional.statistics import bootstrap_interval
 from expnet.models.landmark_sync import MAX_LAG, LandmarkSync
 from expnet.models.saved_model import load_model
@@ -139,8 +140,7 @@ def report_offsets(found: Rows, judged: dict[str, list[list[float]]]) -> None:
 def report_losses(scored: dict[float, list[dict]]) -> None:
     """Print the scores of each weight, and the difference to the first."""
     first = next(iter(scored.values()))
-    print("\n| sync weight | mouth-opening correlation | difference | within-clip R2 | difference |")
-    print("| --- " * 5 + "|")
+    lines = []
     for weight, rows in scored.items():
         cells = []
         for key, weights in zip(KEYS, (None, [row["weight"] for row in rows]), strict=True):
@@ -150,7 +150,9 @@ def report_losses(scored: dict[float, list[dict]]) -> None:
             for series in (values, differences):
                 interval = bootstrap_interval(series, weights=weights, groups=groups)
                 cells.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
-        print(f"| {weight} | {' | '.join(cells)} |")
+        lines.append([weight, *cells])
+    header = ("sync weight", "mouth-opening correlation", "difference", "within-clip R2", "difference")
+    print(f"\n{markdown_table(header, lines)}")
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.audio.wave import load_audio
 from expnet.face.measures import expression_for, signed_mouth_opening
 from expnet.face.morphable import builtin_face_model
+from expnet.io.markdown import markdown_table
 from expnet.metrics.functional import silent_frames
 from expnet.metrics.functional.mouth import best_lag, lagged_pearson, pearson
 from expnet.models.expression_regressor import ExpressionRegressor
@@ -45,6 +46,17 @@ CLOSED = 0.005
 """Opening of the portrait's lips, in distances of the outer eye corners; a spoken vowel has 0.1 to 0.2."""
 LONGEST_LAG = 8
 _ENERGY_DECIBELS = 40.0  # this far below a recording's loudest tenth, the level says nothing about the mouth
+HEADER = (
+    "audio",
+    "opening %",
+    "range %",
+    "motion %",
+    "opening in pauses %",
+    "motion in pauses %",
+    "lag",
+    "agreement",
+    "n",
+)
 SENTENCES = {
     "en": "My brother plays the violin by the open window. Maybe you remember him? He was born above the old mill.",
     "de": "Mein Bruder spielt am offenen Fenster Geige. Vielleicht weißt du noch? Er kam oben in der Mühle zur Welt.",
@@ -61,7 +73,7 @@ SENTENCES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Sound:
+class AudioClip:
     """One audio clip to test with.
 
     Args:
@@ -126,7 +138,7 @@ class Listener:
         opening = signed_mouth_opening(self.face.landmarks(identity, expression))  # (T,)
         return opening.double().numpy() - CLOSED
 
-    def react(self, sound: Sound) -> Reaction:
+    def react(self, sound: AudioClip) -> Reaction:
         """Run the network on an audio clip and measure the lips."""
         opening = self.opening(sound.samples)
         low, high = np.percentile(opening, (5, 95))
@@ -198,15 +210,15 @@ def clicks(samples: int) -> Samples:
     return (noise("white", samples, 1) * gate).astype(np.float32)
 
 
-def made_sounds() -> Iterator[Sound]:
+def non_speech_audio() -> Iterator[AudioClip]:
     """Audio without speech."""
     count = int(SECONDS * SAMPLE_RATE)
-    yield Sound("digital silence", "", np.zeros(count, np.float32))
+    yield AudioClip("digital silence", "", np.zeros(count, np.float32))
     for colour in ("white", "pink"):
         for level in (-70, -50, -26):
-            yield Sound(f"{colour} noise {level} dB", "", at_level(noise(colour, count), level))
+            yield AudioClip(f"{colour} noise {level} dB", "", at_level(noise(colour, count), level))
     for made in (hum, music, clicks):
-        yield Sound(made.__name__, "", at_level(made(count), SPEECH_LEVEL))
+        yield AudioClip(made.__name__, "", at_level(made(count), SPEECH_LEVEL))
 
 
 def voices(folder: Path | None) -> dict[str, Samples]:
@@ -222,23 +234,23 @@ def voices(folder: Path | None) -> dict[str, Samples]:
     }
 
 
-def spoken_sounds(speech: dict[str, Samples]) -> Iterator[Sound]:
+def speech_audio(speech: dict[str, Samples]) -> Iterator[AudioClip]:
     """Each voice alone, surrounded by silence, and in noise."""
     silence = np.zeros(3 * FRAME_RATE * SAMPLES_PER_FRAME, np.float32)
     for name, samples in speech.items():
-        yield Sound("made speech" if name.startswith("made ") else "recorded speech", name, samples, samples)
+        yield AudioClip("synthetic speech" if name.startswith("made ") else "recorded speech", name, samples, samples)
         framed = np.concatenate([silence, samples, silence])
-        yield Sound("3 s of silence around", name, framed, framed)
+        yield AudioClip("3 s of silence around", name, framed, framed)
         for colour in ("white", "pink"):
             disturbance = noise(colour, len(framed), len(name))
             for ratio in NOISE_RATIOS:
                 noisy = np.clip(framed + at_level(disturbance, SPEECH_LEVEL - ratio), -1, 1)
-                yield Sound(f"{colour} noise at {ratio} dB", name, noisy, framed)
+                yield AudioClip(f"{colour} noise at {ratio} dB", name, noisy, framed)
 
 
 def table(reactions: Sequence[Reaction], *, each: str = "") -> str:
     """Table of groups (their medians), or of each clip of one group."""
-    spoken = [reaction for reaction in reactions if reaction.group in ("made speech", "recorded speech")]
+    spoken = [reaction for reaction in reactions if reaction.group in ("synthetic speech", "recorded speech")]
     scale = {key: float(np.median([getattr(voice, key) for voice in spoken])) for key in ("range", "motion")}
     units = {
         "opening": "range",
@@ -251,10 +263,7 @@ def table(reactions: Sequence[Reaction], *, each: str = "") -> str:
     for reaction in reactions:
         if not each or reaction.group == each:
             rows.setdefault(reaction.name if each else reaction.group, []).append(reaction)
-    lines = [
-        "| sound | opening % | range % | motion % | opening in pauses % | motion in pauses % | lag | agreement | n |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for name, members in rows.items():
         cells = []
         for key in (*units, "lag", "agreement"):
@@ -262,8 +271,8 @@ def table(reactions: Sequence[Reaction], *, each: str = "") -> str:
             value = float(np.nanmedian(values)) if not np.isnan(values).all() else np.nan
             number = f"{100 * value / scale[units[key]]:.0f}" if key in units else f"{value:.2f}"
             cells.append("" if np.isnan(value) else number)
-        lines.append(f"| {name} | {' | '.join(cells)} | {len(members)} |")
-    return "\n".join(lines)
+        lines.append([name, *cells, len(members)])
+    return markdown_table(HEADER, lines)
 
 
 def main() -> None:
@@ -276,9 +285,9 @@ def main() -> None:
     network = load_model(arguments.weights, "expression")
     assert isinstance(network, ExpressionRegressor)
     listener = Listener(network)
-    reactions = [listener.react(sound) for sound in (*made_sounds(), *spoken_sounds(voices(arguments.speech)))]
+    reactions = [listener.react(sound) for sound in (*non_speech_audio(), *speech_audio(voices(arguments.speech)))]
     print(table(reactions))
-    for group in ("made speech", "recorded speech"):
+    for group in ("synthetic speech", "recorded speech"):
         if any(reaction.group == group for reaction in reactions):
             print(f"\n{table(reactions, each=group)}")
     if arguments.output:

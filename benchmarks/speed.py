@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from expnet.io.atomic import write_atomically
+from expnet.io.markdown import markdown_table
 from speed_rows.measure import Row
 from speed_rows.setting import Setting
 
@@ -60,17 +61,14 @@ ON_GPU = ("precision",)
 """Parts that are informative on a GPU only, and run elsewhere only if they are named."""
 
 
-HEADER = (
-    "| what | against | ours | theirs | ratio | least ... most | other clock | aim | met |\n"
-    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
-)
+HEADER = ("what", "against", "ours", "theirs", "ratio", "least ... most", "other clock", "aim", "met")
 
 
-def line(row: Row) -> str:
-    """Format a row as a line of Markdown."""
+def cells(row: Row) -> tuple[str, ...]:
+    """Format the cells of a row."""
     other = "" if row.other is None else f"{row.other.median:.3g}"
     bound = f"{'at most' if row.at_most else 'at least'} {row.aim:.3g}"
-    cells = (
+    return (
         row.what,
         row.against,
         f"{row.ours:.3g} {row.unit}",
@@ -81,7 +79,6 @@ def line(row: Row) -> str:
         bound,
         "yes" if row.met else "**no**",
     )
-    return f"| {' | '.join(cells)} |"
 
 
 def write(rows: list[Row], output: Path) -> None:
@@ -91,7 +88,7 @@ def write(rows: list[Row], output: Path) -> None:
     content = {"about": about, "rows": [row.plain() for row in rows]}
     write_atomically(output / "speed.json", json.dumps(content, indent=1) + "\n")
     notes = [f"- {row.what}: {row.note}" for row in rows if row.note]
-    write_atomically(output / "table.md", "\n".join([HEADER, *map(line, rows), "", *notes]) + "\n")
+    write_atomically(output / "table.md", "\n".join([markdown_table(HEADER, map(cells, rows)), "", *notes]) + "\n")
 
 
 def main() -> None:
@@ -105,13 +102,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[Row] = []
-    print(HEADER, flush=True)
+    print(markdown_table(HEADER, []), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(Path(folder), arguments.clips, arguments.quick)
         for name in arguments.rows:
             for row in PARTS[name](setting):
                 rows.append(row)
-                print(line(row), flush=True)
+                print(markdown_table(HEADER, [cells(row)]).splitlines()[-1], flush=True)
                 if arguments.output:
                     write(rows, arguments.output)
     for row in rows:

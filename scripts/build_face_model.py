@@ -12,13 +12,13 @@ written to the file.
 import argparse
 import csv
 import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
+from expnet.io.atomic import atomic_path
 from learned_face.learning import LinearFace, TrackedClip, camera_axes, keep_signs, learn_face
 from learned_face.topology import mesh_triangles
 
@@ -94,11 +94,9 @@ def write_model(face: LinearFace, output: Path, clips: int) -> None:
     }
     # One key, because safetensors writes several keys in an order that changes from run to run.
     metadata = {"face_model": json.dumps(facts)}
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.stem}-") as folder:
-        partial = Path(folder) / output.name
+    with atomic_path(output) as partial:
         save_file({key: np.ascontiguousarray(value) for key, value in data.items()}, partial, metadata)
-        partial.chmod(0o644)
-        partial.replace(output)
+        partial.chmod(0o644)  # safetensors makes files that only their owner can read
 
 
 def parse_pairs(pairs: list[str]) -> dict[str, str]:

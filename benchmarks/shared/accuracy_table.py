@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.evaluation.scores import Scores
+from expnet.io.markdown import markdown_table
 from expnet.metrics.functional.statistics import (
     Interval,
     bootstrap_difference,
@@ -137,8 +138,7 @@ def _plain(interval: Interval, spread: float = float("nan")) -> dict[str, float 
 def _table(columns: Sequence[Column], cells: dict[str, list[str]]) -> str:
     arrows = {"more": " ↑", "less": " ↓", "real": ""}
     head = ["system", *(column.title + arrows[column.better] for column in columns)]
-    lines = [head, ["---"] + ["---:"] * len(columns), *([name, *row] for name, row in cells.items())]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(head, ([name, *row] for name, row in cells.items()), align="lr")
 
 
 def _cell(row: Row, column: Column) -> str:

@@ -26,15 +26,15 @@ class PiecewiseAffine:
         self._border = grid[~inner]
         self._sources = np.concatenate([landmarks.astype(np.float64), self._border])
         self._triangles = Delaunay(self._sources).simplices.astype(np.int32)
-        self._padded, self._plate = pad_image(image), image.astype(np.float32)
+        self._padded, self._background = pad_image(image), image.astype(np.float32)
 
     def warp(self, landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Warp the image so that its landmarks move to the given positions (68, 2)."""
-        height, width = self._plate.shape[:2]
+        height, width = self._background.shape[:2]
         places = np.concatenate([landmarks.astype(np.float64), self._border])
         vertices = np.c_[places, np.zeros(len(places))]
         source_map, depth = identity_map(height, width), np.full((height, width), -np.inf, np.float32)
         draw_triangles(vertices, self._sources, self._triangles, source_map, depth)
         frame = np.empty((height, width, 3), np.uint8)
-        sample(self._padded, source_map, PADDING, self._plate, frame)
+        sample(self._padded, source_map, PADDING, self._background, frame)
         return frame

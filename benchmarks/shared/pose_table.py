@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from expnet.io.markdown import markdown_table
 from expnet.metrics.functional.statistics import bootstrap_interval
 
 REAL = "real clips"
@@ -79,13 +80,13 @@ def tables(results: Results, people: dict[str, str]) -> str:
     """
     blocks = []
     for title, columns in TABLES.items():
-        lines = [f"{title}:", "", f"| | {' | '.join(column.title for column in columns)} |"]
-        lines.append("| --- " * (1 + len(columns)) + "|")
+        lines = []
         for name, rows in results.items():
             cells = [cell(column, name, results, people) for column in columns]
             if any(cells):
-                lines.append(f"| {name} ({len({people[clip] for clip in rows})}) | {' | '.join(cells)} |")
-        blocks.append("\n".join(lines))
+                lines.append([f"{name} ({len({people[clip] for clip in rows})})", *cells])
+        table = markdown_table(["", *(column.title for column in columns)], lines)
+        blocks.append(f"{title}:\n\n{table}")
     clips = results[REAL]
     counted = f"{len(clips)} segments of {len({people[clip] for clip in clips})} people; in brackets: people of a row."
     return "\n\n".join([counted, *blocks])

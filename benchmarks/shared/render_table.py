@@ -14,6 +14,8 @@ from expnet.assets.registry import locate
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import ExpnetError, InputError, MissingAssetError
 from expnet.face.morphable import load_face_model
+from expnet.io.atomic import write_atomically
+from expnet.io.markdown import markdown_table
 from expnet.metrics import LearnedPerceptualDistance
 from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval
 from expnet.models.perceptual import load_lpips
@@ -72,9 +74,7 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
                 row["systems"] = examine(track, model, arguments.frames, perceptual, picture, refiner)
             except ExpnetError as error:
                 row["reason"] = str(error)
-            beside = file.with_suffix(".partial")
-            beside.write_text(json.dumps(row, indent=1), encoding="utf-8")
-            beside.replace(file)
+            write_atomically(file, json.dumps(row, indent=1))
         rows.append(json.loads(file.read_text(encoding="utf-8")))
         if rows[-1]["settings"] != settings:
             raise InputError(
@@ -103,15 +103,19 @@ def table(rows: list[dict]) -> str:
     def column(system: str, key: str) -> list[float]:
         return [row["systems"][system][key] for row in scored]
 
-    lines = [f"{len(scored)} clips of {len(set(people))} people; 95 % intervals over people.", ""]
-    lines += ["| | " + " | ".join(COLUMNS[key] for key in keys) + " |", "|---" * (len(keys) + 1) + "|"]
+    table_rows = []
     best = REFINED if REFINED in scored[0]["systems"] else OURS
     for system in scored[0]["systems"]:
         cells = [text(bootstrap_interval(column(system, key), groups=people)) for key in keys]
-        lines.append(f"| {system} | " + " | ".join(cells) + " |")
+        table_rows.append([system, *cells])
     for system in (name for name in scored[0]["systems"] if name != best):
         cells = [text(bootstrap_difference(column(best, k), column(system, k), groups=people)) for k in keys]
-        lines.append(f"| {best} - {system} | " + " | ".join(cells) + " |")
+        table_rows.append([f"{best} - {system}", *cells])
+    lines = [
+        f"{len(scored)} clips of {len(set(people))} people; 95 % intervals over people.",
+        "",
+        markdown_table(["", *(COLUMNS[key] for key in keys)], table_rows),
+    ]
     reached = dict(zip((row["clip"] for row in scored), column(best, "mouth_opening_correlation"), strict=True))
     below = [f"{clip} {value:.3f}" for clip, value in sorted(reached.items(), key=lambda item: item[1]) if value < AIM]
     lines += ["", f"Mouth opening below {AIM}: {', '.join(below) or 'no clip'}."]

@@ -55,7 +55,7 @@ def test_a_network_that_ignores_sound_has_no_range(robustness: ModuleType) -> No
 
     frozen = robustness.Listener(Frozen())
     sound = robustness.at_level(robustness.noise("pink", 32_000), -26)
-    reaction = frozen.react(robustness.Sound("noise", "", sound))
+    reaction = frozen.react(robustness.AudioClip("noise", "", sound))
     assert reaction.opening == pytest.approx(0, abs=2e-3)  # the portrait is closed
     assert reaction.range == 0
     assert reaction.motion == 0
@@ -64,8 +64,8 @@ def test_a_network_that_ignores_sound_has_no_range(robustness: ModuleType) -> No
 def test_a_late_mouth_is_seen_late(robustness: ModuleType, listener: Any, speech: dict[str, Any]) -> None:
     samples = speech["made en"]
     late = np.concatenate([np.zeros(4 * 640, np.float32), samples[: -4 * 640]])
-    shifted = robustness.Sound("late", "", late, samples)
-    on_time = listener.react(robustness.Sound("clean", "", samples, samples))
+    shifted = robustness.AudioClip("late", "", late, samples)
+    on_time = listener.react(robustness.AudioClip("clean", "", samples, samples))
     assert listener.react(shifted).lag - on_time.lag == pytest.approx(4, abs=1)
     assert on_time.agreement == pytest.approx(1)
 
@@ -74,18 +74,18 @@ def test_a_late_mouth_is_seen_late(robustness: ModuleType, listener: Any, speech
 def test_packaged_weights_hold_in_silence_and_noise(
     robustness: ModuleType, listener: Any, speech: dict[str, Any]
 ) -> None:
-    clean = [listener.react(robustness.Sound("made speech", name, it, it)) for name, it in speech.items()]
+    clean = [listener.react(robustness.AudioClip("synthetic speech", name, it, it)) for name, it in speech.items()]
     wide, lively = (np.median([getattr(reaction, key) for reaction in clean]) for key in ("range", "motion"))
     assert wide > 0.05  # of the distance of the eye corners: the mouth does open
     # Loudness says little about a few seconds' openings: one voice's lag may be off, not that of most.
     assert abs(np.median([reaction.lag for reaction in clean])) <= 1
     for reaction in clean:
         assert reaction.range > 0.6 * wide
-    for sound in robustness.made_sounds():
+    for sound in robustness.non_speech_audio():
         reaction = listener.react(sound)
         assert reaction.opening < 0.6 * wide, sound.group
         assert reaction.motion < 1.2 * lively, sound.group
-    for sound in robustness.spoken_sounds(speech):
+    for sound in robustness.speech_audio(speech):
         if not sound.group.endswith((" around", " 10 dB", " 0 dB")):
             continue
         reaction = listener.react(sound)
@@ -102,7 +102,7 @@ def test_packaged_weights_hold_in_silence_and_noise(
 @pytest.mark.skipif(not SHARED_SPEECH.is_dir(), reason="the recordings are not part of the repository")
 def test_recordings_in_other_languages(robustness: ModuleType, listener: Any) -> None:
     reactions = {
-        name: listener.react(robustness.Sound("recorded speech", name, samples, samples))
+        name: listener.react(robustness.AudioClip("recorded speech", name, samples, samples))
         for name, samples in robustness.voices(SHARED_SPEECH).items()
         if not name.startswith(("made ", "en_"))
     }
