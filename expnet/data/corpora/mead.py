@@ -58,7 +58,7 @@ def read_mead(root: Path) -> Corpus:
         root: Folder with the folders of the actors, at any depth, or with renamed files.
 
     Raises:
-        DataError: If no video under the folder lies where MEAD's do.
+        DataError: If no video under the folder has a path or name of MEAD.
     """
     files = MediaFiles(root)
     recordings = {utterance: path for path in _all(files.audio_files) if (utterance := _parse_audio_path(path))}

@@ -20,6 +20,7 @@ from expnet.data.corpora import PixelBox, SourceVideo
 from expnet.data.preprocess.coefficient_tracks import is_coefficient_track, read_coefficient_track
 from expnet.data.preprocess.shots import ShotDetector
 from expnet.data.preprocess.sync_offset import OffsetPolicy, synchronise
+from expnet.data.preprocess.usable_frames import interpolate_gaps, usable_frames
 from expnet.data.store.manifest import DROPPED, ManifestRow, UnusableClipError
 from expnet.data.store.track import Track
 from expnet.data.store.writer import write_clip
@@ -30,10 +31,6 @@ from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.face.tracker import FaceTracker, LandmarkTrack, open_tracker
 from expnet.media.video_reader import probe_video, read_video
 
-# Gaps of up to this many frames are interpolated: the tracker misses a face briefly.
-LONGEST_GAP = 5
-# If the audio ends at most this many frames before the video, it is padded with silence; else the clip is shortened.
-_MISSING_SOUND = 2
 # With the outer eye corners nearer than this many pixels, the lips cannot be resolved.
 _SMALLEST_FACE = 16.0
 _EYE_CORNERS = (36, 45)
@@ -176,7 +173,7 @@ class ClipMaker:
         end: int,
     ) -> Track:
         """Fit the face model to one shot."""
-        begin, end = _usable_frames(track.found, begin, end, len(audio), self.options.min_seconds)
+        begin, end = usable_frames(track.found, begin, end, len(audio), self.options.min_seconds)
         found = track.found[begin:end]
         points = interpolate_gaps(track.points[begin:end], found)
         landmarks = points[:, list(LANDMARKS_68_FROM_MEDIAPIPE), :2].astype(np.float32)  # (T, 68, 2)
@@ -238,49 +235,6 @@ class _CropView:
             return track
         box = self._crop.in_frame(self._frame_size[0])
         return LandmarkTrack(track.points + np.array((box.x, box.y, 0), np.float32), track.found, self._frame_size)
-
-
-def interpolate_gaps(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Interpolate frames (T, P, D) without a face linearly; the first and the last frame must have one."""
-    if found.all():
-        return points
-    known = np.flatnonzero(found)
-    missing = np.flatnonzero(~found)
-    after = np.searchsorted(known, missing)
-    left, right = known[after - 1], known[after]
-    weight = ((missing - left) / (right - left)).astype(points.dtype)[:, None, None]
-    filled = points.copy()
-    filled[missing] = points[left] * (1 - weight) + points[right] * weight
-    return filled
-
-
-def _usable_frames(found: NDArray[np.bool_], begin: int, end: int, samples: int, min_seconds: float) -> tuple[int, int]:
-    """Limit a shot to the frames that have a face and audio.
-
-    Raises:
-        UnusableClipError: If too little is left, or the face is lost for long in between.
-    """
-    if (end - begin) / FRAME_RATE < min_seconds:
-        raise UnusableClipError(f"shorter than {min_seconds:g} s: {(end - begin) / FRAME_RATE:.2f} s")
-    seen = np.flatnonzero(found[begin:end]) + begin
-    if not len(seen):
-        raise UnusableClipError("no face: none was found in this shot")
-    begin, end = int(seen[0]), int(seen[-1]) + 1
-    gaps = np.diff(seen) - 1
-    if len(gaps) and gaps.max() > LONGEST_GAP:
-        at = int(seen[gaps.argmax()]) / FRAME_RATE
-        raise UnusableClipError(
-            f"face lost: for {gaps.max()} frames from {at:.2f} s on, at most {LONGEST_GAP} are filled"
-        )
-    if end * SAMPLES_PER_FRAME > samples + _MISSING_SOUND * SAMPLES_PER_FRAME:
-        end = max(samples // SAMPLES_PER_FRAME, begin)
-    while end > begin and not found[end - 1]:
-        end -= 1
-    if end == begin or (end - begin) / FRAME_RATE < min_seconds:
-        raise UnusableClipError(
-            f"shorter than {min_seconds:g} s: face and audio are present for {(end - begin) / FRAME_RATE:.2f} s"
-        )
-    return begin, end
 
 
 def _first_frame(video: SourceVideo) -> int:

@@ -144,8 +144,8 @@ def read_manifest(store: str | os.PathLike[str] | StoreFiles) -> tuple[list[Mani
                 f"there is no track store at {files.location}; make one with expnet preprocess or expnet synthesize"
             ) from error
         raise DataError(
-            f"{files.location} holds no finished track store ({MANIFEST_NAME} is missing); "
-            "run the command that makes it again, and it goes on where it was stopped"
+            f"{files.location} has no finished track store ({MANIFEST_NAME} is missing); "
+            "run the command that makes it again, and it resumes where it was stopped"
         ) from error
     try:
         # Without Arrow's threads: a thread that starts while the process exits would abort it.

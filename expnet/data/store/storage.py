@@ -1,7 +1,7 @@
-"""The interface between a track store and the place where its files lie, and what all such places share.
+"""The storage interface of a track store, and what its implementations share.
 
 The writer and the reader of a store know names only, such as ``shards/00000.safetensors``. A :class:`StoreFiles` knows
-the place: a folder (:mod:`expnet.data.store.folder_storage`) or a URL (:mod:`expnet.data.store.object_storage`).
+where they are: in a folder (:mod:`expnet.data.store.folder_storage`) or behind a URL (:mod:`expnet.data.store.object_storage`).
 :func:`expnet.data.store.open_files.open_files` chooses between them.
 """
 

@@ -131,7 +131,7 @@ class Track:
         ).with_phonemes(self.phonemes, first_frame)
 
     def with_phonemes(self, phonemes: tuple[Phoneme, ...], first_frame: int = 0) -> "Track":
-        """Return a copy with those of a clip's phonemes that lie in this track, which starts at ``first_frame``."""
+        """Return a copy with those of a clip's phonemes that fall into this track, which starts at ``first_frame``."""
         start, end = first_frame / FRAME_RATE, (first_frame + self.frames) / FRAME_RATE
         return replace(self, phonemes=_phonemes_between(phonemes, start, end))
 

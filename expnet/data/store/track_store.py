@@ -90,7 +90,9 @@ class TrackStore:
         """
         row = self.row(clip_id)
         if not (first_frame >= 0 and frames > 0 and first_frame + frames <= row.frames):
-            raise IndexError(f"frames {first_frame} to {first_frame + frames} lie outside of {clip_id}'s {row.frames}")
+            raise IndexError(
+                f"frames {first_frame} to {first_frame + frames} are outside of the {row.frames} frames of {clip_id}"
+            )
         shard, first = self.shard(row), row.first_frame + first_frame
         identity, crop = shard.clip("identity", row.shard_clip), shard.clip("crop", row.shard_clip)
         track = Track(

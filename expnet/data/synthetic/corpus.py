@@ -1,10 +1,10 @@
-"""The built-in corpus: speech, faces and head motion by rule, in the store and schema of real clips.
+"""The built-in corpus: synthetic speech, faces and head motion, in the same store format as real clips.
 
     text -> eSpeak NG -> samples, phonemes -> articulators -> features -> expression coefficients
                                            +-> head motion, blinks, brow raises
 
-A seed fixes every clip: clip i of a corpus is the same whatever the number of clips made before it, of processes, or of
-clips in all (for the same number of speakers).
+A seed determines every clip. Clip i of a corpus does not depend on the clips made before it, on the number of
+processes, or on the total number of clips (for the same number of speakers).
 """
 
 import logging
@@ -43,13 +43,13 @@ _LETTERS_PER_SECOND = {"cmn": 4.5, "ja": 8.0, "ko": 6.0}
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what a clip of a corpus is.
+    """Everything that determines the clips of a corpus.
 
     Attributes:
-        seed: of the corpus.
-        languages: languages of the speakers, in turn.
-        speakers: number of speakers; clip i is spoken by speaker i modulo this.
-        seconds: shortest and longest clip.
+        seed: Seed of the corpus.
+        languages: Languages, which the speakers take in turn.
+        speakers: Number of speakers; clip i is spoken by speaker i modulo this number.
+        seconds: Shortest and longest duration of a clip.
     """
 
     seed: int = 0
@@ -58,7 +58,7 @@ class Recipe:
     seconds: tuple[float, float] = (3.0, 8.0)
 
     def clip_id(self, index: int) -> str:
-        """Name of clip number ``index``."""
+        """Return the name of clip ``index``."""
         return f"{CORPUS}_{self.seed}_{index:06d}"
 
 
@@ -66,37 +66,37 @@ def synthesize(
     store: str | os.PathLike[str],
     *,
     clips: int,
-    seed: int = 0,
-    languages: Sequence[str] = ("en", "de", "fr", "es", "it", "ru"),
+    seed: int = Recipe.seed,
+    languages: Sequence[str] = Recipe.languages,
     speakers: int | None = None,
-    seconds: tuple[float, float] = (3.0, 8.0),
+    seconds: tuple[float, float] = Recipe.seconds,
     workers: int = 1,
     progress: bool = True,
 ) -> Path:
-    """Make a corpus and write it as a track store; a store that was stopped is completed.
+    """Make a corpus and write it as a track store; an interrupted store is completed.
 
     Args:
-        store: directory of the store.
-        clips: number of clips.
-        seed: the same seed gives the same bytes, on one process or many.
-        languages: languages of the speakers, in turn.
-        speakers: number of speakers; one for every 8 clips, at least 4, if None.
-        seconds: shortest and longest clip.
-        workers: processes.
-        progress: show a bar where there is a terminal.
+        store: Directory of the store.
+        clips: Number of clips.
+        seed: Seed of the corpus; the same seed gives the same bytes with any number of processes.
+        languages: Languages, which the speakers take in turn.
+        speakers: Number of speakers; None for one per 8 clips, and at least 4.
+        seconds: Shortest and longest duration of a clip.
+        workers: Number of processes.
+        progress: Show a progress bar if there is a terminal.
 
     Returns:
-        The store's path.
+        The path of the store.
 
     Raises:
-        InputError: unknown language, or numbers that make no sense.
-        MissingAssetError: the ``speech`` extra is not installed.
-        DataError: the store cannot be written.
+        InputError: If a language is unknown, or a number is out of range.
+        MissingAssetError: If the ``speech`` extra is not installed.
+        DataError: If the store cannot be written.
     """
     _check(clips, languages, seconds, workers)
     speakers = speakers or max(4, -(-clips // CLIPS_PER_SPEAKER))
     recipe = Recipe(seed, tuple(languages), min(speakers, clips), (float(seconds[0]), float(seconds[1])))
-    synthesize_speech("a", language=languages[0])  # a missing extra is reported before anything is made
+    synthesize_speech("a", language=languages[0])  # report a missing extra before any work
     with TrackStoreWriter(store) as writer:
         todo = [index for index in range(clips) if recipe.clip_id(index) not in writer]
         jobs = [(str(store), recipe, index) for index in todo]
@@ -106,7 +106,7 @@ def synthesize(
 
 
 def synthesize_clip(recipe: Recipe, index: int, model: MorphableModel | None = None) -> Track:
-    """Make clip number ``index`` of a corpus."""
+    """Make clip ``index`` of a corpus."""
     model = model or builtin_face_model()
     random = np.random.default_rng((recipe.seed, 1, index))
     speaker = _speaker(recipe, index % recipe.speakers)
@@ -146,7 +146,7 @@ def synthesize_clip(recipe: Recipe, index: int, model: MorphableModel | None = N
 def _recording(
     random: np.random.Generator, samples: NDArray[np.float32], lead: int, frames: int
 ) -> NDArray[np.float32]:
-    """Put speech into a clip of so many frames, at some gain and above some hiss."""
+    """Place speech in a clip of the given number of frames, with a random gain and faint noise."""
     audio = random.normal(scale=10.0 ** random.uniform(-4.2, -3.3), size=frames * SAMPLES_PER_FRAME)
     part = samples[: len(audio) - lead]
     audio[lead : lead + len(part)] += part * random.uniform(0.5, 1.0)
@@ -154,7 +154,7 @@ def _recording(
 
 
 def _text(random: np.random.Generator, language: str, seconds: float) -> str:
-    """Sentences that take about so long to say at 158 words a minute, the last one cut at a word."""
+    """Return sentences that last about this long at 158 words per minute, the last one cut at a word."""
     letters = round(1.05 * seconds * _LETTERS_PER_SECOND.get(language, 15.0))
     text = ""
     while len(text) < letters:
@@ -189,7 +189,7 @@ def _check(clips: int, languages: Sequence[str], seconds: tuple[float, float], w
 
 
 def _write(job: tuple[str, Recipe, int]) -> ManifestRow:
-    """Make one clip and write it beside the others; runs in a worker."""
+    """Make one clip and write it; runs in a worker."""
     store, recipe, index = job
     return write_clip(store, synthesize_clip(recipe, index))
 
@@ -209,7 +209,7 @@ def _commit_all(
     if workers == 1 or len(jobs) < 2 * workers:
         commit(map(_write, jobs))
         return
-    # Not forked from here: a forked child of a process that ran torch in threads may hang.
+    # Not forked from this process: a fork of a process that has run torch in threads may hang.
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
@@ -217,7 +217,7 @@ def _commit_all(
 
 
 def _bar(total: int, shown: bool) -> Callable[[], None]:
-    """A progress bar's step, on a terminal; a line in the log every 500 clips elsewhere."""
+    """Return a function that advances a progress bar, which is shown on a terminal only."""
     from tqdm.auto import tqdm
 
     bar = tqdm(total=total, desc="synthesize", unit="clip", disable=None if shown else True)

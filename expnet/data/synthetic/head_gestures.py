@@ -1,9 +1,9 @@
-"""Gestures that go with speech: head motion, blinks and brow raises, drawn at random around what is said.
+"""Gestures that accompany speech: head motion, blinks and brow raises, drawn at random around the phonemes.
 
-Facts behind the numbers: heads nod on stressed syllables and follow the rises of loudness and pitch (Graf et al. 2002,
-"Visual prosody"; Munhall et al. 2004), people blink every 2 to 6 s and more at the ends of phrases, a lid shuts within
-about 0.1 s and opens within 0.2 s. Amplitudes were set so that standard deviations and velocities lie among those of
-real clips (``benchmarks/synthetic.py``).
+The numbers reflect that heads nod on stressed syllables and follow rises of loudness and pitch (Graf et al. 2002,
+"Visual prosody"; Munhall et al. 2004), that people blink every 2 to 6 s and more often at the ends of phrases, and that
+an eyelid closes within about 0.1 s and opens within 0.2 s. Amplitudes were chosen so that standard deviations and
+velocities are within the range of real clips (``benchmarks/synthetic.py``).
 """
 
 from collections.abc import Sequence
@@ -20,22 +20,22 @@ from expnet.face.smooth_noise import wander
 
 Array = NDArray[np.float64]
 
-_PAUSE_FOR_A_NEW_POSE = 0.2  # seconds of silence after which a speaker may look elsewhere
+_PAUSE_FOR_A_NEW_POSE = 0.2  # seconds of silence after which a speaker may change the head pose
 
 
 @dataclass(frozen=True)
 class HeadStyle:
-    """How somebody moves the head.
+    """How a speaker moves the head.
 
     Attributes:
-        amplitude: (3,) scale of pitch, yaw and roll; 1 is the average person.
-        nod: radians that a fully loud stressed syllable lowers the nose.
-        nod_share: share of stressed syllables with a nod.
+        amplitude: (3,) scale of pitch, yaw and roll; 1 is average.
+        nod: Radians by which a fully loud stressed syllable lowers the nose.
+        nod_share: Share of stressed syllables with a nod.
         energy: (3,) radians per unit of loudness above its mean.
-        centre: (3,) usual pitch, yaw and roll in radians.
-        pivot: (3,) face units that the face shifts along x per radian of yaw, y per radian of pitch and x per radian
-            of roll, since it turns about the neck.
-        sway: (3,) standard deviation of the head's own shifts in face units.
+        centre: (3,) mean pitch, yaw and roll in radians.
+        pivot: (3,) shift of the face in face units, since the head turns about the neck: along x per radian of yaw,
+            along y per radian of pitch, and along x per radian of roll.
+        sway: (3,) standard deviation of further shifts in face units.
     """
 
     amplitude: Array
@@ -48,7 +48,7 @@ class HeadStyle:
 
 
 def loudness(audio: NDArray[np.float32], frames: int) -> Array:
-    """Root mean square of each frame's samples, relative to the clip's loud frames: (T,) 0 to about 1.2."""
+    """Return the RMS level of each frame relative to the clip's loud frames: (T,) from 0 to about 1.2."""
     power = np.square(audio[: frames * SAMPLES_PER_FRAME].astype(np.float64)).reshape(frames, -1).mean(axis=1)
     level = np.sqrt(power)
     return level / max(float(np.percentile(level, 95)), 1e-4)
@@ -62,17 +62,17 @@ def head_motion(
     *,
     liveliness: float = 1.0,
 ) -> tuple[Array, Array]:
-    """Move the head through a clip.
+    """Draw the head motion of a clip.
 
     Args:
-        random: source of chance.
-        style: whose head it is.
-        phonemes: what is said, in seconds from the clip's start.
-        energy: (T,) from ``loudness``.
-        liveliness: scale of all motion but the tracker's noise; emotions raise or lower it.
+        random: Random generator.
+        style: How the speaker moves the head.
+        phonemes: Phonemes with times in seconds from the start of the clip.
+        energy: (T,) level of each frame from ``loudness``.
+        liveliness: Scale of all motion except tracker noise; emotions raise or lower it.
 
     Returns:
-        rotation (T, 3) pitch, yaw, roll in radians, and translation (T, 3) in face units with mean 0.
+        Rotation (T, 3) as pitch, yaw and roll in radians, and translation (T, 3) in face units with mean 0.
     """
     frames = len(energy)
     spread = np.array([0.022, 0.036, 0.024])
@@ -82,7 +82,7 @@ def head_motion(
     rotation += (gaussian_filter1d(energy, 3.0) - energy.mean())[:, None] * style.energy
     rotation[:, 0] += _nods(random, style, phonemes, energy)
     rotation = rotation * style.amplitude * liveliness + style.centre
-    rotation += random.normal(size=(frames, 3)) * np.array([0.0042, 0.0025, 0.0014])  # a tracker's jitter
+    rotation += random.normal(size=(frames, 3)) * np.array([0.0042, 0.0025, 0.0014])  # tracker noise
 
     moved = rotation - rotation.mean(axis=0)
     translation = wander(random, frames, 0.6, 3) * style.sway * liveliness
@@ -93,13 +93,13 @@ def head_motion(
 
 
 def _nods(random: np.random.Generator, style: HeadStyle, phonemes: Sequence[Phoneme], energy: Array) -> Array:
-    """Lower and raise the nose on stressed syllables: (T,) radians of pitch."""
+    """Lower and raise the nose on stressed syllables: (T,) pitch in radians."""
     middles = (np.arange(len(energy)) + 0.5) / FRAME_RATE
     total = np.zeros(len(energy))
     for phoneme in phonemes:
         if not is_stressed(phoneme.symbol) or random.random() > style.nod_share:
             continue
-        peak = phoneme.start + random.normal(0.07, 0.03)  # the head's stroke comes with the vowel or a little later
+        peak = phoneme.start + random.normal(0.07, 0.03)  # the nod peaks with the vowel or a little later
         frame = int(np.clip(phoneme.start * FRAME_RATE, 0, len(energy) - 1))
         height = style.nod * min(energy[frame : frame + 3].max(), 1.3) * random.lognormal(-0.1, 0.45)
         width = random.uniform(0.075, 0.13)
@@ -109,7 +109,7 @@ def _nods(random: np.random.Generator, style: HeadStyle, phonemes: Sequence[Phon
 
 
 def _phrase_poses(random: np.random.Generator, phonemes: Sequence[Phoneme], frames: int) -> Array:
-    """A new posture after each longer pause, reached smoothly: (T, 3) of unit scale."""
+    """Take a new pose after each longer pause, reached smoothly: (T, 3) of unit scale."""
     poses = np.zeros((frames, 3))
     pose = random.normal(size=3)
     start = 0
@@ -123,16 +123,16 @@ def _phrase_poses(random: np.random.Generator, phonemes: Sequence[Phoneme], fram
 
 
 def blinks(random: np.random.Generator, phonemes: Sequence[Phoneme], frames: int, *, interval: float) -> Array:
-    """Shut the eyes now and then.
+    """Draw the blinks of a clip.
 
     Args:
-        random: source of chance.
-        phonemes: what is said; a pause draws a blink.
-        frames: number of frames T.
-        interval: mean seconds between blinks.
+        random: Random generator.
+        phonemes: Phonemes of the clip; blinks are more frequent in pauses.
+        frames: Number of frames T.
+        interval: Mean seconds between blinks.
 
     Returns:
-        (T,) 0 open to 1 shut.
+        (T,) eyelid closure, from 0 (open) to 1 (closed).
     """
     middles = (np.arange(frames) + 0.5) / FRAME_RATE
     length = frames / FRAME_RATE
@@ -160,7 +160,7 @@ def blinks(random: np.random.Generator, phonemes: Sequence[Phoneme], frames: int
 
 
 def brow_raises(random: np.random.Generator, phonemes: Sequence[Phoneme], energy: Array, *, share: float) -> Array:
-    """Raise the brows on some stressed, loud syllables: (T,) 0 to about 1.5."""
+    """Raise the brows on some loud stressed syllables: (T,) from 0 to about 1.5."""
     middles = (np.arange(len(energy)) + 0.5) / FRAME_RATE
     raised = np.zeros(len(energy))
     for phoneme in phonemes:
@@ -173,5 +173,5 @@ def brow_raises(random: np.random.Generator, phonemes: Sequence[Phoneme], energy
 
 
 def _ease(share: Array) -> Array:
-    """0 to 1 with a soft start and end."""
+    """Map 0 to 1 onto 0 to 1 with a smooth start and end."""
     return share * share * (3.0 - 2.0 * share)

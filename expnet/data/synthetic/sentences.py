@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001 (other scripts)
-"""Plain sentences in many languages for the built-in corpus, put together from word lists written for it.
+"""Simple sentences in many languages for the built-in corpus, combined from word lists written for it.
 
 Each language has subjects (third person singular), verbs, objects and endings that fit each other in any combination,
-and a few whole sentences; what they say matters little, that they hold every sound of the language does.
+and a few whole sentences. Their meaning matters little; they cover every phoneme of the language.
 """
 
 import numpy as np
@@ -113,14 +113,14 @@ _WORDS: dict[str, tuple[str, str, str, str, str]] = {
 }
 
 LANGUAGES = tuple(_WORDS)
-"""Languages that sentences can be made in."""
+"""Languages with built-in sentences."""
 
 
 def sentence(random: np.random.Generator, language: str) -> str:
-    """Make one sentence, about 1.5 to 4 seconds long.
+    """Make one sentence of about 1.5 to 4 seconds.
 
     Raises:
-        InputError: there are no words in this language.
+        InputError: If there are no words in this language.
     """
     if language not in _WORDS:
         raise InputError(f"there are no built-in sentences in {language!r}; choose from {', '.join(LANGUAGES)}.")

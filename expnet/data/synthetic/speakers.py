@@ -1,4 +1,4 @@
-"""People of the built-in corpus: a face, a voice, and a way of talking, all drawn from one seed."""
+"""Speakers of the built-in corpus: a face, a voice and a manner of speaking, all drawn from one seed."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 _LARGEST_COEFFICIENT = 2.5
 _ENGLISH_ACCENTS = ("en-us", "en")
 
-# Standard deviation between people of the features of a face at rest.
+# Standard deviation, across speakers, of the features of a face at rest.
 _REST_SPREAD = {
     "mouth_width": 0.016,
     "upper_lip": 0.005,
@@ -32,26 +32,26 @@ _REST_SPREAD = {
 
 @dataclass(frozen=True)
 class SyntheticSpeaker:
-    """Somebody who does not exist.
+    """An imaginary speaker.
 
     Attributes:
-        name: unique within a corpus.
-        language: of the sentences, as in ``sentences.LANGUAGES``.
-        voice: eSpeak NG's language with accent.
-        variant: eSpeak NG's voice.
-        rate: words a minute.
-        pitch: 0 to 100.
-        pitch_range: 0 to 100.
+        name: Name, unique within a corpus.
+        language: Language of the sentences, one of ``sentences.LANGUAGES``.
+        voice: Language of eSpeak NG, with accent.
+        variant: Voice variant of eSpeak NG.
+        rate: Words per minute.
+        pitch: Pitch from 0 to 100.
+        pitch_range: Pitch range from 0 to 100.
         identity: (K,) identity coefficients.
-        rest: feature name -> offset of the resting face.
-        rest_expression: (E,) the rest of the resting face, which no feature sees.
+        rest: Offsets of the resting face's features, by name.
+        rest_expression: (E,) remainder of the resting face, which changes no feature.
         articulation: (6,) factors on the articulators.
-        uneven: how much further one corner of the mouth moves than the other.
-        coupling: (E, 6) movement that no feature sees, for a unit of each articulator.
-        blink_interval: mean seconds between blinks.
-        brow_share: share of stressed syllables with a raise of the brows.
-        brow_height: height of such a raise in feature units.
-        head: how the head moves.
+        uneven: How much further one corner of the mouth moves than the other.
+        coupling: (E, 6) expression per unit of each articulator that changes no feature.
+        blink_interval: Mean seconds between blinks.
+        brow_share: Share of stressed syllables with a brow raise.
+        brow_height: Height of a brow raise in feature units.
+        head: How the head moves.
     """
 
     name: str
@@ -77,10 +77,10 @@ def make_speaker(name: str, language: str, space: FeatureSpace, random: np.rando
     """Draw a speaker.
 
     Args:
-        name: unique name.
-        language: language that the speaker speaks.
-        space: features of the face model.
-        random: source of chance; the same state gives the same person.
+        name: Unique name.
+        language: Language of the speaker.
+        space: Feature space of the face model.
+        random: Random generator; the same state gives the same speaker.
     """
     identity_size, expression_size = space.identity_response.shape[1], space.expression_response.shape[1]
     unseen = 0.75 * np.asarray(random.normal(size=expression_size))
@@ -109,9 +109,9 @@ def make_speaker(name: str, language: str, space: FeatureSpace, random: np.rando
 
 
 def _coupling(space: FeatureSpace, random: np.random.Generator) -> Array:
-    """Everybody's cheeks and chin move a little differently for the same lips."""
+    """Draw how cheeks and chin move with the lips, which differs a little between speakers."""
     raw = random.normal(size=(len(ARTICULATORS), space.expression_response.shape[1]))
-    scale = np.array([4.0, 3.0, 0.35, 0.35, 0.15, 0.15])  # coefficients for a unit of each articulator
+    scale = np.array([4.0, 3.0, 0.35, 0.35, 0.15, 0.15])  # coefficients per unit of each articulator
     return space.without_features(raw * scale[:, None]).T  # (E, 6)
 
 

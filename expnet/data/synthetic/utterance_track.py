@@ -1,4 +1,4 @@
-"""A face for an utterance: what is said, how, and by whom, becomes a track like that of a real clip."""
+"""From an utterance to a track like that of a real clip: the motion of a speaker's face and head."""
 
 from collections.abc import Sequence
 
@@ -25,14 +25,14 @@ Array = NDArray[np.float64]
 CORPUS = "synthetic"
 FRAME_SIZE = (256, 256)
 
-_CLOSED_GAP = 0.004  # inner-lip gap of tracked lips that touch, as measured on real clips
-_LIDS_SHUT = 0.85  # a blink takes this share of the distance between the lids
+_CLOSED_GAP = 0.004  # inner-lip gap of tracked lips that touch, measured on real clips
+_LIDS_SHUT = 0.85  # a blink takes this share of the distance between the eyelids
 _SMALLEST_LIDS = 0.035
-_RESIDUAL_MOTION = 0.50  # slow change of what no feature sees, in standard deviations of the coefficients
-_TRACKER_NOISE = 0.20  # the same, frame by frame
+_RESIDUAL_MOTION = 0.50  # slow motion that changes no feature, in standard deviations of the coefficients
+_TRACKER_NOISE = 0.20  # the same, independent from frame to frame
 
-# Motion that speech does not explain: (standard deviation of a wander over about .3 s, of a tracker's jitter). The gap
-# between the lips has none, so that closed lips stay closed.
+# Motion unrelated to speech: standard deviations of smooth noise over about 0.3 s and of tracker noise. The gap between
+# the lips has none, so that closed lips stay closed.
 _IDLE = {
     "mouth_width": (0.0120, 0.0055),
     "upper_lip": (0.0060, 0.0026),
@@ -61,17 +61,17 @@ def utterance_track(
     level: int = 0,
     model: MorphableModel | None = None,
 ) -> Track:
-    """Give an utterance a face.
+    """Make a track of a speaker who says an utterance.
 
     Args:
-        audio: (640 T,) samples; its length gives the number of frames.
-        phonemes: what is said, in seconds from the first sample.
-        speaker: who says it.
-        random: source of chance.
-        clip_id: name of the clip.
-        emotion: one of ``EMOTIONS``.
-        level: 0 to 3.
-        model: face model; the built-in one if None.
+        audio: (640 T,) samples; their number determines the number of frames.
+        phonemes: Phonemes with times in seconds from the first sample.
+        speaker: The speaker.
+        random: Random generator.
+        clip_id: Name of the clip.
+        emotion: One of ``EMOTIONS``.
+        level: Intensity of the emotion, 0 to 3.
+        model: Face model; None for the built-in one.
 
     Returns:
         A valid track.
@@ -121,7 +121,7 @@ def _expression(
     """Expression coefficients (T, 64)."""
     frames = len(energy)
     moves = articulate(phonemes, frames) * speaker.articulation  # (T, 6)
-    # Louder speech opens the mouth wider, and people are not machines.
+    # Louder speech opens the mouth wider, with some random variation.
     effort = (1.0 + 0.25 * (energy - 0.6)) * np.exp(0.12 * wander(random, frames, 0.35)[:, 0])
     moves[:, :2] *= (manner.articulation * np.clip(effort, 0.6, 1.6))[:, None]
     features = _mouth(space, speaker, manner, dict(zip(ARTICULATORS, moves.T, strict=True)))
@@ -153,16 +153,16 @@ def _expression(
 def _mouth(
     space: FeatureSpace, speaker: SyntheticSpeaker, manner: Emotion, moves: dict[str, Array]
 ) -> dict[str, Array]:
-    """Features of the mouth (T,) each, from articulators (T,) each.
+    """Compute the features of the mouth, (T,) each, from the articulators, (T,) each.
 
-    What else moves when the lips part (``with_gap``: of a gap of 1, the lower lip falls about .6) is the face model's
-    own knowledge of real faces.
+    How the other features change as the lips part (``with_gap``: for a gap of 1, the lower lip falls by about 0.6) was
+    learned from real faces and belongs to the face model.
     """
     rest = space.at_rest(speaker.identity)
     gap = moves["opening"] + _CLOSED_GAP
     beyond = gap - rest["lip_gap"]
     spread, rounding, press, tuck = (moves[name] for name in ("spread", "rounding", "press", "tuck"))
-    # A smile gives way to a rounding of the lips.
+    # Rounding the lips reduces a smile.
     held = {name: offset * (1.0 - 0.35 * rounding) for name, offset in manner.features.items()}
 
     def base(name: str) -> Array:
@@ -193,7 +193,7 @@ def _mouth(
 def _project(
     model: MorphableModel, identity: Array, expression: Array, rotation: Array, translation: Array, crop: Array
 ) -> NDArray[np.float32]:
-    """The 68 landmarks in pixels, (T, 68, 2)."""
+    """Project the 68 landmarks to pixels, (T, 68, 2)."""
 
     def tensor(value: Array) -> torch.Tensor:
         return torch.from_numpy(value.astype(np.float32))

@@ -1,11 +1,10 @@
 # ruff: noqa: RUF001 (phonetic symbols)
-"""What the lips do for each sound: phonetic symbols to articulatory targets.
+"""From phonetic symbols to articulatory targets: what the lips do for each phoneme.
 
-A target is six numbers, the ``ARTICULATORS``. Lengths are in units of the distance between the outer eye corners (so a
-wide-open vowel has an inner-lip gap of about .17), as in ``expnet.face.measures``; the others run from 0 to 1.
-The values were set by hand from phonetic description (IPA chart: height, backness and rounding of vowels, place and
-manner of consonants) and scaled so that the mouth opens about as far as in real talking clips; see
-``benchmarks/synthetic.py``.
+A target has six numbers, one for each of ``ARTICULATORS``. Lengths are in outer-eye-corner distances, as in
+``expnet.face.measures`` (a wide-open vowel has an inner-lip gap of about 0.17); the others range from 0 to 1. The
+values were set by hand from phonetic descriptions (IPA chart: height, backness and rounding of vowels, place and manner
+of consonants) and scaled so that the mouth opens about as far as in real clips; see ``benchmarks/synthetic.py``.
 """
 
 import unicodedata
@@ -15,24 +14,24 @@ from functools import lru_cache
 from expnet.audio.speech_synthesis import PAUSE
 
 ARTICULATORS = ("opening", "jaw", "spread", "rounding", "press", "tuck")
-"""Inner-lip gap; drop of the chin beyond what the gap brings; lip corners apart; lips round and forward; lips pressed
-together; lower lip under the upper teeth."""
+"""Inner-lip gap; drop of the chin beyond what the gap causes; mouth corners apart; lips rounded and protruded; lips
+pressed together; lower lip under the upper teeth."""
 
 
 @dataclass(frozen=True)
 class Viseme:
-    """Targets of one sound and how strongly it insists on them.
+    """Articulatory targets of a phoneme, and how strongly they dominate those of its neighbours.
 
     Attributes:
-        opening: inner-lip gap, outer-eye-corner distances.
-        jaw: additional drop of the chin, same unit.
-        spread: corners drawn apart, 0 to 1.
-        rounding: lips rounded and protruded, 0 to 1.
-        press: lips pressed onto each other, 0 to 1.
-        tuck: lower lip drawn under the upper teeth, 0 to 1.
-        strength: dominance over its neighbours; a vowel has 1, an h next to nothing.
-        vowel: whether the sound is a vowel.
-        closure: whether the lips must touch.
+        opening: Inner-lip gap in outer-eye-corner distances.
+        jaw: Additional drop of the chin in the same unit.
+        spread: Spreading of the mouth corners, 0 to 1.
+        rounding: Rounding and protrusion of the lips, 0 to 1.
+        press: Pressure of the lips onto each other, 0 to 1.
+        tuck: Lower lip drawn under the upper teeth, 0 to 1.
+        strength: Dominance over the neighbours; 1 for a vowel, almost 0 for an h.
+        vowel: Whether it is a vowel.
+        closure: Whether the lips must touch.
     """
 
     opening: float
@@ -52,7 +51,7 @@ class Viseme:
 
     @property
     def strengths(self) -> tuple[float, ...]:
-        """Dominance for each of the ``ARTICULATORS``; a consonant leaves to its neighbours what it does not need."""
+        """Dominance for each of the ``ARTICULATORS``; those that a consonant does not need follow its neighbours."""
         free = 1.0 if self.vowel or self is REST else _UNCOMMITTED
         spread = self.strength * (1.0 if self.spread else free)
         rounding = self.strength * (1.0 if self.rounding else free)
@@ -62,7 +61,7 @@ class Viseme:
 _UNCOMMITTED = 0.22
 
 REST = Viseme(0.0, strength=0.8)
-"""Silence: lips together, without pressure."""
+"""Silence: lips together without pressure."""
 
 
 def _vowel(opening: float, spread: float = 0.0, rounding: float = 0.0, strength: float = 1.0) -> Viseme:
@@ -102,7 +101,7 @@ _VOWELS = {
     "ʉ": _vowel(0.045, 0.0, 0.9, 1.2),
 }
 
-# Consonants by place of articulation; the places further back than the teeth leave the lips to their neighbours.
+# Consonants by place of articulation; those articulated behind the teeth leave the lips to their neighbours.
 _BILABIAL = Viseme(0.0, 0.015, press=1.0, strength=2.5, closure=True)
 _BILABIAL_FRICATIVE = Viseme(0.015, 0.012, press=0.2, strength=2.0)
 _LABIODENTAL = Viseme(0.012, 0.008, tuck=1.0, strength=2.5)
@@ -136,21 +135,21 @@ _CONSONANTS = {
 }
 
 _LETTERS = {**_VOWELS, **_CONSONANTS}
-_ROUNDING_MARKS = "ʷᵝ"  # added to the letter before them
+_ROUNDING_MARKS = "ʷᵝ"  # these round the letter before them
 
 
 def is_stressed(symbol: str) -> bool:
-    """Say whether a phoneme carries the main stress of its word."""
+    """Return whether a phoneme carries the main stress of its word."""
     return symbol.startswith("ˈ")
 
 
 @lru_cache(maxsize=4096)
 def visemes_of(symbol: str) -> tuple[Viseme, ...]:
-    """Break a phoneme into its visemes, in time order: one for most, two for diphthongs and affricates.
+    """Split a phoneme into its visemes in order: one for most, two for diphthongs and affricates.
 
-    Stress, length, tone, nasality and palatalisation are dropped, labialisation adds rounding. A letter that the
-    table lacks falls back to the base letter in its Unicode name ("... LETTER B WITH HOOK" is a b), and at last to a
-    consonant made behind the lips, so that any symbol gives something sensible. Silence gives ``(REST,)``.
+    Stress, length, tone, nasality and palatalisation are ignored; labialisation adds rounding. A letter missing from
+    the table falls back to the base letter in its Unicode name ("... LETTER B WITH HOOK" is a b), and finally to a
+    consonant articulated behind the lips, so that any symbol gives a plausible result. Silence gives ``(REST,)``.
     """
     if symbol == PAUSE or not symbol:
         return (REST,)
@@ -165,14 +164,14 @@ def visemes_of(symbol: str) -> tuple[Viseme, ...]:
                 )  # fmt: skip
             continue
         viseme = _LETTERS.get(character) or _by_name(character)
-        # A stop's second half, or the h of an aspirated one, changes nothing.
+        # The second half of a stop and the h of an aspirated one change nothing.
         if viseme is not None and not (found and (viseme is found[-1] or viseme is _GLOTTAL)):
             found.append(viseme)
     return tuple(found) or (_ALVEOLAR,)
 
 
 def _by_name(character: str) -> Viseme | None:
-    """Guess an unlisted letter from its Unicode name; None for a mark that is no sound of its own."""
+    """Guess the viseme of an unlisted letter from its Unicode name; None for a modifier."""
     if unicodedata.category(character) not in ("Ll", "Lo", "Lu"):
         return None
     words = unicodedata.name(character, "").split()

@@ -11,7 +11,8 @@ import pytest
 from expnet.data.corpora import SourceVideo
 from expnet.data.preprocess import clip_maker
 from expnet.data.preprocess import isolated_workers as workers
-from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions, interpolate_gaps
+from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
+from expnet.data.preprocess.usable_frames import interpolate_gaps
 from expnet.data.preprocess.videos import preprocess
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import DataError, MissingAssetError
