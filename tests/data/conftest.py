@@ -1,4 +1,4 @@
-"""Small tracks and stores, made up."""
+"""Small random tracks and stores."""
 
 import numpy as np
 import pytest

@@ -52,7 +52,7 @@ def test_a_window_is_a_piece_of_the_clip(store):
     np.testing.assert_array_equal(batch.first_pose[0], window.coefficients.pose[0])
     np.testing.assert_array_equal(batch.relative_pose[0], window.coefficients.relative_pose())
     np.testing.assert_array_equal(batch.identity[0], track.coefficients.identity)
-    # Computed from the window's own sound, and the same as from the whole clip's to the last bit.
+    # Computed from the window's own audio, and equal to that of the whole clip to the last bit.
     assert torch.equal(batch.mel[0], mel_for_frames(track.audio, first, 40))
     assert batch.mel.shape == (1, 80, 32 + 128)
     assert batch.valid.all()
@@ -283,7 +283,7 @@ def test_one_speaker_is_divided_by_time(make_store, make_track):
     np.testing.assert_array_equal(batch.expression[0], whole.coefficients.expression[begin : begin + entry.row.frames])
     part = entry.read()
     np.testing.assert_array_equal(part.audio, whole.audio[begin * 640 : (begin + entry.row.frames) * 640])
-    # Its sound ends where it ends: the test part is not heard.
+    # Its audio ends where it ends: the test part is not heard.
     assert torch.equal(batch.mel[0], mel_for_frames(part.audio, 0, part.frames))
 
 

@@ -1,4 +1,4 @@
-"""Silent runs: the sound falls silent, the lips close, and nothing else changes."""
+"""Silent runs: the speech is muted, the lips close, and nothing else changes."""
 
 import numpy as np
 import pytest

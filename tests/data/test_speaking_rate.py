@@ -1,4 +1,4 @@
-"""Windows at another speed: face and sound stay together, whatever the speed and the place in the clip."""
+"""Windows at another speaking rate: face and audio stay aligned at any rate and position in the clip."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ CLICK = 40
 
 @pytest.fixture
 def clicking_track(make_track):
-    """A clip whose first coefficient is the frame's number, and whose sound is one burst in the middle of frame 40."""
+    """A clip whose first coefficient is the frame's number, and whose audio is one burst in the middle of frame 40."""
     track = make_track("clicking", 90, valid=np.arange(90) != 50)
     audio = np.zeros_like(track.audio)
     middle = CLICK * SAMPLES_PER_FRAME + SAMPLES_PER_FRAME // 2

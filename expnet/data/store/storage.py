@@ -1,8 +1,8 @@
 """The storage interface of a track store, and what its implementations share.
 
 The writer and the reader of a store know names only, such as ``shards/00000.safetensors``. A :class:`StoreFiles` knows
-where they are: in a folder (:mod:`expnet.data.store.folder_storage`) or behind a URL (:mod:`expnet.data.store.object_storage`).
-:func:`expnet.data.store.open_files.open_files` chooses between them.
+where they are: in a folder (:mod:`expnet.data.store.folder_storage`) or behind a URL
+(:mod:`expnet.data.store.object_storage`); :func:`expnet.data.store.open_files.open_files` chooses.
 """
 
 import json

@@ -69,7 +69,7 @@ def test_parts_are_as_long_as_they_may_be():
     assert max(lengths) <= LONGEST_ITEM
     assert min(lengths[:-1]) > LONGEST_ITEM - 1.5
     assert [start for start, _ in parts[1:]] == ends[:-1]
-    # Where nobody stops to breathe, a part is longer.
+    # A part is longer where the speech has no pause.
     assert cut_at_pauses([Word("W", 0.0, 20.0), Word("W", 20.1, 40.0)]) == [(0.0, None)]
 
 

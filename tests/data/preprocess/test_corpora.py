@@ -1,4 +1,4 @@
-"""Each corpus in its own layout, built from short made videos, to a store."""
+"""From each corpus in its own layout, built from short synthetic videos, to a store."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ FACE_HALF = 16
 
 
 def picture(x, *, y=48, decoy=None):
-    """A grey picture with a white square for a face, and perhaps another square that is no one's."""
+    """A grey image with a white square for a face, and possibly another square beside it."""
     image = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
     for centre in (x, *([] if decoy is None else [decoy])):
         image[y - FACE_HALF : y + FACE_HALF, centre - FACE_HALF : centre + FACE_HALF] = 255
@@ -91,7 +91,7 @@ def clicks_at(track):
 
 
 def test_hdtf_part_and_crop_and_sound_apart(tmp_path):
-    """An 8 s film; the face of clip 1 moves and its sound clicks at second 5. The crop leaves another face out."""
+    """An 8 s film; the face of clip 1 moves and its audio clicks at second 5. The crop excludes another face."""
     root = tmp_path / "hdtf"
     film(root / "WDA_Amy0.mp4", [40] * 50 + [60] * 75 + [64] * 75, decoy=150)
     sound(root / "audio" / "WDA_Amy0.wav", tone(8, click_at=5))
@@ -151,7 +151,7 @@ def test_mead_sound_apart_and_sound_missing(tmp_path):
     assert {row.clip_id: (row.frames, row.emotion, row.level, row.split) for row in store.rows} == {
         "M003_front_happy_level3_001": (50, "happy", 3, "test"),
         "M003_front_happy_level3_003": (50, "happy", 3, "test"),
-        "M003_top_happy_level3_002": (50, "happy", 3, "test"),  # has sound of its own
+        "M003_top_happy_level3_002": (50, "happy", 3, "test"),  # has an audio stream
     }
     assert [(row.clip_id, row.drop_reason) for row in store.dropped] == [
         (
@@ -236,7 +236,7 @@ def test_coefficient_tracks_without_video(tmp_path):
     assert {row.clip_id: (row.speaker, row.frames, row.face_model) for row in store.rows} == {
         "aligned": ("anna", 75, "bfm2009"),
         "art##hello": ("art", 60, "bfm2009"),
-        "tracked": ("tracked", 75, "bfm2009"),  # 30 frames/s, as its sound says
+        "tracked": ("tracked", 75, "bfm2009"),  # 30 frames/s, as its audio tells
     }
     track = store.read("aligned")
     np.testing.assert_array_equal(track.coefficients.expression, aligned.expression)
@@ -324,4 +324,4 @@ def test_what_is_done_with_late_sound(tmp_path, monkeypatch, action, max_offset,
     assert (row.sync_offset, row.sync_confidence, row.sync_shift) == (-3, 0.95, shift)
     assert moves_at(track) == 30
     assert clicks_at(track) == 33 + shift
-    assert track.frames == 60 + shift  # the last frames have no sound any more
+    assert track.frames == 60 + shift  # the last frames have no audio left

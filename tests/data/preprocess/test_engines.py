@@ -131,7 +131,7 @@ def test_engines_by_name(monkeypatch):
 
 @dataclass
 class SquareTracker:
-    """Takes a white square for the mean face of the built-in model, and dies at a black picture."""
+    """Takes a white square for the mean face of the built-in model, and dies at a black image."""
 
     def track(self, frames):
         face = np.zeros((478, 3), np.float32)
@@ -163,7 +163,7 @@ class WithSquares:
 
 @pytest.fixture
 def videos(tmp_path):
-    """Three videos, the shortest of which ends the process that reads it."""
+    """Three videos, the shortest of which crashes the process that reads it."""
     folder = tmp_path / "videos"
     folder.mkdir()
     for index in range(3):

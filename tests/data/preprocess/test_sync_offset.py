@@ -20,7 +20,7 @@ from expnet.data.synthetic.corpus import synthesize
 
 @pytest.fixture(scope="session")
 def spoken(tmp_path_factory):
-    """A made clip of at least 4 s, lips and sound together."""
+    """A synthetic clip of at least 4 s whose lips and audio are synchronous."""
     pytest.importorskip("espeakng_loader")
     store = tmp_path_factory.mktemp("spoken") / "store"
     synthesize(store, clips=4, seed=3, languages=("en",))
@@ -29,7 +29,7 @@ def spoken(tmp_path_factory):
 
 
 def early(track, frames):
-    """The clip without its first and last ten frames, its sound early by some frames (late where negative)."""
+    """The clip without its first and last ten frames, with audio that is early by some frames (late if negative)."""
     begin = (LONGEST_OFFSET + frames) * 640
     length = track.frames - 2 * LONGEST_OFFSET
     return replace(track.window(LONGEST_OFFSET, length), audio=track.audio[begin : begin + length * 640])
@@ -59,7 +59,7 @@ def test_nothing_is_estimated_where_nothing_can_be(spoken):
 
 
 def test_lags_are_counted_as_syncnet_counts_them():
-    """Positive: the sound is early, what is heard now is seen later."""
+    """Positive: the audio is early; what is heard now is seen later."""
     heard = np.random.default_rng(0).normal(size=(80, 3))
     for lag in (-6, 0, 4):
         seen = np.roll(heard, lag, axis=0)
@@ -83,7 +83,7 @@ def test_sound_is_delayed_by_whole_frames_and_what_is_left_without_is_cut_off(ma
     clip = make_track("clip", 50, source_start=10 / 25)
     source = np.arange(62 * 640, dtype=np.float32)
     moved = delay_audio(clip, source, 10, offset)
-    # Late sound (negative) needs frames after the clip, of which there are two.
+    # Late audio (negative) needs frames after the clip, of which there are two.
     assert moved.frames == (50 if offset >= 0 else 47)
     assert moved.source_start == clip.source_start
     np.testing.assert_array_equal(moved.audio, source[(10 - offset) * 640 :][: moved.frames * 640])
@@ -101,7 +101,7 @@ def test_nothing_left_is_said(make_track):
 
 def test_policies(spoken):
     late = early(spoken, -6)
-    # What the source has around the clip: its sound from ten frames before on.
+    # The source's audio, which begins ten frames before the clip.
     source, begin = spoken.audio, LONGEST_OFFSET - 6
     kept, estimate, shift = synchronise(late, source, begin, OffsetPolicy("keep"))
     assert kept is late

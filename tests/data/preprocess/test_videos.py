@@ -26,7 +26,7 @@ FACE_HALF = 16
 
 
 def picture(x, *, background=40, y=48, face=255):
-    """A grey picture with a white square for a face, which the tracker does not see if it is darker."""
+    """A grey image with a white square for a face, which the tracker does not find if it is darker."""
     image = np.full((HEIGHT, WIDTH, 3), background, np.uint8)
     image[y - FACE_HALF : y + FACE_HALF, x - FACE_HALF : x + FACE_HALF] = face
     return image
@@ -38,7 +38,7 @@ def tone(seconds, rate=16000):
 
 @dataclass
 class SquareTracker:
-    """Takes a white square for the mean face of the built-in model, and dies at a black picture."""
+    """Takes a white square for the mean face of the built-in model, and dies at a black image."""
 
     deadly: bool = False
 
@@ -67,7 +67,7 @@ def square_tracker(monkeypatch, request):
 
 @pytest.fixture
 def film(tmp_path):
-    """Write a video of pictures with a tone; return its path."""
+    """Write a video of images with a tone; return its path."""
 
     def make(name, pictures, *, fps=25.0, audio="tone", folder="videos"):
         path = tmp_path / folder / name
@@ -167,12 +167,12 @@ def test_a_clip_ends_with_its_sound(film, tmp_path):
     (row,) = track_one(film("a.mkv", still(75), audio=tone(2.0)), tmp_path)
     assert row.frames == pytest.approx(50, abs=2)
     (row,) = track_one(film("b.mkv", still(75), audio=tone(0.5)), tmp_path)
-    assert row.drop_reason.startswith("shorter than 1 s: face and sound are there for 0.")
+    assert row.drop_reason.startswith("shorter than 1 s: face and audio are present for 0.")
 
 
 @pytest.mark.parametrize("first", [0.0, 0.2])
 def test_sound_and_picture_stay_together_when_the_picture_starts_late(tmp_path, first):
-    """A move and a click at 1 s of a file whose pictures start at 0.2 s."""
+    """A move and a click at 1 s of a file whose video starts at 0.2 s."""
     path = tmp_path / "late.mkv"
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25, options={"crf": "10"})

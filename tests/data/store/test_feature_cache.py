@@ -1,4 +1,4 @@
-"""Speech features beside a store: computed once, in step with the windows, and of these clips only."""
+"""Speech features of a store: computed once, aligned with the windows, and of these clips only."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from expnet.errors import ConfigError, DataError
 
 
 class Counting:
-    """Stands in for a network: a frame's features are its number, and the sound's first sample in it."""
+    """Stands in for a network: a frame's features are its number, and the first audio sample in it."""
 
     def __init__(self, sha256: str = "ab" * 32) -> None:
         self.source = FeatureSource("hubert", 2, 2, sha256)

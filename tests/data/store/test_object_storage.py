@@ -141,7 +141,7 @@ class StopError(Exception):
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """Let only so many changes of objects happen, and write only a part of the clip or shard that is the next."""
+    """Allow a number of changes to objects, and write the clip or shard after them only in part."""
     operations = {name: getattr(ObjectFiles, name) for name in ("write", "remove", "remove_folder")}
 
     def install(changes, *, half):

@@ -15,7 +15,7 @@ def test_window_cuts_frames_sound_and_phonemes_alike(make_track):
     np.testing.assert_array_equal(window.landmarks, track.landmarks[10:15])
     assert window.source_start == pytest.approx(2.4)
     assert window.validate() is window
-    # 0.4 s to 0.6 s: the end of the first and the start of the second sound
+    # 0.4 s to 0.6 s: the end of the first and the start of the second phoneme
     (first, second) = window.phonemes
     assert first.symbol == "a"
     assert (first.start, first.end) == pytest.approx((0, 0.1))

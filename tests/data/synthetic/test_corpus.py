@@ -1,4 +1,4 @@
-"""The built-in corpus: the same bytes for a seed, lips that follow the sound, faces that live, an ordinary store."""
+"""The built-in corpus: the same bytes for a seed, lips that follow the audio, lively faces, an ordinary store."""
 
 import hashlib
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_open_vowels_open_wider_than_close_ones(tracks: list[Track]) -> None:
 
 
 def test_opening_goes_with_loudness_without_lag(tracks: list[Track]) -> None:
-    """The sound and the lips belong together: their correlation is largest within a frame of no shift."""
+    """Audio and lips are synchronous: their correlation is largest within one frame of no shift."""
     correlation = np.zeros(9)
     for track in tracks:
         gap = features(track)["lip_gap"]

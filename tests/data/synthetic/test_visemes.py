@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 (phonetic symbols)
-"""From symbols to lips: known sounds, unknown sounds, and what neighbours do to each other."""
+"""From phonetic symbols to lips: known and unknown phonemes, and coarticulation."""
 
 import numpy as np
 import pytest
