@@ -1,4 +1,4 @@
-"""From a picture and a sound to a video: what comes out, that it repeats, and what is said about bad input."""
+"""From a portrait and speech to a video: the output, its reproducibility, and the errors for bad inputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapi
 
 
 def speech(seconds: float, *, seed: int = 0) -> np.ndarray:
-    """Noise that swells four times a second: (S,) at 16 kHz."""
+    """Return noise (S,) at 16 kHz that swells four times a second."""
     time = np.arange(int(seconds * 16000)) / 16000
     noise = np.random.default_rng(seed).normal(0, 0.1, len(time))
     return (noise * np.sin(np.pi * 4 * time) ** 2).astype(np.float32)
@@ -40,7 +40,7 @@ def speech(seconds: float, *, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Small networks that were never trained, but move."""
+    """Small untrained networks whose output still moves."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     expression = ExpressionRegressor(width=16, layers=1, heads=2)
@@ -61,12 +61,12 @@ def picture() -> np.ndarray:
     return np.ascontiguousarray(astronaut()[:256, 90:346])
 
 
-def test_a_video_with_sound_comes_out(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
+def test_a_video_with_audio_is_written(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
     path = animator.animate(picture, speech(1.3), tmp_path / "out.mp4")
     info = probe_video(path)
     assert (info.frames, info.fps, info.size, info.has_audio) == (33, 25.0, (256, 256), True)
     first = next(read_video(path)).astype(float)
-    assert 10 * np.log10(255**2 / ((first - picture) ** 2).mean()) > 33  # what the codec leaves of it
+    assert 10 * np.log10(255**2 / ((first - picture) ** 2).mean()) > 33  # limited by the codec
     with av.open(str(path)) as container:
         assert container.metadata["comment"] == PROVENANCE
         samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
@@ -74,7 +74,7 @@ def test_a_video_with_sound_comes_out(animator: Animator, picture: np.ndarray, t
     assert [item.name for item in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_files_go_in(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
+def test_inputs_may_be_files(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
     from expnet.audio.wave import write_wav
 
     Image.fromarray(picture).save(tmp_path / "face.jpg", quality=95)
@@ -99,8 +99,8 @@ def test_motion_starts_at_the_portrait(animator: Animator, picture: np.ndarray) 
     assert np.array_equal(next(animator.frames(picture, speech(1.0))), picture)
 
 
-def test_lips_that_the_portrait_has_apart_do_not_stay_apart(animator: Animator, picture: np.ndarray) -> None:
-    """This portrait laughs: once speech has taken over, it moves as if its lips had been shut, smiling."""
+def test_lips_that_are_open_in_the_portrait_do_not_stay_open(animator: Animator, picture: np.ndarray) -> None:
+    """This portrait laughs: after the transition it moves as if its lips had been closed, but still smiles."""
     laughing, samples = animator.portrait(picture), speech(1.0)
     shut = replace(laughing, fit=laughing.fit.with_(expression=close_lips(animator.face_model, laughing.fit)))
     gap, corners = (
@@ -125,7 +125,7 @@ def test_scales_multiply_the_motion_about_its_average(animator: Animator, pictur
         ).coefficients.expression
         for scale in (0.0, 0.5, 1.0, 2.0)
     )
-    assert np.ptp(still[10:], axis=0).max() < 1e-5  # once speech has taken over, the average is held
+    assert np.ptp(still[10:], axis=0).max() < 1e-5  # after the transition, the average is held
     assert np.ptp(full[10:], axis=0).max() > 1e-2
     assert np.allclose(half - still, 0.5 * (full - still), atol=1e-5)
     assert np.allclose(twice - still, 2.0 * (full - still), atol=1e-5)
@@ -135,10 +135,10 @@ def test_scales_multiply_the_motion_about_its_average(animator: Animator, pictur
     assert motion.coefficients.frames == 25
 
 
-def test_frames_are_drawn_one_at_a_time(
+def test_frames_are_rendered_one_at_a_time(
     animator: Animator, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A minute of sound: the first frame is there after one was drawn."""
+    """For a minute of speech, the first frame is available after a single frame was rendered."""
     from expnet.render.mesh_renderer import MeshRenderer
 
     drawn = []
@@ -158,7 +158,7 @@ def test_bad_outputs_are_refused_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_sounds_are_refused(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
+def test_bad_audio_is_refused(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
     bad = {
         "is silent": np.zeros(16000, np.float32),
         "at least 0.2 s": speech(0.1),
@@ -171,7 +171,7 @@ def test_bad_sounds_are_refused(animator: Animator, picture: np.ndarray, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_pictures_are_refused(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
+def test_bad_images_are_refused(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "text.png").write_text("not a picture")
@@ -211,7 +211,7 @@ def test_a_refiner_changes_frames_and_leaves_the_background_out(
     assert all(map(np.array_equal, changed, refined.frames(picture, sound)))
     folders = [one.animate(picture, sound, tmp_path / name) for name, one in (("a", animator), ("b", refined))]
     opacity = [np.asarray(Image.open(folder / "frame_000009.png"))[..., 3].astype(int) for folder in folders]
-    # What is added is the same before both backgrounds, so it cannot make the person transparent.
+    # The refiner changes both backgrounds equally, so it cannot make the person transparent.
     assert np.abs(opacity[0] - opacity[1])[:150].max() <= 2
 
 
@@ -222,7 +222,7 @@ def test_missing_built_in_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "LA", "1"])
-def test_any_kind_of_picture_is_read(tmp_path: Path, mode: str, picture: np.ndarray) -> None:
+def test_every_image_mode_is_read(tmp_path: Path, mode: str, picture: np.ndarray) -> None:
     path = tmp_path / ("face.tiff" if mode in ("CMYK",) else "face.png")
     whole = Image.fromarray(picture)
     if mode == "I;16":
@@ -236,11 +236,11 @@ def test_any_kind_of_picture_is_read(tmp_path: Path, mode: str, picture: np.ndar
     assert np.corrcoef(grey.ravel(), wanted.ravel())[0, 1] > (0.5 if mode == "1" else 0.97)
 
 
-def test_cameras_turn_and_transparency_is_white(tmp_path: Path) -> None:
+def test_exif_orientation_is_applied_and_transparency_is_white(tmp_path: Path) -> None:
     image = np.zeros((80, 120, 3), np.uint8)
     image[:40] = (200, 30, 30)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn clockwise to see it upright
+    exif[0x0112] = 6  # must be rotated clockwise to be upright
     Image.fromarray(image).save(tmp_path / "phone.png", exif=exif)
     upright = load_image(tmp_path / "phone.png")
     assert upright.shape == (120, 80, 3)
@@ -250,12 +250,12 @@ def test_cameras_turn_and_transparency_is_white(tmp_path: Path) -> None:
     assert (load_image(tmp_path / "clear.png") == 255).all()
 
 
-def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
+def test_large_images_are_scaled_down(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((1500, 3000, 3), np.uint8)).save(tmp_path / "large.png")
     assert load_image(tmp_path / "large.png").shape == (512, 1024, 3)
 
 
-def test_blinks_come_at_a_natural_rate() -> None:
+def test_blinks_have_a_natural_rate() -> None:
     track = blink_track(25 * 600, seed=3)
     starts = ((track[1:] > 0.5) & (track[:-1] <= 0.5)).sum()
     assert 12 * 10 < starts < 22 * 10
@@ -266,7 +266,7 @@ def test_blinks_come_at_a_natural_rate() -> None:
     assert blink_track(100, rate=0.0).max() == 0.0
 
 
-def test_heavy_packages_stay_out() -> None:
+def test_heavy_packages_are_not_imported() -> None:
     code = "import sys, expnet.animate.animator; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pytorch_lightning", "lightning", "librosa", "wandb", "torchmetrics"} & set(done.stdout.split())
@@ -279,7 +279,7 @@ def test_a_head_style_by_number_or_from_a_clip(
         animator.head_style(7)
     with pytest.raises(InputError, match=r"missing\.mp4"):
         animator.head_style(tmp_path / "missing.mp4")
-    turn = 8 * np.sin(np.arange(40) / 3)  # pixels to the side: the face sways in the picture
+    turn = 8 * np.sin(np.arange(40) / 3)  # pixels to the side: the face sways in the image
     frames = [np.roll(picture, round(float(shift)), axis=1) for shift in turn]
     monkeypatch.setattr("expnet.animate.controls.reference_video.read_video", lambda path, max_side: iter(frames))
     swaying = animator.head_style("sway.mp4")

@@ -1,4 +1,4 @@
-"""Batches: many videos, one process, failures as rows; and the sheet of styles."""
+"""Batches: many videos in one process, failures as rows; and the style sheet."""
 
 from __future__ import annotations
 

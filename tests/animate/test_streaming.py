@@ -1,4 +1,4 @@
-"""Sound that arrives in chunks: the motion does not depend on them, equals that of the whole, and comes on time."""
+"""Live speech: motion does not depend on the chunks, equals that of the whole recording, and arrives on time."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ SMALL = {"width": 16, "heads": 4, "layers": 2, "audio_channels": 8}
 
 
 def speech(seconds: float, *, seed: int = 0) -> np.ndarray:
-    """Noise that swells four times a second and gets louder: (S,) at 16 kHz."""
+    """Return noise (S,) at 16 kHz that swells four times a second and gets louder."""
     time = np.arange(round(seconds * 16000)) / 16000
     noise = np.random.default_rng(seed).normal(0, 0.1, len(time))
     return (noise * np.sin(np.pi * 4 * time) ** 2 * (0.2 + time / seconds)).astype(np.float32)
 
 
 def network(**options: object) -> ExpressionRegressor:
-    """A network for streams whose last layer was filled, as training does."""
+    """Return a streaming network whose last layer is no longer zero."""
     torch.manual_seed(0)
     model = ExpressionRegressor(**{**SMALL, "attention_bias": "alibi_causal", "streaming": True, **options}).eval()
     torch.nn.init.normal_(model.head.weight, std=0.5)
@@ -82,14 +82,14 @@ def streamed(stream: StreamedMotion, chunks: list[np.ndarray]) -> list[Motion]:
 
 
 def cut(samples: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Chunks of 0 to 4000 samples."""
+    """Cut speech into chunks of 0 to 4000 samples."""
     random = np.random.default_rng(seed)
     places = np.cumsum(random.integers(0, 4000, 200))
     return np.split(samples, places[places < len(samples)])
 
 
 def values(parts: list[Motion]) -> np.ndarray:
-    """Expression, pose and blinks of all frames, (T, 71)."""
+    """Return expression, pose and blinks (T, 71) of all frames."""
     found = [np.concatenate([part.coefficients.expression, part.coefficients.pose], axis=1) for part in parts]
     return np.column_stack([np.concatenate(found), np.concatenate([part.blink for part in parts])])
 
@@ -106,7 +106,7 @@ def test_chunks_change_nothing_bit_for_bit(heads: PoseCVAE, fit: FaceCoefficient
     assert np.array_equal(values(streamed(motion(model, heads, fit, Controls()), grains)), whole)
 
 
-def test_lips_that_the_portrait_has_apart_do_not_stay_apart(heads: PoseCVAE, fit: FaceCoefficients) -> None:
+def test_lips_that_are_open_in_the_portrait_do_not_stay_open(heads: PoseCVAE, fit: FaceCoefficients) -> None:
     samples, model = speech(1.0), network()
     shut = fit.with_(expression=close_lips(builtin_face_model(), fit))
     own, other = (values(streamed(motion(model, heads, face, Controls()), [samples])) for face in (fit, shut))
@@ -131,7 +131,7 @@ def test_frames_equal_those_of_the_whole_speech(level: bool) -> None:
             torch.testing.assert_close(found[0, 0], expected[0, frame], atol=1e-5, rtol=0)
 
 
-def test_a_frame_needs_the_sound_that_is_stated_and_no_more() -> None:
+def test_a_frame_needs_exactly_the_stated_audio() -> None:
     model, first = network(), torch.zeros(1, 64)
     samples = speech(4.0)
     for frame in (0, 1, 2, 3, 4, 37):
@@ -146,7 +146,7 @@ def test_a_frame_needs_the_sound_that_is_stated_and_no_more() -> None:
                 assert torch.equal(got, expected) == same
 
 
-def test_the_head_equals_a_draw_for_delayed_sound(heads: PoseCVAE) -> None:
+def test_the_head_equals_a_draw_for_delayed_speech(heads: PoseCVAE) -> None:
     samples, frames, first = speech(6.0), 150, torch.tensor([[0.05, -0.1, 0.02, 0.0, 0.0, 0.0]])
     delay, span = head_delay(heads.window), 5 * heads.window + 1
     assert delay == 35
@@ -186,7 +186,7 @@ def test_columns_before_the_first_are_silence() -> None:
     assert torch.equal(columns.between(3, 6)[0, 0], torch.tensor([1.0, 2.0, 2.0]))
 
 
-def test_what_needs_the_whole_recording_is_refused(heads: PoseCVAE, fit: FaceCoefficients) -> None:
+def test_controls_that_need_the_whole_recording_are_refused(heads: PoseCVAE, fit: FaceCoefficients) -> None:
     with pytest.raises(InputError, match="emotion happy: not available for live speech"):
         check_controls(Controls(emotion="happy"))
     check_controls(Controls(seed=3, head_scale=2.0, blink=10.0, gaze=(5.0, 0.0)))
@@ -214,17 +214,17 @@ def test_streamed_frames_are_those_of_the_whole_recording(heads: PoseCVAE, tmp_p
     assert np.array_equal(found[0], picture)
     assert np.abs(expected[-1].astype(int) - picture).max() > 30
     different = found != expected
-    # Sums of other lengths round otherwise; a pixel may fall on the other side of a half.
+    # Sums over arrays of other lengths round differently, so a pixel may round to the other side.
     assert different.mean() < 1e-3
     assert np.abs(found.astype(int) - expected).max() <= 1
     with pytest.raises(InputError, match="needs the whole recording: give expression='streaming'"):
         Animator().stream(picture, [samples])
-    assert len(list(Animator(expression="streaming").stream(picture, cut(samples, 1)))) == 48  # the one in the package
+    assert len(list(Animator(expression="streaming").stream(picture, cut(samples, 1)))) == 48  # the packaged network
     with pytest.raises(InputError, match=r"fps 50\.0: not available for live speech"):
         animator.stream(picture, [samples], fps=50.0)
 
 
-def test_the_first_frame_comes_with_the_sound_that_it_needs(heads: PoseCVAE, fit: FaceCoefficients) -> None:
+def test_the_first_frame_is_ready_as_soon_as_its_audio_has_arrived(heads: PoseCVAE, fit: FaceCoefficients) -> None:
     stream = motion(network(), heads, fit, Controls())
     samples = speech(1.0)
     assert list(stream.push(samples[: samples_needed(0) - 1])) == []

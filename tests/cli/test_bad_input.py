@@ -1,4 +1,4 @@
-"""Whatever a user gives that cannot be used gets one sentence and exit code 2, and leaves nothing behind."""
+"""Inputs that cannot be used give one sentence and exit code 2, and leave no files behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TONE = (0.3 * np.sin(np.arange(SECOND) * 2 * np.pi * 200 / SECOND)).astype(np.fl
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a good portrait and recording, and many bad ones."""
+    """A folder with a good portrait and recording, and many bad files."""
     folder = tmp_path_factory.mktemp("inputs")
     astronaut = data.astronaut()
     io.imsave(folder / "face.png", astronaut, check_contrast=False)
@@ -43,7 +43,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _write_nan_wav(path: Path) -> None:
-    """A 32-bit float wav with one sample that is not a number."""
+    """Write a 32-bit float wav with one NaN sample."""
     samples = TONE.copy()
     samples[5000] = np.nan
     body = samples.astype("<f4").tobytes()
@@ -55,13 +55,13 @@ def _write_nan_wav(path: Path) -> None:
 
 
 def run(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Run the command line in this process; return its exit code and what it said last."""
+    """Run the command line in this process; return its exit code and stderr."""
     code = cli.main([str(argument) for argument in arguments])
     return code, capsys.readouterr().err
 
 
 def check(code: int, error: str, *words: str) -> None:
-    """One sentence, exit code 2, no traceback, and it names what it is about."""
+    """Check for exit code 2 and one sentence that contains these words, without a traceback."""
     said = [line for line in error.splitlines() if line.startswith("expnet: ")]
     assert code == 2, error
     assert len(said) == 1, error

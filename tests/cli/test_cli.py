@@ -1,4 +1,4 @@
-"""The command line: help is cheap, mistakes are one sentence and exit code 2."""
+"""The command line: --help is fast, and mistakes give one sentence and exit code 2."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def test_a_scale_is_a_number_of_zero_or_more(value: str, capsys: pytest.CaptureF
     assert "--expression-scale" in capsys.readouterr().err
 
 
-def test_animate_wants_audio_or_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_animate_needs_audio_or_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["animate", "--image", "a.png", "--output", "b.mp4"]) == 2
     assert "either --audio" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Each combination of packages that is known to fail is recognised when planted, with the command that mends it."""
+"""Each known conflict of packages is recognised when it is simulated, with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Plant = Callable[..., None]
 
 @pytest.fixture
 def versions(monkeypatch: pytest.MonkeyPatch) -> Plant:
-    """Lets packages seem to be of other versions: ``versions(numpy="1.26.4")``."""
+    """Simulate other versions of packages: ``versions(numpy="1.26.4")``."""
     real = conflicts.version_of
 
     def plant(**planted: str | None) -> None:
@@ -30,7 +30,7 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> Plant:
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plant:
-    """Puts a package that cannot be imported in front of the real one."""
+    """Shadow a package by one that cannot be imported."""
 
     def plant(name: str, error: str) -> None:
         (tmp_path / name).mkdir()
@@ -42,8 +42,8 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plant:
     return plant
 
 
-def mended(finding: conflicts.Finding | None, *parts: str) -> bool:
-    """Whether there is a finding whose line has these parts."""
+def has_fix(finding: conflicts.Finding | None, *parts: str) -> bool:
+    """Whether there is a finding with a fix, whose line has these parts."""
     assert finding is not None
     assert finding.fix
     return all(part in finding.line() for part in parts)
@@ -51,28 +51,28 @@ def mended(finding: conflicts.Finding | None, *parts: str) -> bool:
 
 def test_an_old_numpy(versions: Plant) -> None:
     versions(numpy="1.26.4")
-    assert mended(conflicts.numpy_is_new_enough(), "1.26.4", "pip install 'numpy>=2'")
+    assert has_fix(conflicts.numpy_is_new_enough(), "1.26.4", "pip install 'numpy>=2'")
 
 
 def test_a_torch_without_cuda_beside_torchvision(broken: Plant) -> None:
     broken("torchvision", "RuntimeError('operator torchvision::nms does not exist')")
     found = conflicts.torchvision_fits_torch()
-    assert mended(found, "nms does not exist", "pip install --force-reinstall torch torchvision")
+    assert has_fix(found, "nms does not exist", "pip install --force-reinstall torch torchvision")
     assert not found.optional
 
 
 def test_a_torchaudio_of_another_torch(broken: Plant) -> None:
     broken("torchaudio", "OSError('undefined symbol: _ZN5torch')")
     found = conflicts.torchaudio_fits_torch()
-    assert mended(found, "undefined symbol", "pip uninstall torchaudio")
+    assert has_fix(found, "undefined symbol", "pip uninstall torchaudio")
     assert found.optional
 
 
 @pytest.mark.parametrize(
-    ("built_for", "mend"), [("12.6", "update the NVIDIA driver"), (None, "--force-reinstall torch")]
+    ("built_for", "fix"), [("12.6", "update the NVIDIA driver"), (None, "--force-reinstall torch")]
 )
 def test_a_graphics_card_that_torch_cannot_use(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, built_for: str | None, mend: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, built_for: str | None, fix: str
 ) -> None:
     import torch
 
@@ -81,20 +81,20 @@ def test_a_graphics_card_that_torch_cannot_use(
     monkeypatch.setattr(conflicts, "_DRIVER", driver)
     monkeypatch.setattr(torch.version, "cuda", built_for)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert mended(conflicts.cuda_has_a_driver(), "graphics card", mend)
+    assert has_fix(conflicts.cuda_has_a_driver(), "graphics card", fix)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert conflicts.cuda_has_a_driver() is None
 
 
 def test_a_mediapipe_without_solutions(versions: Plant) -> None:
     versions(mediapipe="1.2.2")
-    assert mended(conflicts.mediapipe_has_its_solutions(), "1.2.2", "pip install mediapipe==0.10.14")
+    assert has_fix(conflicts.mediapipe_has_its_solutions(), "1.2.2", "pip install mediapipe==0.10.14")
 
 
 @pytest.mark.parametrize("version", ["3.20.3", "5.29.2", "6.30.2", "7.1.0"])
 def test_a_protobuf_that_mediapipe_cannot_read(versions: Plant, version: str) -> None:
     versions(protobuf=version, mediapipe="0.10.14")
-    assert mended(conflicts.protobuf_fits_mediapipe(), version, "pip install 'protobuf>=4.25.3,<5'")
+    assert has_fix(conflicts.protobuf_fits_mediapipe(), version, "pip install 'protobuf>=4.25.3,<5'")
 
 
 @pytest.mark.parametrize("version", ["4.25.9", "6.33.6"])
@@ -106,7 +106,7 @@ def test_a_protobuf_that_it_can(versions: Plant, version: str) -> None:
 def test_two_builds_of_opencv(versions: Plant) -> None:
     versions(opencv_contrib_python="5.0.0.93", opencv_python_headless="4.9.0.80", opencv_python=None)
     found = conflicts.opencv_is_of_one_version()
-    assert mended(found, "opencv-python-headless 4.9.0.80 beside", "opencv-python-headless==5.0.0.93")
+    assert has_fix(found, "opencv-python-headless 4.9.0.80 beside", "opencv-python-headless==5.0.0.93")
     versions(opencv_contrib_python="5.0.0.93", opencv_python_headless="5.0.0.93")
     assert conflicts.opencv_is_of_one_version() is None
 
@@ -114,11 +114,11 @@ def test_two_builds_of_opencv(versions: Plant) -> None:
 def test_numba_without_a_folder_to_write_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numba.core.caching.CompileResultCacheImpl, "_locator_classes", [])
     found = conflicts.machine_code_can_be_kept()
-    assert mended(found, "NUMBA_CACHE_DIR")
+    assert has_fix(found, "NUMBA_CACHE_DIR")
     assert found.optional
 
 
-def test_the_doctor_tells_and_counts_them(versions: Plant) -> None:
+def test_the_doctor_reports_conflicts(versions: Plant) -> None:
     versions(numpy="1.26.4")
     report, healthy = doctor.examine()
     assert not healthy

@@ -1,4 +1,4 @@
-"""The doctor names what is missing, with the command that mends it."""
+"""The doctor names what is missing, with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_opencv_that_needs_a_screen(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "opencv-python-headless" in report
 
 
-def test_a_missing_extra_is_not_an_illness(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_not_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     found = doctor.util.find_spec
     monkeypatch.setattr(doctor.util, "find_spec", lambda name: None if name == "espeakng_loader" else found(name))
     report, healthy = doctor.examine()
@@ -55,7 +55,7 @@ def test_a_missing_extra_is_not_an_illness(monkeypatch: pytest.MonkeyPatch) -> N
     assert "expnet[speech]" in report
 
 
-def test_weight_files_that_are_not_here_are_no_illness(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_weight_files_are_not_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("EXPNET_ASSETS", str(tmp_path))
     monkeypatch.delenv("TORCH_HOME", raising=False)

@@ -1,4 +1,4 @@
-"""What a training leaves for others: a folder that loads without Lightning, a true card, and ONNX graphs that agree."""
+"""Exported networks: a folder that loads without Lightning, a correct model card, and ONNX graphs that agree."""
 
 import re
 import subprocess
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def lively(model: nn.Module) -> nn.Module:
-    """Fill what starts at zero, so that the output depends on every input."""
+    """Fill parameters that start at zero, so that the output depends on every input."""
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
@@ -91,7 +91,7 @@ def run(store: Path, tmp_path_factory) -> Path:
     return train(store, tmp_path_factory.mktemp("runs") / "expression-1", "configs/smoke_expression.yaml")
 
 
-def test_a_run_becomes_a_product(run: Path, store: Path, tmp_path: Path, capsys) -> None:
+def test_a_run_is_exported(run: Path, store: Path, tmp_path: Path, capsys) -> None:
     assert main(["export", "--checkpoint", str(run), "--output", str(tmp_path / "product")]) == 0
     folder = tmp_path / "product"
     assert capsys.readouterr().out.strip() == str(folder)
@@ -117,7 +117,7 @@ def test_a_run_becomes_a_product(run: Path, store: Path, tmp_path: Path, capsys)
     )
 
 
-def test_the_config_of_a_product_trains_it_further(run: Path, store: Path, tmp_path: Path) -> None:
+def test_the_config_of_an_export_fine_tunes_it(run: Path, store: Path, tmp_path: Path) -> None:
     folder = export_model(run, tmp_path / "product")
     still = ("trainer.max_steps=1", "trainer.validate_every=1", "optim.lr=1e-12", "optim.warmup_steps=0")
     again = train(store, tmp_path / "again", str(folder / "config.yaml"), f"init={folder}", *still)
@@ -169,7 +169,7 @@ def test_mistakes_take_one_sentence(run: Path, tmp_path: Path, capsys) -> None:
     assert "Cannot write" in sentence("--checkpoint", str(run), "--output", str(tmp_path / "file"))
 
 
-def test_products_load_without_lightning(run: Path, tmp_path: Path) -> None:
+def test_exports_load_without_lightning(run: Path, tmp_path: Path) -> None:
     save_model(tmp_path / "pose.safetensors", PoseCVAE(width=16, latent=4))
     expression, pose = export_model(run, tmp_path / "e"), export_model(tmp_path / "pose.safetensors", tmp_path / "p")
     code = (
@@ -190,7 +190,7 @@ def test_coefficients_of_another_face_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_sadtalkers_expression_network_has_the_shape_of_its_configuration() -> None:
-    """Published weights are a start for configs/per_frame.yaml at its full width."""
+    """Published weights can initialise configs/per_frame.yaml at its full width."""
     config = load_config(["configs/per_frame.yaml", "model.audio_channels=32"])
     options = {name: value for name, value in vars(config.model).items() if name not in ("emotion", "network")}
     ours, published = ExpressionRegressor(**options), ExpressionRegressor(**SADTALKER_EXPRESSION)
@@ -260,7 +260,7 @@ def test_onnx_expression_equals_the_network_at_any_length(options: dict, tmp_pat
 
 
 class NumpyNoise:
-    """Stands in for ``torch.randn`` with the numbers of a program that has no torch."""
+    """Replaces ``torch.randn`` by the random numbers of a program without torch."""
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
@@ -289,15 +289,15 @@ def test_onnx_head_motion_by_the_loop_of_the_documentation(tmp_path: Path, monke
     for frames in (2, 33, 75):
         mel = torch.rand(80, mel_columns(frames)) * 8 - 4
         found = names["draw_head_motion"](folder, mel.numpy(), frames, first, seed=3)
-        with monkeypatch.context() as patch:  # the network with the loop's own noise
+        with monkeypatch.context() as patch:  # the network with the noise of the loop
             patch.setattr(torch, "randn", NumpyNoise(seed=3))
             expected = network.sample(mel[None], frames, torch.from_numpy(first)[None])[0]
         assert found.shape == (frames, 6)
-        assert expected.abs().max() > (0.01 if frames > 8 else 0)  # the decoder takes over slowly
+        assert expected.abs().max() > (0.01 if frames > 8 else 0)  # the decoder takes over gradually
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-4, rtol=0)
 
 
-def test_a_graph_that_differs_is_not_a_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     from expnet.export import onnx_graphs as onnx_export
 
@@ -315,7 +315,7 @@ def test_onnx_of_sadtalkers_head_pose_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_card_is_written_for_every_header(tmp_path: Path) -> None:
-    """Old files have fewer notes; the card says so and does not fail."""
+    """Old files have fewer notes; the card says so."""
     model = ExpressionRegressor(width=4, heads=1, audio_channels=4)
     header = {"task": "expression", "options": {}, "notes": {"trained_on": "a whisper"}, HEADER: ""}
     card = write_card(model, header, tmp_path, {})

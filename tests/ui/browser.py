@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its own debugging protocol: what a user does, without a user."""
+"""A headless Chromium, driven over its debugging protocol, that acts as a user would."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _FLAGS = (
 
 
 def find_browser() -> str | None:
-    """Path of a browser, None where there is none."""
+    """Return the path of a browser, or None."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 class Tab:
-    """One tab.
+    """A browser tab.
 
     Attributes:
-        requests: address of everything that the page asked for.
-        messages: what it said on the console, and errors of its script.
+        requests: Addresses that the page requested.
+        messages: Console messages and script errors.
     """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -40,7 +40,7 @@ class Tab:
         self.messages: list[str] = []
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send one command and wait for its answer; what happens meanwhile is noted."""
+        """Send one command and wait for its answer; events in between are recorded."""
         self._last += 1
         await self._socket.send_json({"id": self._last, "method": method, "params": parameters})
         while True:
@@ -66,13 +66,13 @@ class Tab:
         )
 
     async def evaluate(self, expression: str) -> Any:
-        """Value of an expression in the page, awaited."""
+        """Evaluate an expression in the page, and await its value."""
         answer = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     async def wait_for(self, expression: str, seconds: float = 300.0) -> None:
-        """Wait until an expression holds in the page."""
+        """Wait until an expression is true in the page."""
         async with asyncio.timeout(seconds):
             while not await self.evaluate(expression):
                 await asyncio.sleep(0.1)
@@ -84,14 +84,14 @@ class Tab:
         await self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node["nodeId"])
 
     async def screenshot(self, path: Path) -> None:
-        """Save what is seen, the whole length of the page."""
+        """Save a screenshot of the full page."""
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
 @asynccontextmanager
 async def tab(binary: str, profile: Path) -> AsyncIterator[Tab]:
-    """A tab of a new browser with an empty profile."""
+    """Open a tab of a new browser with an empty profile."""
     process = await asyncio.create_subprocess_exec(
         binary, *_FLAGS, f"--user-data-dir={profile}", "about:blank",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,

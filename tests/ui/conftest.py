@@ -25,7 +25,7 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About a second and a half of the built-in voice."""
+    """About 1.5 seconds of the built-in voice."""
     pytest.importorskip("espeakng_loader", reason="built-in speech is the extra 'speech'")
     path = tmp_path_factory.mktemp("speech") / "speech.wav"
     write_wav(path, synthesize_speech("Hello, this is a page.").samples)
@@ -34,7 +34,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Small networks that were never trained, but move."""
+    """Small untrained networks whose output still moves."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     expression = ExpressionRegressor(width=16, layers=1, heads=2)

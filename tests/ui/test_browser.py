@@ -1,4 +1,4 @@
-"""The page in a browser: upload a portrait and speech, press the button, and watch."""
+"""The page in a browser: upload a portrait and speech, press the button, and check the video."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN = "!document.getElementById('{}').hidden"
 
 @pytest.fixture
 def page(weights: dict[str, Path], tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """``expnet ui`` at work: its address and the folder in which it keeps its files."""
+    """Run ``expnet ui``; yield its address and the folder of its files."""
     pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
     kept = tmp_path / "kept"
     kept.mkdir()
@@ -46,7 +46,7 @@ def page(weights: dict[str, Path], tmp_path: Path) -> Iterator[tuple[str, Path]]
         yield address.group(), kept
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
-    assert list(kept.iterdir()) == [], "no file of the page outlives it"
+    assert list(kept.iterdir()) == [], "the page removes all its files"
 
 
 def test_a_user_makes_a_video(page: tuple[str, Path], portrait: Path, speech: Path, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_user_makes_a_video(page: tuple[str, Path], portrait: Path, speech: Pa
 
 
 async def check_video(tab: Any) -> None:
-    """The video plays with its own size and length, and both charts have their lines."""
+    """Check that the video plays with the right size and length, and that both charts have their lines."""
     await tab.wait_for("document.getElementById('video').readyState >= 2")
     size, seconds = await tab.evaluate("(v => [v.videoWidth, v.duration])(document.getElementById('video'))")
     lines = await tab.evaluate("[...document.querySelectorAll('.chart .line')].map(l => l.getAttribute('d').length)")
@@ -85,7 +85,7 @@ async def check_video(tab: Any) -> None:
 
 
 async def check_picture(tab: Any, folder: Path) -> None:
-    """Nothing is wider than the screen, on a desk or on a phone, and something is seen."""
+    """Check that nothing is wider than the screen of a desktop or a phone, and that the page is not blank."""
     for width, height in ((1280, 1000), (390, 844)):
         await tab.resize(width, height)
         assert await tab.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,4 +1,4 @@
-"""The form holds every control with the library's defaults, and lets no path of this machine in."""
+"""The form has every control with the library's defaults, and accepts no path on this machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_both_ends_of_a_slider_are_taken(field: Field) -> None:
         assert getattr(read_form({field.name: f"{value:g}"}, {}), field.name) == value
     assert field.low <= field.default <= field.high
     steps = (field.default - field.low) / field.step
-    assert steps == pytest.approx(round(steps)), "a browser would move the slider off a default between two steps"
+    assert steps == pytest.approx(round(steps)), "a browser would round a default between two steps"
 
 
 def test_the_ends_of_gaze_are_taken() -> None:

@@ -1,4 +1,4 @@
-"""The page's addresses: a video comes out, limits hold, nobody else gets in, nothing stays."""
+"""The server of the page: it makes a video, enforces limits, refuses other sites and keeps no files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Scenario = Callable[[TestClient], Awaitable[None]]
 
 
 class BusyAnimator:
-    """Opens portraits only when it is told to, and then says that it could not."""
+    """Waits for a signal before it opens a portrait, and then fails."""
 
     styles = 2
 
@@ -92,7 +92,7 @@ def test_a_portrait_and_speech_become_a_video_and_then_nothing(
         assert np.ptp(status["curves"]["mouth"]) > 0.02
         assert np.ptp(status["curves"]["yaw"]) > 0
         assert status["curves"]["yaw"][0] == 0
-        assert {path.name for path in stored(tmp_path)} == {"video.mp4", "coefficients.npz"}, "uploads are gone"
+        assert {path.name for path in stored(tmp_path)} == {"video.mp4", "coefficients.npz"}, "uploads are removed"
 
         address = f"/jobs/{status['id']}"
         video = tmp_path / "seen.mp4"
@@ -102,7 +102,7 @@ def test_a_portrait_and_speech_become_a_video_and_then_nothing(
             assert sum(1 for _ in container.decode(video=0)) == status["frames"]
             assert container.streams.audio
         video.unlink()
-        assert (await opened.get(f"{address}/video.mp4", headers={"Range": "bytes=0-9"})).status == 206, "can seek"
+        assert (await opened.get(f"{address}/video.mp4", headers={"Range": "bytes=0-9"})).status == 206, "seekable"
         assert (await opened.delete(address)).status == 204
         assert (await opened.get(address)).status == 404
         assert stored(tmp_path) == []
@@ -146,7 +146,7 @@ def test_a_cancelled_job_leaves_nothing_and_lets_the_next_one_in(portrait: Path,
     run(animator, tmp_path, scenario)
 
 
-def test_what_nobody_asks_for_is_removed(portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_jobs_that_nobody_requests_are_removed(portrait: Path, speech: Path, tmp_path: Path) -> None:
     animator: Any = BusyAnimator()
     animator.go_on.set()
     runner = JobRunner(animator, tmp_path, Limits(), keep_seconds=0.0)
@@ -161,7 +161,7 @@ def test_what_nobody_asks_for_is_removed(portrait: Path, speech: Path, tmp_path:
     asyncio.run(play())
 
 
-def test_what_the_page_refuses_is_one_sentence(portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_refusals_are_one_sentence(portrait: Path, speech: Path, tmp_path: Path) -> None:
     async def refused(opened: TestClient, data: FormData) -> str:
         answer = await opened.post("/jobs", data=data)
         content = await answer.json()
@@ -192,7 +192,7 @@ def test_only_this_machines_page_may_ask(tmp_path: Path) -> None:
         script = await (await opened.get("/page.js")).text()
         style = await (await opened.get("/page.css")).text()
         for content in (text, script.replace("http://www.w3.org/2000/svg", ""), style):
-            assert "://" not in content, "the page asks nobody else for anything"
+            assert "://" not in content, "the page loads nothing from other hosts"
 
     run(BusyAnimator(), tmp_path, scenario)
 
@@ -209,13 +209,13 @@ def test_a_page_for_others_answers_to_any_name(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
-def test_long_sound_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+def test_long_audio_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     write_wav(path, np.zeros(16000 * 3, np.float32))
     check_length(path, 3.1, "the recording")
     with pytest.raises(InputError, match=r"the recording is longer than 2\.5 s"):
         check_length(path, 2.5, "the recording")
-    path.write_text("no sound at all")
+    path.write_text("not audio")
     with pytest.raises(InputError, match="not a readable audio or video file"):
         check_length(path, 2.5, "the recording")
 

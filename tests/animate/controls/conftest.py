@@ -1,4 +1,4 @@
-"""A portrait that talks, small and made without tracking anything but the portrait."""
+"""A small portrait, untrained networks and noise in place of speech."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def picture() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def animator(tmp_path_factory: pytest.TempPathFactory) -> Animator:
-    """Networks that were never trained, but move."""
+    """Untrained networks whose output still moves."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     expression = ExpressionRegressor(width=16, layers=1, heads=2)
@@ -48,7 +48,7 @@ def portrait(animator: Animator, picture: np.ndarray) -> Portrait:
 
 @pytest.fixture(scope="session")
 def sound() -> np.ndarray:
-    """Four seconds of noise that swells four times a second: (S,) at 16 kHz."""
+    """Four seconds of noise (S,) at 16 kHz that swells four times a second."""
     time = np.arange(4 * 16000) / 16000
     noise = np.random.default_rng(0).normal(0, 0.1, len(time))
     return (noise * np.sin(np.pi * 4 * time) ** 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Each control of motion does what it says, measured on the coefficients."""
+"""The effect of each motion control, measured on the coefficients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def identity(model: MorphableModel) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def spoken(space: FeatureSpace, identity: np.ndarray) -> np.ndarray:
-    """Lips that open and meet again, and a face that moves along: (T, 64)."""
+    """Expression (T, 64) of lips that open and meet again, with some motion of the whole face."""
     time = np.arange(FRAMES) / 25
     closed = CLOSED_GAP / space.face_unit
     rest = space.at_rest(identity)
@@ -76,7 +76,7 @@ def test_lips_are_scaled_from_closed_and_nothing_else_moves(
 
 @pytest.mark.parametrize("name", [name for name in EMOTIONS if name != "neutral"])
 @pytest.mark.parametrize("level", [1, 3])
-def test_an_emotion_shows_and_the_lips_go_on_speaking(
+def test_an_emotion_is_visible_and_the_lips_keep_speaking(
     space: FeatureSpace, identity: np.ndarray, spoken: np.ndarray, name: str, level: int
 ) -> None:
     emotion = EMOTION_TABLE[name].at(level)
@@ -116,7 +116,7 @@ def test_still_and_head_scale(animator: Animator, portrait: Portrait, sound: np.
     assert np.ptp(still.expression, axis=0).max() > 0
 
 
-def test_a_head_that_is_scaled_up_stays_within_what_can_be_rendered(
+def test_an_amplified_head_motion_can_still_be_rendered(
     model: MorphableModel, spoken: np.ndarray, identity: np.ndarray
 ) -> None:
     fit = fit_of(spoken[:1], identity)
@@ -135,7 +135,7 @@ def test_every_control_starts_at_the_portrait(animator: Animator, portrait: Port
 
 
 @pytest.mark.parametrize("rate", [6.0, 17.0, 30.0, 55.0])
-def test_blinks_come_at_the_rate_that_is_asked_for(rate: float) -> None:
+def test_blinks_have_the_chosen_rate(rate: float) -> None:
     track = np.concatenate([blinks_for(25 * 600, Controls(blink=rate, seed=seed), None) for seed in range(3)])
     starts = int(((track[1:] > 0.5) & (track[:-1] <= 0.5)).sum())
     assert starts / 30 == pytest.approx(rate, rel=0.15)
@@ -144,10 +144,10 @@ def test_blinks_come_at_the_rate_that_is_asked_for(rate: float) -> None:
 def test_no_blinks_and_those_of_an_emotion() -> None:
     assert blinks_for(5000, Controls(blink="none"), None).max() == 0
     natural, afraid = (blinks_for(25 * 600, Controls(emotion=name), None) for name in ("neutral", "fear"))
-    assert afraid.mean() > 1.1 * natural.mean()  # the frightened blink more
+    assert afraid.mean() > 1.1 * natural.mean()  # fear makes people blink more
 
 
-def test_who_waits_shuts_the_lips_breathes_and_moves(model: MorphableModel, identity: np.ndarray) -> None:
+def test_idle_motion_closes_the_lips_breathes_and_moves(model: MorphableModel, identity: np.ndarray) -> None:
     space = feature_space(model)
     rest = space.at_rest(identity)
     smiling = space.expression_for(identity, {"lip_gap": np.array([0.2]), "corners_up": np.array([rest["corners_up"]])})
@@ -160,14 +160,14 @@ def test_who_waits_shuts_the_lips_breathes_and_moves(model: MorphableModel, iden
     assert pose[0].tolist() == [0.0] * 6
     assert 0.01 < np.abs(pose[:, :3]).max() < 0.2
     spectrum = np.abs(np.fft.rfft(pose[20:720, 4] - pose[20:720, 4].mean()))  # 28 s
-    assert 0.15 < np.fft.rfftfreq(700, 0.04)[spectrum[3:].argmax() + 3] < 0.35  # breaths a second
+    assert 0.15 < np.fft.rfftfreq(700, 0.04)[spectrum[3:].argmax() + 3] < 0.35  # breaths per second
     assert not np.array_equal(pose, idle_head(750, seed=1))
     assert np.array_equal(pose, idle_head(750, seed=0))
 
 
 def reference(frames: int, expression: np.ndarray) -> ReferenceMotion:
     pose = np.zeros((frames, 6))
-    pose[:, 0] = 0.5  # a clip that looks down all the time: only its changes count
+    pose[:, 0] = 0.5  # a clip that always looks down: only its changes count
     pose[:, 1] = 0.1 * np.sin(np.arange(frames) / 5)
     coefficients = fit_of(expression[:1], np.zeros(4)).with_(
         expression=expression, rotation=pose[:, :3], translation=pose[:, 3:]
@@ -175,7 +175,7 @@ def reference(frames: int, expression: np.ndarray) -> ReferenceMotion:
     return ReferenceMotion(coefficients, (np.arange(frames) % 20 == 3).astype(np.float32))
 
 
-def test_a_reference_gives_what_is_asked_of_it(
+def test_a_reference_provides_the_chosen_parts(
     model: MorphableModel, space: FeatureSpace, spoken: np.ndarray, identity: np.ndarray
 ) -> None:
     rest = space.at_rest(identity)
@@ -198,7 +198,7 @@ def test_a_reference_gives_what_is_asked_of_it(
     assert not np.array_equal(head.blink, clip.closure)
     own, with_face = (space.measured(identity, one.coefficients.expression.astype(float)) for one in (plain, face))
     for name in (*LIP_FEATURES, *LID_FEATURES):
-        assert np.allclose(own[name], with_face[name], atol=1e-4), name  # lips and lids keep to the speech
+        assert np.allclose(own[name], with_face[name], atol=1e-4), name  # lips and eyelids follow the speech
     assert (with_face["inner_brows"][10:] < own["inner_brows"][10:] - 0.02).all()
 
 
@@ -208,7 +208,7 @@ def test_the_parts_of_two_faces_are_kept_apart(space: FeatureSpace, identity: np
     assert np.allclose(space.without_features(taken), space.without_features(other), atol=1e-5)
 
 
-def test_a_short_reference_goes_forth_and_back(spoken: np.ndarray) -> None:
+def test_a_short_reference_is_repeated_forwards_and_backwards(spoken: np.ndarray) -> None:
     clip = reference(10, spoken[:10])
     long = clip.fit_length(40)
     assert len(long.closure) == long.coefficients.frames == 40
@@ -218,7 +218,7 @@ def test_a_short_reference_goes_forth_and_back(spoken: np.ndarray) -> None:
     assert len(reference(1, spoken[:1]).fit_length(5).closure) == 5
 
 
-def test_shut_eyes_are_seen_in_a_clip() -> None:
+def test_closed_eyes_are_measured_in_a_clip() -> None:
     points = np.zeros((60, 478, 3), np.float32)
     track = LandmarkTrack(points, np.ones(60, np.bool_), (100, 100))
     landmarks = np.zeros((60, 68, 2), np.float32)

@@ -1,4 +1,4 @@
-"""Values that are allowed, and one sentence for those that are not."""
+"""Values that are allowed, and the errors for those that are not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_bad_values_are_named(bad: dict) -> None:
     assert str(error.value).count("\n") == 0
 
 
-def test_two_masters_of_the_lids_are_refused() -> None:
+def test_two_sources_of_blinks_are_refused() -> None:
     with pytest.raises(InputError, match="exclude each other"):
         Controls(reference_video="clip.mp4", blink=20.0)
     Controls(reference_video="clip.mp4", reference_parts=("head",), blink=20.0)
@@ -87,7 +87,7 @@ def test_controls_are_read_from_text() -> None:
         (["--seed", "-3"], ["seed -3"]),
     ],
 )
-def test_the_command_line_says_it_in_one_sentence(
+def test_the_command_line_reports_one_sentence(
     options: list[str], words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     code = cli.main(["animate", "--image", "a.png", "--audio", "b.wav", "--output", str(tmp_path / "c.mp4"), *options])

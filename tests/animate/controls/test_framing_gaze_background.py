@@ -1,4 +1,4 @@
-"""Each control of the picture does what it says, measured on pixels."""
+"""The effect of each image control, measured on pixels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def full(model: MorphableModel) -> Portrait:
 
 
 def looks(image: np.ndarray) -> np.ndarray:
-    """Where the irises are between the eyes' corners, as tracked: mean (x, y) in widths of an eye."""
+    """Return the mean tracked position (x, y) of the irises between the eye corners, in eye widths."""
     points = track_image(image).points[0][:, :2]
     places = []
     for iris, (outer, inner) in zip(IRISES, CORNERS, strict=True):
@@ -39,12 +39,12 @@ def looks(image: np.ndarray) -> np.ndarray:
     return np.mean(places, axis=0)
 
 
-def test_eyes_look_where_they_are_told(model: MorphableModel, picture: np.ndarray) -> None:
+def test_the_irises_move_with_the_gaze(model: MorphableModel, picture: np.ndarray) -> None:
     portrait = open_portrait(np.asarray(Image.fromarray(picture[40:168, 50:178]).resize((512, 512))), model)
     straight, right, left, up = (
         looks(redirect_gaze(portrait, *gaze).image) for gaze in ((0, 0), (20, 0), (-20, 0), (0, 12))
     )
-    # An iris is about .42 of an eye wide, so 20 degrees of an eyeball are .42 / 2 * 2.05 * sin(20) = .15.
+    # An iris is about 0.42 eye widths wide, so 20 degrees move it by 0.42 / 2 * 2.05 * sin(20) = 0.15.
     assert 0.05 < right[0] - straight[0] < 0.2
     assert -0.2 < left[0] - straight[0] < -0.05
     assert up[1] < straight[1] - 0.01
@@ -64,7 +64,7 @@ def test_the_background_is_replaced_and_the_person_is_not(full: Portrait) -> Non
     green = change_background(full, "#20c060")
     face = full.points[[1, 9, 50, 152, 280], :2].round().astype(int)
     assert np.array_equal(green.image[face[:, 1], face[:, 0]], full.image[face[:, 1], face[:, 0]])
-    for row, column in ((20, 400), (60, 330), (30, 130)):  # behind her
+    for row, column in ((20, 400), (60, 330), (30, 130)):  # background pixels
         assert green.image[row, column].tolist() == [0x20, 0xC0, 0x60]
     blurred = change_background(full, "blur").image
     rocket = (slice(20, 120), slice(400, 500))
@@ -74,7 +74,7 @@ def test_the_background_is_replaced_and_the_person_is_not(full: Portrait) -> Non
     assert change_background(full, "keep") is full
 
 
-def test_a_picture_covers_the_background(full: Portrait, tmp_path: Path) -> None:
+def test_an_image_covers_the_background(full: Portrait, tmp_path: Path) -> None:
     stripes = np.zeros((80, 300, 3), np.uint8)
     stripes[:, :150] = (250, 0, 0)
     stripes[:, 150:] = (0, 0, 250)
@@ -93,7 +93,7 @@ def test_a_new_background_stays_while_the_head_moves(animator: Animator, sound: 
     assert not np.array_equal(frames[0], portrait.image)
 
 
-def test_backgrounds_that_are_none(animator: Animator, full: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_backgrounds_are_refused(animator: Animator, full: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="background reddish: expected keep, blur"):
         animator.portrait("a.png", Controls(background="reddish"))
     monkeypatch.setattr("expnet.animate.controls.background.person_matte", lambda *given, **more: None)
@@ -117,10 +117,10 @@ def test_size_and_crop(model: MorphableModel, full: Portrait) -> None:
 def test_a_crop_keeps_the_resolution_of_a_large_picture(model: MorphableModel) -> None:
     large = np.asarray(Image.fromarray(astronaut()).resize((2048, 2048)))
     crop = frame_portrait(large, model, view="crop", size=None, max_side=1024)
-    assert crop.image.shape[0] > 700  # 250 pixels, had it been cut from what the full view shows
+    assert crop.image.shape[0] > 700  # it would be 250 pixels if it were cut from the full view
 
 
-def test_frame_rate_size_and_sound_come_out(
+def test_frame_rate_size_and_audio_are_written(
     animator: Animator, picture: np.ndarray, sound: np.ndarray, tmp_path: Path
 ) -> None:
     path = animator.animate(picture, sound[:16000], tmp_path / "out.mp4", fps=30.0, size=128)
@@ -129,7 +129,7 @@ def test_frame_rate_size_and_sound_come_out(
     assert info.duration == pytest.approx(1.0, abs=0.02)
 
 
-def test_waiting_has_no_sound(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
+def test_idle_videos_have_no_audio(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
     path = animator.idle(picture, 1.2, tmp_path / "idle.mp4", Controls(size=128))
     info = probe_video(path)
     assert (info.frames, info.has_audio) == (30, False)
