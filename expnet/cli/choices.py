@@ -5,7 +5,7 @@ tests/cli/test_cli.py compares each tuple with its library.
 
 CORPORA = ("folder", "mat", "hdtf", "lrs3", "mead")
 """`expnet.data.corpora.LAYOUTS`."""
-SPEECH_ENCODERS = ("hubert", "wavlm", "wav2vec2")
+SPEECH_ENCODERS = ("whisper", "hubert", "wavlm", "wav2vec2")
 """`expnet.audio.speech_encoders.ENCODERS`."""
 EXPORT_FORMATS = ("npz", "arkit", "gltf", "bvh", "json", "sadtalker", "sadtalker-first", "pirender")
 """`expnet.formats.convert.FORMATS`."""

@@ -69,7 +69,7 @@ def report_lengths(
         folder: The output folder of the ablation.
 
     Returns:
-        The curve, or None if no length fits into the clips.
+        The curve, or None if no length fits into the clips or a network has no attention.
     """
     compared = attention_variants(variants)
     clips = [selection.read(entry) for entry in selection.scored]
@@ -83,6 +83,8 @@ def report_lengths(
     rows = []
     for variant in compared:
         for name, network in zip(variant.trainings, variant.networks(), strict=True):
+            if not isinstance(network, ExpressionRegressor):
+                return None
             rows += _score(name, network, clips, joined, fitting, scorer)
     rows = mean_over_seeds(compared, rows)
     systems = summarise(compared, infos, rows, {}, protocol)

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.evaluation.report.results import ScoredClip
-from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.saved_model import load_model
+from expnet.models.interfaces import ExpressionNetwork, load_expression_network
 
 Curves = Mapping[tuple[str, str], NDArray[np.float64]]
 """Correlation by lag of a system (first) on a clip (second)."""
@@ -50,11 +49,9 @@ class Variant:
         """The names of its trainings as systems of their own, by seed."""
         return tuple(f"{self.name}/seed-{seed}" for seed in range(len(self.runs)))
 
-    def networks(self) -> list[ExpressionRegressor]:
-        """Load its trained networks, by seed."""
-        found = [load_model(run, "expression") for run in self.runs]
-        assert all(isinstance(network, ExpressionRegressor) for network in found)
-        return found  # type: ignore[return-value]
+    def networks(self) -> list[ExpressionNetwork]:
+        """Load its trained networks, one for each seed."""
+        return [load_expression_network(run) for run in self.runs]
 
 
 def mean_over_seeds(variants: Sequence[Variant], rows: Sequence[ScoredClip]) -> list[ScoredClip]:
