@@ -1,6 +1,6 @@
 # `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install demo ablation test check clean
+.PHONY: help install demo ablation docs test check clean
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
@@ -35,14 +35,19 @@ ablation: install ## train every variant and compare them; DATA=STORE [SEEDS=3] 
 	@test -n "$(DATA)" || { echo "Give the track store to train on, as make ablation DATA=STORE (expnet synthesize makes one)." >&2; exit 2; }
 	@$(BIN)/expnet ablate data.store=$(DATA) seeds=$(SEEDS) output=ablation-$(notdir $(patsubst %/,%,$(DATA))) $(ARGS)
 
+docs: install ## build the documentation into docs/_build; a warning is an error
+	@$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html docs docs/_build
+	@echo docs/_build/index.html
+
 test: install ## every test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --durations 10
 
-check: install ## ruff, format, mypy and the import rules
+check: install ## ruff, format, mypy, the import rules, and the documentation without a warning
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python scripts/lint_imports.py
+	@$(MAKE) --no-print-directory docs
 
 clean: ## remove what the commands above made, but not .venv
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo demo-* runs
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache docs/_build docs/reference/api demo demo-* runs

@@ -1,4 +1,4 @@
-"""What does a clip cost, and what would a million clips cost? The numbers of docs/scaling.md.
+"""What does a clip cost, and what would a million clips cost? The numbers of docs/results/scaling.md.
 
     python benchmarks/scaling.py [--clips N] [--shards N] [--videos FOLDER] [--ray] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""Memory of long speech, and latency while audio is arriving: the numbers of docs/streaming.md.
+"""Memory of long speech, and latency while audio is arriving: the numbers of docs/guides/streaming.md.
 
     python benchmarks/streaming.py [--minutes 1 10 60] [--size PIXELS] [--expression RUN] [--chunk SECONDS]
 

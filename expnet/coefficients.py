@@ -4,7 +4,7 @@ This module and :mod:`expnet.formats.coefficient_files` are the only places that
 Everything else asks for ``coefficients.expression``, ``coefficients.pose`` or ``split_pose(pose)``.
 
 Letters: T frames, K identity coefficients. Angles are radians, pitch-yaw-roll; translation is in face units
-(docs/conventions.md).
+(docs/reference/conventions.md).
 """
 
 from collections.abc import Iterable, Iterator, Sequence

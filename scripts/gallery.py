@@ -1,4 +1,4 @@
-"""Images of docs/gallery.md: the renderer and its controls on a freely usable portrait.
+"""Images of docs/start/gallery.md: the renderer and its controls on a freely usable portrait.
 
 Usage: python scripts/gallery.py [--output docs/gallery]
 

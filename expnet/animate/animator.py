@@ -48,7 +48,7 @@ class Animator:
             weights, "streaming" the built-in weights for :meth:`stream`.
         pose: Weights of the head-pose network, or None for the built-in ones.
         speech_encoder: Folder of the speech encoder that the expression network was trained with, if any.
-        refiner: Weights of a refiner of the renderer (docs/renderer.md). There are no built-in ones.
+        refiner: Weights of a refiner of the renderer (docs/results/rendering.md). There are no built-in ones.
         face_model: Face model of the coefficients.
         max_side: Larger portraits are scaled down to this many pixels.
 
@@ -158,7 +158,7 @@ class Animator:
         controls: Controls | None = None,
         **changes: Any,
     ) -> Iterator[NDArray[np.uint8]]:
-        """Yield frames while the audio is still arriving, each as soon as it is determined (docs/streaming.md).
+        """Yield frames while the audio is still arriving, each as soon as it is determined (docs/guides/streaming.md).
 
         The frames are those of :meth:`frames` with the same network, however the audio is cut into chunks.
 

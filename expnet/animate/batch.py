@@ -80,7 +80,7 @@ def animate_batch(
 
     Args:
         open_animator: Returns the animator; called once, if there is anything to do.
-        manifest: A csv file; docs/controls.md describes its columns.
+        manifest: A csv file; docs/guides/controls.md describes its columns.
         folder: Folder for the videos and results.csv.
         controls: Controls for rows that do not set their own.
 

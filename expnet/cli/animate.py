@@ -119,7 +119,7 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
     )
     add_network_options(parser)
     parser.add_argument("--refiner", metavar="RUN", help=f"weights of a mouth refiner: {WEIGHTS} (default: none)")
-    _add_motion_options(parser.add_argument_group("motion", "docs/controls.md describes each control"))
+    _add_motion_options(parser.add_argument_group("motion", "docs/guides/controls.md describes each control"))
     _add_video_options(parser.add_argument_group("video"))
 
 

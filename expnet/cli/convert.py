@@ -16,7 +16,7 @@ def add_convert_command(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "coefficients", metavar="FILE", help=".npz of expnet animate --export, or .mat of SadTalker, PIRender, Deep3D"
     )
-    parser.add_argument("--to", required=True, choices=EXPORT_FORMATS, help="the format; see docs/export.md")
+    parser.add_argument("--to", required=True, choices=EXPORT_FORMATS, help="the format; see docs/guides/export.md")
     parser.add_argument("--output", required=True, metavar="FILE", help="the file to write")
     parser.add_argument(
         "--face-model", metavar="FILE", help="your BFM_model_front.mat, if either side uses the Basel face model"

@@ -63,7 +63,7 @@ class ExpressionConfig(BaseConfig):
     # Recorded speech hardly contains silence, in which the lips have to close.
     data: DataConfig = field(default_factory=lambda: DataConfig(silent_share=0.1))
     """Training and validation clips."""
-    # Masking does not help a network that was pretrained on many synthetic voices (docs/models.md).
+    # Masking does not help a network that was pretrained on many synthetic voices (docs/results/networks.md).
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(time_masks=0, band_masks=0))
     """Augmentation of the mel spectrogram."""
     model: ExpressionModelConfig = field(default_factory=ExpressionModelConfig)

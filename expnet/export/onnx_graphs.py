@@ -11,8 +11,8 @@ pose_window.onnx  audio (B, 32, A), past (B, P, 6), seen (B, P),             mot
 ================  =========================================================  ===================================
 
 ``N = 32 + ceil(3.2 T)`` for any T: the mel of `expnet.audio.alignment.mel_for_frames`. Head motion is drawn window by
-window, each from Gaussian ``noise`` and the preceding ``motion``; docs/export.md has the loop. expression.onnx runs
-long speech in one pass, at quadratic cost, whereas the module works in pieces beyond 2000 frames.
+window, each from Gaussian ``noise`` and the preceding ``motion``; docs/guides/export.md has the loop. expression.onnx
+runs long speech in one pass, at quadratic cost, whereas the module works in pieces beyond 2000 frames.
 """
 
 from __future__ import annotations

@@ -36,8 +36,9 @@ _READERS: dict[str, Callable[[Path], FaceModelData]] = {
 class MorphableModel(nn.Module):
     """A linear face model.
 
-    Units are face units (docs/conventions.md): x to the image's right, y up, z toward the viewer, mean eye centres 0.62
-    apart. All buffers are non-persistent, so a network that holds a face model does not write it to its checkpoint.
+    Units are face units (docs/reference/conventions.md): x to the image's right, y up, z toward the viewer, mean eye
+    centres 0.62 apart. All buffers are non-persistent, so a network that holds a face model does not write it to
+    its checkpoint.
 
     Args:
         data: The arrays of the model, which become buffers of the same names.

@@ -20,7 +20,8 @@ def write_arkit(path: Path, clip: MotionClip, model: MorphableModel, *, rest: Re
     """Write one row a frame: timecode, the 52 weights in [0, 1], and the rotation of the head in radians.
 
     HeadYaw, HeadPitch and HeadRoll are this project's yaw, pitch and roll, positive to the image's right, down, and
-    tilted to the image's left (docs/conventions.md). The coefficients do not hold the gaze, which is written as 0.
+    tilted to the image's left (docs/reference/conventions.md). The coefficients do not hold the gaze, which is written
+    as 0.
 
     Args:
         path: The CSV file.

@@ -1,20 +1,21 @@
 """Coefficient files of SadTalker, Deep3DFaceRecon and PIRender, read and written bit for bit.
 
 All three use the Basel face model of 2009 with the expression basis of Guo et al., and the rotation, translation and
-camera of this project (docs/conventions.md), so the numbers stay the same; only the crop is parametrised differently.
+camera of this project (docs/reference/conventions.md), so the numbers stay the same; only the crop is parametrised
+differently.
 Sources: OpenTalker/SadTalker ``src/utils/preprocess.py``, sicxu/Deep3DFaceRecon_pytorch ``models/bfm.py`` and
 ``util/preprocess.py``, RenYurui/PIRender ``scripts/``.
 
-===============  ==========================================================================================
-layout           contents
-===============  ==========================================================================================
-``sadtalker70``  ``coeff_3dmm`` (T, 70): expression, rotation, translation
-``sadtalker73``  ``coeff_3dmm`` (T, 73): the same and the crop; ``full_3dmm`` (1, 257) of the first frame
-``deep3d257``    ``coeff`` (T, 257): identity, expression, texture, rotation, illumination, translation
-``deep3d_image`` ``id exp tex angle gamma trans lm68`` of one image
-``pirender``     ``coeff`` (T, 257) and ``transform_params`` (T, 5): width, height, scale, x, y
-``pirender260``  float32 vectors (T, 260), an item of PIRender's LMDB: 257 and scale, x, y
-===============  ==========================================================================================
+================  ==========================================================================================
+layout            contents
+================  ==========================================================================================
+``sadtalker70``   ``coeff_3dmm`` (T, 70): expression, rotation, translation
+``sadtalker73``   ``coeff_3dmm`` (T, 73): the same and the crop; ``full_3dmm`` (1, 257) of the first frame
+``deep3d257``     ``coeff`` (T, 257): identity, expression, texture, rotation, illumination, translation
+``deep3d_image``  ``id exp tex angle gamma trans lm68`` of one image
+``pirender``      ``coeff`` (T, 257) and ``transform_params`` (T, 5): width, height, scale, x, y
+``pirender260``   float32 vectors (T, 260), an item of PIRender's LMDB: 257 and scale, x, y
+================  ==========================================================================================
 """
 
 import os

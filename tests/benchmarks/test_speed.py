@@ -1,7 +1,7 @@
 """A regression guard of speed: ratios of processor time in one process, with generous bounds, and proof that it fires.
 
-The bounds are a half or less of what `benchmarks/speed.py` measures (docs/performance.md): they catch a loop that fell
-back to Python or a network that is run twice over, not a few per cent.
+The bounds are a half or less of what `benchmarks/speed.py` measures (docs/results/speed.md): they catch a loop that
+fell back to Python or a network that is run twice over, not a few per cent.
 """
 
 import importlib

@@ -280,7 +280,7 @@ def test_onnx_head_motion_by_the_loop_of_the_documentation(tmp_path: Path, monke
         model.prior.mean.normal_()
         model.pose_std.copy_(torch.tensor([0.1, 0.12, 0.05, 0.06, 0.05, 0.03]))
     folder = export_model(write_random(tmp_path, model), tmp_path / "product", onnx=True)
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), flags=re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "guides" / "export.md").read_text(), flags=re.DOTALL)
     names: dict = {}
     exec(code, names)
 

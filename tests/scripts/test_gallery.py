@@ -23,7 +23,7 @@ def script() -> dict:
 
 
 def test_every_picture_is_linked_and_all_are_small() -> None:
-    linked = set(re.findall(r"\(gallery/([^)]+)\)", (ROOT / "docs" / "gallery.md").read_text()))
+    linked = set(re.findall(r"\(\.\./gallery/([^)]+)\)", (ROOT / "docs" / "start" / "gallery.md").read_text()))
     assert linked == {path.name for path in PICTURES.iterdir()}
     assert sum(path.stat().st_size for path in PICTURES.iterdir()) < 2_000_000
     with Image.open(PICTURES / "talking.webp") as moving:

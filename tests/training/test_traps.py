@@ -15,7 +15,6 @@ from small import ROOT, arguments, checkpoint_of, rows_of, same
 
 from expnet.animate.animator import Animator
 from expnet.animate.controls.controls import Controls
-from expnet.cli import main as command
 from expnet.config import load_config
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
@@ -120,22 +119,6 @@ def test_no_key_is_in_the_source() -> None:
     sources = [ROOT / name for name in listed if name.endswith((".py", ".yaml", ".md", ".cfg", ".toml", ".sh"))]
     assert len(sources) > 100
     assert [path for path in sources if path.is_file() and KEY.search(path.read_text())] == []
-
-
-def test_the_commands_of_the_documentation_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    """An installation step could not run: all commands, make targets and files that the documentation names exist."""
-    text = "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
-    with pytest.raises(SystemExit):
-        command(["--help"])
-    known = set(re.findall(r"^ {2,}(\w+)", capsys.readouterr().out, flags=re.MULTILINE)) | {"train", "evaluate"}
-    used = set(re.findall(r"(?:^|`|bin/)expnet ([a-z]+)", text, flags=re.MULTILINE))
-    assert len(used) > 4
-    assert used <= known
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, flags=re.MULTILINE)) <= targets
-    named = set(re.findall(r"(?<!/)\b((?:configs|benchmarks|scripts)/[\w/]+\.(?:py|yaml|sh))", text))
-    assert len(named) > 5
-    assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 def test_a_still_head_blinks(tmp_path: Path) -> None:

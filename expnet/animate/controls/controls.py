@@ -32,7 +32,7 @@ HeadStyle = int | PathInput
 
 @dataclass(frozen=True, kw_only=True)
 class Controls:
-    """How a portrait moves and what the video looks like; docs/controls.md describes each control.
+    """How a portrait moves and what the video looks like; docs/guides/controls.md describes each control.
 
     Args:
         seed: Seed of head motion, blinks and idle motion; the same seed gives the same frames.

@@ -92,7 +92,7 @@ def close_lips(model: MorphableModel, fit: FaceCoefficients) -> NDArray[np.float
     """Return the expression (1, E) of a portrait with its lips closed, from which speech starts.
 
     An open mouth in a portrait is a momentary state, not a trait as a smile is. A network that sees one keeps about
-    half of it permanently (docs/models.md, "Open mouth"), and the lips would never meet.
+    half of it permanently (docs/results/first_frame.md), and the lips would never meet.
     """
     closed = scale_lips(feature_space(model), identity_of(fit), fit.expression[:1].astype(np.float64), 0.0)
     return closed.astype(np.float32)

@@ -1,7 +1,7 @@
 """Readers of corpora: their videos with speaker, emotion, language, split, parts and crops.
 
 ``folder`` reads any folder of videos, ``mat`` coefficient tracks, and ``hdtf``, ``mead`` and ``lrs3`` these corpora as
-they are distributed. docs/corpora.md describes the layouts and the terms of use.
+they are distributed. docs/guides/corpora.md describes the layouts and the terms of use.
 """
 
 import os

@@ -1,7 +1,7 @@
 """One clip's track: face coefficients, landmarks and audio, frame by frame.
 
 Whether it was tracked in a video, synthesised, or converted from another project's files, a track has 25 frames and
-16,000 samples per second, which is 640 samples per frame (docs/conventions.md).
+16,000 samples per second, which is 640 samples per frame (docs/reference/conventions.md).
 """
 
 from dataclasses import dataclass, replace

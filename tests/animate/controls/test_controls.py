@@ -114,6 +114,6 @@ def test_every_control_has_an_option_and_a_section() -> None:
     parser = argparse.ArgumentParser()
     add_animate_options(parser)
     assert set(CONTROL_NAMES) <= {action.dest for action in parser._actions}
-    page = (Path(__file__).parents[3] / "docs" / "controls.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "guides" / "controls.md").read_text()
     for name in CONTROL_NAMES:
         assert f"`{name}`" in page or f"--{name.replace('_', '-')}" in page, name

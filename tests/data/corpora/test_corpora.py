@@ -87,7 +87,7 @@ def test_the_command_knows_every_layout():
 
 
 def test_the_terms_in_the_documentation_are_those_that_are_printed():
-    page = (Path(__file__).parents[3] / "docs" / "corpora.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "guides" / "corpora.md").read_text()
     for terms in TERMS.values():
         assert f"| {terms.name} | {terms.licence} | {terms.page} | {terms.note} |" in page
     assert set(TERMS) == set(LAYOUTS) - {"folder", "mat"}
