@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 
@@ -39,7 +40,9 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     The matrix [a b u; c d v; x y w] of the ISO base media format (ISO/IEC 14496-12, 6.2.2) maps a stored pixel (p, q)
     to (a p + c q + x, b p + d q + y) on the screen; a to d are 16.16 fixed-point numbers.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`: the frame keeps that object, a reference cycle by which all frames of a video would stay in
+    # memory, with the threads of their scalers, until the garbage collector runs.
+    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if data is None:
         return Orientation()
     a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])

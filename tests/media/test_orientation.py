@@ -1,6 +1,8 @@
 """Every display matrix shows a video as a player does."""
 
+import gc
 import itertools
+import sys
 from pathlib import Path
 
 import av
@@ -52,3 +54,14 @@ def test_the_whole_matrix_is_applied(tmp_path: Path, matrix: tuple[int, int, int
 def test_a_frame_without_a_matrix_stays_as_it_is() -> None:
     image = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
     assert orientation_of(av.VideoFrame.from_ndarray(image, format="rgb24")).apply(image) is image
+
+
+def test_a_frame_does_not_outlive_its_use() -> None:
+    frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+    gc.disable()
+    try:
+        before = sys.getrefcount(frame)
+        orientation_of(frame)
+        assert sys.getrefcount(frame) == before
+    finally:
+        gc.enable()
