@@ -10,6 +10,7 @@ import os
 import wave
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -71,7 +72,7 @@ def read_blocks(path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE)
     try:
         with open_media(path) as container:
             stream = container.streams.best("audio")  # the default track, if one is marked
-            if stream is None:
+            if not isinstance(stream, AudioStream):
                 raise InputError(f"{path} has no audio stream; give a file with audio.")
             count = broken = 0
             for block in _resampled(container, stream, sample_rate):
@@ -261,7 +262,7 @@ def _decoded(container: InputContainer, stream: AudioStream, clock: FileClock) -
             failure = error
             continue
         good += len(frames)
-        yield from frames
+        yield from cast(list[av.AudioFrame], frames)
     if failure is not None and good == 0:
         raise failure
     if damaged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import cast
 
 import av
 import numpy as np
@@ -45,7 +46,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if data is None:
         return Orientation()
-    a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+    a, b, _, c, d = struct.unpack_from("=5i", cast(bytes, data))  # the stubs call it an object
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(transposed=False, mirrored_rows=d < 0, mirrored_columns=a < 0)
     return Orientation(transposed=True, mirrored_rows=b < 0, mirrored_columns=c < 0)

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from expnet.errors import InputError
 from expnet.io.media_file import FileClock, open_media
@@ -292,4 +294,4 @@ def _to_rgb(frame: av.VideoFrame, ratio: float, max_side: int | None) -> np.ndar
         height, width = max(round(height * scale), 1), max(round(width * scale), 1)
     interpolation = "AREA" if (height, width) != (frame.height, frame.width) else "BICUBIC"
     image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=interpolation)
-    return orientation_of(frame).apply(image)
+    return orientation_of(frame).apply(cast(NDArray[np.uint8], image))

@@ -47,8 +47,8 @@ class _Conditions:
 
     def between(self, left: int, right: int) -> _Conditions:
         """Return the conditions of the frames ``left`` to ``right``."""
-        per_frame = {"blink": self.blink, "valid": self.valid, "features": self.features}
-        return replace(self, **{name: x if x is None else x[:, left:right] for name, x in per_frame.items()})
+        blink, valid, features = (x if x is None else x[:, left:right] for x in (self.blink, self.valid, self.features))
+        return replace(self, blink=blink, valid=valid, features=features)
 
 
 class ExpressionRegressor(nn.Module):

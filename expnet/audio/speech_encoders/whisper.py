@@ -68,6 +68,8 @@ class WhisperEncoder(nn.Module):
         weights: The parameters.
     """
 
+    positions: Tensor
+
     def __init__(self, weights: WhisperWeights) -> None:
         super().__init__()
         positions, width = weights.arrays["positions"].shape

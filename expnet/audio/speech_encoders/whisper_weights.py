@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,18 +190,18 @@ def _read_safetensors(file: Path, blocks: int | None) -> WhisperWeights:
     return _complete(file, published, len(numbers), width // _HEAD_SIZE, blocks)
 
 
-def _transformers_block(get, index: int) -> dict[str, NDArray | None]:
+def _transformers_block(get: Callable[[str], NDArray | None], index: int) -> dict[str, NDArray | None]:
     """Return the parameters of one block; the keys have no bias there, which is a bias of zeros here."""
     arrays: dict[str, NDArray | None] = {}
     for ours, theirs in _TRANSFORMERS_BLOCK:
         for kind in ("weight", "bias"):
             arrays[f"blocks.{index}.{ours}.{kind}"] = get(f"layers.{index}.{theirs}.{kind}")
-    projections = [get(f"layers.{index}.self_attn.{name}_proj.weight") for name in "qkv"]
-    query, value = (get(f"layers.{index}.self_attn.{name}_proj.bias") for name in "qv")
-    if any(array is None for array in (*projections, query, value)):
-        return arrays
-    arrays[f"blocks.{index}.qkv.weight"] = np.concatenate(projections)
-    arrays[f"blocks.{index}.qkv.bias"] = np.concatenate([query, np.zeros_like(query), value])
+    weights = [get(f"layers.{index}.self_attn.{name}_proj.weight") for name in "qkv"]
+    biases = [get(f"layers.{index}.self_attn.{name}_proj.bias") for name in "qv"]
+    found = [array for array in (*weights, *biases) if array is not None]
+    if len(found) == len(weights) + len(biases):
+        arrays[f"blocks.{index}.qkv.weight"] = np.concatenate(found[:3])
+        arrays[f"blocks.{index}.qkv.bias"] = np.concatenate([found[3], np.zeros_like(found[3]), found[4]])
     return arrays
 
 
@@ -221,7 +222,7 @@ def _complete(
 
 def _check_shapes(file: Path, weights: WhisperWeights) -> None:
     width = weights.arrays["positions"].shape[-1]
-    expected = {"conv1.weight": (width, 80, 3), "conv2.weight": (width, width, 3)}
+    expected: dict[str, tuple[int, ...]] = {"conv1.weight": (width, 80, 3), "conv2.weight": (width, width, 3)}
     for index in range(weights.blocks):
         expected[f"blocks.{index}.qkv.weight"] = (3 * width, width)
         expected[f"blocks.{index}.mlp_in.weight"] = (4 * width, width)
