@@ -1,4 +1,4 @@
-"""``benchmarks/accuracy.py``: folds that leak nothing, runs that go on where they stopped, and tables that add up."""
+"""``benchmarks/accuracy.py``: folds without leakage, runs that resume, and tables with known values."""
 
 import dataclasses
 import importlib
@@ -38,7 +38,8 @@ def write_store(path: Path, speakers: list[str]) -> Path:
 
 @pytest.fixture
 def stores(tmp_path: Path) -> tuple[Path, Path]:
-    """Five people to score, and a store with one of them under another clip, one stranger, and one to leave out."""
+    """A store with five speakers to score, and a store with one of them in another clip, a new one, and an excluded
+    one."""
     scored = write_store(tmp_path / "scored", ["anna", "bert", "cleo", "dora", "emil"])
     return scored, write_store(tmp_path / "also", ["anna", "fred", "gina"])
 
@@ -95,7 +96,7 @@ def test_all_rows_resume_and_scores(
         assert row["metrics"]["mouth_opening_correlation"]["people"] == 5
     assert results["real"]["metrics"]["within_clip_r2"]["mean"] == 1
     assert results["hold_first_frame"]["metrics"]["within_clip_r2"]["mean"] == 0
-    # The made-up faces follow their sound by rule: ridge finds it in people that it has not learned from.
+    # The synthetic faces follow their audio by rule, so ridge regression also works on unseen speakers.
     assert results["ridge"]["metrics"]["within_clip_r2"]["low"] > 0.3
     difference = results["ridge"]["difference"]["within_clip_r2"]["mean"]
     two = (results[name]["metrics"]["within_clip_r2"]["mean"] for name in ("ridge", "ours"))
@@ -121,7 +122,7 @@ def test_mistakes_on_the_command_line(accuracy: ModuleType, wrong: list[str]) ->
 
 
 def test_a_table_by_hand(accuracy: ModuleType) -> None:
-    """Two people, two seeds: the mean over seeds comes before the people, and weights count."""
+    """Two speakers, two seeds: the mean is taken over seeds before speakers, and with weights."""
     table = importlib.import_module("shared.accuracy_table")
 
     def row(*scores: tuple[float, float]) -> object:
@@ -143,6 +144,6 @@ def test_a_table_by_hand(accuracy: ModuleType) -> None:
 
 
 def _scores(table: ModuleType, value: float) -> Scores:
-    """Scores that are all one value, and a correlation that peaks at a lag of one frame."""
+    """Scores with one common value, and a correlation that peaks at a lag of one frame."""
     values = {column.key: value for column in table.COLUMNS}
     return Scores(values=values, curves={table.LAG: np.array([0.1, 0.2, 0.3, 0.9, 0.1])})

@@ -1,4 +1,4 @@
-"""How the benchmark of fine-tuning divides a person's speech: what is scored was never trained on."""
+"""``benchmarks/finetune.py``: a person's speech is divided so that no scored part was trained on."""
 
 import argparse
 import importlib

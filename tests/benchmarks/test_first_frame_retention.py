@@ -1,4 +1,4 @@
-"""Style from the first frame to the last, on motion that is made up."""
+"""Retention of the first frame's expression, on constructed motion."""
 
 import math
 

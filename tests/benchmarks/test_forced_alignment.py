@@ -1,4 +1,4 @@
-"""Alignment of a text with recordings of it: another voice at another rate, whose phoneme times are known exactly."""
+"""Forced alignment with recordings of another voice at another rate, whose phoneme times are known exactly."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Closures of the lips, drift, and the jaw that follows the loudness, on motions whose answer is known."""
+"""Lip closure, drift and the log-energy jaw, on motion with known scores."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ ALL, NONE = torch.ones(FRAMES, dtype=torch.bool), torch.zeros(FRAMES, dtype=torc
 
 
 def mouth(*shut: int) -> torch.Tensor:
-    """Openings of a mouth that is half open, once wide, and shut for two frames at each of the given ones."""
+    """Openings of a mouth that is half open, once wide open, and shut for two frames at each of the given places."""
     opening = torch.full((FRAMES,), 0.1)
     opening[-6:] = 0.2
     for frame in shut:
@@ -39,7 +39,7 @@ def test_closures_are_counted_against_the_real_ones() -> None:
     real, predicted = mouth(10, 30, 45), mouth(10, 20)
     found = lip_closure(predicted, real, windows, valid=ALL, silent=NONE)
     assert (found.recall, found.real_closures, found.bilabials) == (pytest.approx(1 / 3), 3, 3)
-    assert found.precision == pytest.approx(1 / 2)  # the closure at 20 is none of the real mouth's
+    assert found.precision == pytest.approx(1 / 2)  # the real mouth has no closure at frame 20
     assert found.opening == pytest.approx((0 + 0.5 + 0.5) / 3, abs=0.02)
     itself = lip_closure(real, real, windows, valid=ALL, silent=NONE)
     assert (itself.recall, itself.precision, round(itself.opening, 6)) == (1, 1, 0)

@@ -1,4 +1,4 @@
-"""``benchmarks/pose.py``: styles that are not measured in what is scored, and scores that are known by construction."""
+"""``benchmarks/pose.py``: styles are measured outside the scored frames, and constructed motion has known scores."""
 
 import dataclasses
 import importlib
@@ -65,7 +65,7 @@ def test_a_style_is_never_measured_in_frames_that_are_scored(
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_joins(scores: ModuleType, order: int) -> None:
-    """A walk of even steps has no seams; one that jumps between windows has."""
+    """A walk with even steps has no visible joins; one that jumps between windows has."""
     steps = torch.nn.functional.normalize(seeded(4500, 6), dim=-1)
     assert scores.join_ratio(steps.cumsum(dim=0), order) == pytest.approx(1.0, abs=0.1)
     steps[33::32] *= 5  # from frame 32 k to frame 32 k + 1
@@ -73,7 +73,7 @@ def test_joins(scores: ModuleType, order: int) -> None:
 
 
 def test_three_minutes(scores: ModuleType) -> None:
-    """A head that sways evenly does not drift; one that leaves does; its angle is absolute."""
+    """Even swaying is no drift, moving away is; the largest angle is absolute."""
     time = torch.arange(scores.LONG) / 25.0
     sway = torch.zeros(1, scores.LONG, 6)
     sway[0, :, :3] = 0.1 * torch.sin(time * 0.2 * math.pi)[:, None]
@@ -113,7 +113,7 @@ def test_a_head_that_moves_with_the_sound_follows_it(scores: ModuleType) -> None
     pace = scores.smoothed(energy[1:, None])[:, 0]
     assert scores.follows(pace, energy) > 0.8
     assert scores.follows(pace, other) < -0.8
-    assert scores.follows(pace[:80], energy) > 0.8  # sounds and heads may differ in length
+    assert scores.follows(pace[:80], energy) > 0.8  # audio and motion may differ in length
 
 
 def test_out_of_range_counts_turns_of_the_drawing_not_those_of_the_portrait(scores: ModuleType) -> None:

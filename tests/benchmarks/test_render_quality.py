@@ -1,4 +1,4 @@
-"""The measure of the renderer: its baseline, its frames, its regions, its table, and that it goes on where it was."""
+"""``benchmarks/render_quality.py``: its baseline, its choice of frames, its regions, its table, and resuming."""
 
 from pathlib import Path
 

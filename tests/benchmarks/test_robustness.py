@@ -1,4 +1,4 @@
-"""The weights in the package: what they do in silence, on noise, in pauses and in noisy speech, with room to spare."""
+"""Behaviour of the packaged weights in silence, on noise, in pauses and in noisy speech, with a margin."""
 
 import importlib.util
 import sys
@@ -34,7 +34,7 @@ def listener(robustness: ModuleType) -> Any:
 
 @pytest.fixture(scope="module")
 def speech(robustness: ModuleType) -> dict[str, Any]:
-    """Clean built-in voices: two languages of the training data, and one that is not in it."""
+    """Clean synthetic voices: two languages of the training data and one that is not in it."""
     voices = robustness.voices(None)
     return {name: voices[name] for name in ("made en", "made ru", "made ja")}
 
@@ -77,7 +77,7 @@ def test_packaged_weights_hold_in_silence_and_noise(
     clean = [listener.react(robustness.AudioClip("synthetic speech", name, it, it)) for name, it in speech.items()]
     wide, lively = (np.median([getattr(reaction, key) for reaction in clean]) for key in ("range", "motion"))
     assert wide > 0.05  # of the distance of the eye corners: the mouth does open
-    # Loudness says little about a few seconds' openings: one voice's lag may be off, not that of most.
+    # Over a few seconds the level says little about the opening: a single voice's lag may be off, but not most of them.
     assert abs(np.median([reaction.lag for reaction in clean])) <= 1
     for reaction in clean:
         assert reaction.range > 0.6 * wide

@@ -42,7 +42,7 @@ def one_thread() -> Any:
 
 
 def sharpness_sides() -> Sides:
-    """CPBD of pictures against scikit-image's Canny alone, which was half of it."""
+    """CPBD against scikit-image's Canny alone, which took half of its time."""
     pictures = torch.from_numpy(astronaut()[:256, :256].copy()).permute(2, 0, 1).repeat(4, 1, 1, 1)
     greys = sharpness.luma(pictures).double().numpy()
     return lambda: cpbd(pictures), lambda: [canny(grey) for grey in greys]
@@ -70,7 +70,7 @@ def expression_sides() -> Sides:
 
 
 def sampler_sides() -> Sides:
-    """The renderer's sampler, every pixel moved, against fifty copies of the frame."""
+    """The renderer's sampler with every pixel moved, against fifty copies of the frame."""
     picture = np.ascontiguousarray(astronaut()[:256, :256])
     padded, frame = rasterize.pad_image(picture), np.empty_like(picture)
     moved = rasterize.identity_map(256, 256) + np.float32(0.37)
@@ -83,7 +83,7 @@ def sampler_sides() -> Sides:
 
 @dataclass(frozen=True)
 class Guard:
-    """A comparison, and the least ratio (their seconds over ours) that it may have."""
+    """A comparison, and its smallest acceptable ratio (their seconds divided by ours)."""
 
     sides: Callable[[], Sides]
     floor: float
@@ -107,7 +107,7 @@ def test_nothing_has_become_much_slower(measure: ModuleType, name: str) -> None:
 
 
 def test_a_planted_slowdown_is_noticed(measure: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package's own Canny gives way to a loop in Python over the same picture."""
+    """The package's Canny is replaced by a Python loop over the same image."""
     compiled = sharpness.canny_edges
 
     def interpreted(grey: np.ndarray) -> np.ndarray:
@@ -133,7 +133,7 @@ def test_help_needs_no_torch(measure: ModuleType) -> None:
 
 
 def test_ratios_are_of_neighbours(measure: ModuleType) -> None:
-    """A machine that is busy for a while slows both sides of a pair: the ratio does not move."""
+    """A machine that is temporarily busy slows both sides of a pair, so the ratio does not change."""
     pairs = measure.Pairs(
         [measure.Seconds(w, w / 2) for w in (1.0, 9.0, 2.0)], [measure.Seconds(w, w) for w in (2.0, 18.0, 4.0)]
     )

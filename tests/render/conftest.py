@@ -1,4 +1,4 @@
-"""A portrait with exactly known points: the face model's own mean face over a picture with fine texture."""
+"""A portrait with exactly known points: the face model's mean face on a finely textured image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class KnownPortrait:
 
 
 def known_portrait(*, rotation=(0.0, 0.0, 0.0), side: float = 0.42, centre=(210.0, 120.0)) -> KnownPortrait:
-    """Put the mean face on the astronaut's, which is at about this place and size."""
+    """Place the mean face on the astronaut's face, roughly at its position and size."""
     model = builtin_face_model()
     image = astronaut()
     size = image.shape[0] * side / FOCAL * DISTANCE / 2

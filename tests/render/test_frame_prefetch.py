@@ -1,4 +1,4 @@
-"""Frames drawn in advance: in order, not too many, and errors where they belong."""
+"""Prefetched frames: their order, their number, and errors in the right place."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The mesh renderer's promises: exact at rest, same bits twice, still background, lips that meet, lids that shut."""
+"""Guarantees of the mesh renderer: exact at rest, reproducible, still background, closing lips, closing lids."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_points_go_where_the_camera_says(portrait: Any) -> None:
         torch.from_numpy(portrait.fit.crop),
     )[0].numpy()
     assert np.abs(camera.project(motion.vertices) - wanted).max() < 1e-3
-    # apart from the sides of the face, which are drawn flatter, these are the model's own vertices
+    # Except for the flattened sides of the face, these are the model's own vertices.
     front = [1, 4, 6, 9, 13, 14, 50, 280, 61, 291, 152, 10]
     assert np.abs(motion.vertices - portrait.model.mean.numpy())[front].max() < 1e-3
 
@@ -90,7 +90,7 @@ def test_sides_of_the_face_are_flattened_to_the_slope() -> None:
 
 
 def test_the_mesh_has_no_hole(portrait: Any) -> None:
-    """Every edge inside the sheet belongs to two triangles; only the outermost ring's belong to one."""
+    """Every edge inside the mesh belongs to two triangles; only those of the outermost ring belong to one."""
     motion = PortraitMotion(portrait.points, portrait.fit, portrait.model)
     mesh = build_warp_mesh(motion, portrait.points, portrait.model.triangles.numpy(), portrait.image.shape[:2])
     # eyeballs lie on the lids' own positions: count them as one sheet
@@ -104,7 +104,7 @@ def test_the_mesh_has_no_hole(portrait: Any) -> None:
 
 
 def test_lips_that_the_model_closes_meet(portrait: Any) -> None:
-    """A portrait whose tracked mouth stands open more than the model's fit of it closes nevertheless."""
+    """The mouth closes even if it is tracked further open than the model's fit of it."""
     points = portrait.points.copy()
     points[list(LOWER_ROWS[0][1:-1]), 1] += 4.0
     motion = PortraitMotion(points, portrait.fit, portrait.model)

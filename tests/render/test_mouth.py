@@ -1,4 +1,4 @@
-"""What shows between open lips: teeth that end, a dark that is red, and nothing of a seam that was closed."""
+"""The mouth interior: bounded teeth, a reddish cavity, and no remains of a closed seam."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_cavity_is_darkest_above_and_at_the_sides_and_the_tongue_lies_below(
 
 @pytest.mark.parametrize("skin", [(244, 214, 196), (205, 160, 138), (150, 105, 80), (90, 62, 50)])
 def test_teeth_are_never_cold_in_ordinary_light(portrait: Any, skin: tuple[int, int, int]) -> None:
-    """A pale skin has less red than the average one; that is no green light."""
+    """Pale skin has less red than average skin, which does not mean green light."""
     picture = np.full_like(portrait.image, 0) + np.array(skin, np.uint8)
     red, green, blue = estimate_mouth_colours(picture, portrait.points[:468, :2].astype(float), np.zeros((0, 3))).teeth
     assert red >= green >= blue
@@ -46,7 +46,7 @@ def test_coloured_light_colours_the_teeth(portrait: Any) -> None:
 
 
 def test_the_line_between_closed_lips_does_not_stay_on_the_teeth(portrait: Any) -> None:
-    """A green line drawn between nearly closed lips is shown at rest and gone from the open mouth."""
+    """A green line drawn between nearly closed lips is visible at rest and gone when the mouth is open."""
     image, points = portrait.image.copy(), portrait.points.copy()
     points[[191, 80, 81, 82, 13, 312, 311, 310, 415], 1] = points[[95, 88, 178, 87, 14, 317, 402, 318, 324], 1] - 1.0
     rows = slice(int(points[13, 1]) - 1, int(points[14, 1]) + 2)

@@ -1,4 +1,4 @@
-"""Person and background: an exact split, and a background that stays while the head moves."""
+"""Person and background: an exact split, and a background that stays still while the head moves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_layers_laid_over_each_other_are_the_portrait() -> None:
 
 
 def test_the_plate_continues_the_background_behind_the_person() -> None:
-    """A person of another colour on a colour ramp: the plate is the ramp, without a trace of the person."""
+    """A person of another colour on a colour ramp: the background is the ramp, without a trace of the person."""
     ramp = np.broadcast_to(np.linspace(40, 200, 91)[None, :, None], (91, 91, 3))
     matte = soft_disc(91, 22)
     image = (ramp * (1 - matte[..., None]) + matte[..., None] * [255, 0, 255]).round().astype(np.uint8)
@@ -43,7 +43,7 @@ def test_texture_goes_on_behind_the_person() -> None:
 
 
 def test_stripes_go_on_behind_a_ragged_edge() -> None:
-    """A disc, ragged by a pixel or two, before a striped wall: the stripes reach behind it and keep their contrast."""
+    """A slightly ragged disc before a striped wall: the stripes continue behind it with their contrast."""
     rows, columns = np.mgrid[:181, :181] - 90
     wall = np.broadcast_to((100 + 60 * np.sin(rows / 3.5))[..., None], (181, 181, 3))
     ragged = np.random.default_rng(2).uniform(-2, 2, 181)[:, None]

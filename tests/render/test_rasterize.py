@@ -1,4 +1,4 @@
-"""The rasteriser against slow obvious versions."""
+"""The rasteriser against slow, straightforward implementations."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_agrees_with_pixel_by_pixel_barycentric_coordinates() -> None:
 
 
 def test_a_sheet_leaves_no_crack() -> None:
-    """Every pixel of a distorted sheet is covered: with a crack its depth would still be -inf."""
+    """Every pixel of a distorted mesh is covered; in a crack, its depth would still be -inf."""
     random = np.random.default_rng(1)
     vertices, triangles = grid_mesh(97, 16)
     inner = (vertices > 0).all(1) & (vertices < 96).all(1)

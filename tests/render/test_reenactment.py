@@ -1,4 +1,4 @@
-"""A clip on stage, really rendered: the head turns, the room behind it stays where it is."""
+"""Reenactment of a rendered clip: the head turns and the background stays still."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def track_of(portrait: Portrait, source: str) -> Track:
 
 @pytest.mark.parametrize("side", [256, 1100])
 def test_a_real_clip_turns_before_a_still_room(model: MorphableModel, tmp_path: Path, side: int) -> None:
-    """At any size, also beyond the one that portraits for videos are scaled down to."""
+    """Frames are used at any size, also beyond the limit for portraits."""
     picture = Image.fromarray(astronaut()[:256, 90:346]).resize((side, side), Image.Resampling.LANCZOS)
     path = tmp_path / "clip.mp4"
     write_video(path, [np.asarray(picture)] * 3, fps=25.0)
@@ -67,7 +67,7 @@ def test_the_built_in_portrait_turns_before_a_still_room(model: MorphableModel) 
 
 
 def check_room(stage: Reenactment, portrait: Portrait) -> None:
-    """The first frame is the reference; in the others the face moves, and what the head never covers does not."""
+    """The first frame is the reference; in later frames the face moves, and the uncovered background does not."""
     track = track_of(portrait, "")
     pose = torch.from_numpy(np.array(track.coefficients.pose))
     first, *turned = stage.render(torch.from_numpy(np.array(track.coefficients.expression)), pose)

@@ -1,4 +1,4 @@
-"""Learning a face model: what it is learnt from comes out again, whatever the poses and scales of the clips."""
+"""Learning a face model: known components are recovered for any pose and scale of the clips."""
 
 from dataclasses import replace
 
@@ -67,7 +67,7 @@ def test_expression_is_whitened(learnt):
         root = np.sqrt(np.repeat(learnt.vertex_weight, 3))
         basis = learnt.expression_basis[..., :COMPONENTS].reshape(len(root), -1) * root[:, None]
         variances.append(np.var((motion.reshape(len(motion), -1) * root) @ np.linalg.pinv(basis).T, axis=0))
-    # components of equal variance are free to turn among themselves, and clips differ
+    # Components of equal variance may rotate among themselves, and clips differ.
     assert np.mean(variances) == pytest.approx(1.0, rel=0.1)
 
 

@@ -1,4 +1,4 @@
-"""The gallery shows what is there, stays small, and is made from a picture that may be shown."""
+"""The gallery is complete, stays small, and is made from an image that may be published."""
 
 from __future__ import annotations
 

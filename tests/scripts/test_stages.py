@@ -1,4 +1,4 @@
-"""scripts/stages.py and scripts/make_weights.py: commands in order, and none twice."""
+"""scripts/stages.py and scripts/make_weights.py: commands run in order, and none twice."""
 
 from __future__ import annotations
 

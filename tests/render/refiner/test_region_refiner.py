@@ -1,4 +1,4 @@
-"""The hook of the refiner: where regions lie, what a network is shown, and what its answer does to a frame."""
+"""The refiner's interface: where regions lie, what a network sees, and how its output changes a frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from expnet.render.refiner.regions import REGIONS, Placement, opening_mask, plac
 
 
 def network(**options) -> Refiner:
-    """A network that changes a lot."""
+    """A network with large changes."""
     torch.manual_seed(0)
     made = Refiner(kinds=["mouth", "eye"], size=48, width=4, residual=True, **options).eval()
     with torch.no_grad():
@@ -117,7 +117,7 @@ def test_a_change_is_made_where_the_square_lies() -> None:
     frame = np.full((64, 64, 3), 100, np.uint8)
     changes = np.zeros((16, 16, 6), np.float32)
     changes[4:12, 4:12, 0], changes[4:12, 4:12, 5] = 0.5, 20.0
-    # A quarter turn: across points down in the picture.
+    # After a quarter turn, ``across`` points down in the image.
     change_region(frame, changes, np.array([32.0, 24.0]), np.array([0.0, 32.0]), np.array([-32.0, 0.0]))
     assert frame[24, 32].tolist() == [150, 100, 120]
     untouched = np.ones((64, 64), bool)

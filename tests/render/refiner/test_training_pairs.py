@@ -1,4 +1,4 @@
-"""Pairs of drawn and real pieces of faces: made once, written whole or not at all, people on one side only."""
+"""Training pairs of the refiner: made once, written atomically, and split by speaker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SETTINGS = PairSettings(kinds=("mouth", "eye"), size=32, portraits=2, frames=3)
 
 @pytest.fixture(scope="module")
 def filmed(tmp_path_factory: pytest.TempPathFactory) -> Track:
-    """A clip of the astronaut who gets brighter and whose jaw, as the track has it, drops."""
+    """A clip of the astronaut that becomes brighter and whose jaw drops according to its track."""
     from skimage.data import astronaut
 
     picture = astronaut()[:256, 80:336]
@@ -62,7 +62,7 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Track:
 
 @pytest.fixture(scope="module")
 def store(filmed: Track, tmp_path_factory: pytest.TempPathFactory) -> TrackStore:
-    """Three people, one of whom has two clips and one no video."""
+    """Three speakers, one with two clips and one without a video."""
     path = tmp_path_factory.mktemp("data") / "store"
     with TrackStoreWriter(path) as writer:
         for name, speaker, split in (("a1", "a", "train"), ("a2", "a", "train"), ("b", "b", "validation")):
@@ -79,7 +79,7 @@ def pairs(filmed: Track) -> dict[str, np.ndarray]:
 
 def test_pairs_are_what_was_drawn_and_what_was_filmed(filmed: Track, pairs: dict[str, np.ndarray]) -> None:
     count = len(pairs["gates"])
-    assert 4 <= count <= 6  # two portraits to three frames, but not to themselves
+    assert 4 <= count <= 6  # two portraits are driven to three frames, except to themselves
     assert pairs["inputs"].shape == (count, 3, 10, 32, 32)
     assert pairs["targets"].shape == (count, 3, 3, 32, 32)
     assert pairs["gates"].min() >= 0
