@@ -36,7 +36,7 @@ NETWORK = load_model(packaged_weights("expression-synthetic"), "expression")
 
 
 @torch.no_grad()
-def heard_opening(samples: NDArray[np.float32], frames: int) -> Tensor:
+def predicted_opening(samples: NDArray[np.float32], frames: int) -> Tensor:
     """Mouth opening (T,) that the network predicts from the audio, on the mean face."""
     expression = NETWORK(mel_for_frames(samples, 0, frames)[None], frames, torch.zeros(1, 64))[0]
     return mouth_opening(MODEL.landmarks(torch.zeros(MODEL.identity_size), expression))
@@ -69,12 +69,12 @@ def measure(path: Path, seconds: float, lags: dict[int, AudioMouthLag], rates: B
     random = np.random.default_rng(0).uniform(0, frames / FRAME_RATE, (CHANCE_DRAWS, max(len(beats), 1)))
     aligned = float(alignment.score(landmarks, beats[None], valid)[0])
     chance = float(np.mean([float(alignment.score(landmarks, torch.from_numpy(d)[None], valid)[0]) for d in random]))
-    correlation = AudioMouthCorrelation(network="expnet's, of made speech")
-    value = float(correlation.score(landmarks, heard_opening(samples, frames)[None], valid)[0])
+    correlation = AudioMouthCorrelation(network="expnet's, trained on synthetic speech")
+    value = float(correlation.score(landmarks, predicted_opening(samples, frames)[None], valid)[0])
     for shift, lag in lags.items():
-        lag.update(landmarks, heard_opening(shifted(samples, shift), frames)[None], valid)
-    unshifted = AudioMouthLag(network="expnet's, of made speech")
-    own = float(unshifted.score(landmarks, heard_opening(samples, frames)[None], valid)[0])
+        lag.update(landmarks, predicted_opening(shifted(samples, shift), frames)[None], valid)
+    unshifted = AudioMouthLag(network="expnet's, trained on synthetic speech")
+    own = float(unshifted.score(landmarks, predicted_opening(samples, frames)[None], valid)[0])
     return f"{path.stem[:36]:38s}{frames:6d}{count:8d}{aligned:9.2f}{chance:9.2f}{value:9.2f}{own:6.0f}"
 
 
@@ -87,7 +87,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     paths = sorted(arguments.clips.glob("*.mp4")) if arguments.clips.is_dir() else [arguments.clips]
-    lags = {shift: AudioMouthLag(network="expnet's, of made speech") for shift in arguments.shifts}
+    lags = {shift: AudioMouthLag(network="expnet's, trained on synthetic speech") for shift in arguments.shifts}
     rates = BlinkRate()
     print(f"{'clip':38s}{'frames':>6s}{'blinks':>8s}{'beats':>9s}{'chance':>9s}{'r':>9s}{'lag':>6s}")
     for path in paths:

@@ -33,7 +33,7 @@ from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import load_model
 from shared.folds import check_names, divide
 from shared.left_out_networks import train_once
-from shared.pose_scores import Drawer, Heard, motion_scores, read_clips, score_draws, score_long, score_posterior
+from shared.pose_scores import Drawer, Segment, motion_scores, read_clips, score_draws, score_long, score_posterior
 from shared.pose_table import REAL, Results, Row, tables
 
 LONG_CLIPS = 5
@@ -49,7 +49,7 @@ def drawers_of(run: Path) -> dict[str, Drawer]:
     return {SADTALKER: Drawer(network)}
 
 
-def score_clip(drawer: Drawer, clip: Heard, other: Heard, *, long: bool) -> Row:
+def score_clip(drawer: Drawer, clip: Segment, other: Segment, *, long: bool) -> Row:
     """All scores of one network's motion for one clip."""
     row = {**score_draws(drawer, clip, other), **score_posterior(drawer.model, clip)}
     if long:
@@ -57,7 +57,7 @@ def score_clip(drawer: Drawer, clip: Heard, other: Heard, *, long: bool) -> Row:
     return {key: value for key, value in row.items() if value == value}
 
 
-def score_people(drawers: dict[str, Drawer], clips: Sequence[Heard]) -> Results:
+def score_people(drawers: dict[str, Drawer], clips: Sequence[Segment]) -> Results:
     """Score every row on the clips of a fold's speakers."""
     results: Results = {REAL: {}, **{name: {} for name in drawers}}
     spoken: set[str] = set()

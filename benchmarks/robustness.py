@@ -138,18 +138,18 @@ class Listener:
         opening = signed_mouth_opening(self.face.landmarks(identity, expression))  # (T,)
         return opening.double().numpy() - CLOSED
 
-    def react(self, sound: AudioClip) -> Reaction:
+    def react(self, clip: AudioClip) -> Reaction:
         """Run the network on an audio clip and measure the lips."""
-        opening = self.opening(sound.samples)
+        opening = self.opening(clip.samples)
         low, high = np.percentile(opening, (5, 95))
-        whole = Reaction(sound.group, sound.name, float(opening.mean()), float(high - low), _motion(opening))
-        if sound.clean is None:
+        whole = Reaction(clip.group, clip.name, float(opening.mean()), float(high - low), _motion(opening))
+        if clip.clean is None:
             return whole
-        pauses = silent_frames(torch.from_numpy(sound.clean)).numpy()
+        pauses = silent_frames(torch.from_numpy(clip.clean)).numpy()
         if pauses.any():
             still = _motion(opening, pauses[1:] & pauses[:-1])
             whole = dataclasses.replace(whole, pause_opening=float(opening[pauses].mean()), pause_motion=still)
-        series = [torch.from_numpy(values) for values in (opening, loudness(sound.clean), self.opening(sound.clean))]
+        series = [torch.from_numpy(values) for values in (opening, loudness(clip.clean), self.opening(clip.clean))]
         lag, _ = best_lag(lagged_pearson(series[0], series[1], max_lag=LONGEST_LAG))
         return dataclasses.replace(whole, lag=float(lag), agreement=float(pearson(series[0], series[2])))
 

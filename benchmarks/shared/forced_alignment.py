@@ -40,8 +40,8 @@ def align_text(samples: NDArray[np.float32], text: str, *, language: str = "en-u
     spoken = synthesize_speech(text, language=language)
     silence = np.zeros(_PADDING * HOP, np.float32)
     said = _spectra(np.concatenate([silence, spoken.samples, silence]))  # (N, 40)
-    heard = _spectra(samples)  # (M, 40)
-    distance = np.linalg.norm(said[:, None] - heard[None], axis=-1)
+    recorded = _spectra(samples)  # (M, 40)
+    distance = np.linalg.norm(said[:, None] - recorded[None], axis=-1)
     column = _warp(distance / max(float(np.median(distance)), 1e-6))  # (N,)
 
     def moved(seconds: float) -> float:

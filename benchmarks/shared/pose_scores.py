@@ -43,7 +43,7 @@ Scores = dict[str, float]
 
 
 @dataclass(eq=False)
-class Heard:
+class Segment:
     """A segment of a clip that is scored.
 
     Attributes:
@@ -76,7 +76,7 @@ class Heard:
         return smoothed(self.mel[:, columns].mean(dim=0)[:, None])[:, 0]
 
 
-def read_clips(stores: Sequence[Path], people: set[str]) -> Iterator[Heard]:
+def read_clips(stores: Sequence[Path], people: set[str]) -> Iterator[Segment]:
     """Yield the clips of some speakers, long ones first, with the poses in which a style may be measured.
 
     Those poses come from another clip of the same speaker where there is one. Otherwise the clip is split: its end is
@@ -91,14 +91,14 @@ def read_clips(stores: Sequence[Path], people: set[str]) -> Iterator[Heard]:
             track = store.read(row.clip_id)
             others = [poses_of(s.read(other.clip_id)) for other, s in rows if other.clip_id != row.clip_id][:1]
             if others and measurable(others[0][1]):
-                yield heard(row.clip_id, speaker, track, 0, others[0])
+                yield read_segment(row.clip_id, speaker, track, 0, others[0])
                 continue
             pose, valid = poses_of(track)
             start = max(0, min(track.frames // 2, track.frames - SHORTEST))
             if measurable(valid[:start]):
-                yield heard(row.clip_id, speaker, track, start, (pose[:start], valid[:start]))
+                yield read_segment(row.clip_id, speaker, track, start, (pose[:start], valid[:start]))
             else:
-                yield heard(row.clip_id, speaker, track, 0, None)
+                yield read_segment(row.clip_id, speaker, track, 0, None)
 
 
 def measurable(valid: Tensor) -> bool:
@@ -111,12 +111,12 @@ def poses_of(track: Track) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(track.coefficients.pose), torch.from_numpy(track.valid)
 
 
-def heard(name: str, speaker: str, track: Track, start: int, shown: tuple[Tensor, Tensor] | None) -> Heard:
+def read_segment(name: str, speaker: str, track: Track, start: int, shown: tuple[Tensor, Tensor] | None) -> Segment:
     """The segment of a clip from frame ``start`` on."""
     pose, valid = poses_of(track)
     mel = mel_for_frames(track.audio, start, track.frames - start)
     sound = torch.from_numpy(track.audio[start * SAMPLES_PER_FRAME : track.frames * SAMPLES_PER_FRAME])
-    return Heard(name, speaker, pose[start:], valid[start:], mel, audio_beats(sound), shown)
+    return Segment(name, speaker, pose[start:], valid[start:], mel, audio_beats(sound), shown)
 
 
 def smoothed(x: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ def beat_score(pose: Tensor, valid: Tensor, beats: Tensor) -> float:
     return float(BeatAlignment().score(points[None], beats[None], valid[None])[0])
 
 
-def motion_scores(pose: Tensor, clip: Heard, other: Heard) -> Scores:
+def motion_scores(pose: Tensor, clip: Segment, other: Segment) -> Scores:
     """Measure an absolute head motion (T, 6); ``other`` provides audio that the motion was not made from."""
     rotation, valid = pose[:, :3], clip.valid
     pace = pace_of(rotation)
@@ -190,7 +190,7 @@ class Drawer:
     def __init__(self, model: PoseCVAE | SadTalkerPose, *, measured: bool = False) -> None:
         self.model, self.measured = model, measured
 
-    def styled(self, clip: Heard) -> Tensor | None:
+    def styled(self, clip: Segment) -> Tensor | None:
         """Style to sample in; None for the average speaker's style."""
         if not self.measured:
             return None
@@ -199,14 +199,14 @@ class Drawer:
         pose, valid = clip.shown
         return self.model.style_of(pose, valid)
 
-    def draw(self, clip: Heard, seed: int, mel: Tensor | None = None, frames: int | None = None) -> Tensor:
+    def draw(self, clip: Segment, seed: int, mel: Tensor | None = None, frames: int | None = None) -> Tensor:
         """Sample an absolute head motion (T, 6), seeded per clip so that no single seed decides all scores."""
         sound, first = (clip.mel if mel is None else mel)[None], clip.pose[:1]
         generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()) + seed)
         return first + self.model.sample(sound, frames or clip.frames, first, self.styled(clip), generator)[0]
 
 
-def score_draws(drawer: Drawer, clip: Heard, other: Heard) -> Scores:
+def score_draws(drawer: Drawer, clip: Segment, other: Segment) -> Scores:
     """Score sampled motion for one clip; ``other`` provides the audio where the audio is swapped."""
     draws = [drawer.draw(clip, seed) for seed in range(DRAWS)]
     scored = [motion_scores(draw, clip, other) for draw in draws]
@@ -234,7 +234,7 @@ def join_ratio(pose: Tensor, order: int) -> float:
     return float(size[at_join].mean() / size[~at_join].mean())
 
 
-def score_long(drawer: Drawer, clip: Heard) -> Scores:
+def score_long(drawer: Drawer, clip: Segment) -> Scores:
     """Sample three minutes for a clip whose audio is repeated, and score joins, drift and range."""
     columns = clip.mel[:, MEL_CONTEXT:-MEL_CONTEXT]
     mel = torch.cat([columns] * (-(-LONG // clip.frames) + 1), dim=1)
@@ -243,7 +243,7 @@ def score_long(drawer: Drawer, clip: Heard) -> Scores:
     return row | {"long_largest_angle": max(scores["long_largest_angle"] for scores in drawn)}
 
 
-def long_scores(pose: Tensor, clip: Heard) -> Scores:
+def long_scores(pose: Tensor, clip: Segment) -> Scores:
     """Measure three minutes of absolute head motion (4500, 6) sampled for a clip."""
     scaled = pose / pose.std(dim=0)
     minutes = pose[:, :3].unflatten(0, (3, LONG // 3))  # (3, 1500, 3)
@@ -262,7 +262,7 @@ def long_scores(pose: Tensor, clip: Heard) -> Scores:
 
 
 @torch.no_grad()
-def score_posterior(model: PoseCVAE | SadTalkerPose, clip: Heard) -> Scores:
+def score_posterior(model: PoseCVAE | SadTalkerPose, clip: Segment) -> Scores:
     """KL divergence in nats per window, and reconstruction errors from the motion's own latent and from random ones."""
     relative = clip.pose - clip.pose[:1]
     mel, pose, valid = pad_to_windows(clip.mel[None], relative[None], clip.valid[None], WINDOW)

@@ -38,7 +38,7 @@ def clip_of(scores: ModuleType, frames: int, **changes: Any) -> Any:
         "beats": torch.zeros(0),
         "shown": None,
     }
-    return scores.Heard("clip", "anna", **(values | changes))
+    return scores.Segment("clip", "anna", **(values | changes))
 
 
 def test_a_style_is_never_measured_in_frames_that_are_scored(

@@ -9,11 +9,11 @@ Array = NDArray[np.float64]
 
 
 @compiled
-def cut_region(picture: NDArray, middle: Array, across: Array, down: Array, size: int) -> NDArray[np.float32]:
+def cut_region(image: NDArray, middle: Array, across: Array, down: Array, size: int) -> NDArray[np.float32]:
     """Sample a square of an image, averaged over the area of each of its pixels; the image's edges are repeated.
 
     Args:
-        picture: (H, W, C) image.
+        image: (H, W, C) image.
         middle: (2,) Centre of the square, see `expnet.render.refiner.regions.Placement`.
         across: (2,) Vector across the square.
         down: (2,) Vector down the square.
@@ -22,7 +22,7 @@ def cut_region(picture: NDArray, middle: Array, across: Array, down: Array, size
     Returns:
         (S, S, C) float32.
     """
-    height, width, channels = picture.shape
+    height, width, channels = image.shape
     taps = max(int(np.ceil(np.hypot(across[0], across[1]) / size - 0.25)), 1)
     share = np.float32(1.0 / (taps * taps))
     out = np.zeros((size, size, channels), np.float32)
@@ -36,8 +36,8 @@ def cut_region(picture: NDArray, middle: Array, across: Array, down: Array, size
             wx, wy = np.float32(x - left), np.float32(y - top)
             one = np.float32(1.0)
             for channel in range(channels):
-                above = (one - wx) * picture[top, left, channel] + wx * picture[top, left + 1, channel]
-                below = (one - wx) * picture[top + 1, left, channel] + wx * picture[top + 1, left + 1, channel]
+                above = (one - wx) * image[top, left, channel] + wx * image[top, left + 1, channel]
+                below = (one - wx) * image[top + 1, left, channel] + wx * image[top + 1, left + 1, channel]
                 out[row // taps, column // taps, channel] += share * ((one - wy) * above + wy * below)
     return out
 

@@ -138,9 +138,9 @@ class PortraitRegions:
         ]
         return RegionCrop(region.kind, np.concatenate(parts), self.gate(region, state), here)
 
-    def _colours(self, picture: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
+    def _colours(self, image: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
         """Colours of an image in the square, (3, S, S)."""
-        return _bytes(cut_region(picture, where.middle, where.across, where.down, self._size))
+        return _bytes(cut_region(image, where.middle, where.across, where.down, self._size))
 
     def _flow(self, here: Placement, home: Placement, source_map: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Shift of each pixel from its position in the portrait's own region, (2, S, S)."""
