@@ -127,7 +127,8 @@ class MouthOpeningLag(MouthOpeningPair):
 class SilentLipMotion(ClipMetric):
     """Standard deviation of the mouth opening over silent frames, averaged over the clips that have enough of them.
 
-    Unit: distances between the outer eye corners ("eye distances"). The reference is the real clips' value.
+    Unit: distances between the outer eye corners ("eye distances"). Neither direction is better: the aim is the real
+    clips' value.
 
     Args:
         fewest: Minimum number of silent frames in a clip.
@@ -137,13 +138,13 @@ class SilentLipMotion(ClipMetric):
     (B, T) boolean or None.
     """
 
-    higher_is_better = False
+    higher_is_better = None
     name = "silent_lip_motion"
     title = "Lip motion in silence"
     unit = "eye distances"
     explanation = (
-        "Standard deviation of the mouth opening while the audio is silent. Low values mean still lips, but the real "
-        "clips' value is the reference: a frozen face scores 0. Clips without a pause are not scored."
+        "Standard deviation of the mouth opening while the audio is silent. Lower is not better: the real clips' value "
+        "is the aim, because a frozen face scores 0. Clips without a pause are not scored."
     )
     options: ClassVar[tuple[str, ...]] = ("fewest",)
 

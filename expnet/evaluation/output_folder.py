@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from expnet.errors import InputError
+from expnet.io.machine_faults import is_machine_fault, machine_error
 
 
 def prepare_output(name: str) -> Path:
@@ -11,11 +12,14 @@ def prepare_output(name: str) -> Path:
 
     Raises:
         InputError: The folder cannot be made or written to.
+        MachineError: The disk is full.
     """
     output = Path(name).expanduser()
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if is_machine_fault(error):
+            raise machine_error(error) from error
         raise InputError(
             f"The results cannot be written to {output}: {error.strerror}; give another output=DIR."
         ) from error

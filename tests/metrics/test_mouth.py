@@ -144,6 +144,13 @@ def test_short_gaps_are_closures_not_silence() -> None:
     assert silent_frames(samples).nonzero().flatten().tolist() == [23, 24, 25, 26]
 
 
+def test_lips_in_silence_aim_at_the_real_clips() -> None:
+    """A frozen face scores 0, so that less is not better."""
+    assert SilentLipMotion().higher_is_better is None
+    assert SilentLipMotion().ideal is None
+    assert "real clips' value is the aim" in SilentLipMotion.explanation
+
+
 def test_silent_lip_motion_equals_numpy() -> None:
     opening = waves(2, 30, 4)
     silent = torch.zeros(2, 30, dtype=torch.bool)

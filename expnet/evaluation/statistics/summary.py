@@ -103,16 +103,16 @@ def _interval(
 ) -> Interval:
     """Return mean and interval of one metric of one system."""
     own = [row for row in rows if row.system == system and key in row.values]
-    groups = _groups(own, protocol)
     if key in curves:
         known = curves[key]
-        table = [known[system, row.clip_id] for row in own if (system, row.clip_id) in known]
-        stacked = np.stack(table) if table else np.zeros((0, 1))
-        return bootstrap_peak(stacked, groups=groups, resamples=protocol.resamples, seed=seed)
+        # A clip that could not be scored has a row, but no curve.
+        own = [row for row in own if (system, row.clip_id) in known]
+        stacked = np.stack([known[system, row.clip_id] for row in own]) if own else np.zeros((0, 1))
+        return bootstrap_peak(stacked, groups=_groups(own, protocol), resamples=protocol.resamples, seed=seed)
     return bootstrap_interval(
         [row.values[key] for row in own],
         weights=[row.weights.get(key, 1.0) for row in own],
-        groups=groups,
+        groups=_groups(own, protocol),
         resamples=protocol.resamples,
         seed=seed,
     )

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from expnet.assets.extractors import open_sync_expert
 from expnet.config.evaluate import EvaluateConfig
 from expnet.data.even_spacing import evenly_spaced
-from expnet.evaluation.clip_faults import CLIP_FAULTS, one_line
+from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.output_folder import prepare_output
 from expnet.evaluation.protocol import model_fingerprint
 from expnet.evaluation.report import Extras, write_report
@@ -118,7 +118,7 @@ def score_clips(
         try:
             clip = selection.read(entry)
         except CLIP_FAULTS as error:
-            reason = one_line(error)
+            reason = clip_fault(error)
             name = selection.name(entry)
             record.rows += [
                 ScoredClip(name, system.name, row.speaker, row.frames, "failed", reason) for system in systems
@@ -130,7 +130,7 @@ def score_clips(
             try:
                 record.rendered.append(render_clip(clip, titled, scores, scorer, config.pictures, output))
             except CLIP_FAULTS as error:
-                record.render_faults.append(f"{clip.clip_id}: {one_line(error)}")
+                record.render_faults.append(f"{clip.clip_id}: {clip_fault(error)}")
         for system in systems:
             _keep(record, clip, system.name, scores.get(system.name), faults.get(system.name, ""))
     return record
@@ -149,7 +149,7 @@ def _score_clip(
             scores[system.name] = scorer.score(clip, prediction)
             predictions[system.name] = prediction
         except CLIP_FAULTS as error:
-            faults[system.name] = one_line(error)
+            faults[system.name] = clip_fault(error)
             _log.warning("%s could not be scored on %s: %s", system.name, clip.clip_id, faults[system.name])
     return predictions, scores, faults
 

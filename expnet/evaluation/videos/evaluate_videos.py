@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
-from expnet.evaluation.clip_faults import CLIP_FAULTS, one_line
+from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.output_folder import prepare_output
 from expnet.evaluation.report import Extras, write_report
 from expnet.evaluation.report.page import Example
@@ -184,7 +184,7 @@ def _extras(
         try:
             video = write_comparison(chosen, number, readable, output, config.examples)
         except CLIP_FAULTS as error:
-            _log.warning("%s cannot be shown on the page: %s", chosen.clip.clip_id, one_line(error))
+            _log.warning("%s cannot be shown on the page: %s", chosen.clip.clip_id, clip_fault(error))
             continue
         examples.append(Example(chosen.title, chosen.clip.clip_id, chosen.note, video))
     return Extras(curves=tuple(curves), examples=tuple(examples))

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from expnet.config.benchmark import GROUND_TRUTH
-from expnet.evaluation.clip_faults import CLIP_FAULTS, one_line
+from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.report.results import ScoredClip
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos.finished_clips import ClipOutcome
@@ -47,7 +47,7 @@ class VideoScorer:
             try:
                 video = self.reader(check_readable(clip.paths[system], system, clip.clip_id))
             except CLIP_FAULTS as error:
-                reason = one_line(error)
+                reason = clip_fault(error)
                 _log.warning("%s, %s: %s", clip.clip_id, system, reason)
                 fault = fault or (f"the reference cannot be read: {reason}" if system == GROUND_TRUTH else "")
                 outcome.rows.append(ScoredClip(clip.clip_id, system, clip.speaker, 0, "failed", reason))
@@ -108,7 +108,7 @@ class VideoScorer:
                 try:
                     measure.run(scores, video, reference)
                 except CLIP_FAULTS as error:
-                    reason = str(error) if isinstance(error, UnscorableClipError) else one_line(error)
+                    reason = str(error) if isinstance(error, UnscorableClipError) else clip_fault(error)
             if reason:
                 reasons.append(f"{', '.join(keys)}: {reason}")
                 explained.update(keys)

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from expnet.errors import DataError
+from expnet.evaluation.report import write_report
 from expnet.evaluation.report.results import protocol_hash
 from expnet.evaluation.report.results_files import check_same_protocol, read_results, to_csv, to_json
 from expnet.io.atomic import write_atomically
@@ -71,3 +73,14 @@ def test_nothing_half_written(tmp_path: Path) -> None:
         write_atomically(path, 5)  # type: ignore[arg-type]
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_report_is_written_whole_or_not_at_all(results: Any, small_disk: Callable[[int], Path]) -> None:
+    folder = small_disk(64)
+    for name in ("index.html", "results.csv", "results.json", "table.md", "table.tex"):
+        (folder / name).write_text("before")
+    (folder / "other").write_bytes(bytes(30_000))
+    with pytest.raises(OSError, match="No space left"):
+        write_report(results, folder)
+    assert {path.read_text() for path in folder.iterdir() if path.name != "other"} == {"before"}
+    assert not list(folder.glob(".*"))
