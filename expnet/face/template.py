@@ -40,14 +40,8 @@ def mirror_of(mean: Array) -> NDArray[np.int64]:
     """Return the mirror permutation of the MediaPipe mesh, from an average face."""
     marks = np.array(LANDMARKS_68_FROM_MEDIAPIPE)
     right, left = marks[list(RIGHT_EYE)], marks[list(LEFT_EYE)]
-    order = [
-        3,
-        2,
-        1,
-        0,
-        5,
-        4,
-    ]  # iBUG numbers one eye from the outer to the inner corner and the other from the inner to the outer
+    # iBUG numbers one eye from the outer to the inner corner and the other from the inner to the outer corner.
+    order = [3, 2, 1, 0, 5, 4]
     pairs = dict(zip(right.tolist(), left[order].tolist(), strict=True))
     return mirror_permutation(mean, pairs=pairs | {61: 291, 234: 454, 127: 356})
 

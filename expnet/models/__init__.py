@@ -1,1 +1,1 @@
-"""Networks as plain modules: they know no Trainer."""
+"""Networks as plain modules that know nothing of a Trainer."""

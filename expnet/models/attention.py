@@ -1,8 +1,8 @@
-"""Self-attention whose sense of time is a bias on its scores: ALiBi and its relatives.
+"""Self-attention with a position-dependent bias on its scores: ALiBi and its variants.
 
-ALiBi (Press et al., arXiv 2108.12409) adds ``-slope_h * distance`` to the score of head ``h`` in place of position
-embeddings: no index is ever embedded, so a network trained on 64 frames meets nothing new at 1500.
-The published form is causal; an offline regressor looks both ways, hence the symmetric ``-slope_h * |i - j|``.
+ALiBi (Press et al., arXiv 2108.12409) adds ``-slope_h * distance`` to the score of head ``h`` instead of position
+embeddings. No absolute position is embedded, so a network trained on 64 frames extrapolates to 1500. The published form
+is causal; an offline regressor attends to both sides, hence the symmetric ``-slope_h * |i - j|``.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from torch import Tensor, nn
 from expnet.errors import ConfigError
 
 ATTENTION_BIASES = ("alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none")
-"""What ``attention_bias`` may be.
+"""Values of ``attention_bias``.
 
 alibi: symmetric, ``-slope |i - j|``.
-alibi_causal: ``-slope (i - j)``, and the future is hidden.
-alibi_periodic: FaceFormer's, ``-slope floor((i - j) / period)``, future hidden, sinusoids of ``i mod period`` added.
-alibi_learned: symmetric, with slopes that are trained.
+alibi_causal: ``-slope (i - j)``, with the future masked.
+alibi_periodic: FaceFormer's, ``-slope floor((i - j) / period)``, future masked, sinusoids of ``i mod period`` added.
+alibi_learned: symmetric, with trainable slopes.
 sinusoidal: absolute positions added to the input, scores unbiased.
-none: neither; the order of frames is then known only through the audio front end.
+none: neither; only the audio encoder then carries the order of frames.
 """
 
 
 def alibi_slopes(heads: int) -> Tensor:
     """Return the slopes of ALiBi for any number of heads.
 
-    For a power of two they are the geometric series from ``2^(-8/heads)`` with that ratio. Otherwise: those of the next
-    lower power of two, then every second one of twice that power (fairseq ``get_slopes`` of the authors' repository).
+    For a power of two they are the geometric series from ``2^(-8/heads)`` with that ratio. Otherwise they are those of
+    the next lower power of two, then every second one of twice that power (``get_slopes`` in the authors' repository).
 
     Args:
-        heads: number of heads, 1 or more.
+        heads: Number of heads, at least 1.
 
     Returns:
         (heads,) float32, in (0, 1).
@@ -48,11 +48,11 @@ def alibi_slopes(heads: int) -> Tensor:
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
-    """Return the sine and cosine code of Vaswani et al. (2017) for positions of any size.
+    """Return the sinusoidal position encoding of Vaswani et al. (2017) for positions of any size.
 
     Args:
         positions: (T,) positions, in frames.
-        width: size of a code.
+        width: Size of an encoding.
 
     Returns:
         (T, width) float32 in [-1, 1]: sines in the even columns, cosines in the odd ones.
@@ -65,13 +65,13 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
 
 
 class PositionBias(nn.Module):
-    """One of `ATTENTION_BIASES` as a tensor to add to attention scores, and as positions to add to the input.
+    """One of `ATTENTION_BIASES`: a bias to add to attention scores, and positions to add to the input.
 
     Args:
-        kind: see `ATTENTION_BIASES`.
-        heads: number of attention heads.
-        period: of the periodic form, in frames (FaceFormer: 25 at 25 frames/s).
-        memory: frames that ``alibi_causal`` sees, a frame itself included; 0 for all.
+        kind: One of `ATTENTION_BIASES`.
+        heads: Number of attention heads.
+        period: Period of ``alibi_periodic`` in frames (FaceFormer: 25 at 25 frames/s).
+        memory: Number of frames that ``alibi_causal`` attends to, including the frame itself; 0 for all.
     """
 
     slopes: Tensor
@@ -86,7 +86,7 @@ class PositionBias(nn.Module):
         self.memory = memory
         slopes = alibi_slopes(heads)
         if kind == "alibi_learned":
-            # The logarithm keeps a slope positive: attention may get flat, but never prefers the far over the near.
+            # The logarithm keeps slopes positive, so attention may become flat but never prefers distant frames.
             self.log_slopes = nn.Parameter(slopes.log())
         else:
             self.register_buffer("slopes", slopes, persistent=False)
@@ -94,25 +94,25 @@ class PositionBias(nn.Module):
     def forward(self, frames: int, *, device: torch.device, dtype: torch.dtype, before: int = 0) -> Tensor | None:
         """Return the bias for a sequence of ``frames``, its rows from the last frame to the first.
 
-        A bias depends on the distance alone. In that order each row is the row before it shifted by one, so that the
-        matrix is a view of one vector of all distances: on a processor nothing of size T x T is computed or held.
-        Computed in float32 and cast once: bfloat16 has no unit steps beyond 256.
+        A bias depends on the distance only. In this order each row is the previous row shifted by one, so the matrix is
+        a view of one vector of all distances: on a CPU nothing of size T x T is computed or stored. It is computed in
+        float32 and cast once, since bfloat16 cannot represent all integers beyond 256.
 
         Args:
             frames: T.
-            device: of the result.
-            dtype: of the result.
-            before: P, frames that were seen earlier and are looked at again.
+            device: Device of the result.
+            dtype: Type of the result.
+            before: P, number of earlier frames that are attended to as well.
 
         Returns:
-            (1, heads, T, P + T) of ``dtype`` with -inf where row ``T - 1 - i`` may not see column j; None where there
-            is no bias. Only to be read: its entries share memory.
+            (1, heads, T, P + T) with -inf where row ``T - 1 - i`` must not attend to column j; None for kinds without
+            a bias. Read-only, because entries share memory.
         """
         if self.kind in ("sinusoidal", "none"):
             return None
-        seen = before + frames
-        # From the last frame looking at the first, to the first looking at the last; positive in the past.
-        behind = seen - 1 - torch.arange(seen + frames - 1, device=device, dtype=torch.float32)  # (P + 2 T - 1,)
+        keys = before + frames
+        # From the last query on the first key to the first query on the last key; positive for keys in the past.
+        behind = keys - 1 - torch.arange(keys + frames - 1, device=device, dtype=torch.float32)  # (P + 2 T - 1,)
         if self.kind == "alibi_periodic":
             distance = torch.div(behind, self.period, rounding_mode="floor")
         else:
@@ -123,15 +123,15 @@ class PositionBias(nn.Module):
             bias = bias.masked_fill(behind < 0, -math.inf)
         if self.memory:
             bias = bias.masked_fill(behind >= self.memory, -math.inf)
-        # Four dimensions on purpose: a (H, T, T) mask falls off the fast path of scaled_dot_product_attention.
+        # Four dimensions are needed: a (H, T, T) mask is not on the fast path of scaled_dot_product_attention.
         bias = bias[None].to(dtype)
         if device.type == "cpu" and not torch.compiler.is_compiling():
-            return bias.unfold(-1, seen, 1)  # (1, H, T, P + T)
-        # Kernels of accelerators load rows that begin at multiples of 16 bytes, and a graph would fix a view's sizes.
-        return bias[..., torch.arange(frames, device=device)[:, None] + torch.arange(seen, device=device)]
+            return bias.unfold(-1, keys, 1)  # (1, H, T, P + T)
+        # GPU kernels load rows aligned to 16 bytes, and an exported graph would fix the sizes of a view.
+        return bias[..., torch.arange(frames, device=device)[:, None] + torch.arange(keys, device=device)]
 
     def add_positions(self, x: Tensor) -> Tensor:
-        """Add absolute or periodic positions to x (B, T, D) where the kind has them."""
+        """Add absolute or periodic positions to x (B, T, D), for kinds that have them."""
         position = torch.arange(x.shape[1], device=x.device)
         if self.kind == "sinusoidal":
             return x + sinusoids(position, x.shape[2]).to(x.dtype)
@@ -143,17 +143,17 @@ class PositionBias(nn.Module):
 def merge_padding(
     bias: Tensor | None, valid: Tensor | None, *, batch: int, heads: int, dtype: torch.dtype
 ) -> Tensor | None:
-    """Hide padded keys: one float mask for scaled_dot_product_attention out of a bias and a validity mask.
+    """Merge a bias and a validity mask into one float mask for scaled_dot_product_attention.
 
-    A float mask is added to the scores, so hidden means -inf, not 0 or 1. A row that would see nothing at all keeps its
-    bias (its output is never used, but must not turn into NaN and poison gradients).
+    The mask is added to the scores, so padded keys are -inf. A row whose keys are all masked keeps its bias: its output
+    is never used, but must not become NaN and spoil the gradients.
 
     Args:
-        bias: (1, H, T, T) of `PositionBias` or None.
+        bias: (1, H, T, T) bias of `PositionBias`, or None.
         valid: (B, T) bool, false where a frame is padding, or None.
         batch: B.
         heads: H.
-        dtype: of the result.
+        dtype: Type of the result.
 
     Returns:
         (B, H, T, T), or None when there is nothing to add.
@@ -163,17 +163,17 @@ def merge_padding(
     frames = valid.shape[1]
     if bias is None:
         bias = torch.zeros(1, 1, frames, frames, dtype=dtype, device=valid.device)
-    hidden = ~valid[:, None, None, :]  # (B, 1, 1, T)
-    merged = bias.masked_fill(hidden, -math.inf)  # (B, H or 1, T, T)
-    blind = torch.isneginf(merged).all(dim=-1, keepdim=True)
-    return torch.where(blind, bias, merged).expand(batch, heads, -1, -1)
+    padding = ~valid[:, None, None, :]  # (B, 1, 1, T)
+    merged = bias.masked_fill(padding, -math.inf)  # (B, H or 1, T, T)
+    masked_rows = torch.isneginf(merged).all(dim=-1, keepdim=True)
+    return torch.where(masked_rows, bias, merged).expand(batch, heads, -1, -1)
 
 
 class KeyValueCache:
-    """Keys and values of the frames that a causal attention has seen, so that each frame is computed once.
+    """Keys and values of past frames for causal attention, so that each frame is computed once.
 
     Args:
-        memory: frames that a frame sees, itself included; older ones are forgotten.
+        memory: Number of frames that a frame attends to, including itself; older ones are dropped.
     """
 
     def __init__(self, memory: int) -> None:
@@ -182,11 +182,11 @@ class KeyValueCache:
 
     @property
     def frames(self) -> int:
-        """Number of frames that are kept."""
+        """Number of cached frames."""
         return 0 if self._kept is None else self._kept[0].shape[2]
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Put new keys and values (B, H, T, D / H) behind the kept ones, and return them all."""
+        """Append new keys and values (B, H, T, D / H) to the cached ones, and return all of them."""
         if self._kept is not None:
             key, value = (torch.cat(pair, dim=2) for pair in zip(self._kept, (key, value), strict=True))
         oldest = max(key.shape[2] - (self.memory - 1), 0)
@@ -200,7 +200,7 @@ class SelfAttention(nn.Module):
     Args:
         width: D, divisible by ``heads``.
         heads: H.
-        dropout: of the attention weights, in training only.
+        dropout: Dropout of the attention weights, in training only.
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
@@ -213,13 +213,13 @@ class SelfAttention(nn.Module):
         self.project_out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
-        """Attend.
+        """Attend to x, and to cached frames if there are any.
 
         Args:
             x: (B, T, D).
-            mask: (B, H, T, T) float, added to the scores, its rows from the last frame to the first; see
-                `merge_padding`; with a cache of P frames (B, H, T, P + T).
-            cache: of the frames before; it takes up these.
+            mask: (B, H, T, T), or (B, H, T, P + T) with a cache of P frames: float mask that is added to the scores,
+                with rows from the last frame to the first; see `merge_padding`.
+            cache: Keys and values of the frames before; those of x are added.
 
         Returns:
             (B, T, D).

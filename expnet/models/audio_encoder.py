@@ -1,10 +1,11 @@
-"""From log-mel to one feature vector a video frame.
+"""Audio encoders: log-mel to one feature vector per video frame.
 
-`SequenceEncoder` reads a clip's mel once, at 80 columns/s, and takes its features at the centres of the video frames.
-`WindowEncoder` is the network of Wav2Lip and SadTalker, which reads 16 columns a frame, five times over: the baseline.
+`SequenceEncoder` reads the mel of a clip once, at 80 columns/s, and samples its features at the centres of the video
+frames. `WindowEncoder`, the baseline, is the network of Wav2Lip and SadTalker; it reads a window of 16 columns for each
+frame, so each column is read five times.
 
-Both take the mel of a window with `MEL_CONTEXT` columns of sound on either side, as
-`expnet.audio.alignment.mel_for_frames` gives it: column ``MEL_CONTEXT + 3.2 (i + 1/2)`` lies on the centre of frame i.
+Both take the mel of a clip with `MEL_CONTEXT` columns of audio on either side, as returned by
+`expnet.audio.alignment.mel_for_frames`: column ``MEL_CONTEXT + 3.2 (i + 1/2)`` is at the centre of frame i.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from expnet.errors import ConfigError, InputError
 AUDIO_ENCODERS = ("sequence", "window")
 WINDOW_COLUMNS = 16
 TAPS = (-32, -16, 0, 16, 32)
-"""Fifths of a mel column from a frame's centre at which its features are taken: the frame, and two on either side."""
+"""Offsets from a frame's centre, in fifths of a mel column, at which features are sampled: up to two frames away."""
 REACH = 6
-"""Columns on either side that the convolutions look at."""
+"""Columns on either side in the receptive field of the convolutions."""
 
 
 def frame_centres(frames: Tensor) -> Tensor:
-    """Fifths of a column from the first column of a mel to the centres of frames (T,): ``16 + 3.2 (i + 1/2)``."""
+    """Return the centres of frames (T,) in fifths of a column from the first: ``16 + 3.2 (i + 1/2)`` columns."""
     return 5 * MEL_CONTEXT + 16 * frames + 8
 
 
 def receptive_columns(frame: int) -> tuple[int, int]:
-    """First column that a `SequenceEncoder` reads for a frame, and the one after the last."""
+    """Return the first column that a `SequenceEncoder` reads for a frame, and the one after the last."""
     centre = 5 * MEL_CONTEXT + 16 * frame + 8
     return (centre + TAPS[0]) // 5 - REACH, (centre + TAPS[-1]) // 5 + 2 + REACH
 
@@ -44,31 +45,31 @@ def check_mel(mel: Tensor, frames: int) -> None:
     needed = mel_columns(frames)
     if mel.dim() != 3 or mel.shape[1] != MEL_BANDS or mel.shape[2] < needed:
         raise InputError(
-            f"The mel of {frames} frames has shape (batch, {MEL_BANDS}, {needed} or more), not {tuple(mel.shape)}; "
-            "expnet.audio.alignment.mel_for_frames makes it."
+            f"The mel of {frames} frames must have shape (batch, {MEL_BANDS}, {needed} or more), not "
+            f"{tuple(mel.shape)}; expnet.audio.alignment.mel_for_frames computes it."
         )
 
 
 LOUDNESS_WEIGHT = 2.0
-"""A column that is one unit of mel (12.5 dB) louder counts e^2 times as much in the average that levelling takes."""
+"""A column that is one unit of mel (12.5 dB) louder has e^2 times the weight in the level."""
 QUIETEST = -1.5
-"""Speech that is softer than this on average is raised only in part, or silence would be raised to speech."""
+"""Speech with a level below this is raised only in part, or silence would be raised to the level of speech."""
 START_LEVEL, START_WEIGHT = -0.8, 3.2
-"""Average level of tracked clips (deviation between them: .4), and what half a second of theirs weighs."""
+"""Average level of tracked clips (standard deviation between them: .4), and the weight of half a second of theirs."""
 
 
 def level_mel(mel: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Subtract each band's average over the speech, so that voices, microphones and recording levels look alike.
+    """Subtract each band's average over the speech, to remove differences of voices, microphones and recording levels.
 
     ``mean_b = sum_n w_n mel_bn / sum_n w_n`` with ``w_n = exp(2 * loudness_n)``, ``loudness_n`` the mean over bands:
-    pauses and the silence around a clip hardly count, so a window's average is near that of the whole recording.
+    pauses and the silence around a clip have little weight, so the level of a window is close to that of the recording.
 
     Args:
         mel: (B, 80, N) in [-4, 4].
-        valid: (B, T), false in frames that pad a clip, which then does not feel its padding.
+        valid: (B, T), false in padded frames, which are then left out of the average.
 
     Returns:
-        (B, 80, N): about 0 in speech, -2 and below in silence.
+        (B, 80, N): about 0 in speech, -2 or less in silence.
     """
     loudness = mel.mean(dim=1, keepdim=True)  # (B, 1, N)
     if valid is not None:
@@ -80,12 +81,12 @@ def level_mel(mel: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 def subtract_level(mel: Tensor, mean: Tensor) -> Tensor:
-    """Subtract the average (B, 80, 1 or N) of speech from mel (B, 80, N); one below `QUIETEST` in part only."""
+    """Subtract the level (B, 80, 1 or N) from mel (B, 80, N); levels below `QUIETEST` only in part."""
     return mel - mean - (QUIETEST - mean.mean(dim=1, keepdim=True)).clamp_min(0)
 
 
 def level_of(pieces: Iterable[Tensor]) -> Tensor:
-    """Return the average (B, 80, 1) that `level_mel` subtracts, of a mel that comes in pieces (B, 80, N)."""
+    """Return the level (B, 80, 1) that `level_mel` subtracts, for a mel in pieces (B, 80, N)."""
     total = weights = torch.zeros(1, 1, 1, dtype=torch.float64)
     for mel in pieces:
         weight = (LOUDNESS_WEIGHT * mel.double().mean(dim=1, keepdim=True)).exp()  # (B, 1, N)
@@ -95,10 +96,10 @@ def level_of(pieces: Iterable[Tensor]) -> Tensor:
 
 
 class RunningLevel:
-    """`level_mel` for sound that arrives as it is spoken: the average is taken over the columns so far.
+    """`level_mel` for live audio: the average is taken over the columns so far.
 
-    The average starts as that of speech in general, which counts as much as half a second of speech. Sums are kept in
-    float64, so that the result is the same to a rounding in whatever pieces the columns come.
+    It starts from the average of speech in general, with the weight of half a second. Sums are kept in float64, so the
+    result does not depend, up to rounding, on how the columns are split into pieces.
     """
 
     def __init__(self) -> None:
@@ -120,8 +121,8 @@ def sample_columns(x: Tensor, fifths: Tensor) -> Tensor:
 
     Args:
         x: (B, C, N).
-        fifths: (P,) positions in whole fifths of a column, within [0, 5 (N - 1)]: 3.2 columns a frame are sixteen of
-            them, and whole numbers stay exact however long the speech and whatever runs the graph.
+        fifths: (P,) integer positions in fifths of a column, within [0, 5 (N - 1)]. The 3.2 columns of a frame are
+            sixteen fifths, and integers stay exact for speech of any length and in exported graphs.
 
     Returns:
         (B, C, P).
@@ -132,7 +133,7 @@ def sample_columns(x: Tensor, fifths: Tensor) -> Tensor:
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, N): a column's result depends on that column alone, at any length."""
+    """Layer norm over the channels of (B, C, N), so that each column is normalised independently of the length."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (B, C, N)."""
@@ -140,15 +141,15 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class SequenceEncoder(nn.Module):
-    """Two convolutions over the whole mel, then five taps a frame.
+    """Two convolutions over the whole mel, then five taps per frame.
 
-    Reach: 2 + 4 columns of convolution and 6.4 of taps, so a window's features equal those of the whole clip: the 16
-    columns of context on either side are never exceeded.
+    The receptive field extends over 2 + 4 columns of convolution and 6.4 of taps, less than the 16 columns of context
+    on either side, so the features of a window equal those of the whole clip.
 
     Args:
-        width: D, of the features.
-        channels: of the convolutions.
-        dropout: after each convolution (whole channels) and of the features.
+        width: D, size of the features.
+        channels: Channels of the convolutions.
+        dropout: Dropout of whole channels after each convolution.
     """
 
     mel_mean: Tensor
@@ -162,12 +163,12 @@ class SequenceEncoder(nn.Module):
         self.norm_enter = ChannelNorm(channels)
         self.deepen = nn.Conv1d(channels, channels, 5, dilation=2)
         self.norm_deepen = ChannelNorm(channels)
-        # Whole channels are dropped: neighbouring columns are too alike for single values to hide anything.
+        # Whole channels are dropped, since neighbouring columns are too similar for dropout of single values to matter.
         self.dropout = nn.Dropout1d(dropout)
         self.project = nn.Linear(len(TAPS) * channels, width)
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Store the mel's mean and standard deviation, one number or one a band."""
+        """Store the mean and standard deviation of the mel, either scalars or one value per band."""
         self.mel_mean.copy_(mean.reshape(-1, 1).expand(MEL_BANDS, 1))
         self.mel_std.copy_(std.reshape(-1, 1).expand(MEL_BANDS, 1).clamp_min(1e-3))
 
@@ -183,10 +184,10 @@ class SequenceEncoder(nn.Module):
         x = self.dropout(x)
         y = nn.functional.gelu(self.norm_deepen(self.deepen(x)))  # (B, C, N - 12), column k is mel column k + 6
         x = self.dropout(x[..., 4:-4] + y)
-        # The feature of a column is in one 6 (30 fifths) fewer.
+        # The convolutions remove 6 columns (30 fifths) at the start.
         fifths = (centres[:, None] - 5 * REACH + torch.tensor(TAPS, device=mel.device)).flatten()  # (T x taps)
         x = sample_columns(x, fifths)  # (B, C, T x taps)
-        # not len(centres), which would be a constant of an exported graph
+        # Not len(centres), which would become a constant in an exported graph.
         x = x.transpose(1, 2).reshape(mel.shape[0], centres.shape[0], -1)  # (B, T, taps x C)
         return self.project(x)  # (B, T, D)
 
@@ -194,7 +195,7 @@ class SequenceEncoder(nn.Module):
 def frame_windows(mel: Tensor, frames: int) -> Tensor:
     """Cut SadTalker's 200 ms windows: 16 columns from ``trunc(80 (i - 2) / 25)`` (its generate_batch.py).
 
-    At the ends of a clip these read the silence around it, where SadTalker repeats the edge column.
+    At the ends of a clip they contain the silence around it, where SadTalker repeats the edge column.
 
     Args:
         mel: (B, 80, N) with context.
@@ -204,7 +205,7 @@ def frame_windows(mel: Tensor, frames: int) -> Tensor:
         (B, T, 80, 16).
     """
     check_mel(mel, frames)
-    # 80 / 25 = 16 / 5 columns a frame, in whole numbers and without a loop, so that it can be exported for any length.
+    # 80 / 25 = 16 / 5 columns per frame, in integers and without a loop, so that any length can be exported.
     steps = torch.div(16 * (torch.arange(frames, device=mel.device) - 2), 5, rounding_mode="trunc")
     starts = MEL_CONTEXT + steps  # (T,)
     columns = starts[:, None] + torch.arange(WINDOW_COLUMNS, device=mel.device)  # (T, 16)
@@ -212,7 +213,7 @@ def frame_windows(mel: Tensor, frames: int) -> Tensor:
 
 
 class WindowConvolution(nn.Module):
-    """Convolution, batch norm, an optional residual, ReLU: the block of Wav2Lip, with its parameter names."""
+    """The block of Wav2Lip, with its parameter names: convolution, batch norm, optional residual, ReLU."""
 
     def __init__(
         self, channels_in: int, channels: int, kernel: int, stride: int | tuple[int, int], padding: int
@@ -230,10 +231,10 @@ class WindowConvolution(nn.Module):
 
 
 class WindowEncoder(nn.Module):
-    """The audio encoder of Wav2Lip and SadTalker: 13 convolutions on a (80, 16) window of raw log-mel, one a frame.
+    """The audio encoder of Wav2Lip and SadTalker: 13 convolutions on a (80, 16) window of raw log-mel per frame.
 
     Args:
-        channels: of the first layers; 32 is the published network, whose feature has 16 times as many (512).
+        channels: Channels of the first layers, 32 in the published network; the feature has 16 times as many (512).
     """
 
     def __init__(self, *, channels: int = 32) -> None:
@@ -257,7 +258,7 @@ class WindowEncoder(nn.Module):
         self.width = 16 * c
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Do nothing: the published network reads the mel as it is, in [-4, 4]."""
+        """Do nothing, since the published network reads the unnormalised mel in [-4, 4]."""
 
     def forward(self, mel: Tensor, frames: int) -> Tensor:
         """Encode mel (B, 80, N) to (B, T, 16 channels) for T = ``frames``."""
@@ -266,12 +267,12 @@ class WindowEncoder(nn.Module):
 
 
 class FeatureEncoder(nn.Module):
-    """Speech features of a published network, beside the mel: each frame's are normalised and projected.
+    """Normalises and projects the speech features of a published network, which are used besides the mel.
 
     Args:
-        source: of the features: the values of an `expnet.audio.speech_encoders.FeatureSource`.
-        width: D, of the result.
-        dropout: of the features.
+        source: Source of the features, the values of an `expnet.audio.speech_encoders.FeatureSource`.
+        width: D, size of the result.
+        dropout: Dropout of the features.
     """
 
     def __init__(self, source: dict[str, Any], width: int, *, dropout: float = 0.0) -> None:
@@ -285,11 +286,11 @@ class FeatureEncoder(nn.Module):
         """Encode features (B, T, F) to (B, T, D) for T = ``frames``."""
         if features is None:
             raise InputError(
-                f"This network was trained on speech features beside the mel, {self.source.describe()}: it needs them."
+                f"This network needs the speech features that it was trained with, {self.source.describe()}."
             )
         if features.shape[1:] != (frames, self.source.size):
             raise InputError(
-                f"The speech features of {frames} frames have shape (batch, {frames}, {self.source.size}), not "
+                f"The speech features of {frames} frames must have shape (batch, {frames}, {self.source.size}), not "
                 f"{tuple(features.shape)}."
             )
         return self.project(self.dropout(self.norm(features)))
@@ -298,17 +299,17 @@ class FeatureEncoder(nn.Module):
 def build_audio_encoder(
     kind: str, width: int, *, channels: int, dropout: float = 0.0
 ) -> tuple[SequenceEncoder | WindowEncoder, int]:
-    """Return the encoder for one of `AUDIO_ENCODERS`, and the size of its features.
+    """Return one of `AUDIO_ENCODERS` and the size of its features.
 
     Args:
-        kind: ``sequence`` or ``window``.
-        width: of the features of a sequence encoder; a window encoder has its own.
-        channels: of the convolutions.
-        dropout: of a sequence encoder.
+        kind: Either ``sequence`` or ``window``.
+        width: Size of the features of a sequence encoder; that of a window encoder follows from its channels.
+        channels: Channels of the convolutions.
+        dropout: Dropout of a sequence encoder.
     """
     if kind == "sequence":
         return SequenceEncoder(width, channels=channels, dropout=dropout), width
     if kind == "window":
         window = WindowEncoder(channels=channels)
         return window, window.width
-    raise ConfigError(f"audio_encoder is one of {', '.join(AUDIO_ENCODERS)}, not {kind!r}.")
+    raise ConfigError(f"audio_encoder must be one of {', '.join(AUDIO_ENCODERS)}, not {kind!r}.")

@@ -1,8 +1,7 @@
-"""The residual networks of ArcFace, in which the cosine of two faces tells whether they are the same person.
+"""The residual networks of ArcFace: the cosine similarity of two embeddings tells whether faces are the same person's.
 
-Layer names are those of insightface's published ``backbone.pth`` files
-(https://github.com/deepinsight/insightface, ``arcface_torch``; the weights are for non-commercial research only), so
-that they load unchanged.
+Layer names are those of insightface's published ``backbone.pth`` files (https://github.com/deepinsight/insightface,
+``arcface_torch``), so they load unchanged. The weights are for non-commercial research only.
 """
 
 import re
@@ -20,16 +19,16 @@ DEPTHS: dict[int, tuple[int, int, int, int]] = {
     50: (3, 4, 14, 3),
     100: (3, 13, 30, 3),
 }
-"""Blocks in each of the four stages, by the network's customary name."""
+"""Blocks in each of the four stages, by the nominal number of layers."""
 
 
 class IResNet(nn.Module):
-    """Aligned faces (N, 3, 112, 112), RGB in [-1, 1], to embeddings (N, 512); compare them by their cosine.
+    """Maps aligned faces (N, 3, 112, 112), RGB in [-1, 1], to embeddings (N, 512), to be compared by their cosine.
 
-    Random weights until ``load_recogniser`` fills them.
+    The weights are random until `load_recogniser` loads them.
 
     Args:
-        layers: 18, 34, 50 or 100.
+        layers: Nominal number of layers, one of 18, 34, 50 and 100.
     """
 
     def __init__(self, layers: int = 100) -> None:
@@ -49,7 +48,7 @@ class IResNet(nn.Module):
         self.features = nn.BatchNorm1d(512)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """(N, 3, 112, 112) -> (N, 512)."""
+        """Map (N, 3, 112, 112) to (N, 512)."""
         hidden = self.prelu(self.bn1(self.conv1(faces)))
         for stage in range(1, 5):
             hidden = getattr(self, f"layer{stage}")(hidden)  # (N, 64, 56, 56) ... (N, 512, 7, 7)
@@ -58,7 +57,7 @@ class IResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions between three normalisations; the second one may halve the picture."""
+    """Two convolutions between three normalisations; the second convolution may halve the resolution."""
 
     def __init__(self, channels: int, width: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -75,25 +74,25 @@ class _Block(nn.Module):
             )
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, width, H / stride, W / stride)."""
+        """Map (N, C, H, W) to (N, width, H / stride, W / stride)."""
         inner = self.prelu(self.bn2(self.conv1(self.bn1(hidden))))
         skipped = hidden if self.downsample is None else self.downsample(hidden)
         return torch.add(self.bn3(self.conv2(inner)), skipped)
 
 
 def load_recogniser(path: str | Path) -> IResNet:
-    """Read one of insightface's ``backbone.pth`` files; how deep it is, its names tell.
+    """Read one of insightface's ``backbone.pth`` files; the depth follows from its parameter names.
 
     Args:
-        path: of an ``iresnet`` 18, 34, 50 or 100 trained by ``arcface_torch``.
+        path: File of an ``iresnet`` 18, 34, 50 or 100 of ``arcface_torch``.
 
     Raises:
-        MissingAssetError: there is no such file.
-        InputError: it is not one of these networks.
+        MissingAssetError: There is no such file.
+        InputError: It is not one of these networks.
     """
     state = read_weights(path)
-    places = [(int(match[1]), int(match[2])) for match in map(re.compile(r"layer(\d)\.(\d+)\.").match, state) if match]
-    depths = tuple(max((block + 1 for stage, block in places if stage == wanted), default=0) for wanted in range(1, 5))
+    blocks = [(int(match[1]), int(match[2])) for match in map(re.compile(r"layer(\d)\.(\d+)\.").match, state) if match]
+    depths = tuple(max((block + 1 for stage, block in blocks if stage == wanted), default=0) for wanted in range(1, 5))
     for layers, expected in DEPTHS.items():
         if depths == expected:
             return fill(IResNet(layers), state, path)

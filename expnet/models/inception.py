@@ -1,13 +1,13 @@
-"""The Inception network of the Frechet distance: TensorFlow's of 2015-12-05, whose weights every FID tool shares.
+"""The Inception network of the Frechet distance: TensorFlow's of 2015-12-05, whose weights all FID tools share.
 
-It is not torchvision's: average pooling leaves the padding out, and the last block pools by maximum. Layer names are
-those of the published conversions, so that their files load unchanged:
+It differs from torchvision's: average pooling excludes the padding, and the last block uses max pooling. Layer names
+are those of the published conversions, so that their files load unchanged:
 
 - ``pt_inception-2015-12-05-6726825d.pth`` (https://github.com/mseitzer/pytorch-fid, Apache-2.0)
 - ``weights-inception-2015-12-05-6726825d.pth`` (https://github.com/toshas/torch-fidelity, Apache-2.0): the same tensors
 
-clean-fid's ``inception-2015-12-05.pt`` is a TorchScript archive, that is code, and is not read; its weights are the
-same, so the ``clean_fid`` protocol runs on either file above.
+clean-fid's ``inception-2015-12-05.pt`` is a TorchScript archive, which is code and is therefore not read. Its weights
+are the same, so the ``clean_fid`` protocol works with either file above.
 """
 
 from pathlib import Path
@@ -30,16 +30,16 @@ _STAGES: dict[int, tuple[str, ...]] = {
     768: ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
     2048: ("Mixed_7a", "Mixed_7b", "Mixed_7c"),
 }
-"""The layers between two places where features are taken, by the number of features there."""
+"""Layers up to each point where features can be taken, by the number of features there."""
 
 
 class FidInception(nn.Module):
-    """Pictures to pooled features.
+    """Maps images to pooled features.
 
-    Random weights until ``load_inception`` fills them.
+    The weights are random until `load_inception` loads them.
 
     Args:
-        features: 2048 (the last layer, which FID means), or 768, 192, 64 for less data.
+        features: 2048 (the last layer, as in FID), or 768, 192 or 64 for less data.
     """
 
     def __init__(self, features: int = 2048) -> None:
@@ -63,11 +63,11 @@ class FidInception(nn.Module):
         self.Mixed_7a = _reduction_8(768)
         self.Mixed_7b = _block_8(1280, "average")
         self.Mixed_7c = _block_8(2048, "maximum")
-        # Convolutions of pixels with their channels side by side take two thirds of the time on a processor.
+        # On a CPU, convolutions take two thirds of the time in channels-last memory.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return features (N, features) of pictures (N, 3, 299, 299) that are already scaled to about [-1, 1]."""
+        """Return features (N, features) of images (N, 3, 299, 299) that are already scaled to about [-1, 1]."""
         hidden = images.contiguous(memory_format=torch.channels_last)
         for features, layers in _STAGES.items():
             for layer in layers:
@@ -78,44 +78,44 @@ class FidInception(nn.Module):
 
 
 def load_inception(path: str | Path, *, features: int = 2048) -> FidInception:
-    """Read the published weights (the module's docstring names the files).
+    """Read the published weights; the docstring of the module names the files.
 
     Args:
-        path: pytorch-fid's or torch-fidelity's file.
-        features: as for ``FidInception``.
+        path: The file of pytorch-fid or torch-fidelity.
+        features: Number of features, see `FidInception`.
 
     Raises:
-        MissingAssetError: there is no such file.
-        InputError: it is not one of these files.
+        MissingAssetError: There is no such file.
+        InputError: It is not one of these files.
     """
     state = {name: value for name, value in read_weights(path).items() if not name.startswith("fc.")}
     return fill(FidInception(features), state, path)
 
 
 class _Convolution(nn.Module):
-    """Convolution, batch normalisation, ReLU."""
+    """A convolution, batch normalisation and ReLU."""
 
     def __init__(self, channels: int, out: int, kernel: Size, *, stride: int = 1, padding: Size = 0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, out, kernel, stride=stride, padding=padding, bias=False)
         self.bn = nn.BatchNorm2d(out, eps=1e-3)
-        # Keeps the signal's size through 94 layers, so that random weights give features worth comparing.
+        # Keeps the scale of the signal through 94 layers, so that features of random weights can be compared.
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, out, H', W')."""
+        """Map (N, C, H, W) to (N, out, H', W')."""
         return F.relu(self.bn(self.conv(hidden)), inplace=True)
 
 
 class _Mixed(nn.Module):
-    """Chains of convolutions side by side, their outputs concatenated, the pooled input last.
+    """Parallel chains of convolutions whose outputs are concatenated, with the pooled input last.
 
     Args:
-        channels: of the input.
-        chains: the steps of each chain in order; a last step that is a list forks into parallel ends.
-        pooling: ``average`` and ``maximum`` keep the size and are followed by a 1 x 1 convolution; ``strided`` is a
-            plain maximum with stride 2, and the last step of every chain then has stride 2 without padding.
-        pooled: channels of the convolution after pooling.
+        channels: Channels of the input.
+        chains: The steps of each chain in order; a last step that is a list forks into parallel ends.
+        pooling: ``average`` and ``maximum`` keep the size and are followed by a 1 x 1 convolution; ``strided`` is max
+            pooling with stride 2, and the last step of every chain then has stride 2 without padding.
+        pooled: Channels of the convolution after pooling.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ class _Mixed(nn.Module):
         self.chains: list[list[list[str]]] = []
         for chain in chains:
             width, names = channels, []
-            for place, step in enumerate(chain):
+            for index, step in enumerate(chain):
                 ends = step if isinstance(step, list) else [step]
-                strided = pooling == "strided" and place == len(chain) - 1
+                strided = pooling == "strided" and index == len(chain) - 1
                 for name, out, kernel in ends:
                     self.add_module(name, _step(width, out, kernel, strided))
                 width = ends[0][1]
@@ -138,7 +138,7 @@ class _Mixed(nn.Module):
             self.branch_pool = _Convolution(channels, pooled, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', H, W), or half the size for ``strided``."""
+        """Map (N, C, H, W) to (N, C', H, W), or half the size for ``strided``."""
         outputs = []
         for chain in self.chains:
             ends = [hidden]
@@ -152,13 +152,13 @@ class _Mixed(nn.Module):
             return F.max_pool2d(hidden, 3, stride=2)
         if self.pooling == "maximum":
             pooled = F.max_pool2d(hidden, 3, stride=1, padding=1)
-        else:  # as TensorFlow does: the padding is not part of the average
+        else:  # as in TensorFlow, which excludes the padding from the average
             pooled = F.avg_pool2d(hidden, 3, stride=1, padding=1, count_include_pad=False)
         return self.branch_pool(pooled)
 
 
 def _step(channels: int, out: int, kernel: Size, strided: bool) -> _Convolution:
-    """One convolution of a chain: same size, or stride 2 without padding."""
+    """Return one convolution of a chain, which keeps the size or has stride 2 without padding."""
     if strided:
         return _Convolution(channels, out, kernel, stride=2)
     height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -166,7 +166,7 @@ def _step(channels: int, out: int, kernel: Size, strided: bool) -> _Convolution:
 
 
 def _block_35(channels: int, *, pooled: int) -> _Mixed:
-    """The blocks of the 35 x 35 grid, (N, C, 35, 35) -> (N, 224 + pooled, 35, 35)."""
+    """Return a block of the 35 x 35 grid, (N, C, 35, 35) -> (N, 224 + pooled, 35, 35)."""
     return _Mixed(
         channels,
         [
@@ -180,13 +180,13 @@ def _block_35(channels: int, *, pooled: int) -> _Mixed:
 
 
 def _reduction_17(channels: int) -> _Mixed:
-    """(N, C, 35, 35) -> (N, C + 480, 17, 17)."""
+    """Return the reduction (N, C, 35, 35) -> (N, C + 480, 17, 17)."""
     double = [("branch3x3dbl_1", 64, 1), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3)]
     return _Mixed(channels, [[("branch3x3", 384, 3)], [*double]], "strided")
 
 
 def _block_17(channels: int, *, inner: int) -> _Mixed:
-    """The blocks of the 17 x 17 grid, with 7 x 7 windows as rows and columns: (N, C, 17, 17) -> (N, 768, 17, 17)."""
+    """Return a block of the 17 x 17 grid, with factorised 7 x 7 kernels: (N, C, 17, 17) -> (N, 768, 17, 17)."""
     row, column = (1, 7), (7, 1)
     return _Mixed(
         channels,
@@ -207,7 +207,7 @@ def _block_17(channels: int, *, inner: int) -> _Mixed:
 
 
 def _reduction_8(channels: int) -> _Mixed:
-    """(N, C, 17, 17) -> (N, C + 512, 8, 8)."""
+    """Return the reduction (N, C, 17, 17) -> (N, C + 512, 8, 8)."""
     return _Mixed(
         channels,
         [
@@ -224,7 +224,7 @@ def _reduction_8(channels: int) -> _Mixed:
 
 
 def _block_8(channels: int, pooling: Pooling) -> _Mixed:
-    """The blocks of the 8 x 8 grid: (N, C, 8, 8) -> (N, 2048, 8, 8)."""
+    """Return a block of the 8 x 8 grid: (N, C, 8, 8) -> (N, 2048, 8, 8)."""
     row, column = (1, 3), (3, 1)
     return _Mixed(
         channels,

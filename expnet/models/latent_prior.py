@@ -1,4 +1,4 @@
-"""The latents of real motion as a Gaussian, gathered while training."""
+"""A Gaussian fitted to the latents of real motion during training."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import torch
 from torch import Tensor, nn
 
 MEMORY = 0.02
-"""Share of a training batch in the running moments."""
+"""Weight of a training batch in the running moments."""
 
 
 class LatentPrior(nn.Module):
-    """Draw latents that are spread like those of real motion.
+    """Draws latents that are distributed like those of real motion.
 
-    The divergence keeps the posteriors near N(0, I) but their sum never gets there; drawn from N(0, I), heads move too
-    little. A Gaussian fitted to the sum of posteriors mends that (Ghosh et al., arXiv 1903.12436).
+    The KL divergence keeps the posteriors near N(0, I), but the aggregate posterior still differs from it, and heads
+    drawn from N(0, I) move too little. A Gaussian fitted to the aggregate posterior corrects this (Ghosh et al.,
+    arXiv 1903.12436).
 
     Args:
-        size: Z.
+        size: Z, size of a latent.
     """
 
     mean: Tensor
@@ -29,20 +30,20 @@ class LatentPrior(nn.Module):
 
     @torch.no_grad()
     def remember(self, mean: Tensor, log_variance: Tensor) -> None:
-        """Follow mean and covariance of the latents of real motion, over windows and posterior noise: (N, Z) each."""
+        """Update the running moments with the posteriors of real motion, ``mean`` and ``log_variance`` (N, Z) each."""
         mean, log_variance = mean.to(self.mean), log_variance.to(self.mean)
         with torch.autocast(mean.device.type, enabled=False):
             centre = mean.mean(dim=0)
             spread = (mean - centre).T @ (mean - centre) / len(mean) + torch.diag(log_variance.exp().mean(dim=0))
             self.mean.lerp_(centre, MEMORY)
-            # around the remembered mean, so that batches which differ in their means spread the covariance
-            away = centre - self.mean
-            self.covariance.lerp_(spread + torch.outer(away, away), MEMORY)
+            # Around the running mean, so that differences between the means of batches widen the covariance.
+            offset = centre - self.mean
+            self.covariance.lerp_(spread + torch.outer(offset, offset), MEMORY)
 
     def factor(self) -> Tensor:
-        """Return the lower Cholesky factor (Z, Z) of the covariance, found in float64."""
+        """Return the lower Cholesky factor (Z, Z) of the covariance, computed in float64."""
         return torch.linalg.cholesky_ex(self.covariance.double())[0].to(self.covariance.dtype)
 
     def forward(self, noise: Tensor, factor: Tensor | None = None) -> Tensor:
-        """Turn standard normal noise (N, Z) into latents; ``factor`` is that of `factor`, for those who draw often."""
+        """Map standard normal noise (N, Z) to latents; ``factor`` is the result of `factor`, if already computed."""
         return self.mean + noise @ (self.factor() if factor is None else factor).T.to(noise.dtype)

@@ -1,7 +1,7 @@
-"""Networks that compare two pictures as people do: LPIPS and DISTS, on torchvision backbones read from a file.
+"""Perceptual image distances, LPIPS and DISTS, on torchvision backbones read from a file.
 
-The small calibrated heads come with the ``lpips`` and ``torchmetrics`` packages; the backbones are torchvision's
-ImageNet networks, whose files are read here from a path, never downloaded on the way.
+The small calibrated heads come with the ``lpips`` and ``torchmetrics`` packages. The backbones are torchvision's
+ImageNet networks, which are read from a given file and never downloaded.
 """
 
 import warnings
@@ -23,7 +23,7 @@ class PerceptualNetwork(nn.Module):
     """LPIPS 0.1 (Zhang et al. 2018, https://github.com/richzhang/PerceptualSimilarity), calibrated heads included.
 
     Args:
-        backbone: ``alex`` (what most papers mean), ``vgg`` or ``squeeze``; random until ``load_lpips`` fills it.
+        backbone: ``alex`` (the choice of most papers), ``vgg`` or ``squeeze``; random until `load_lpips` loads weights.
     """
 
     def __init__(self, backbone: str = "alex") -> None:
@@ -32,19 +32,19 @@ class PerceptualNetwork(nn.Module):
             raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {backbone!r}")
         self.name = f"lpips_{backbone}, random weights"
         with warnings.catch_warnings():
-            # The package asks torchvision for random weights by an argument that torchvision has renamed.
+            # The package uses an argument of torchvision that has been renamed.
             warnings.simplefilter("ignore", UserWarning)
             self.distance = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Distance (N,) of pictures (N, 3, H, W) in [-1, 1]."""
+        """Return the distance (N,) between images (N, 3, H, W) in [-1, 1]."""
         return self.distance(first, second).flatten()
 
 
 class StructureTextureNetwork(dists.DISTSNetwork):
-    """DISTS (Ding et al. 2020, https://github.com/dingkeyan93/DISTS) as torchmetrics ships it, without its download.
+    """DISTS (Ding et al. 2020, https://github.com/dingkeyan93/DISTS) from torchmetrics, without its download.
 
-    The backbone is random until ``load_dists`` fills it. ``forward`` takes two times (N, 3, H, W) in [0, 1].
+    The backbone is random until `load_dists` loads weights. ``forward`` takes two batches (N, 3, H, W) in [0, 1].
     """
 
     def __init__(self) -> None:
@@ -52,13 +52,13 @@ class StructureTextureNetwork(dists.DISTSNetwork):
         self.name = "dists, random weights"
         layers = vgg16(weights=None).features
         self.chns = [3, 64, 128, 256, 512, 512]
-        # Each stage but the first begins with a smooth pooling in place of VGG's maximum, which aliases.
+        # Each stage but the first begins with L2 pooling in place of VGG's max pooling, which aliases.
         for stage, (first, last) in enumerate(((0, 4), (5, 9), (10, 16), (17, 23), (24, 30)), 1):
             chain = nn.Sequential()
             if first:
                 chain.add_module(str(first - 1), dists.L2pooling(channels=self.chns[stage - 1]))
-            for place in range(first, last):
-                chain.add_module(str(place), layers[place])
+            for index in range(first, last):
+                chain.add_module(str(index), layers[index])
             setattr(self, f"stage{stage}", chain)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, -1, 1, 1))
@@ -71,15 +71,14 @@ def load_lpips(backbone: str = "alex", weights: str | Path | None = None, *, see
     """Build LPIPS.
 
     Args:
-        backbone: ``alex``, ``vgg`` or ``squeeze``.
-        weights: torchvision's file of that backbone (``alexnet-owt-7be5be79.pth``, ``vgg16-397923af.pth``,
-            ``squeezenet1_1-b8a52dc0.pth``); None for a random backbone, which the network's ``name``
-            calls random weights.
-        seed: of the random backbone.
+        backbone: One of ``alex``, ``vgg`` and ``squeeze``.
+        weights: Torchvision's file of that backbone (``alexnet-owt-7be5be79.pth``, ``vgg16-397923af.pth``,
+            ``squeezenet1_1-b8a52dc0.pth``); None for a random backbone, which the ``name`` of the network states.
+        seed: Seed of the random backbone.
 
     Raises:
-        MissingAssetError: there is no such file.
-        InputError: it is another network's.
+        MissingAssetError: There is no such file.
+        InputError: The file belongs to another network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -94,13 +93,13 @@ def load_dists(weights: str | Path | None = None, *, seed: int = 0) -> Structure
     """Build DISTS.
 
     Args:
-        weights: torchvision's ``vgg16-397923af.pth``; None for a random backbone, which the network's ``name``
-            calls random weights.
-        seed: of the random backbone.
+        weights: Torchvision's ``vgg16-397923af.pth``; None for a random backbone, which the ``name`` of the network
+            states.
+        seed: Seed of the random backbone.
 
     Raises:
-        MissingAssetError: there is no such file.
-        InputError: it is another network's.
+        MissingAssetError: There is no such file.
+        InputError: The file belongs to another network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -112,11 +111,11 @@ def load_dists(weights: str | Path | None = None, *, seed: int = 0) -> Structure
 
 
 def _fill_backbone(network: nn.Module, path: str | Path) -> None:
-    """Copy ``features.N.weight`` of a torchvision file to where a slice of the network keeps its layer N."""
+    """Copy ``features.N.weight`` of a torchvision file to the layer N of a slice of the network."""
     state = read_weights(path)
     for name, parameter in network.named_parameters():
         if "." not in name:
-            continue  # DISTS' own calibration
+            continue  # the calibration of DISTS
         source = "features." + name.split(".", 1)[1]
         if source not in state or state[source].shape != parameter.shape:
             raise InputError(f"{path} does not hold the backbone: {source} {tuple(parameter.shape)} is not in it")

@@ -1,9 +1,9 @@
-"""Speech to head pose: a conditional VAE over windows of 32 frames that grow out of the frames before them.
+"""Speech to head pose: a conditional VAE over windows of 32 frames, each of which continues the frames before it.
 
-SadTalker draws each window by itself and hides the seams under a filter. Here a window knows the poses before it and is
-built on their continuation, ``pose = continuation(past) + ramp * reach * decoder(z, audio, past, first pose, style)``,
-where the ramp starts at zero: position and velocity pass through a join unbroken whatever the decoder says. ``reach``
-is how far this person's head goes within 0.64 s (`expnet.models.pose_style`).
+SadTalker draws windows independently and smooths the joins with a filter. Here a window is conditioned on the previous
+poses and added to their continuation, ``pose = continuation(past) + ramp * reach * decoder(z, audio, past, first pose,
+style)``. The ramp starts at zero, so position and velocity are continuous at the joins whatever the decoder returns.
+``reach`` is the distance that this person's head travels within 0.64 s (`expnet.models.pose_style`).
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from expnet.models.temporal import Convolution
 SILENCE = -4.0
 """Log-mel of digital silence."""
 HELD = 50
-"""Windows whose sound is encoded at once: whole fives of frames, see `expnet.models.mel_source.MelSource`."""
+"""Windows whose audio is encoded at once; a multiple of five frames, see `expnet.models.mel_source.MelSource`."""
 RAMP = 8
 """Frames over which the decoder takes over from the continuation."""
 MOST = 6.0
-"""Inputs are cut here, in units of a head's own reach: a lost track must not blind the network."""
+"""Inputs are clamped here, in units of a head's own reach, so that tracking errors do not saturate the network."""
 
 
 @dataclass
 class PoseWindows:
-    """What the CVAE made of N windows of W frames; poses are relative to the first frame, in radians and face units.
+    """Output of the CVAE for N windows of W frames; poses are relative to the first frame, in radians and face units.
 
     Attributes:
         predicted: (N, W, 6) decoded from the posterior.
         target: (N, W, 6).
         valid: (N, W) bool.
-        mean: (N, Z) of the posterior.
-        log_variance: (N, Z) of the posterior.
-        reach: (N, 1, 6) how far each window's head usually goes: the unit in which errors are alike for all people.
-        from_prior: (N, W, 6) decoded from a latent drawn without seeing the motion; None unless asked for.
+        mean: (N, Z) mean of the posterior.
+        log_variance: (N, Z) log-variance of the posterior.
+        reach: (N, 1, 6) usual distance that each head travels, the unit in which errors are comparable across people.
+        from_prior: (N, W, 6) decoded from a latent of the prior; None unless requested.
     """
 
     predicted: Tensor
@@ -58,7 +58,7 @@ class PoseWindows:
 
 @dataclass
 class _Condition:
-    """What a window is conditioned on: features (N, W, D), continuation (N, W, 6) and reach (N, 1, 6), both scaled."""
+    """The condition of a window: features (N, W, D), and scaled continuation (N, W, 6) and reach (N, 1, 6)."""
 
     features: Tensor
     continuation: Tensor
@@ -66,18 +66,18 @@ class _Condition:
 
 
 class PoseCVAE(nn.Module):
-    """Draw head poses for speech.
+    """Draws head poses for speech.
 
     Args:
         latent: Z, size of a window's latent.
-        width: D, of encoder and decoder.
-        layers: depth of each.
-        audio_features: size of the audio features of a frame.
-        audio_channels: of the audio encoder's convolutions.
+        width: D, width of encoder and decoder.
+        layers: Depth of encoder and decoder.
+        audio_features: Size of the audio features of a frame.
+        audio_channels: Channels of the audio encoder's convolutions.
         window: W, frames drawn at once.
-        previous: P, frames before a window that it sees.
-        styles: number of styles (training speakers); 0 is "unknown", the average speaker.
-        dropout: of features.
+        previous: P, frames before a window that it is conditioned on.
+        styles: Number of styles (training speakers); style 0 is "unknown", the average speaker.
+        dropout: Dropout of the features.
     """
 
     task = "pose"
@@ -114,7 +114,7 @@ class PoseCVAE(nn.Module):
         self.encoder = Convolution(width, layers, width, dropout=dropout)
         self.squeeze = nn.Linear(width, 16)
         self.gather = nn.Sequential(nn.Linear(16 * window, width), nn.GELU())
-        # Two heads: SadTalker computes the log-variance with the layer of the mean (its cvae.py, line 94).
+        # Two heads, where SadTalker computes the log-variance with the layer of the mean (cvae.py, line 94).
         self.mean_head = nn.Linear(width, latent)
         self.log_variance_head = nn.Linear(width, latent)
         nn.init.constant_(self.log_variance_head.bias, -2.0)
@@ -123,13 +123,13 @@ class PoseCVAE(nn.Module):
         self.embed_latent = nn.Linear(16, width)
         self.decoder = Convolution(width, layers, width, dropout=dropout)
         self.head = nn.Linear(width, POSE)
-        # An untrained head continues its motion almost undisturbed.
+        # An untrained network returns almost the continuation of the motion.
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)
         nn.init.zeros_(self.head.bias)
         self.dropout = nn.Dropout(dropout)
 
     def set_statistics(self, *, pose_std: Tensor, mel_mean: Tensor, mel_std: Tensor) -> None:
-        """Store the training split's statistics: pose_std (6) of poses relative to the first frame, and the mel's."""
+        """Store the training split's statistics: pose_std (6,) of poses relative to the first frame, and the mel's."""
         self.pose_std.copy_(pose_std.clamp_min(1e-4))
         self.audio_encoder.set_statistics(torch.as_tensor(mel_mean), torch.as_tensor(mel_std))
 
@@ -143,21 +143,21 @@ class PoseCVAE(nn.Module):
         *,
         from_prior: bool = False,
     ) -> PoseWindows:
-        """Encode and decode every window of a stretch of real motion, each given the real poses before it.
+        """Encode and decode every window of real motion, each conditioned on the real poses before it.
 
         Args:
             mel: (B, 80, 2 x 16 + ceil(3.2 T)).
             pose: (B, T, 6) relative to frame 0; as many windows as fit into frames 1 ... T - 1 are used.
             first_pose: (B, 6) absolute pose of frame 0.
-            style: (B,) indices of the speakers, 0 where unknown. The style itself is measured in the stretch, and in
-                training remembered under its speaker; a stretch too short for that has the speaker's.
-            valid: (B, T) bool; false frames count neither as target nor as past.
-            from_prior: decode a draw from the prior too.
+            style: (B,) indices of the speakers, 0 where unknown. The style itself is measured in this motion, and in
+                training stored for its speaker; if the motion is too short, the stored style is used.
+            valid: (B, T) bool; false frames are used neither as target nor as past.
+            from_prior: Also decode a sample from the prior.
         """
         windows = (pose.shape[1] - 1) // self.window
         if windows < 1:
             raise InputError(
-                f"The head-pose network needs {self.window + 1} frames or more at once, not {pose.shape[1]}; "
+                f"The head-pose network needs at least {self.window + 1} frames at once, not {pose.shape[1]}; "
                 f"set data.window to {self.window} n + 1."
             )
         if valid is None:
@@ -186,7 +186,7 @@ class PoseCVAE(nn.Module):
         )
 
     def encode(self, change: Tensor, condition: _Condition) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance (N, Z) of the posterior, given the departure from the continuation (N, W, 6)."""
+        """Return mean and log-variance (N, Z) of the posterior, given the deviation from the continuation (N, W, 6)."""
         change = (change / condition.reach).clamp(-MOST, MOST)
         x = self.encode_pose(change) + condition.features
         x = self.encoder(x, condition.features.mean(dim=1))  # (N, W, D)
@@ -194,7 +194,7 @@ class PoseCVAE(nn.Module):
         return self.mean_head(x), self.log_variance_head(x).clamp(-8.0, 4.0)
 
     def decode(self, z: Tensor, condition: _Condition) -> Tensor:
-        """Return poses (N, W, 6) in standard deviations for latents z (N, Z)."""
+        """Decode latents z (N, Z) to poses (N, W, 6) in standard deviations."""
         unfolded = self.unfold_latent(z).unflatten(1, (self.window, -1))  # (N, W, 16)
         x = self.decoder(self.embed_latent(unfolded) + condition.features, condition.features.mean(dim=1))
         time = torch.arange(1, self.window + 1, device=z.device, dtype=z.dtype)
@@ -206,14 +206,14 @@ class PoseCVAE(nn.Module):
         return x[:, 1 : windows * self.window + 1].unflatten(1, (windows, self.window)).flatten(0, 1)
 
     def _measured(self, scaled: Tensor, valid: Tensor, style: Tensor) -> Tensor:
-        """Return the style (B, 12) of each stretch: its own where it is long enough, or else its speaker's."""
+        """Return the style (B, 12) of each sequence, measured where it is long enough and its speaker's otherwise."""
         measured, enough = distances(scaled, valid)
         if self.training:
             self.styles.remember(style[enough], measured[enough])
         return torch.where(enough[:, None], measured, self.styles(style))
 
     def _past(self, scaled: Tensor, valid: Tensor, windows: int) -> tuple[Tensor, Tensor]:
-        """Return the P poses before each window (N, P, 6), and which of them exist (N, P); frame 0 is always known."""
+        """Return the P poses before each window (N, P, 6), and which of them exist (N, P); frame 0 always does."""
         before = self.previous - 1
         padded = torch.cat([scaled.new_zeros(len(scaled), before, POSE), scaled], dim=1)
         exists = torch.cat([valid.new_zeros(len(valid), before), valid], dim=1)
@@ -225,7 +225,7 @@ class PoseCVAE(nn.Module):
     def _condition(
         self, audio: Tensor, past: Tensor, seen: Tensor, first_pose: Tensor, style: Tensor, *, far: float = FAR
     ) -> _Condition:
-        """Gather what a window is conditioned on; past (N, P, 6) in standard deviations, style (N, 12)."""
+        """Compute the condition of windows; past (N, P, 6) is in standard deviations, style is (N, 12)."""
         reach = style[:, -POSE:]  # (N, 6)
         last = past[:, -1]
         recent = (past - last[:, None]) / reach[:, None] * seen[..., None]
@@ -257,24 +257,24 @@ class PoseCVAE(nn.Module):
         """Draw a head motion of any length.
 
         Args:
-            mel: (B, 80, 2 x 16 + ceil(3.2 T)), or a function that gives it piece by piece, for speech that is too long
-                to hold, see `expnet.models.mel_source`.
+            mel: (B, 80, 2 x 16 + ceil(3.2 T)), or a
+                `expnet.models.mel_source.MelSource`, for speech that is too long to hold in memory.
             frames: T.
             first_pose: (B, 6) absolute pose of frame 0, the portrait's.
             style: (B,) indices of training speakers, 0 for the average one, or styles (B, 12) of `style_of`.
-            generator: on CPU; the same seed gives the same motion on every device.
-            temperature: scale of the latents: 0 gives the mean motion, 1 the model's own spread.
+            generator: Generator on CPU; the same seed gives the same motion on every device.
+            temperature: Scale of the latents: 0 gives the mean motion, 1 the distribution of the model.
 
         Returns:
-            (B, T, 6) poses relative to frame 0, whose own is exactly 0, within the range that can be rendered.
+            (B, T, 6) poses relative to frame 0 (exactly 0 there), within the range that can be rendered.
         """
         batch, windows = len(first_pose), -(-(frames - 1) // self.window)
         span, held = windows * self.window + 1, HELD * self.window
         if isinstance(mel, Tensor):
             missing = max(mel_columns(span) - mel.shape[-1], 0)
-            sound = mel_slices(nn.functional.pad(mel, (0, missing), value=SILENCE))
+            source = mel_slices(nn.functional.pad(mel, (0, missing), value=SILENCE))
         else:
-            sound = mel
+            source = mel
         style = torch.zeros(batch, dtype=torch.long, device=first_pose.device) if style is None else style
         style, factor = self.styles(style), self.prior.factor()
         past = first_pose.new_zeros(batch, self.previous, POSE)
@@ -285,7 +285,7 @@ class PoseCVAE(nn.Module):
             here = start % held
             if here == 0:
                 count = min(held, span - 1 - start)
-                audio = self.audio_encoder(sound(start, count + 1), count + 1)[:, 1:]  # (B, count, A)
+                audio = self.audio_encoder(source(start, count + 1), count + 1)[:, 1:]  # (B, count, A)
             noise = torch.randn(batch, self.latent, generator=generator).to(first_pose) * temperature
             z = self.prior(noise, factor)
             drawn.append(self.next_window(z, audio[:, here : here + self.window], past, seen, first_pose, style))
@@ -300,23 +300,23 @@ class PoseCVAE(nn.Module):
 
         Args:
             z: (B, Z), see `expnet.models.latent_prior.LatentPrior`.
-            audio: (B, W, A) features of its frames.
+            audio: (B, W, A) audio features of its frames.
             past: (B, P, 6) poses before it, in standard deviations.
             seen: (B, P) bool, which of them exist.
             first_pose: (B, 6) absolute pose of frame 0.
             style: (B,) style indices, or (B, 12) styles.
 
         Returns:
-            (B, W, 6) in standard deviations, not yet brought within reach.
+            (B, W, 6) in standard deviations, not yet limited by `within_reach`.
         """
         styles = self.styles(style)
         return self.decode(z, self._condition(audio, past, seen, first_pose, styles, far=FAR_WHEN_DRAWN))
 
     def style_of(self, pose: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Measure how a clip's head moves, for `sample`: pose (T, 6) in radians and face units to (1, 12).
+        """Measure the style (1, 12) of a clip's poses (T, 6) in radians and face units, for `sample`.
 
         Raises:
-            InputError: the clip has less than a second in which the face is seen.
+            InputError: The face is visible for less than a second of the clip.
         """
         valid = torch.ones(len(pose), dtype=torch.bool, device=pose.device) if valid is None else valid
         return self.styles.measure(pose, valid, self.pose_std)

@@ -1,4 +1,4 @@
-"""A judge of head motion for adversarial training."""
+"""A discriminator of head motion for adversarial training."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from expnet.models.pose_motion import POSE
 
 
 class PoseDiscriminator(nn.Module):
-    """Judge patches of head motion, as SadTalker's PatchGAN: convolutions over poses and velocities, one score a patch.
+    """Scores patches of head motion with convolutions over poses and velocities, as SadTalker's PatchGAN.
 
     Args:
-        width: of the first layer.
+        width: Channels of the first layer.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -26,7 +26,7 @@ class PoseDiscriminator(nn.Module):
         )
 
     def forward(self, scaled: Tensor) -> Tensor:
-        """Score poses (N, W, 6) in standard deviations: (N, patches), higher is more real."""
+        """Return scores (N, patches) of poses (N, W, 6) in standard deviations; higher is more realistic."""
         velocity = torch.diff(scaled, dim=1, prepend=scaled[:, :1])
-        # velocities are about a tenth of poses
+        # Velocities are about a tenth of poses.
         return self.layers(torch.cat([scaled, 10 * velocity], dim=-1).transpose(1, 2)).squeeze(1)

@@ -1,4 +1,4 @@
-"""How a head goes on moving when nothing new is drawn, and how far it may turn: plain functions of poses."""
+"""Functions of head poses: the continuation of a motion, and the limits within which a portrait can be rendered."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from torch import Tensor
 POSE = 6
 """Pitch, yaw and roll in radians, then the translation in face units."""
 ROTATION_LIMIT = 0.4
-"""Radians from frontal up to which a portrait can be rendered from one image."""
+"""Largest rotation from frontal, in radians, at which a portrait can be rendered from one image."""
 LEAST_ROOM = 0.03
-"""Radians that a portrait which is turned almost that far, or further, may turn on: within them heads slow down."""
+"""Least rotation in radians left to a portrait that is turned close to the limit or beyond; heads slow down in it."""
 MOMENTUM = 0.8
-"""Share of its velocity that the continuation of a head keeps from frame to frame."""
+"""Fraction of its velocity that the continuation of a motion keeps from frame to frame."""
 RECALL = 0.97
-"""Share of its excess over `FAR` that the continuation keeps from frame to frame: a pull back within about a second."""
+"""Fraction of its excess over `FAR` that the continuation keeps from frame to frame: it returns in about a second."""
 FAR = 2.5
-"""Times its usual distance beyond which a head is pulled back."""
+"""Distance, in units of the head's usual distance, beyond which a head is pulled back."""
 FAR_WHEN_DRAWN = 1.0
-"""The same while heads are drawn: training stretches last five seconds and hardly show a head that is far out, so that
-the decoder lets it go further in the course of minutes; real heads stay around once their usual distance."""
+"""The same distance when motion is drawn. Training windows last five seconds and rarely show a head far from its first
+pose, so the decoder would drift over minutes; real heads stay at about their usual distance."""
 
 
 def continuation(past: Tensor, seen: Tensor, reach: Tensor, frames: int, *, far: float = FAR) -> Tensor:
-    """Continue a motion with fading velocity, pulled back where it is far out.
+    """Continue a motion with decaying velocity, pulled back if it is far from the first frame.
 
     Args:
-        past: (N, P, 6) relative to the first frame.
-        seen: (N, P) bool, which of these poses exist; without the last three there is no velocity.
+        past: (N, P, 6) poses relative to the first frame.
+        seen: (N, P) bool, which of these poses exist; without the last three the velocity is zero.
         reach: (N, 6) usual distance from the first frame, in the unit of ``past``.
-        frames: W.
-        far: times ``reach`` beyond which the head is pulled back.
+        frames: W, number of frames to return.
+        far: Distance, in units of ``reach``, beyond which the head is pulled back.
 
     Returns:
         (N, W, 6).
@@ -47,15 +47,15 @@ def continuation(past: Tensor, seen: Tensor, reach: Tensor, frames: int, *, far:
 
 
 def within_reach(pose: Tensor, first_pose: Tensor, pose_std: Tensor) -> Tensor:
-    """Bend poses smoothly back into the range that can be rendered; small ones are left as they are.
+    """Compress poses smoothly into the range that can be rendered; small ones stay unchanged.
 
     Args:
-        pose: (B, T, 6) relative to the first frame, radians and face units.
-        first_pose: (B, 6) absolute.
-        pose_std: (6,) deviation of real poses from their first; translations stay within three of them.
+        pose: (B, T, 6) poses relative to the first frame, in radians and face units.
+        first_pose: (B, 6) absolute first pose.
+        pose_std: (6,) standard deviation of real poses from their first; translations stay within three of them.
 
     Returns:
-        (B, T, 6). Absolute rotations stay within `ROTATION_LIMIT`, or the first pose's own and `LEAST_ROOM`, if larger.
+        (B, T, 6). Absolute rotations stay within `ROTATION_LIMIT`, or the first pose plus `LEAST_ROOM`, if larger.
     """
     first = first_pose[:, None]  # (B, 1, 6)
     knee = torch.cat(
@@ -65,5 +65,5 @@ def within_reach(pose: Tensor, first_pose: Tensor, pose_std: Tensor) -> Tensor:
     base = torch.cat([first[..., :3], torch.zeros_like(first[..., 3:])], -1)
     absolute = base + pose
     beyond = (absolute.abs() - knee).clamp_min(0)
-    bent = absolute.sign() * (torch.minimum(absolute.abs(), knee) + room * torch.tanh(beyond / room))
-    return bent - base
+    compressed = absolute.sign() * (torch.minimum(absolute.abs(), knee) + room * torch.tanh(beyond / room))
+    return compressed - base

@@ -1,8 +1,8 @@
-"""How somebody moves the head, in twelve numbers that can be measured in any clip of a second or more.
+"""Head-motion style: twelve numbers that can be measured in any clip of a second or more.
 
-A style is the root mean square distance that each of the six numbers of a pose travels within 0.16 s and within 0.64 s.
-People differ tenfold in these and much less in the rest, so a network that works in a style's own units sees one kind
-of head motion instead of eighty; and as styles are measured, not learned, they hold for people it has never seen.
+A style is the root mean square distance that each of the six components of a pose travels within 0.16 s and within
+0.64 s. People differ tenfold in these and much less otherwise, so a network that works in units of the style sees one
+kind of head motion instead of eighty. Styles are measured, not learned, so they are valid for unseen people too.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from expnet.errors import InputError
 from expnet.models.pose_motion import POSE
 
 LAGS = (4, 16)
-"""Frames over which distances are taken: nods, and turns."""
+"""Lags in frames at which distances are measured: nods, and turns."""
 STYLE = len(LAGS) * POSE
 QUIETEST = 0.02
-"""Least distance, in standard deviations of all poses: what the trembling of a tracker comes to."""
+"""Least distance, in standard deviations of all poses: about the noise of a tracker."""
 PAIRS = 8
-"""Pairs of frames at the longest lag that a stretch must have for a style to be measured in it."""
+"""Pairs of valid frames at the longest lag that a measurement needs."""
 MEMORY = 0.02
-"""Share of a new window in a speaker's style, once the speaker has been seen often."""
+"""Weight of a new window in a speaker's style, once the speaker has been seen often."""
 
 
 def distances(scaled: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,7 +32,7 @@ def distances(scaled: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         valid: (B, T) bool.
 
     Returns:
-        (B, 12) root mean square distances over `LAGS`, `QUIETEST` or more, and (B,) bool: whether there were enough
+        (B, 12) root mean square distances over `LAGS`, at least `QUIETEST`; and (B,) bool, whether there were enough
         frames to measure them.
     """
     found = []
@@ -46,10 +46,10 @@ def distances(scaled: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class PoseStyles(nn.Module):
-    """The styles of the training speakers, gathered while training; nothing here is trained.
+    """The styles of the training speakers, collected during training; it has no trainable parameters.
 
     Args:
-        count: number of styles; 0 is "unknown" and means the average of the others.
+        count: Number of styles; style 0 is "unknown" and stands for the average of the others.
     """
 
     bank: Tensor
@@ -62,18 +62,18 @@ class PoseStyles(nn.Module):
 
     @torch.no_grad()
     def remember(self, style: Tensor, measured: Tensor) -> None:
-        """Add windows (B, 12) of the speakers style (B,) to what is known of them."""
+        """Update the styles of speakers ``style`` (B,) with windows measured (B, 12)."""
         for index, value in zip(style.tolist(), measured, strict=True):
             self.windows[index] += 1
             self.bank[index].lerp_(value.to(self.bank), max(1 / float(self.windows[index]), MEMORY))
 
     def forward(self, style: Tensor) -> Tensor:
-        """Look up indices (B,), or pass styles (B, 12) through: (B, 12). A speaker never heard of is the average."""
+        """Return the styles (B, 12) of indices (B,), or styles (B, 12) unchanged; unseen speakers get the average."""
         if style.is_floating_point():
             return style
         known = (self.windows > 0).to(self.bank)[:, None]  # (S, 1)
         named = known * (torch.arange(len(known), device=known.device) > 0)[:, None]
-        # Where no window had a speaker's name, the average is over those without one.
+        # If no window had a named speaker, the average is over the unnamed ones.
         counted = torch.where(named.sum() > 0, named, known)
         average = (self.bank * counted).sum(dim=0) / counted.sum().clamp_min(1)
         average = torch.where(counted.sum() > 0, average, torch.ones_like(average))
@@ -81,15 +81,15 @@ class PoseStyles(nn.Module):
         return own * self.bank[style] + (1 - own) * average
 
     def measure(self, pose: Tensor, valid: Tensor, pose_std: Tensor) -> Tensor:
-        """Return the style (1, 12) of a clip's poses (T, 6), radians and face units; valid (T,) bool.
+        """Return the style (1, 12) of a clip's poses (T, 6) in radians and face units; valid (T,) bool.
 
         Raises:
-            InputError: the clip is too short.
+            InputError: The clip is too short.
         """
         measured, enough = distances((pose / pose_std)[None], valid[None])
         if not bool(enough):
             raise InputError(
-                f"A head-motion style needs {LAGS[-1] + PAIRS} frames in which the face is seen (about a second), "
+                f"A head-motion style needs {LAGS[-1] + PAIRS} frames with a visible face (about a second), "
                 f"but the clip has {int(valid.sum())} of {len(valid)}."
             )
         return measured

@@ -1,4 +1,4 @@
-"""Published weight files: read without running code, checked entry by entry."""
+"""Reads published weight files without running code in them, and checks every entry."""
 
 import pickle
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict, to the CPU.
+    """Read a state dict to the CPU.
 
     Args:
-        path: a file that ``torch.save`` wrote, of tensors only.
+        path: A file of ``torch.save`` with tensors only.
 
     Raises:
-        MissingAssetError: there is no such file.
-        InputError: it is damaged, or holds code (a TorchScript archive, a pickled module), which is never run.
+        MissingAssetError: There is no such file.
+        InputError: It is damaged, or holds code (a TorchScript archive, a pickled module), which is never run.
     """
     path = Path(path)
     if not path.is_file():
@@ -30,19 +30,19 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path} is no file of plain weights: damaged, or one that holds code (TorchScript); download it again or "
-            "take the plain file that `expnet assets list` names."
+            f"{path} is not a plain weight file: it is damaged or holds code (TorchScript); download it again, or use "
+            "the file that `expnet assets list` names."
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path} holds something else than a table of weights by name.")
+        raise InputError(f"{path} holds something other than weights by name.")
     return dict(state)
 
 
 def fill(network: Network, state: Mapping[str, Tensor], path: str | Path) -> Network:
-    """Put weights into a network, in evaluation mode; every name and shape must fit.
+    """Load weights into a network and return it in evaluation mode; every name and shape must match.
 
     Raises:
-        InputError: the weights are another network's.
+        InputError: The weights belong to another network.
     """
     try:
         network.load_state_dict(state)

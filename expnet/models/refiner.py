@@ -1,7 +1,7 @@
-"""What a warped portrait lacks: a small U-Net over aligned pieces of the face says what to add to them.
+"""A small U-Net that corrects aligned regions of a rendered face.
 
-It sees what the renderer drew, what the portrait shows there, where each pixel came from and what lies inside of the
-lips and lids. It works at half the resolution of the piece and ends in a pixel shuffle, so that three pieces a frame
+It reads the rendered region, the same region of the portrait, where each pixel came from, and what lies inside of lips
+and eyelids. It works at half the resolution of the region and ends in a pixel shuffle, so that three regions per frame
 take milliseconds on one core.
 """
 
@@ -15,29 +15,29 @@ import torch
 from torch import Tensor, nn
 
 CHANNELS = 10
-"""Colours of the frame (3) and of the portrait (3), shift (2), inside of an opening in the frame (1), in the portrait
-(1); see `expnet.render.refiner.region_refiner.RegionCrop`."""
+"""Input channels: colours of the frame (3) and of the portrait (3), shift (2), and masks of the mouth or eye opening in
+the frame (1) and in the portrait (1); see `expnet.render.refiner.region_refiner.RegionCrop`."""
 FLIPPED_SHIFT = 6
-"""The channel whose sign changes in a mirror: the shift to the side."""
+"""The channel whose sign changes under mirroring: the horizontal shift."""
 OPENING_CHANNEL = 8
-"""The channel of what lies inside of an opening in the frame."""
+"""The channel with the mask of the opening in the frame."""
 _TINT = 0.3
-"""How far the gains of single colours may go apart, as a share of ``light``."""
+"""Largest deviation of the gain of a single colour, as a fraction of ``light``."""
 _FADE = 0.12
-"""Share of a side over which the residual fades to 0 at the border."""
+"""Fraction of a side over which the correction fades to 0 at the border."""
 
 
 class Refiner(nn.Module):
     """One `RegionNetwork` for each kind of region.
 
     Args:
-        kinds: of `expnet.render.refiner.regions.REGIONS`.
-        size: pixels of a region's side, a multiple of ``2 ** levels``.
-        width: channels at half that resolution; each level down has as many more.
-        levels: halvings of the resolution, 2 or more.
-        light: largest logarithm of the gain. Without a bound the network makes of teeth and tongue the average of all
-            that might show in their place: dark teeth and bright depths.
-        residual: also add something at the region's own resolution.
+        kinds: Names of `expnet.render.refiner.regions.REGIONS`.
+        size: Side of a region in pixels, a multiple of ``2 ** levels``.
+        width: Channels at half that resolution; each level down adds as many.
+        levels: Number of halvings of the resolution, at least 2.
+        light: Largest logarithm of the gain. Without a bound the network replaces teeth and tongue by the average of
+            what might be visible there: dark teeth and a bright mouth interior.
+        residual: Whether to add a residual at the resolution of the region, too.
     """
 
     task = "refiner"
@@ -63,36 +63,36 @@ class Refiner(nn.Module):
         self.register_buffer("window", fading_window(size), persistent=False)
 
     def forward(self, inputs: Tensor, kind: str) -> Tensor:
-        """How to change regions of one kind.
+        """Return the correction of regions of one kind.
 
         Args:
-            inputs: (B, 10, S, S) uint8, see :data:`CHANNELS`.
-            kind: of the regions.
+            inputs: (B, 10, S, S) uint8, see `CHANNELS`.
+            kind: Kind of the regions.
 
         Returns:
-            (B, 6, S, S), exactly 0 at the border: the logarithm of a gain of each colour, within 1.3 ``light``, and
-            what is added then, within 1, colours being in [0, 1].
+            (B, 6, S, S), exactly 0 at the border: the logarithm of the gain of each colour, at most 1.3 ``light``, and
+            the residual to add, at most 1, for colours in [0, 1].
         """
         return self.networks[kind](inputs.float() / 127.5 - 1.0) * self.window
 
 
 def change(colours: Tensor, changes: Tensor) -> Tensor:
-    """Apply what a `Refiner` says, scaled by the gate, to colours (B, 3, S, S): ``colour exp(gain) + added``."""
+    """Apply the gated correction of a `Refiner` to colours (B, 3, S, S): ``colour exp(gain) + residual``."""
     return colours * changes[:, :3].exp() + changes[:, 3:]
 
 
 class RegionNetwork(nn.Module):
-    """A U-Net from (B, 10, S, S) to (B, 6, S, S); it starts by saying 0.
+    """A U-Net from (B, 10, S, S) to (B, 6, S, S); untrained it returns 0.
 
-    The gain is said at a quarter of the resolution and drawn out smoothly: a gain of so few pixels can change light and
-    tone, but not smear teeth and lips to the average of what might be there, which is what a difference of pixels asks
-    for where the portrait does not tell.
+    The gain is predicted at a quarter of the resolution and upsampled smoothly. At so few pixels it can change light
+    and tone, but cannot blur teeth and lips towards the average of what might be there, which is what a pixel-wise loss
+    rewards where the portrait does not determine the answer.
 
     Args:
-        width: channels at half the resolution.
-        levels: halvings of the resolution.
-        light: largest logarithm of the gain.
-        residual: see `Refiner`; else the last three channels are 0.
+        width: Channels at half the resolution.
+        levels: Number of halvings of the resolution.
+        light: Largest logarithm of the gain.
+        residual: See `Refiner`; without it the last three channels are 0.
     """
 
     def __init__(self, width: int, levels: int, *, light: float, residual: bool) -> None:
@@ -103,44 +103,44 @@ class RegionNetwork(nn.Module):
         self.down = nn.ModuleList(Block(a, b, stride=2) for a, b in pairwise(widths))
         self.middle = Block(widths[-1], widths[-1])
         self.up = nn.ModuleList(Block(b + a, a) for a, b in pairwise(widths[1:]))
-        self.gain = silent(nn.Conv2d(widths[1], 1 + 3, 3, padding=1))
+        self.gain = zeroed(nn.Conv2d(widths[1], 1 + 3, 3, padding=1))
         self.last = Block(widths[1] + width, width) if residual else None
-        self.residual = silent(nn.Conv2d(width, 4 * 3, 3, padding=1)) if residual else None
+        self.residual = zeroed(nn.Conv2d(width, 4 * 3, 3, padding=1)) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 10, S, S) to (B, 6, S, S)."""
         size = x.shape[-2:]
         x = nn.functional.leaky_relu(self.enter(x), 0.1)  # (B, W, S/2, S/2)
-        kept = [x]
+        skips = [x]
         for block in self.down:
-            kept.append(block(kept[-1]))
-        x = self.middle(kept.pop())
+            skips.append(block(skips[-1]))
+        x = self.middle(skips.pop())
         for block in reversed(self.up):
-            x = block(torch.cat([enlarged(x), kept.pop()], dim=1))  # up to (B, 2W, S/4, S/4)
+            x = block(torch.cat([upsample(x), skips.pop()], dim=1))  # up to (B, 2W, S/4, S/4)
         light, tint = torch.tanh(self.gain(x)).split((1, 3), dim=1)
         gain = self.light * nn.functional.interpolate(
             light + _TINT * tint, size=size, mode="bilinear", align_corners=False
         )
         if self.last is None or self.residual is None:
             return torch.cat([gain, torch.zeros_like(gain)], dim=1)
-        x = self.last(torch.cat([enlarged(x), kept.pop()], dim=1))  # (B, W, S/2, S/2)
+        x = self.last(torch.cat([upsample(x), skips.pop()], dim=1))  # (B, W, S/2, S/2)
         return torch.cat([gain, nn.functional.pixel_shuffle(torch.tanh(self.residual(x)), 2)], dim=1)
 
 
-def enlarged(x: Tensor) -> Tensor:
-    """(B, C, H, W) at twice the resolution."""
+def upsample(x: Tensor) -> Tensor:
+    """Double the resolution of x (B, C, H, W)."""
     return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def silent(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer, all zero: a network that ends in it starts by changing nothing."""
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """Set a layer to zero, so that an untrained network that ends in it changes nothing."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 class Block(nn.Module):
-    """Two convolutions of (B, C, H, W), the first of which may halve the resolution."""
+    """Two convolutions, the first of which may halve the resolution."""
 
     def __init__(self, entering: int, width: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -154,8 +154,8 @@ class Block(nn.Module):
 
 
 def fading_window(size: int) -> Tensor:
-    """1 inside of a square, falling smoothly to exactly 0 at its outermost pixels: (S, S)."""
+    """Return a window (S, S) that is 1 inside and falls smoothly to exactly 0 at the outermost pixels."""
     nearest = torch.minimum(torch.arange(size), size - 1 - torch.arange(size)).float()
-    share = (nearest / (_FADE * size)).clamp(0.0, 1.0)
-    edge = share * share * (3.0 - 2.0 * share)
+    position = (nearest / (_FADE * size)).clamp(0.0, 1.0)
+    edge = position * position * (3.0 - 2.0 * position)
     return edge[:, None] * edge[None]

@@ -1,6 +1,6 @@
-"""SadTalker's head-pose network as it was published, so that its weights can be loaded, compared and trained further.
+"""SadTalker's head-pose network as published, so that its weights can be loaded, compared and trained further.
 
-Its expression network needs no code of its own: it is an `ExpressionRegressor` with the options
+Its expression network needs no code of its own; it is an `ExpressionRegressor` with the options
 `SADTALKER_EXPRESSION`. Source of both: OpenTalker/SadTalker ``src/audio2exp_models``, ``src/audio2pose_models``.
 
 Parameters of the inner layers keep the published names, so that `expnet.models.sadtalker_weights` is a short table.
@@ -32,11 +32,11 @@ SADTALKER_EXPRESSION: dict[str, Any] = {
     "blink": True,
     "face_model": "bfm2009",
 }
-"""Options of an `ExpressionRegressor` that is SadTalker's: ``Linear(512 + 64 + 1 -> 64)`` on the frame's own sound."""
+"""Options that make an `ExpressionRegressor` SadTalker's: ``Linear(512 + 64 + 1 -> 64)`` on each frame's audio."""
 WINDOW = 32
-"""Frames drawn at once."""
+"""Frames of a window, which are drawn at once."""
 STYLES = 46
-"""Speakers that the published network was trained on."""
+"""Number of speakers that the published network was trained on."""
 LATENT = 64
 AUDIO = 512
 CODE = WINDOW * POSE
@@ -46,7 +46,7 @@ SMOOTHING = 13
 
 
 class ResidualConvolution(nn.Module):
-    """Two normalised convolutions beside a strided one; the stride halves time and keeps the six numbers of a pose."""
+    """Two normalised convolutions in parallel with a strided one; the stride is over time, not over pose components."""
 
     def __init__(self, channels_in: int, channels: int, stride: int | tuple[int, int] = 1) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class ResidualConvolution(nn.Module):
 
 
 class Upsampling(nn.Module):
-    """Doubling of the frames by a transposed convolution."""
+    """Doubles the number of frames with a transposed convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Upsampling(nn.Module):
 
 
 class ResidualUNet(nn.Module):
-    """U-net over the picture of a window's poses, three times halved in time, with a sigmoid at the end."""
+    """U-Net over the poses of a window as an image, halved three times in time, with a sigmoid at the end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,11 +111,11 @@ class ResidualUNet(nn.Module):
 
 
 class WindowPosterior(nn.Module):
-    """What a window's motion says about its latent.
+    """Maps the motion of a window to the posterior of its latent.
 
     Args:
-        styles: number of speakers.
-        tied_variance: compute the log-variance with the layer of the mean.
+        styles: Number of speakers.
+        tied_variance: Whether the layer of the mean also computes the log-variance.
     """
 
     def __init__(self, styles: int, *, tied_variance: bool) -> None:
@@ -143,7 +143,7 @@ class WindowPosterior(nn.Module):
 
 
 class WindowDecoder(nn.Module):
-    """From a latent to the motion of a window."""
+    """Maps a latent to the motion of a window."""
 
     def __init__(self, styles: int) -> None:
         super().__init__()
@@ -162,22 +162,22 @@ class WindowDecoder(nn.Module):
 
     def forward(self, z: Tensor, audio: Tensor, first_pose: Tensor, style: Tensor) -> Tensor:
         """Return poses relative to the first (N, 32, 6) for z (N, 64), audio (N, 32, 512), first_pose (N, 6)."""
-        heard = self.linear_audio(audio).flatten(1)  # (N, 192)
-        x = self.MLP(torch.cat([first_pose, z + self.classbias[style], heard], dim=1)).unflatten(1, (WINDOW, POSE))
+        audio = self.linear_audio(audio).flatten(1)  # (N, 192)
+        x = self.MLP(torch.cat([first_pose, z + self.classbias[style], audio], dim=1)).unflatten(1, (WINDOW, POSE))
         return self.pose_linear(self.resunet(x))
 
 
 class SadTalkerPose(nn.Module):
     """SadTalker's PoseVAE, with the interface of `expnet.models.pose_cvae.PoseCVAE`.
 
-    Every window of 32 frames is drawn by itself from the first pose, the sound and a style, and the windows are joined
-    under a Savitzky-Golay filter. The audio encoder is frozen, as it was in the original training.
+    Every window of 32 frames is drawn independently from the first pose, the audio and a style, and the joined windows
+    are smoothed by a Savitzky-Golay filter. The audio encoder is frozen, as in the original training.
 
     Args:
-        network: always ``sadtalker``; tells the two head-pose networks apart in files and configurations.
-        styles: number of speakers; ``--pose_style`` of the original.
-        tied_variance: as published, where the layer of the mean computes the log-variance too (cvae.py), so that a
-            posterior's variance is exp(mean). Sampling is not touched by it. False gives the variance its own layer.
+        network: Always ``sadtalker``; distinguishes the two head-pose networks in files and configurations.
+        styles: Number of speakers, the range of ``--pose_style`` in the original.
+        tied_variance: Compute the log-variance with the layer of the mean, as published (cvae.py), which makes the
+            variance of the posterior exp(mean). Sampling does not depend on it. False gives the variance its own layer.
     """
 
     task = "pose"
@@ -191,18 +191,18 @@ class SadTalkerPose(nn.Module):
     def __init__(self, *, network: str = "sadtalker", styles: int = STYLES, tied_variance: bool = True) -> None:
         super().__init__()
         self.options: dict[str, Any] = {"network": network, "styles": styles, "tied_variance": tied_variance}
-        # What the losses of a training divide by, not part of the network: published weights have none.
+        # The unit of the training losses, which is not part of the published weights.
         self.register_buffer("pose_std", torch.ones(POSE), persistent=False)
         self.audio_encoder = WindowEncoder().requires_grad_(False)
         self.encoder = WindowPosterior(styles, tied_variance=tied_variance)
         self.decoder = WindowDecoder(styles)
 
     def set_statistics(self, *, pose_std: Tensor, mel_mean: Tensor, mel_std: Tensor) -> None:
-        """Store pose_std (6); the network reads poses and mel as they are."""
+        """Store pose_std (6,); the network reads unnormalised poses and mel."""
         self.pose_std.copy_(pose_std.clamp_min(1e-4))
 
     def train(self, mode: bool = True) -> SadTalkerPose:
-        """Switch to training, all but the frozen audio encoder."""
+        """Switch to training mode, except for the frozen audio encoder."""
         super().train(mode)
         self.audio_encoder.eval()
         return self
@@ -217,7 +217,7 @@ class SadTalkerPose(nn.Module):
         *,
         from_prior: bool = False,
     ) -> PoseWindows:
-        """Encode and decode the windows of a stretch of real motion.
+        """Encode and decode the windows of real motion.
 
         Args:
             mel: (B, 80, 2 x 16 + ceil(3.2 T)).
@@ -225,13 +225,13 @@ class SadTalkerPose(nn.Module):
                 was trained with T = 33.
             first_pose: (B, 6) absolute pose of frame 0.
             style: (B,) style indices; 0 when absent.
-            valid: (B, T) bool; false frames are no targets.
-            from_prior: decode a draw from N(0, I) too.
+            valid: (B, T) bool; false frames are not targets.
+            from_prior: Also decode a sample from N(0, I).
         """
         windows = (pose.shape[1] - 1) // WINDOW
         if windows < 1:
             raise InputError(
-                f"SadTalker's head-pose network needs {WINDOW + 1} frames or more at once, not {pose.shape[1]}; "
+                f"SadTalker's head-pose network needs at least {WINDOW + 1} frames at once, not {pose.shape[1]}; "
                 f"set data.window to {WINDOW + 1}."
             )
         if valid is None:
@@ -239,7 +239,7 @@ class SadTalkerPose(nn.Module):
         style = torch.zeros(len(pose), dtype=torch.long, device=pose.device) if style is None else style
         span = windows * WINDOW
         audio = self.audio_encoder(mel, span + 1)
-        audio, target, counted = (  # (N, W, 512), (N, W, 6), (N, W) with N = B x windows
+        audio, target, target_valid = (  # (N, W, 512), (N, W, 6), (N, W) with N = B x windows
             x[:, 1 : span + 1].unflatten(1, (windows, WINDOW)).flatten(0, 1) for x in (audio, pose, valid)
         )
         first_pose, style = (x.repeat_interleave(windows, dim=0) for x in (first_pose, style))
@@ -248,7 +248,7 @@ class SadTalkerPose(nn.Module):
         return PoseWindows(
             predicted=self.decoder(z, audio, first_pose, style),
             target=target,
-            valid=counted,
+            valid=target_valid,
             mean=mean,
             log_variance=log_variance,
             reach=self.pose_std.expand(len(mean), 1, POSE),
@@ -266,39 +266,39 @@ class SadTalkerPose(nn.Module):
         *,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw a head motion of any length, as the original's ``test`` and the filter after it do.
+        """Draw a head motion of any length, as ``test`` of the original and the filter after it.
 
         Args:
             mel: (B, 80, 2 x 16 + ceil(3.2 T)).
             frames: T.
             first_pose: (B, 6) absolute pose of frame 0, the portrait's.
             style: (B,) style indices; 0 when absent.
-            generator: on CPU; the same seed gives the same motion on every device.
-            temperature: scale of the latents; 1 is the original.
+            generator: Generator on CPU; the same seed gives the same motion on every device.
+            temperature: Scale of the latents; 1 as in the original.
 
         Returns:
-            (B, T, 6) poses relative to the first pose. The filter moves frame 0 too, so its own is near 0, not 0.
+            (B, T, 6) poses relative to the first pose. The filter changes frame 0 too, so it is only close to 0.
         """
         batch = len(mel)
         style = torch.zeros(batch, dtype=torch.long, device=mel.device) if style is None else style
-        audio = self.audio_encoder(mel, frames)[:, 1:]  # (B, T - 1, 512): frame 0 is the portrait
+        audio = self.audio_encoder(mel, frames)[:, 1:]  # (B, T - 1, 512), since frame 0 is the portrait
         drawn = [mel.new_zeros(batch, 1, POSE)]
         for start in range(0, frames - 1, WINDOW):
             stop = min(start + WINDOW, frames - 1)
-            # The last window ends with the sound and overlaps the one before, of which nothing is kept.
-            heard = audio[:, max(0, stop - WINDOW) : stop]
-            missing = WINDOW - heard.shape[1]
-            heard = torch.cat([heard[:, :1].expand(-1, missing, -1), heard], dim=1)  # (B, 32, 512)
+            # The last window ends with the audio and overlaps the one before; only its new frames are kept.
+            window = audio[:, max(0, stop - WINDOW) : stop]
+            missing = WINDOW - window.shape[1]
+            window = torch.cat([window[:, :1].expand(-1, missing, -1), window], dim=1)  # (B, 32, 512)
             z = torch.randn(batch, LATENT, generator=generator).to(mel) * temperature
-            drawn.append(self.decoder(z, heard, first_pose, style)[:, WINDOW - (stop - start) :])
+            drawn.append(self.decoder(z, window, first_pose, style)[:, WINDOW - (stop - start) :])
         return smooth(first_pose[:, None] + torch.cat(drawn, dim=1)) - first_pose[:, None]
 
 
 def smooth(pose: Tensor) -> Tensor:
-    """Filter poses (B, T, 6) by Savitzky-Golay of order 2 over 13 frames, or the most that a shorter clip has."""
+    """Smooth poses (B, T, 6) with a Savitzky-Golay filter of order 2 over 13 frames, or fewer in shorter clips."""
     length = min(SMOOTHING, (pose.shape[1] - 1) // 2 * 2 + 1)
     if length < 3:
         return pose
-    from scipy.signal import savgol_filter  # slow to import, and `expnet animate` seldom needs it
+    from scipy.signal import savgol_filter  # slow to import and rarely needed
 
     return torch.from_numpy(savgol_filter(pose.cpu().numpy(), length, 2, axis=1)).to(pose)

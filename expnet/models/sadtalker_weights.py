@@ -1,16 +1,16 @@
-"""SadTalker's published weights, read into this project's modules by the names of their parameters.
+"""Reads SadTalker's published weights into this project's modules by parameter name.
 
 ==========================================  ==============================  ================================
 file                                        tensors                         networks
 ==========================================  ==============================  ================================
-``SadTalker_V0.0.2_{256,512}.safetensors``  ``audio2exp.*, audio2pose.*``   both, beside the renderer's
-``auido2exp_00300-model.pth``               ``model``: ``mapping1.*``, ...  expression (the name is spelt so)
+``SadTalker_V0.0.2_{256,512}.safetensors``  ``audio2exp.*, audio2pose.*``   both, besides the renderer's
+``auido2exp_00300-model.pth``               ``model``: ``mapping1.*``, ...  expression (spelt like this)
 ``auido2pose_00140-model.pth``              ``model``: ``netG.*``, ...      head pose (likewise)
 ==========================================  ==============================  ================================
 
-Source: OpenTalker/SadTalker ``src/utils/model2safetensor.py`` (the safetensors are the state dict of one module that
-holds all), ``src/test_audio2coeff.py`` (how the .pth files are read). Nothing is downloaded, and nothing in a file can
-run code.
+Source: OpenTalker/SadTalker ``src/utils/model2safetensor.py`` (the safetensors file is the state dict of one module
+that holds all networks) and ``src/test_audio2coeff.py`` (reading of the .pth files). Nothing is downloaded, and no code
+in a file is run.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from torch import Tensor
 from expnet.errors import InputError
 from expnet.models.sadtalker import SADTALKER_EXPRESSION, STYLES
 
-# Where each network's tensors lie in a file that holds both.
+# Prefixes of the tensors of each network in a file that holds both.
 PREFIXES = {"expression": "audio2exp.", "pose": "audio2pose."}
-# A name that only this network's own file has.
+# A parameter name that identifies each network.
 MARKS = {"expression": "mapping1.weight", "pose": "netG.decoder.pose_linear.weight"}
-# Beginnings of names there and here; what is not listed is not needed to draw coefficients: the discriminator.
+# Prefixes of parameter names in the file and in this project; the rest, the discriminator, is not needed.
 NAMES = {
     "expression": {"audio_encoder.": "audio_encoder.audio_encoder.", "mapping1.": "head."},
     "pose": {
@@ -46,13 +46,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def sadtalker_tasks(path: Path) -> tuple[str, ...]:
-    """Return which of SadTalker's two networks a file holds; none for a file of anything else.
+    """Return the tasks of the SadTalker networks in a file; empty for any other file.
 
     Args:
-        path: a ``.safetensors`` or ``.pth`` file.
+        path: A ``.safetensors`` or ``.pth`` file.
 
     Raises:
-        InputError: a .pth file cannot be read.
+        InputError: A .pth file cannot be read.
     """
     if path.suffix == ".safetensors":
         names = _safetensors_names(path)
@@ -66,14 +66,14 @@ def read_sadtalker(path: Path, task: str) -> tuple[dict[str, Any], dict[str, Ten
     """Read one of SadTalker's networks.
 
     Args:
-        path: one of the published files.
+        path: One of the published files.
         task: ``expression`` or ``pose``.
 
     Returns:
-        A header as of `expnet.models.saved_model.open_model`, and the state dict of the model that it describes.
+        A header as that of `expnet.models.saved_model.open_model`, and the state dict of the model that it describes.
 
     Raises:
-        InputError: the file does not hold that network, or not in the published shape.
+        InputError: The file does not hold that network, or its shapes differ from the published ones.
     """
     held = sadtalker_tasks(path)
     if task not in held:
@@ -89,7 +89,7 @@ def read_sadtalker(path: Path, task: str) -> tuple[dict[str, Any], dict[str, Ten
         if name.startswith(theirs)
     }
     if task == "expression":
-        # The published network takes and gives coefficients as they are.
+        # The published network reads and returns unnormalised coefficients.
         size = SADTALKER_EXPRESSION["expression_size"]
         tensors |= {
             "expression_mean": torch.zeros(size),
@@ -108,7 +108,7 @@ def _safetensors_names(path: Path) -> set[str]:
 
 
 def _read_safetensors(path: Path, prefix: str) -> dict[str, Tensor]:
-    """Read the tensors below a prefix, and no others: the renderer's are a gigabyte."""
+    """Read the tensors below a prefix only, since those of the renderer are a gigabyte."""
     with safetensors.safe_open(str(path), framework="pt") as file:
         return {
             name.removeprefix(prefix): file.get_tensor(name)
@@ -118,7 +118,7 @@ def _read_safetensors(path: Path, prefix: str) -> dict[str, Tensor]:
 
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a training checkpoint of SadTalker's, ``{"model": ..., "optimizer": ..., "epoch": ...}``."""
+    """Read the weights of a training checkpoint of SadTalker, ``{"model": ..., "optimizer": ..., "epoch": ...}``."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file

@@ -1,19 +1,19 @@
-"""A trained model in a file: safetensors weights whose header says what they are. Nothing here can run code."""
+"""Trained models in files: safetensors weights with a header that describes the model. No code in a file is run."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from expnet import __version__
 from expnet.errors import ExpnetError, InputError
+from expnet.io.atomic import write_atomically
 from expnet.models.autoregressive import AutoregressiveRegressor
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.landmark_sync import LandmarkSync
@@ -34,13 +34,13 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "sadtalker": SadTalkerPose,
     "small_convolution": SmallConvolution,
 }
-"""Networks that options name with ``network``, in place of the task's own."""
+"""Networks that the option ``network`` selects instead of the default network of the task."""
 HEADER = "expnet"
 SCHEMA = 1
 
 
 def build_model(task: str, options: dict[str, Any]) -> nn.Module:
-    """Construct the model of a task from its constructor's arguments."""
+    """Construct the model of a task from the arguments of its constructor."""
     try:
         return NETWORKS.get(options.get("network", ""), MODELS[task])(**options)
     except TypeError as error:
@@ -48,15 +48,18 @@ def build_model(task: str, options: dict[str, Any]) -> nn.Module:
 
 
 def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | None = None) -> Path:
-    """Write a model's weights, statistics and options to a safetensors file, beside it and renamed.
+    """Write the weights, statistics and options of a model to a safetensors file, atomically.
 
     Args:
-        path: the file to write.
-        model: an `ExpressionRegressor` or `PoseCVAE`.
-        metadata: anything JSON can hold that a user of the weights should know; stored under ``notes``.
+        path: The file to write; its folder is created.
+        model: A network of `MODELS` or `NETWORKS`.
+        metadata: Anything that JSON can hold and a user of the weights should know; stored under ``notes``.
 
     Returns:
         The path.
+
+    Raises:
+        InputError: The file cannot be written.
     """
     path = Path(path)
     header: dict[str, Any] = {
@@ -67,21 +70,17 @@ def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | No
         "notes": metadata or {},
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata={HEADER: json.dumps(header)})
-        beside.chmod(0o644)  # the library writes for the owner alone, but runs are shared
-        os.replace(beside, path)
+        # Bytes rather than save_file, which makes files that only their owner can read, but runs are shared.
+        write_atomically(path, save(tensors, metadata={HEADER: json.dumps(header)}))
     except OSError as error:
         raise InputError(f"Cannot write the model to {path}: {error.strerror or error}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
-    """Return what a file of `save_model` says about itself: task, options, version and notes."""
+    """Return the header of a file of `save_model`: task, options, version and notes."""
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
@@ -99,24 +98,24 @@ def read_header(path: str | Path) -> dict[str, Any]:
 
 
 def load_model(path: str | Path, task: str) -> nn.Module:
-    """Load a trained model, ready to run on CPU; see `open_model`."""
+    """Load a trained model for inference on the CPU; see `open_model`."""
     return open_model(path, task)[0]
 
 
 def open_model(path: str | Path, task: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """Load a trained model, and what its file says about it.
+    """Load a trained model and the header of its file.
 
     Args:
-        path: a ``.safetensors`` file of `save_model`, a training checkpoint (``.ckpt``), a run folder or an exported
-            one, whose ``model.safetensors`` or else best or last checkpoint is taken, or one of SadTalker's published
-            files (see `expnet.models.sadtalker_weights`).
-        task: ``expression`` or ``pose``; None for whatever the file holds, if that is one.
+        path: A ``.safetensors`` file of `save_model`, a training checkpoint (``.ckpt``), a run folder or exported
+            folder, from which ``model.safetensors`` or else the best or last checkpoint is read, or one of SadTalker's
+            published files (see `expnet.models.sadtalker_weights`).
+        task: The task of the model, such as ``expression`` or ``pose``; None for any, if the file holds only one.
 
     Returns:
-        The module in eval mode, and its header: ``task``, ``options``, ``version``, ``notes``.
+        The module in evaluation mode, and its header: ``task``, ``options``, ``version``, ``notes``.
 
     Raises:
-        InputError: there is no such file, it is damaged, or it holds a model of another task.
+        InputError: There is no such file, it is damaged, or it holds a model of another task.
     """
     file = _resolve(Path(path))
     header, tensors = _read(file, task)
@@ -132,15 +131,13 @@ def open_model(path: str | Path, task: str | None = None) -> tuple[nn.Module, di
 
 
 def _read(file: Path, task: str | None) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return header and weights of a file; ``task`` matters only where a file holds two networks."""
+    """Return header and weights of a file; ``task`` matters only if the file holds two networks."""
     if file.suffix == ".ckpt":
         return _read_checkpoint(file)
     published = sadtalker_tasks(file)
     if published or file.suffix == ".pth":
         if task is None and len(published) > 1:
-            raise InputError(
-                f"{file} holds SadTalker's {' and '.join(published)} networks: say which is meant, with --task."
-            )
+            raise InputError(f"{file} holds SadTalker's {' and '.join(published)} networks: choose one with --task.")
         return read_sadtalker(file, task or "".join(published))
     header = read_header(file)
     with safetensors.safe_open(str(file), framework="pt") as opened:
@@ -148,7 +145,7 @@ def _read(file: Path, task: str | None) -> tuple[dict[str, Any], dict[str, torch
 
 
 def _resolve(path: Path) -> Path:
-    """Return the weight file that a path means."""
+    """Return the weight file for a path, which may be a folder."""
     if path.is_dir():
         for candidate in ("model.safetensors", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
             if (path / candidate).is_file():
@@ -162,10 +159,10 @@ def _resolve(path: Path) -> Path:
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return header and weights of a training checkpoint; averaged weights where the run kept them."""
+    """Return header and weights of a training checkpoint; the averaged weights if the run has them."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file
+    except Exception as error:  # torch.load raises any exception for a damaged file
         reason = str(error).splitlines()[0] if str(error) else "no reason given"
         raise InputError(f"{path} is not a readable checkpoint ({type(error).__name__}: {reason}).") from error
     try:
@@ -177,4 +174,4 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor
         tensors = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
         if tensors:
             return header, tensors
-    raise ExpnetError(f"{path} holds no weights of a model.")
+    raise ExpnetError(f"{path} holds no model weights.")

@@ -1,7 +1,7 @@
-"""Two convolutions along time from sound to expression: the smallest network that a larger one has to beat.
+"""Two convolutions over time from audio to expression, the smallest baseline that a larger network has to beat.
 
-In a trial on 69 clips such a network, 96 wide with strong dropout, did better than the plain Transformers beside it,
-which learned the few training people by heart; so it belongs into every comparison on minutes of speech.
+In a trial on 69 clips, such a network of width 96 with strong dropout was better than plain Transformers, which
+memorised the few training speakers; so it belongs in every comparison on minutes of speech.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from expnet.coefficients import DEFAULT_FACE_MODEL
 from expnet.models.audio_encoder import check_mel, level_mel, sample_columns
 
 COLUMNS = (-8, 0, 8)
-"""Fifths of a mel column from a frame's centre that a frame is pooled from: together its 3.2 columns."""
+"""Offsets from a frame's centre, in fifths of a mel column, whose mean pools the 3.2 columns of a frame."""
 KERNEL = 7
-"""Frames of each convolution: two of them see 13 frames, half a second, as the ridge regression does."""
+"""Kernel in frames; two such convolutions cover 13 frames, half a second, like the ridge regression."""
 
 
 class SmallConvolution(nn.Module):
-    """Regress expression from levelled mel with two convolutions of 7 frames.
+    """Regresses expression coefficients from the levelled mel with two convolutions of 7 frames.
 
     ``expression[t] = first_expression + std * head(conv(conv(mel)))[t]``
 
     Args:
-        expression_size: E.
-        width: channels of both convolutions.
-        dropout: of whole channels, after the input and after each convolution.
-        face_model: name of the face model that the coefficients belong to.
-        network: name under which `expnet.models.saved_model` knows this class.
+        expression_size: E, number of coefficients.
+        width: Channels of both convolutions.
+        dropout: Dropout of whole channels, after the input and after each convolution.
+        face_model: Name of the face model that the coefficients belong to.
+        network: Name under which `expnet.models.saved_model` knows this class.
     """
 
     task = "expression"
@@ -82,7 +82,7 @@ class SmallConvolution(nn.Module):
         mel_std: Tensor,
         expression_metric: Tensor | None = None,
     ) -> None:
-        """Store the training split's deviations; levelled mel is centred already."""
+        """Store the training split's standard deviations; levelling centres the mel."""
         self.expression_mean.copy_(expression_mean)
         self.expression_std.copy_(expression_std.clamp_min(1e-3))
         self.mel_std.copy_(mel_std.reshape(-1, 1).expand(MEL_BANDS, 1).clamp_min(1e-3))
@@ -102,8 +102,8 @@ class SmallConvolution(nn.Module):
             mel: (B, 80, 2 x 16 + ceil(3.2 T)), see `expnet.audio.alignment.mel_for_frames`.
             frames: T.
             first_expression: (B, E) coefficients of the first frame.
-            blink: not looked at.
-            emotion: not looked at.
+            blink: Ignored.
+            emotion: Ignored.
             valid: (B, T), false where a frame is padding.
 
         Returns:
@@ -114,7 +114,7 @@ class SmallConvolution(nn.Module):
         centres = 5 * MEL_CONTEXT + 16 * torch.arange(frames, device=mel.device) + 8  # (T,), fifths of a column
         taps = (centres[:, None] + torch.tensor(COLUMNS, device=mel.device)).flatten()  # (3 T,)
         x = sample_columns(x, taps).unflatten(-1, (frames, len(COLUMNS))).mean(dim=-1)  # (B, 80, T)
-        # Padded frames are as empty as those that the convolutions add at a clip's ends.
+        # Padded frames are zero, like those that the convolutions add at the ends of a clip.
         keep = x.new_ones(1) if valid is None else valid[:, None].to(x.dtype)  # (B, 1, T)
         x = self.dropout(nn.functional.gelu(self.enter(self.dropout_bands(x) * keep)))  # (B, D, T)
         x = self.dropout(nn.functional.gelu(self.deepen(x * keep)))

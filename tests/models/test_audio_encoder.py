@@ -89,7 +89,7 @@ def test_window_encoder_is_the_published_network() -> None:
 def test_wrong_input_is_refused_in_one_sentence() -> None:
     with pytest.raises(InputError, match=r"\(batch, 80, 64 or more\), not \(1, 80, 40\)"):
         SequenceEncoder(8)(torch.zeros(1, 80, 40), 10)
-    with pytest.raises(ConfigError, match="audio_encoder is one of sequence, window"):
+    with pytest.raises(ConfigError, match="audio_encoder must be one of sequence, window"):
         build_audio_encoder("wavlm", 8, channels=8)
 
 

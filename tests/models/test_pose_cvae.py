@@ -192,7 +192,7 @@ def test_invalid_past_is_not_seen() -> None:
 
 
 def test_too_short_a_stretch_is_refused() -> None:
-    with pytest.raises(InputError, match="needs 33 frames or more at once, not 32"):
+    with pytest.raises(InputError, match="needs at least 33 frames at once, not 32"):
         new_model()(mel_of(32), torch.zeros(1, 32, 6), torch.zeros(1, 6))
 
 
