@@ -1,7 +1,7 @@
-"""Face coefficients of a clip: expression, head pose, identity, and how they lie in one vector.
+"""Face coefficients of a clip: expression, head pose and identity, and their layout in a vector.
 
-This module and :mod:`expnet.formats.coefficient_files` are the only places that know an index or a layout.
-Everything else asks for ``coefficients.expression``, ``coefficients.pose`` or ``split_pose(pose)``.
+Only this module and :mod:`expnet.formats.coefficient_files` know an index or a layout; all others use
+``coefficients.expression``, ``coefficients.pose`` or ``split_pose(pose)``.
 
 Letters: T frames, K identity coefficients. Angles are radians, pitch-yaw-roll; translation is in face units
 (docs/reference/conventions.md).
@@ -24,7 +24,7 @@ CROP_SIZE = 3
 POSE_ROTATION = slice(0, ROTATION_SIZE)
 POSE_TRANSLATION = slice(ROTATION_SIZE, POSE_SIZE)
 
-# Frames a second of every network and store of this project; files of other projects carry their own.
+# Frame rate of all networks and stores of this project; files of other projects have their own.
 DEFAULT_FPS = 25.0
 DEFAULT_FACE_MODEL = "mediapipe468"
 
@@ -37,7 +37,7 @@ ArrayOrTensor = TypeVar("ArrayOrTensor", bound=Any)
 def split_pose(pose: ArrayOrTensor) -> tuple[ArrayOrTensor, ArrayOrTensor]:
     """Split pose vectors (..., 6), numpy or torch, into rotation (..., 3) and translation (..., 3)."""
     if pose.shape[-1] != POSE_SIZE:
-        raise ValueError(f"a pose has {POSE_SIZE} numbers in its last axis, got shape {tuple(pose.shape)}")
+        raise ValueError(f"a pose must have {POSE_SIZE} numbers in its last axis, got shape {tuple(pose.shape)}")
     return pose[..., POSE_ROTATION], pose[..., POSE_TRANSLATION]
 
 
@@ -45,22 +45,22 @@ def split_pose(pose: ArrayOrTensor) -> tuple[ArrayOrTensor, ArrayOrTensor]:
 class FaceCoefficients:
     """Coefficients of one clip under one linear morphable face model.
 
-    Arrays are numpy float32; ``crop`` is float64, so that the crops of other projects' files convert there and back
-    without losing a bit. Anything ``numpy.asarray`` takes is accepted.
+    Arrays are numpy float32; ``crop`` is float64, so that crops of other projects' files can be converted back without
+    losing a bit. Anything that ``numpy.asarray`` accepts can be given.
 
     Args:
         expression: (T, 64) expression coefficients of ``face_model``.
         rotation: (T, 3) pitch, yaw, roll in radians.
         translation: (T, 3) in face units.
-        identity: (K,) for the clip or (T, K) where a source has one a frame.
-        texture: Texture (albedo) coefficients, (K,) or (T, K), where a source has them.
-        illumination: Spherical harmonics of the light, (27,) or (T, 27), where a source has them.
-        crop: centre x, centre y and side of the square crop in pixels of the source frame, (3,) or (T, 3).
-        fps: Frames a second of these coefficients.
-        face_model: Name of the face model that gives the coefficients their meaning.
+        identity: (K,) for the clip, or (T, K) if the source has one per frame.
+        texture: Texture (albedo) coefficients, (K,) or (T, K), if the source has them.
+        illumination: Spherical harmonics of the illumination, (27,) or (T, 27), if the source has them.
+        crop: Centre x, centre y and side of the square crop in pixels of the source frame, (3,) or (T, 3).
+        fps: Frame rate.
+        face_model: Name of the face model that the coefficients belong to.
 
     Raises:
-        ValueError: If a shape does not fit; the message names the field, the shape and what was expected.
+        ValueError: A shape does not fit; the message names the field, the shape and what was expected.
     """
 
     expression: NDArray[Any]
@@ -102,12 +102,14 @@ class FaceCoefficients:
         return self.frames
 
     def __getitem__(self, index: slice | int) -> "FaceCoefficients":
-        """Take frames ``[start:stop:step]`` or a single frame; per-clip arrays are kept as they are."""
+        """Take frames ``[start:stop:step]`` or a single frame; per-clip arrays stay unchanged."""
         if not isinstance(index, slice):
             position = range(self.frames)[index]
             index = slice(position, position + 1)
         if not range(self.frames)[index]:
-            raise IndexError(f"frames {index.start}:{index.stop} of a clip of {self.frames} frames are none at all")
+            raise IndexError(
+                f"frames {index.start}:{index.stop} of a clip of {self.frames} frames are an empty selection"
+            )
         return self.with_(**{name: value[index] for name, value in self._per_frame()})
 
     @property
@@ -117,7 +119,7 @@ class FaceCoefficients:
 
     @property
     def duration(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return self.frames / self.fps
 
     @property
@@ -126,31 +128,31 @@ class FaceCoefficients:
         return np.concatenate([self.rotation, self.translation], axis=1)
 
     def relative_pose(self) -> NDArray[np.float32]:
-        """Pose minus the pose of the first frame, (T, 6): what the pose network learns.
+        """Pose minus the pose of the first frame, (T, 6), the target of the pose network.
 
-        A difference of the six numbers, as in SadTalker (src/audio2pose_models), not a composed rotation.
+        It is the difference of the six numbers, as in SadTalker (src/audio2pose_models), not a relative rotation.
         """
         pose = self.pose
         return pose - pose[:1]
 
     def with_(self, **changes: Any) -> "FaceCoefficients":
-        """Copy with some fields replaced, and checked again."""
+        """Return a copy with some fields replaced and checked again."""
         return replace(self, **changes)
 
     def with_pose(self, pose: ArrayLike) -> "FaceCoefficients":
-        """Copy with the absolute pose (T, 6) replaced."""
+        """Return a copy with another absolute pose (T, 6)."""
         rotation, translation = split_pose(np.asarray(pose, dtype=np.float32))
         return replace(self, rotation=rotation, translation=translation)
 
     def with_relative_pose(self, relative: ArrayLike) -> "FaceCoefficients":
-        """Copy whose pose is this clip's first pose plus ``relative`` (T, 6)."""
+        """Return a copy whose pose is this clip's first pose plus ``relative`` (T, 6)."""
         return self.with_pose(self.pose[:1] + np.asarray(relative, dtype=np.float32))
 
     def resampled(self, fps: float = DEFAULT_FPS) -> "FaceCoefficients":
-        """Copy at another frame rate, linearly interpolated.
+        """Return a copy at another frame rate, linearly interpolated.
 
-        Frame i stands at i / fps seconds, so the first frames coincide; the number of frames keeps the duration to
-        half a frame, and times after the last frame repeat it.
+        Frame i is at i / fps seconds, so the first frames coincide. The duration is kept up to half a frame, and the
+        last frame is repeated if necessary.
         """
         if fps == self.fps:
             return self
@@ -161,13 +163,13 @@ class FaceCoefficients:
         weight = np.clip(position - before, 0.0, 1.0)[:, None]
         changes: dict[str, Any] = {}
         for name, value in self._per_frame():
-            # Angles are unwrapped first: a head does not turn through pi between two frames.
+            # Angles are unwrapped first, since a head does not turn by more than pi between two frames.
             source = np.unwrap(value.astype(np.float64), axis=0) if name == "rotation" else value
             changes[name] = source[before] * (1.0 - weight) + source[after] * weight
         return replace(self, fps=fps, **changes)
 
     def equals(self, other: "FaceCoefficients") -> bool:
-        """Tell whether every array is the same bit for bit, and every name and rate too."""
+        """Tell whether all arrays are the same bit for bit, and the names and rates too."""
         for field in fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
             if isinstance(mine, np.ndarray) and isinstance(theirs, np.ndarray):
@@ -178,7 +180,7 @@ class FaceCoefficients:
         return True
 
     def _per_frame(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Names and arrays whose first axis is time."""
+        """Yield the names and values of the arrays whose first axis is time."""
         for name in _PER_FRAME:
             yield name, getattr(self, name)
         for name in _PER_CLIP_OR_FRAME:
@@ -188,13 +190,12 @@ class FaceCoefficients:
 
 
 def concatenate(parts: Iterable[FaceCoefficients]) -> FaceCoefficients:
-    """Join pieces of one clip in time.
+    """Concatenate pieces of one clip in time.
 
-    Per-clip arrays are taken from the first piece and must be the same in all; where one piece has them a frame,
-    they are written out a frame for all.
+    Per-clip arrays that are the same in all pieces stay per-clip; otherwise they become per-frame.
 
     Raises:
-        ValueError: If the pieces differ in frame rate, face model, or in what they hold.
+        ValueError: The pieces differ in frame rate, in face model, or in what they hold.
     """
     pieces: Sequence[FaceCoefficients] = list(parts)
     if not pieces:
@@ -208,7 +209,7 @@ def concatenate(parts: Iterable[FaceCoefficients]) -> FaceCoefficients:
         if all(value is None for value in values):
             continue
         if any(value is None for value in values):
-            raise ValueError(f"some pieces have {name} and some do not")
+            raise ValueError(f"some pieces have {name} and others do not")
         if all(value.ndim == 1 and np.array_equal(value, values[0]) for value in values):
             continue
         changes[name] = np.concatenate(

@@ -1,28 +1,28 @@
-"""Errors that a user can act on: one sentence that says what, where, what was expected and what to do next."""
+"""Errors for users; each message says in one sentence what failed, where, what was expected and what to do next."""
 
 
 class ExpnetError(Exception):
-    """Something failed; the command line prints the message without a traceback and exits with ``exit_code``."""
+    """A failure; the command line prints the message without a traceback and exits with ``exit_code``."""
 
     exit_code = 1
 
 
 class InputError(ExpnetError):
-    """The user gave something that cannot be used: a file, an option, a value."""
+    """A file, option or value given by the user cannot be used."""
 
     exit_code = 2
 
 
 class ConfigError(InputError):
-    """A configuration key or value is wrong."""
+    """A configuration key or value is invalid."""
 
 
 class DataError(InputError):
-    """A track store, corpus or annotation file does not hold what it should."""
+    """A track store, corpus or annotation file has unexpected content."""
 
 
 class MissingAssetError(InputError):
-    """A weight file or optional package is not there; the message says how to get it."""
+    """A weight file or optional package is missing; the message says how to get it."""
 
 
 class MachineError(ExpnetError):

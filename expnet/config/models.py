@@ -13,8 +13,8 @@ class ExpressionModelConfig:
     """The expression network, `expnet.models.expression_regressor.ExpressionRegressor`."""
 
     network: Literal["expnet", "small_convolution", "autoregressive"] = "expnet"
-    """Baselines beside it: small_convolution, two convolutions, which know width and dropout only; autoregressive,
-    FaceFormer's form, a frame after the other, each from the sound and the frames before it."""
+    """expnet, or a baseline: small_convolution has two convolutions and uses width and dropout only; autoregressive is
+    FaceFormer's form, which decodes each frame from the audio and the frames before it."""
     width: int = 96
     """Size of the features."""
     layers: int = 2
@@ -22,33 +22,34 @@ class ExpressionModelConfig:
     heads: int = 4
     """Attention heads."""
     feedforward: int = 2
-    """Hidden layer of a Transformer block, as a multiple of the width."""
+    """Size of the hidden layer of a Transformer block, as a multiple of the width."""
     dropout: float = 0.15
-    """Dropout everywhere; minutes of speech overfit fast."""
+    """Dropout of all layers; networks overfit fast on minutes of speech."""
     stochastic_depth: float = 0.1
     """Probability of dropping the deepest residual branch."""
     audio_encoder: Literal["sequence", "window"] = "sequence"
-    """sequence: convolutions over the whole mel. window: SadTalker's network on an 80 x 16 window a frame."""
+    """sequence: convolutions over the whole mel. window: SadTalker's network on an 80 x 16 window per frame."""
     audio_channels: int = 64
-    """Channels of the audio encoder's (first) convolutions; SadTalker's window network has 32."""
+    """Channels of the (first) convolutions of the audio encoder; SadTalker's window network has 32."""
     level: bool = True
-    """Take each band's loudness against its average in the speech, so that voices and microphones sound alike."""
+    """Subtract each mel band's average over the speech, which removes differences of voices and microphones."""
     temporal_module: Literal["transformer", "conv", "gru", "none"] = "transformer"
-    """What looks along time; none is SadTalker's linear layer a frame."""
+    """Module over time; none is SadTalker's linear layer per frame."""
     attention_bias: Literal["alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none"] = "alibi"
-    """How attention knows time: ALiBi (symmetric, causal, FaceFormer's periodic, learned slopes), positions, or not."""
+    """Position information of attention: ALiBi (symmetric, causal, FaceFormer's periodic, learned slopes), sinusoidal
+    positions, or none."""
     period: int = 25
-    """Frames of a period of alibi_periodic."""
+    """Period of alibi_periodic in frames."""
     streaming: bool = False
-    """For sound that arrives as it is spoken (with alibi_causal): level by the sound so far, look ten seconds back."""
+    """For live audio (with alibi_causal): level by the audio so far, and attend to the last ten seconds."""
     first_frame_conditioning: bool = True
-    """Show the first frame's expression to the network."""
+    """Condition the network on the first frame's expression."""
     first_frame_dropout: float = 0.5
-    """Share of training windows that are not shown it, or the network would learn the speakers by heart."""
+    """Fraction of training windows without that condition, without which the network would memorise the speakers."""
     residual: bool = True
-    """Output the first frame's expression plus a change; false outputs the training mean plus a change."""
+    """Predict the change from the first frame's expression; false predicts the change from the training mean."""
     blink: bool = False
-    """Take the closure of the eyes as an input."""
+    """Take the eyelid closure as an input."""
     emotion: bool = False
     """Take the clip's emotion label as an input."""
     output_rank: int = 0
@@ -73,8 +74,8 @@ class PoseModelConfig:
     """The head-pose network, `expnet.models.pose_cvae.PoseCVAE`."""
 
     network: Literal["expnet", "sadtalker"] = "expnet"
-    """sadtalker: that project's PoseVAE as published, whose sizes are fixed, so that of the keys below only
-    tied_variance has a say in it (configs/sadtalker_pose.yaml)."""
+    """sadtalker is the PoseVAE of that project as published; its sizes are fixed, so of the keys below it uses only
+    tied_variance (configs/sadtalker_pose.yaml)."""
     latent: int = 32
     """Size of the latent of a window of 32 frames."""
     width: int = 96
@@ -86,11 +87,11 @@ class PoseModelConfig:
     audio_channels: int = 48
     """Channels of the audio encoder's convolutions."""
     previous: int = 8
-    """Frames before a window that it continues."""
+    """Frames before a window that it is conditioned on."""
     dropout: float = 0.1
-    """Dropout of features."""
+    """Dropout of the features."""
     tied_variance: bool = True
-    """Of sadtalker: the log-variance comes from the layer of the mean, as published; false gives it its own."""
+    """For sadtalker: the layer of the mean also computes the log-variance, as published; false separates them."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -106,15 +107,15 @@ class LandmarkSyncModelConfig:
     width: int = 64
     """Size of the features."""
     layers: int = 2
-    """Residual convolutions over time of each tower."""
+    """Residual convolutions over time in each tower."""
     audio_channels: int = 64
     """Channels of the audio encoder's convolutions."""
     dropout: float = 0.2
-    """Dropout everywhere."""
+    """Dropout of all layers."""
     lip_noise: float = 0.1
-    """Noise on training landmarks, as a share of their standard deviation."""
+    """Noise on training landmarks, as a fraction of their standard deviation."""
     lip_gain: float = 0.3
-    """Standard deviation of the logarithm of a factor on how widely training mouths move."""
+    """Standard deviation of the logarithm of a random gain of the lip motion in training."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -129,23 +130,23 @@ class RefinerModelConfig:
     """The renderer's refiner, `expnet.models.refiner.Refiner`."""
 
     kinds: list[str] = field(default_factory=lambda: ["mouth"])
-    """Pieces of the face that are refined, each by a network of its own: mouth, eye, face."""
+    """Regions of the face to refine, each with its own network: mouth, eye, face."""
     size: int = 96
-    """Pixels of a piece's side, a multiple of 2 ^ levels; 256 or 512 for the face, on a GPU."""
+    """Side of a region in pixels, a multiple of 16 and of 2 ^ levels; 256 or 512 for the face, on a GPU."""
     width: int = 16
-    """Channels at half that resolution; each level down has as many more."""
+    """Channels at half that resolution; each level down adds as many."""
     levels: int = 3
-    """Halvings of the resolution, 2 or more."""
+    """Number of halvings of the resolution, at least 2."""
     light: float = 0.35
-    """Largest logarithm of the gain, 0.35 for 0.7 to 1.4 times; more makes of teeth the average of what might show."""
+    """Largest logarithm of the gain, 0.35 for 0.7 to 1.4 times; larger values blur teeth to the average."""
     residual: bool = False
-    """Also add something at the piece's own resolution, not only change its light and tone."""
+    """Also add a residual at the resolution of the region, instead of changing light and tone only."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         known = {"mouth", "eye", "face"}
         chosen = bool(self.kinds) and set(self.kinds) <= known
-        require(chosen, f"model.kinds are some of mouth, eye, face, not {self.kinds}.")
+        require(chosen, f"model.kinds must be some of mouth, eye, face, not {self.kinds}.")
         for name, least in (("width", 1), ("levels", 2)):
             value = getattr(self, name)
             require(value >= least, f"model.{name} must be {least} or more, not {value}.")

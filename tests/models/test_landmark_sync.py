@@ -71,7 +71,7 @@ def test_shapes_size_and_short_clips(expert: LandmarkSync) -> None:
     assert sum(value.numel() for value in LandmarkSync().parameters()) < 250_000
     with pytest.raises(InputError, match="more than 15 frames"):
         expert(draw(1, 15, 68, 3), draw(1, 80, mel_columns(15)))
-    with pytest.raises(InputError, match="equally long"):
+    with pytest.raises(InputError, match="the same length"):
         expert(draw(1, 40, 68, 3), draw(1, 80, mel_columns(45)))
 
 
@@ -88,5 +88,5 @@ def test_its_file(expert: LandmarkSync, tmp_path) -> None:
     loaded = load_model(save_model(tmp_path / "expert.safetensors", expert), "landmark_sync")
     landmarks, mel = 0.02 * draw(1, 40, 68, 3), draw(1, 80, mel_columns(40))
     assert torch.equal(loaded(landmarks, mel), expert(landmarks, mel))
-    with pytest.raises(InputError, match="animates nothing"):
+    with pytest.raises(InputError, match="is not exported"):
         export_model(tmp_path / "expert.safetensors", tmp_path / "exported")

@@ -30,7 +30,7 @@ def test_frames_that_are_not_valid_do_not_count() -> None:
 
 
 def test_a_clip_of_less_than_a_second_has_no_style() -> None:
-    with pytest.raises(InputError, match=r"needs 24 frames in which the face is seen .* 20 of 20"):
+    with pytest.raises(InputError, match=r"needs 24 frames with a visible face .* 20 of 20"):
         PoseCVAE().style_of(torch.zeros(20, 6))
 
 

@@ -249,7 +249,7 @@ def test_wrong_files_are_refused(files, tmp_path: Path, weights: Weights) -> Non
     save_file(cut, tmp_path / "cut.safetensors")
     with pytest.raises(InputError, match="do not fit"):
         load_model(tmp_path / "cut.safetensors", "pose")
-    with pytest.raises(InputError, match="needs 33 frames or more"):
+    with pytest.raises(InputError, match="needs at least 33 frames"):
         SadTalkerPose()(torch.zeros(1, 80, 80), torch.zeros(1, 12, 6), torch.zeros(1, 6))
     with pytest.raises(InputError, match="was not written by expnet"):
         read_header(files["safetensors"]["pose"])
