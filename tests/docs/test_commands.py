@@ -13,9 +13,12 @@ from pages import ROOT, SHELL, Block, blocks, commands, fault, inline_fault, pag
 from PIL import Image
 from skimage.data import astronaut
 
+from expnet import metrics
 from expnet.audio.wave import write_wav
 from expnet.cli import main
+from expnet.config.benchmark import METRIC_KEYS
 from expnet.media.video_writer import write_video
+from expnet.metrics import NamedMetric
 
 ALL = [block for path in pages() for block in blocks(path)]
 MARKED = sorted({block.page for block in ALL if block.extra is not None})
@@ -102,6 +105,15 @@ def test_links_between_pages_lead_somewhere() -> None:
         links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
         assert len(links) > 5
         assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_metric_has_an_entry() -> None:
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
+    classes = [name for name, kind in vars(metrics).items() if isinstance(kind, type) and issubclass(kind, NamedMetric)]
+    concrete = set(classes) - {"ClipMetric", "NamedMetric"}
+    assert len(concrete) > 20
+    assert sorted(name for name in concrete if f"`{name}`" not in page) == []
+    assert sorted(key for key in METRIC_KEYS if f"`{key}`" not in page) == []
 
 
 def test_readme_is_one_screen() -> None:
