@@ -288,7 +288,7 @@ def _download(address: str, path: Path, asset: Asset, progress: Progress | None)
 
 
 def _refuse_plain_http(response: Any, *_: Any, **__: Any) -> None:
-    """Refuse a redirection to plain http, which anybody on the way could answer."""
+    """Refuse a redirection to plain http, which could be intercepted."""
     if response.is_redirect:
         target = urljoin(response.url, response.headers["location"])
         if not target.startswith("https://"):

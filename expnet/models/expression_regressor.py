@@ -64,7 +64,7 @@ class ExpressionRegressor(nn.Module):
             are not used here.
         expression_size: E, number of coefficients.
         emotions: Number of emotion labels, 0 for none; label 0 means unknown.
-        speech_features: Source of the speech features that are read beside the mel, the values of an
+        speech_features: Source of the speech features that are read besides the mel, the values of an
             `expnet.audio.speech_encoders.FeatureSource`; None for the mel alone.
         face_model: Name of the face model that the coefficients belong to.
         **changes: Fields of ``config`` to replace.
