@@ -1,8 +1,9 @@
 """The grammar of every configurable command: ``command file.yaml ... section.key=value ... [--print-config] [--help]``.
 
-Files and overrides are merged from left to right over a dataclass schema with OmegaConf. Mistakes that OmegaConf
-accepts silently are refused here: a key without ``=``, leading dashes, ``+=``, single items of a list, NaN. A leading
-``~`` in a text value is expanded.
+Files and overrides are merged from left to right over a dataclass schema with OmegaConf. The schema's types decide how
+values are read: text stays text, letter for letter (`expnet.config.typed_values`). Mistakes that OmegaConf accepts
+silently are refused here: a key without ``=``, leading dashes, ``+=``, single items of a list, NaN. A leading ``~`` in
+a text value is expanded.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from expnet.config.typed_values import read_override, read_yaml, type_of
 from expnet.errors import ConfigError
 
 Schema = TypeVar("Schema")
@@ -105,18 +107,27 @@ def find_file(name: str) -> Path:
     raise ConfigError(f"There is no configuration file {name}; those that come with expnet are {', '.join(known)}.")
 
 
-def read_layer(layer: str) -> DictConfig:
-    """Read one file or override as a configuration of its own."""
+def read_layer(layer: str, schema: type | None = None) -> DictConfig:
+    """Read one file or override as a configuration of its own.
+
+    Args:
+        layer: File name or ``key=value``.
+        schema: The schema whose types decide how the values are read. None, where only the keys and ``task`` matter,
+            leaves the value of an override as text.
+    """
     if not is_file_name(layer):
-        split_override(layer)
+        key, text = split_override(layer)
         try:
-            return OmegaConf.from_dotlist([layer])
+            value = text if schema is None else read_override(text, type_of(schema, key))
+            for part in reversed(key.split(".")):
+                value = {part: value}
+            return OmegaConf.create(value)
         except (OmegaConfBaseException, yaml.YAMLError) as error:
             raise ConfigError(f"'{layer}': the value is not valid YAML ({first_line(error)}).") from error
     path = find_file(layer)
     try:
-        content = OmegaConf.load(path)
-    except (OSError, UnicodeDecodeError, OmegaConfBaseException, yaml.YAMLError) as error:
+        content = OmegaConf.create(read_yaml(path.read_text(encoding="utf-8"), schema) or {})
+    except (OSError, UnicodeDecodeError, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is not a readable configuration file ({' '.join(str(error).split())}).") from error
     if not isinstance(content, DictConfig):
         raise ConfigError(f"{path} must hold 'key: value' lines at its top level, not a list.")
@@ -143,7 +154,7 @@ def merge(schema: type[Schema], layers: Sequence[str]) -> Schema:
     """
     config = OmegaConf.structured(schema)
     for layer in layers:
-        content = read_layer(layer)
+        content = read_layer(layer, schema)
         try:
             config = OmegaConf.merge(config, content)
         except (OmegaConfBaseException, TypeError, ValueError) as error:

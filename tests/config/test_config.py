@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from expnet.config import ExpressionConfig, PoseConfig, load_config
+from expnet.config.benchmark import VideoBenchmarkConfig
 from expnet.config.grammar import attribute_docs, describe, find_file, merge, parse_arguments, to_container, to_yaml
 from expnet.errors import ConfigError
 
@@ -48,6 +49,47 @@ def test_values() -> None:
     assert load("task=pose").data.window == 129
 
 
+TEXTS = ("my run #2", "0123", "12:30", "1e3", "2024-05-01", "no", "a: b: c", "{a: 1}", "'quoted'", " x ", "#1", "a, b")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_stays_text_letter_for_letter(text: str, tmp_path: Path) -> None:
+    config = load("task=expression", f"output={text}", f"data.store={text}", f"loss.sync_expert={text}")
+    assert (config.output, config.data.store, config.loss.sync_expert) == (text, text, text)
+    benchmark = merge(VideoBenchmarkConfig, [f"systems.ours={text}", "reference=real"])
+    assert benchmark.systems == {"ours": text}
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load(str(tmp_path / "config.yaml")) == config
+
+
+def test_text_in_files_and_lists() -> None:
+    assert load("task=pose", "data.store=[st #2, 0123, 12:30, '1, 2', \"a\"]").data.store == [
+        "st #2", "0123", "12:30", "1, 2", "a",
+    ]  # fmt: skip
+    assert load("task=pose", "data.store=[]").data.store == []
+    assert load("task=pose", "data.store=[a, b,]").data.store == ["a", "b"]
+    assert load("task=pose", "data.store_weights=[1, .5, 1e-1]").data.store_weights == [1.0, 0.5, 0.1]
+
+
+def test_text_in_files(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text("task: pose\noutput: 0123\nckpt:\ndata:\n  store: [12:30, 1e3]\n  features: 007\nseed: 010\n")
+    config = load(str(path))
+    assert (config.output, config.ckpt, config.data.store) == ("0123", None, ["12:30", "1e3"])
+    assert (config.data.features, config.seed) == ("007", 10)
+
+
+def test_numbers_are_decimal() -> None:
+    assert load("task=pose", "seed=010").seed == 10
+    assert load("task=pose", "seed=1_000").seed == 1000
+    assert [load("task=pose", f"optim.lr={value}").optim.lr for value in ("1e-2", "1.", ".5", "+3")] == [
+        0.01,
+        1,
+        0.5,
+        3,
+    ]
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
@@ -75,7 +117,7 @@ def test_values() -> None:
         ("model.residual=maybe", "model.residual: Value 'maybe' is not a valid bool"),
         ("model.latent=3", "Key 'latent' not in 'ExpressionModelConfig'; --help lists all keys."),
         ("output=${nope}", "Interpolation key 'nope' not found"),
-        ("data.store={a: 1}", "data.store must be a folder or a list of folders, not {'a': 1}."),
+        ("seed=12:30", "seed: Value '12:30' of type 'str' could not be converted to Integer."),
         ("seed=-1", "seed must be at least 0 and below 2^32, not -1."),
         ("model.width=30", "model.width (30) must be a multiple of model.heads (4)."),
         ("data.validation_fraction=1", "data.validation_fraction must be at least 0 and below 1, not 1.0."),
@@ -105,6 +147,8 @@ def test_bad_files(tmp_path: Path) -> None:
     ):
         path.write_text(text)
         assert message in refusal(str(path))
+    path.write_text("task: expression\ndata: {store: {a: 1}}\n")
+    assert "data.store must be a folder or a list of folders, not {'a': 1}." in refusal(str(path))
     path.write_bytes(b"\xff\xfe\x00")
     assert "is not a readable configuration file" in refusal(str(path))
     path.write_text("")
