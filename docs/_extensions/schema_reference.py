@@ -37,16 +37,16 @@ def type_name(hint: Any) -> str:
     return " or ".join("null" if choice is type(None) else type_name(choice) for choice in choices) or str(hint)
 
 
-def default_of(item: Field[Any]) -> str:
-    """Return the default of a field as it stands in a configuration file."""
-    value = item.default
-    if value is MISSING and item.default_factory is not MISSING:
-        value = item.default_factory()
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if value not in ("", {}) else "empty"
+def default_of(item: Field[Any]) -> Any:
+    """Return the default of a field, of whichever kind."""
+    return item.default if item.default_factory is MISSING else item.default_factory()
+
+
+def written(value: Any) -> str:
+    """Return a value as it stands in a configuration file."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "must be given" if value is MISSING else str(value) if value not in ("", {}) else "empty"
 
 
 def rows(schema: type, prefix: str = "", values: Any = None) -> list[tuple[str, str, str, str]]:
@@ -56,20 +56,12 @@ def rows(schema: type, prefix: str = "", values: Any = None) -> list[tuple[str, 
     for item in fields(schema):
         hint = hints[item.name]
         if isinstance(hint, type) and is_dataclass(hint):
-            section = item.default_factory() if item.default_factory is not MISSING else hint()
+            section = default_of(item)
             found += rows(type(section), f"{prefix}{item.name}.", section)
             continue
-        default = default_of(item) if values is None else _written(getattr(values, item.name))
-        found.append((f"{prefix}{item.name}", type_name(hint), default, docs.get(item.name, "")))
+        default = default_of(item) if values is None else getattr(values, item.name)
+        found.append((f"{prefix}{item.name}", type_name(hint), written(default), docs.get(item.name, "")))
     return found
-
-
-def _written(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if value not in ("", {}) else "empty"
 
 
 class ConfigurationTable(SphinxDirective):
