@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from expnet.assets.registry import known, locate, sha256, verify
+from expnet.assets.registry import known, locate, verify
 from expnet.errors import InputError
+from expnet.io.checksum import sha256
 from expnet.metrics import Extractor
 
 RANDOM = "random"

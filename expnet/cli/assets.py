@@ -39,6 +39,8 @@ def run_list(_: argparse.Namespace) -> None:
         print(f"  sha256    {asset.sha256}\n  licence   {asset.licence}")
         for address in asset.addresses:
             print(f"  address   {address}")
+        if asset.wheels:
+            print(f"  wheels    {', '.join(part.requirement for part in asset.wheels)}")
 
 
 def run_fetch(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from importlib import util
 
-from expnet.assets.registry import ASSETS, locate
+from expnet.assets.catalogue import ASSETS
+from expnet.assets.registry import locate
 from expnet.doctor.conflicts import CONFLICTS
 from expnet.doctor.finding import Finding, import_error, version_of
 from expnet.errors import MissingAssetError
@@ -83,16 +84,17 @@ def _weights() -> Finding:
 
 def _assets() -> Finding:
     present, missing = [], []
-    for name in ASSETS:
+    metric_weights = [name for name, asset in ASSETS.items() if asset.for_metrics]
+    for name in metric_weights:
         try:
             locate(name)
         except MissingAssetError:
             missing.append(name)
         else:
             present.append(name)
-    status = f"{', '.join(present) or 'none'} of {len(ASSETS)}"
+    status = f"{', '.join(present) or 'none'} of {len(metric_weights)}"
     if not missing:
-        return Finding("metric weights", f"all of {len(ASSETS)}")
+        return Finding("metric weights", f"all of {len(metric_weights)}")
     return Finding("metric weights", status, f"expnet assets fetch {'|'.join(missing)}", optional=True)
 
 

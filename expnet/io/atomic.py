@@ -33,7 +33,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         # As an ordinary open() does, so that the process's umask decides on the permissions.
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        permissions = partial.stat().st_mode
         yield partial
+        if partial.stat().st_mode != permissions:  # safetensors makes a private file of its own in its place
+            with contextlib.suppress(OSError):  # not every file system has permissions
+                partial.chmod(permissions)
         os.replace(partial, target)
     except BaseException as error:
         # Libraries report a full disk in words of their own: torch.save says "unexpected pos 704 vs 598".

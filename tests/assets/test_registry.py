@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
 
 from expnet import cli
-from expnet.assets import registry as assets
-from expnet.assets.registry import ASSETS, Asset, fetch, known, locate, verify
+from expnet.assets import download
+from expnet.assets.catalogue import ASSETS, Asset
+from expnet.assets.registry import fetch, known, locate, verify
+from expnet.assets.speech import keep_whisper_encoder, whisper_checksum
+from expnet.assets.wheels import WheelMember
+from expnet.audio.speech_encoders.whisper_weights import _BLOCK, WhisperWeights, read_whisper, write_whisper
 from expnet.errors import ExpnetError, InputError, MissingAssetError
 
 CONTENT = b"weights" * 1000
@@ -86,7 +92,7 @@ def test_places_are_searched_in_order(empty_places: Path, monkeypatch: pytest.Mo
     assert locate("made", hub) == locate("made", hub.parent) == hub
     with pytest.raises(MissingAssetError, match="nowhere"):
         locate("made", empty_places / "nowhere")
-    with pytest.raises(InputError, match="known are syncnet"):
+    with pytest.raises(InputError, match=r"known are whisper-tiny\.en, whisper-base, syncnet"):
         locate("sync_net")
 
 
@@ -144,7 +150,7 @@ def test_a_place_that_cannot_be_used_is_one_sentence(empty_places: Path, monkeyp
 def test_only_https_is_opened_and_followed(empty_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = serve(monkeypatch, {"http://first.example/made.pth": CONTENT})
     with pytest.raises(InputError, match="https"):
-        assets._download("http://first.example/made.pth", empty_places / "made.pth", MADE, None)
+        download._download("http://first.example/made.pth", empty_places / "made.pth", 0, None)
     assert asked == []
 
     class Redirecting(requests.adapters.BaseAdapter):
@@ -167,7 +173,7 @@ def test_only_https_is_opened_and_followed(empty_places: Path, monkeypatch: pyte
         with requests.Session() as session:
             for scheme in ("https://", "http://"):
                 session.mount(scheme, Redirecting())
-            arguments = {"hooks": {"response": assets._refuse_plain_http}}
+            arguments = {"hooks": {"response": download._refuse_plain_http}}
             if plain.startswith("http:"):
                 with pytest.raises(ExpnetError, match="not https"):
                     session.get("https://first.example/", **arguments)
@@ -209,3 +215,49 @@ def test_offline_the_command_says_where_to_put_the_file(
     message = capsys.readouterr().err
     assert "no route to host" in message
     assert str(empty_places / "cache" / "expnet" / "assets" / known("syncnet").file) in message
+
+
+def test_a_speech_encoder_comes_from_wheels_where_no_address_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The kept file holds the blocks that are used; a download of another network, or a damaged one, is refused."""
+    random = np.random.default_rng(0)
+    shapes = {"conv1.weight": (8, 80, 3), "conv2.weight": (8, 8, 3), "positions": (20, 8)}
+    shapes |= {"conv1.bias": (8,), "conv2.bias": (8,)}
+    for index in range(4):
+        for part in _BLOCK:
+            rows = {"qkv": 24, "mlp_in": 32}.get(part.split(".")[0], 8)
+            columns = 32 if part == "mlp_out.weight" else 8
+            matrix = part.endswith("weight") and "norm" not in part
+            shapes[f"blocks.{index}.{part}"] = (rows, columns) if matrix else (rows,)
+    arrays = {name: random.normal(size=shape).astype(np.float16) for name, shape in shapes.items()}
+    whole = WhisperWeights(arrays, 4, 2)
+    asset = Asset(
+        "made", "made.safetensors", ("https://nowhere/made",), whole.first(3).sha256(), 0, "none", "tests",
+        wheels=(WheelMember("made", "1.0", "made/whole.safetensors"),),
+        keep=keep_whisper_encoder, checksum=whisper_checksum,
+    )  # fmt: skip
+    monkeypatch.setitem(ASSETS, "made", asset)
+    monkeypatch.setenv("EXPNET_ASSETS", str(tmp_path))
+    serve(monkeypatch, {})
+    content = {"whole": whole}
+
+    def extract(members: object, target: Path, *, progress: object) -> None:
+        write_whisper(target, content["whole"])
+
+    monkeypatch.setattr(download, "extract_members", extract)
+    path = fetch("made")
+    assert read_whisper(path).blocks == 3
+    assert verify(path, asset) == asset.sha256
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+    path.unlink()
+    content["whole"] = WhisperWeights({n: a + np.float16(1) for n, a in arrays.items()}, 4, 2)
+    with pytest.raises(ExpnetError, match=r"https://nowhere/made: .*made==1.0: .*another checksum.*put it at"):
+        fetch("made")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -17,11 +17,9 @@ from torch.nn import functional as F
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
 from expnet.audio.mel import mel_filterbank
 from expnet.audio.speech_encoders.encoder import FeatureSource
-from expnet.audio.speech_encoders.whisper_weights import WhisperWeights, read_whisper
+from expnet.audio.speech_encoders.whisper_weights import KEPT_BLOCKS, WhisperWeights, read_whisper
 from expnet.errors import InputError
 
-USUAL_LAYER = 3
-"""Block whose output is taken by default."""
 PIECE = 28 * FRAME_RATE
 """Frames encoded at a time: with context on both sides, the 30 s that the network was trained on."""
 CONTEXT = FRAME_RATE
@@ -106,7 +104,7 @@ class WhisperSpeechEncoder:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, layer: int | None = None, device: str = "cpu") -> None:
-        layer = USUAL_LAYER if layer is None else layer
+        layer = KEPT_BLOCKS if layer is None else layer
         if layer < 0:
             raise InputError(f"There is no layer {layer}: give one from 0, the input of the first block.")
         weights = read_whisper(path, layer)

@@ -23,6 +23,8 @@ from expnet.audio.speech_encoders.ctranslate2 import read_ctranslate2
 from expnet.errors import InputError
 from expnet.io.atomic import atomic_path
 
+KEPT_BLOCKS = 3
+"""Blocks of the encoder that expnet uses and keeps."""
 _FORMAT = "expnet-whisper-encoder"
 _STEM = ("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "positions")
 _BLOCK = (
