@@ -198,11 +198,12 @@ class MetricCallback(ValidationCallback):
     def finish(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compute and log the values over all processes, then free the device's memory."""
         logged: dict[str, Tensor] = {}
+        stage = "test" if trainer.testing else "val"
         for metric in self.metrics:
-            logged[f"val/{metric.name}"] = metric.compute()
+            logged[f"{stage}/{metric.name}"] = metric.compute()
             local = metric.clips if isinstance(metric, ClipMetric) else torch.tensor(self.seen)
             clips = trainer.strategy.reduce(local.clone().to(pl_module.device), reduce_op="sum")
-            logged[f"val/{self.count_as.format(name=metric.name)}"] = torch.as_tensor(clips)
+            logged[f"{stage}/{self.count_as.format(name=metric.name)}"] = torch.as_tensor(clips)
         self.values = {name: float(value) for name, value in logged.items()}
         for name, value in self.values.items():
             # Values are over all processes already; sync_dist would only average equal numbers.
@@ -228,7 +229,7 @@ def first_message_of_all_processes(message: str) -> str:
 
 def warn_of_repeated_clips(trainer: pl.Trainer) -> None:
     """Warn if the sampler repeats clips to give all processes equally many, as Lightning's own sampler does."""
-    loaders = trainer.val_dataloaders
+    loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
     for loader in loaders if isinstance(loaders, list) else [loaders]:
         # In torch's DistributedSampler, total_size counts the clips with repetitions.
         if getattr(getattr(loader, "sampler", None), "total_size", 0) > len(getattr(loader, "dataset", ())):
@@ -248,4 +249,4 @@ def full_precision_of(pl_module: pl.LightningModule) -> Iterator[None]:
 
 def _silence_sync_dist_advice() -> None:
     """Suppress Lightning's advice to average values over processes, which are equal in all of them already."""
-    warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\('val/.*sync_dist=True")
+    warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\('(val|test)/.*sync_dist=True")

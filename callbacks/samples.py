@@ -67,13 +67,22 @@ class SamplesCallback(ValidationCallback):
         assert self._trainer is not None
         for logger in self._trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_video(f"samples/{name}", [str(path)], step=self._trainer.global_step, format=["mp4"])
+                logger.log_video(f"samples/{name}", [str(path)], step=logging_step(self._trainer), format=["mp4"])
 
     def _log_image(self, name: str, image: NDArray[np.uint8]) -> None:
         assert self._trainer is not None
-        step = self._trainer.global_step
+        step = logging_step(self._trainer)
         for logger in self._trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image(f"samples/{name}", [image], step=step)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(f"samples/{name}", image, step, dataformats="HWC")
+
+
+def logging_step(trainer: pl.Trainer) -> int:
+    """Return the step under which Lightning logs the scores of the current validation.
+
+    Loggers count steps from 0, so the validation after the hundredth step is at 99, while ``trainer.global_step`` and
+    the names of files say 100.
+    """
+    return trainer.fit_loop.epoch_loop._batches_that_stepped

@@ -104,10 +104,11 @@ class ClipMetric(NamedMetric):
         values = values.detach().double().reshape(-1).to(self.total.device)
         weights = weights.detach().double().reshape(-1).to(self.total.device)
         scored = torch.isfinite(values) & torch.isfinite(weights) & (weights > 0)
-        self.total += (values * weights)[scored].sum()
-        self.weight += weights[scored].sum()
-        self.clips += scored.sum()
-        self.unscored += (~scored).sum()
+        # Not in place: a Trainer's validation leaves inference tensors in the states, which training may not change.
+        self.total = self.total + (values * weights)[scored].sum()
+        self.weight = self.weight + weights[scored].sum()
+        self.clips = self.clips + scored.sum()
+        self.unscored = self.unscored + (~scored).sum()
         self.changed()
 
     def compute(self) -> Tensor:

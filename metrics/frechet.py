@@ -97,7 +97,8 @@ class FrechetInceptionDistance(NamedMetric):
             raise ValueError("the moments of this side were loaded; nothing can be added to them")
         side, added = _side(real), Moments.of(features.detach().to(self.real_total.device))
         for state in ("count", "total", "scatter"):
-            getattr(self, f"{side}_{state}").add_(getattr(added, state))
+            # Not in place, see `ClipMetric.accumulate`.
+            setattr(self, f"{side}_{state}", getattr(self, f"{side}_{state}") + getattr(added, state))
         self.changed()
 
     def moments(self, real: bool) -> Moments:

@@ -116,8 +116,9 @@ class MouthOpeningLag(MouthOpeningPair):
             values, weights = self.score(predicted, target, valid)
         self.accumulate(values, weights)
         known = torch.isfinite(curve) & torch.isfinite(values.reshape(-1, 1))
-        self.curve += torch.where(known, curve, torch.zeros_like(curve)).sum(0).to(self.curve.device)
-        self.curve_clips += known.sum(0).to(self.curve.device)
+        # Not in place, see `ClipMetric.accumulate`.
+        self.curve = self.curve + torch.where(known, curve, torch.zeros_like(curve)).sum(0).to(self.curve.device)
+        self.curve_clips = self.curve_clips + known.sum(0).to(self.curve.device)
 
     def compute(self) -> Tensor:
         """Return the best lag of the mean curve in frames, () float64; NaN if no clip was scored."""

@@ -209,6 +209,10 @@ class TalkingFaceDataModule(LightningDataModule):
         """Whole test clips."""
         return self._whole_clips(TEST)
 
+    def predict_dataloader(self) -> DataLoader[FaceBatch]:
+        """Whole test clips, as for a test."""
+        return self.test_dataloader()
+
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the epoch, which Lightning stores in the checkpoint."""
         trainer = self.trainer

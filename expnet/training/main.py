@@ -216,9 +216,9 @@ def build_callbacks(
 ) -> list[pl.Callback]:
     """Build the callbacks of a run, in the order in which Lightning calls them."""
     from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_monitors
-    from expnet.training.callbacks.expression_scores import ExpressionScores
     from expnet.training.callbacks.progress import ProgressLine
     from expnet.training.callbacks.resume import RandomState
+    from expnet.training.tasks.expression_scores import ExpressionScores
     from expnet.training.tasks.expression_task import ExpressionTask
 
     validation = data.splits["validation"]

@@ -42,9 +42,9 @@ def test_a_sampler_that_pads_is_told() -> None:
     clips = Clips(CLIPS)
     padded = DataLoader(clips, sampler=DistributedSampler(clips, num_replicas=2, rank=0, shuffle=False))
     with pytest.warns(UserWarning, match="repeats validation clips, which then count twice"):
-        warn_of_repeated_clips(SimpleNamespace(val_dataloaders=padded))  # type: ignore[arg-type]
+        warn_of_repeated_clips(SimpleNamespace(testing=False, val_dataloaders=padded))  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         even = DataLoader(clips, sampler=DistributedSampler(clips, num_replicas=5, rank=0, shuffle=False))
         ours = DataLoader(clips, sampler=ShardSampler(CLIPS, rank=0, world=2))
-        warn_of_repeated_clips(SimpleNamespace(val_dataloaders=[even, ours]))  # type: ignore[arg-type]
+        warn_of_repeated_clips(SimpleNamespace(testing=False, val_dataloaders=[even, ours]))  # type: ignore[arg-type]

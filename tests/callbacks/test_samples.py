@@ -10,7 +10,7 @@ from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from expnet.audio.wave import load_audio
-from expnet.callbacks import ClipSample, SamplesCallback
+from expnet.callbacks import ClipSample, LandmarkDistanceCallback, SamplesCallback
 from expnet.callbacks.sample_files import draw_curves, draw_landmarks
 from expnet.media.video_reader import probe_video, read_video
 
@@ -63,9 +63,20 @@ def test_wandb_gets_videos_and_pictures(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = WandbLogger(save_dir=tmp_path, offline=True)
-    trainer(tmp_path, SamplesCallback(most=1), logger=logger).fit(ForeignModule())
+    logged: list[tuple[str, int]] = []
+    log_metrics = logger.log_metrics
+    monkeypatch.setattr(
+        logger,
+        "log_metrics",
+        lambda metrics, step=None: [logged.append((key, step)) for key in metrics] and log_metrics(metrics, step),
+    )
+    trainer(tmp_path, LandmarkDistanceCallback(), SamplesCallback(most=1), logger=logger).fit(ForeignModule())
     summary = logger.experiment.summary
-    assert {"samples/clip0", "samples/clip0_curves", "samples/clip0_landmarks"} <= set(summary.keys())
+    media_keys = ("samples/clip0", "samples/clip0_curves", "samples/clip0_landmarks")
+    assert set(media_keys) <= set(summary.keys())
+    assert {key: step for key, step in logged if key in (*media_keys, "val/landmark_distance")} == dict.fromkeys(
+        (*media_keys, "val/landmark_distance"), 3
+    )
     media = [path.suffix for path in tmp_path.rglob("media/**/*") if path.is_file()]
     logger.experiment.finish()
     assert sorted(media) == [".mp4", ".png", ".png"]
@@ -76,11 +87,13 @@ def test_tensorboard_gets_the_pictures(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logger = TensorBoardLogger(tmp_path, name="", version="board")
-    trainer(tmp_path, SamplesCallback(most=1), logger=logger).fit(ForeignModule())
+    scores = LandmarkDistanceCallback()
+    trainer(tmp_path, scores, SamplesCallback(most=1), logger=logger).fit(ForeignModule())
     logger.experiment.flush()
     events = EventAccumulator(str(tmp_path / "board"))
     events.Reload()
     assert set(events.Tags()["images"]) == {"samples/clip0_curves", "samples/clip0_landmarks"}
-    assert events.Images("samples/clip0_curves")[0].step == 4
+    # The images of a validation stand at its scores; both count steps from 0, while files and checkpoints count from 1.
+    assert events.Images("samples/clip0_curves")[0].step == events.Scalars("val/landmark_distance")[0].step == 3
     picture = Image.open(tmp_path / "samples" / "step_000004" / "clip0_curves.png")
     assert picture.size[0] == 900

@@ -90,6 +90,17 @@ def test_a_bfloat16_parent_changes_nothing(single: dict[str, list[float]], name:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_training_continues_with_a_metric_that_a_validation_reset(single: dict[str, list[float]], name: str) -> None:
+    metric, inputs = COMMON["cases"]()[name]
+    with torch.inference_mode():
+        metric.update(*inputs)
+        metric.reset()
+    assert metric.total.is_inference()
+    metric.update(*inputs)
+    assert metric.compute().item() == pytest.approx(single[name][0], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_attributes_for_reports(name: str) -> None:
     metric: ClipMetric = COMMON["cases"]()[name][0]
     assert metric.name.replace("_", "").isalnum()

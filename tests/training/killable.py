@@ -22,6 +22,7 @@ from expnet.config import load_config
 from expnet.training.callbacks.csv_logger import CsvLogger
 from expnet.training.main import build_data, build_trainer, main
 from expnet.training.run_folder import RunDirectory
+from expnet.training.tasks import base_task
 from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.build import build_task, describe_training
 
@@ -57,7 +58,7 @@ def before_call(owner: Any, name: str, instead: Callable[..., Any]) -> None:
 
 def in_a_step(step: int) -> None:
     """Die after the weights have moved and before their average is updated."""
-    before_call(BaseTask, "on_train_batch_end", lambda task, *_: task.global_step == step and die())
+    before_call(base_task, "update_average", lambda *_, **options: options["step"] == step and die())
 
 
 def in_a_validation(step: int) -> None:

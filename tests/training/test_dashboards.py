@@ -95,6 +95,12 @@ def test_without_its_clock_the_wait_is_not_made_up(tmp_path: Path) -> None:
     assert set(fit(tmp_path, fetch=0.0, compute=0.001)[0]) == {"step", "speed/frames_per_second"}
 
 
+def test_accumulated_batches_make_one_row_a_step(tmp_path: Path) -> None:
+    rows = fit(tmp_path, fetch=0.0, compute=0.01, accumulate_grad_batches=2)
+    assert [row["step"] for row in rows] == [1, 3]
+    assert all(0 < row["speed/frames_per_second"] <= 5000 for row in rows)
+
+
 def test_the_memory_of_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**29)
     monkeypatch.setattr(Slope, "device", torch.device("cuda"))

@@ -72,10 +72,11 @@ class Throughput(pl.Callback):
         self._seconds = self._waited = 0.0
         self._last_time = self._last_waited = 0.0
         self._paused = True
+        self._step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Pause until the first batch."""
-        self._paused = True
+        self._paused, self._step = True, trainer.global_step
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Pause until training continues."""
@@ -100,7 +101,9 @@ class Throughput(pl.Callback):
         self._waited += waited - self._last_waited
         self._last_time, self._last_waited = now, waited
         self._frames += self.count(batch) * trainer.world_size
-        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        # With accumulated gradients, several batches end at one step.
+        stepped, self._step = trainer.global_step != self._step, trainer.global_step
+        if stepped and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             if trainer.is_global_zero:
                 self._log(trainer, pl_module.device)
             self._frames, self._seconds, self._waited = 0, 0.0, 0.0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +39,11 @@ class StepOutput:
     landmarks: Tensor | None = None
     target_landmarks: Tensor | None = None
 
+    def to(self, device: torch.device | str) -> StepOutput:
+        """Return a copy on another device; ``Trainer.predict`` keeps its results on the CPU this way."""
+        parts = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **{name: value.to(device) for name, value in parts.items()})
+
 
 class WeightedMean(Metric):
     """Weighted mean over the clips of all processes, from a sum and a total weight: clips differ in length.
@@ -55,8 +62,9 @@ class WeightedMean(Metric):
 
     def update(self, value: Tensor, weight: Tensor) -> None:
         """Add a mean over ``weight`` frames."""
-        self.total += value.detach().double() * weight
-        self.weight += weight
+        # Not in place: the states of a module that was validated before it is trained are inference tensors.
+        self.total = self.total + value.detach().double() * weight
+        self.weight = self.weight + weight
 
     def compute(self) -> Tensor:
         """Return the mean; NaN if nothing was added."""
@@ -75,7 +83,7 @@ class Total(Metric):
 
     def update(self, count: Tensor | int) -> None:
         """Add a count."""
-        self.total += count
+        self.total = self.total + count
 
     def compute(self) -> Tensor:
         """Return the sum."""
@@ -86,7 +94,11 @@ class BaseTask(pl.LightningModule):
     """A network, the moving average of its weights, and its optimiser.
 
     A validation logs each loss as ``val/NAME``, averaged over the frames of all processes, and their number as
-    ``val/frames``.
+    ``val/frames``; ``Trainer.test`` logs the same values as ``test/NAME``. Both use the averaged weights.
+
+    Attributes:
+        monitor: Name of the logged value that chooses the best checkpoint: ``ModelCheckpoint(task.monitor, ...)``.
+        monitor_mode: Whether that value is to be minimised or maximised, ``min`` or ``max``.
 
     Args:
         model: The network to train.
@@ -97,6 +109,7 @@ class BaseTask(pl.LightningModule):
     """
 
     monitor = "val/loss"
+    monitor_mode = "min"
     averages: Tensor
 
     def __init__(
@@ -127,26 +140,49 @@ class BaseTask(pl.LightningModule):
         """The network that is validated and exported: the one with averaged weights, if there is one."""
         return self.model if self.averaged is None else self.averaged
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the averaged weights towards the trained ones."""
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Take a step, and move the averaged weights towards the trained ones.
+
+        The two belong together: a checkpoint that any callback saves after the step has the average of that step, and
+        accumulated gradients are averaged once, when the weights move.
+        """
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self.averaged is not None:
             self.averages += 1
             update_average(self.averaged, self.model, decay=self.optim.ema, step=int(self.averages))
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        """Log the losses of a validation batch, with averaged weights, and return what callbacks score."""
+        return self.evaluate_batch(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> Any:
+        """Log the losses of a test batch, with averaged weights, and return what callbacks score."""
+        return self.evaluate_batch(batch, "test")
+
+    def evaluate_batch(self, batch: Any, stage: str) -> Any:
+        """Log the losses of a batch of whole clips under the name of the stage, ``val`` or ``test``.
+
+        Returns:
+            What callbacks score, a `StepOutput`; None if there is nothing for them.
+        """
+        raise NotImplementedError
 
     def full_precision(self) -> torch.autocast:
         """Disable mixed precision, which is for the network in training: losses and validation use full precision."""
         return torch.autocast(self.device.type, enabled=False)
 
-    def log_losses(self, losses: dict[str, Tensor], valid: Tensor) -> None:
-        """Add the losses of a validation batch, weighted by its valid frames, to the means that are logged."""
+    def log_losses(self, losses: dict[str, Tensor], valid: Tensor, stage: str = "val") -> None:
+        """Add the losses of an evaluated batch, weighted by its valid frames, to the means that are logged."""
         count = valid.sum()
         for name, value in losses.items():
             metric = self.sums[name]
             assert isinstance(metric, WeightedMean)
             metric.update(value, count)
-            self.log(f"val/{name}", metric, on_step=False, on_epoch=True)
+            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True)
         self.frames.update(count)
-        self.log("val/frames", self.frames, on_step=False, on_epoch=True)
+        self.log(f"{stage}/frames", self.frames, on_step=False, on_epoch=True)
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with weight decay on matrices, and linear warm-up with cosine decay over the run's steps."""
@@ -175,8 +211,13 @@ class BaseTask(pl.LightningModule):
         return {**self.notes, "step": self.global_step, "validation": self._validation | logged}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the scores of the latest validation, which the Trainer of a resumed run does not know."""
-        self._validation = checkpoint[HEADER]["notes"]["validation"]
+        """Restore the scores of the latest validation, which the Trainer of a resumed run does not know.
+
+        A task that has no notes of its own, as after ``load_from_checkpoint``, takes those of the checkpoint.
+        """
+        notes = checkpoint[HEADER]["notes"]
+        self._validation = notes["validation"]
+        self.notes = self.notes or {name: value for name, value in notes.items() if name not in ("step", "validation")}
 
 
 def at_least_float32(value: Tensor) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from expnet.config import ExpressionLossConfig
+from expnet.errors import ConfigError
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.saved_model import build_model
 from expnet.training.losses import (
@@ -23,7 +25,8 @@ from expnet.training.losses import (
     velocity_loss,
 )
 from expnet.training.tasks.base_task import BaseTask, StepOutput, at_least_float32
-from expnet.training.tasks.landmark_sync_task import SyncLoss
+from expnet.training.tasks.expression_scores import ExpressionScores
+from expnet.training.tasks.landmark_sync_task import SyncLoss, face_model_of
 from expnet.training.tasks.mel_augmentation import augment_mel
 
 if TYPE_CHECKING:
@@ -51,12 +54,17 @@ class ExpressionTask(BaseTask):
         optim: Values of `OptimConfig` as a plain dict.
         augment: Values of `AugmentConfig` as a plain dict.
         max_steps: Optimiser steps of the whole run.
-        face_model: Turns coefficients into landmarks and weights coefficient errors. Not part of the checkpoint.
+        face_model: Turns coefficients into landmarks and weights coefficient errors. Not part of the checkpoint; None
+            for the built-in one.
         sync: Loss of the sync expert if `ExpressionLossConfig.sync_weight` is not 0. Not part of the checkpoint.
         statistics: Statistics of the training split; None if they are loaded with the weights.
+
+    Raises:
+        ConfigError: The face model is not the one that the network was trained on.
     """
 
     monitor = "val/within_clip_r2"
+    monitor_mode = "max"
     model: ExpressionRegressor
     metric: Tensor
     landmark_weights: Tensor
@@ -71,11 +79,12 @@ class ExpressionTask(BaseTask):
         optim: dict[str, Any],
         augment: dict[str, Any],
         max_steps: int,
-        face_model: MorphableModel,
+        face_model: MorphableModel | None = None,
         sync: SyncLoss | None = None,
         statistics: CoefficientStatistics | None = None,
     ) -> None:
         model: Any = build_model("expression", options)
+        face_model = face_model_of(options, face_model)
         metric = face_model.expression_metric.detach().float()
         if statistics is not None:
             model.set_statistics(
@@ -98,6 +107,24 @@ class ExpressionTask(BaseTask):
         self.register_buffer("expression_scale", expression_scale, persistent=False)
         self.register_buffer("landmark_scale", landmark_scale, persistent=False)
         self.register_load_state_dict_post_hook(_rescale)
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Add `ExpressionScores`, which logs the monitored value, to a Trainer that was given none."""
+        if any(isinstance(callback, ExpressionScores) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+            return []
+        return [ExpressionScores(self.metric)]
+
+    def setup(self, stage: str) -> None:
+        """Refuse to compute a loss without its sync expert, which is not part of a checkpoint.
+
+        Raises:
+            ConfigError: The weight of the sync loss is not 0, and there is no expert.
+        """
+        if self.weights.sync_weight and self.sync is None and stage != "predict":
+            raise ConfigError(
+                f"This task has loss.sync_weight={self.weights.sync_weight:g} but no sync expert: pass "
+                "sync=SyncLoss(load_model(FILE, 'landmark_sync')) to it or to load_from_checkpoint."
+            )
 
     def _scales(self) -> tuple[Tensor, Tensor]:
         """Return the coefficient and landmark loss of the mean expression, for uncorrelated coefficients.
@@ -165,13 +192,20 @@ class ExpressionTask(BaseTask):
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch))
         return losses["loss"]
 
-    def validation_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput:  # type: ignore[override]
+    def evaluate_batch(self, batch: FaceBatch, stage: str) -> StepOutput:
         """Log the losses of whole clips, predicted with the averaged weights."""
         with self.full_precision():
             predicted = self.predict(self.evaluated, batch, batch.mel)  # type: ignore[arg-type]
             losses, output = self.losses(predicted, batch, batch.valid)
-        self.log_losses(losses, batch.valid)
+        self.log_losses(losses, batch.valid, stage)
         return output
+
+    def predict_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput:
+        """Return the expression of whole clips, predicted with the averaged weights, beside the real one."""
+        with self.full_precision():
+            predicted = self.predict(self.evaluated, batch, batch.mel)  # type: ignore[arg-type]
+            landmarks, target = (self.landmarks(batch.identity, x) for x in (predicted, batch.expression))
+        return StepOutput(predicted, batch.expression, batch.valid, batch.clip_ids, landmarks, target)
 
 
 def _rescale(task: nn.Module, _: object) -> None:

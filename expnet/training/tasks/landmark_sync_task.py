@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from expnet.errors import ConfigError
+from expnet.face.morphable import BUILTIN_NAME, builtin_face_model
 from expnet.models.landmark_sync import MAX_LAG, POINTS, LandmarkSync, lag_similarities
 from expnet.training.losses import landmark_displacements, masked_mean
 from expnet.training.tasks.base_task import BaseTask, StepOutput, at_least_float32
@@ -55,7 +57,9 @@ class SyncLoss:
 
     def __call__(self, landmarks: Tensor, mel: Tensor, valid: Tensor) -> Tensor:
         """Return the `offset_loss` of landmarks (B, T, 68, 3) and mel (B, 80, N), a scalar."""
-        self.expert.to(mel.device)
+        # As ordinary tensors even in a validation, since later training steps propagate gradients through them.
+        with torch.inference_mode(False):
+            self.expert.to(mel.device)
         return offset_loss(self.expert, self.expert(landmarks, mel, valid), valid.sum(dim=1, keepdim=True))
 
 
@@ -67,8 +71,11 @@ class LandmarkSyncTask(BaseTask):
         optim: Values of `OptimConfig` as a plain dict.
         augment: Values of `AugmentConfig` as a plain dict.
         max_steps: Optimiser steps of the whole run.
-        face_model: Turns coefficients into landmarks. Not part of the checkpoint.
+        face_model: Turns coefficients into landmarks. Not part of the checkpoint; None for the built-in one.
         statistics: Statistics of the training split; None if they are loaded with the weights.
+
+    Raises:
+        ConfigError: The face model is not the one that the network was trained on.
     """
 
     model: LandmarkSync
@@ -80,10 +87,11 @@ class LandmarkSyncTask(BaseTask):
         optim: dict[str, Any],
         augment: dict[str, Any],
         max_steps: int,
-        face_model: MorphableModel,
+        face_model: MorphableModel | None = None,
         statistics: CoefficientStatistics | None = None,
     ) -> None:
         model = LandmarkSync(**options)
+        face_model = face_model_of(options, face_model)
         if statistics is not None:
             scale = lip_scale(face_model, statistics.expression_std)
             model.set_statistics(mel_std=statistics.mel_std, lip_scale=scale)
@@ -108,7 +116,7 @@ class LandmarkSyncTask(BaseTask):
         self.log("train/loss", loss.detach(), batch_size=len(batch))
         return loss
 
-    def validation_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput | None:  # type: ignore[override]
+    def evaluate_batch(self, batch: FaceBatch, stage: str) -> StepOutput | None:
         """Log how often the offset of a segment, which is 0, is missed by more than a frame, with averaged weights."""
         expert = self.evaluated
         assert isinstance(expert, LandmarkSync)
@@ -130,8 +138,35 @@ class LandmarkSyncTask(BaseTask):
                 "loss": offset_loss(expert, curve, valid.sum(dim=1, keepdim=True)),
                 "offset_error": masked_mean(missed.float(), None),
             }
-        self.log_losses(losses, valid)
+        self.log_losses(losses, valid, stage)
         return None
+
+    def predict_step(self, batch: FaceBatch, batch_idx: int) -> Tensor:
+        """Return the similarity of each clip's lips to its audio by lag, (B, 31), with the averaged weights."""
+        expert = self.evaluated
+        with self.full_precision():
+            return expert(self.landmarks(batch), batch.mel, batch.valid)  # type: ignore[no-any-return]
+
+
+def face_model_of(options: dict[str, Any], given: MorphableModel | None) -> MorphableModel:
+    """Return the face model of a network, by default the built-in one.
+
+    Args:
+        options: Constructor arguments of the network; ``face_model`` names its face model.
+        given: The face model to use.
+
+    Raises:
+        ConfigError: The network was trained on another face model, or on one that is not built in, and none is given.
+    """
+    name = options.get("face_model", BUILTIN_NAME if given is None else given.name)
+    if given is None and name == BUILTIN_NAME:
+        return builtin_face_model()
+    if given is None or given.name != name:
+        found = "which is not built in" if given is None else f"not on '{given.name}'"
+        raise ConfigError(
+            f"The network was trained on the face model '{name}', {found}: pass face_model=load_face_model(FILE)."
+        )
+    return given
 
 
 def clip_similarities(lips: Tensor, audio: Tensor, batch: FaceBatch) -> Tensor:

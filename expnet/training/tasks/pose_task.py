@@ -58,9 +58,10 @@ class ActiveUnits(Metric):
     def update(self, mean: Tensor) -> None:
         """Add posterior means (N, Z)."""
         mean = mean.double()
-        self.total += mean.sum(dim=0)
-        self.squares += mean.square().sum(dim=0)
-        self.count += len(mean)
+        # Not in place, see `WeightedMean`.
+        self.total = self.total + mean.sum(dim=0)
+        self.squares = self.squares + mean.square().sum(dim=0)
+        self.count = self.count + len(mean)
 
     def compute(self) -> Tensor:
         """Return the number of active dimensions."""
@@ -162,7 +163,7 @@ class PoseTask(BaseTask):
         self.log_dict(logged, batch_size=len(batch))
         return loss
 
-    def validation_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput:  # type: ignore[override]
+    def evaluate_batch(self, batch: FaceBatch, stage: str) -> StepOutput:
         """Reconstruct whole clips window by window, and decode them once more with latents sampled from the prior."""
         model: PoseCVAE | SadTalkerPose = self.evaluated  # type: ignore[assignment]
         mel, pose, valid = pad_to_windows(batch.mel, batch.relative_pose, batch.valid, model.window)
@@ -170,19 +171,28 @@ class PoseTask(BaseTask):
         # The random state of the training is left alone, so that validating more often does not change a run. The seed
         # comes from the clips, since their order depends on the number of processes, which must not change a score.
         with torch.random.fork_rng(devices=devices), self.full_precision():
-            torch.manual_seed(zlib.crc32("\n".join(batch.clip_ids).encode()))
+            torch.manual_seed(seed_of(batch))
             windows = model(mel, pose, batch.first_pose, batch.style, valid, from_prior=True)
         terms = self.losses(windows)
         loss = self.total(terms, windows, step=self.weights.kl_anneal_steps)
-        self.log_losses({"loss": loss, **terms}, windows.valid)
+        self.log_losses({"loss": loss, **terms}, windows.valid, stage)
         real = windows.valid.any(dim=1)
         self.active_units.update(windows.mean[real])
         self.windows.update(real.sum())
-        self.log("val/active_units", self.active_units, on_step=False, on_epoch=True)
-        self.log("val/windows", self.windows, on_step=False, on_epoch=True)
+        self.log(f"{stage}/active_units", self.active_units, on_step=False, on_epoch=True)
+        self.log(f"{stage}/windows", self.windows, on_step=False, on_epoch=True)
         frames = batch.expression.shape[1]
         predicted = torch.cat([pose[:, :1], windows.predicted.unflatten(0, (len(pose), -1)).flatten(1, 2)], dim=1)
         return StepOutput(predicted[:, :frames], batch.relative_pose, batch.valid, batch.clip_ids)
+
+    def predict_step(self, batch: FaceBatch, batch_idx: int) -> StepOutput:
+        """Return a head motion drawn from the audio of each clip, with the averaged weights, beside the real one."""
+        model: PoseCVAE | SadTalkerPose = self.evaluated  # type: ignore[assignment]
+        generator = torch.Generator().manual_seed(seed_of(batch))
+        with self.full_precision():
+            frames = batch.expression.shape[1]
+            predicted = model.sample(batch.mel, frames, batch.first_pose, batch.style, generator)
+        return StepOutput(predicted, batch.relative_pose, batch.valid, batch.clip_ids)
 
     def on_validation_epoch_end(self) -> None:
         """Warn if the posterior has collapsed: all samples would then be the same."""
@@ -194,6 +204,11 @@ class PoseTask(BaseTask):
                 "loss.kl_weight or raise loss.free_nats.",
                 self.global_step,
             )
+
+
+def seed_of(batch: FaceBatch) -> int:
+    """Return a seed that depends on the clips alone, not on how many processes share them."""
+    return zlib.crc32("\n".join(batch.clip_ids).encode())
 
 
 def liveliness_loss(windows: PoseWindows) -> Tensor:

@@ -91,7 +91,7 @@ class RefinerTask(BaseTask):
         self.log_dict(logged, batch_size=len(batch))
         return loss
 
-    def validation_step(self, batch: RegionBatch, batch_idx: int) -> None:
+    def evaluate_batch(self, batch: RegionBatch, stage: str) -> None:
         """Log the scores of all pairs of a clip, refined with the averaged weights."""
         model = self.evaluated
         assert isinstance(model, Refiner)
@@ -105,4 +105,11 @@ class RefinerTask(BaseTask):
                 scores[f"{kind}_sharpness"] = (sharpness(refined, weight) / real_sharpness).mean()
                 scores[f"{kind}_drawn_sharpness"] = (sharpness(drawn, weight) / real_sharpness).mean()
             total = [self.losses(refined, real, weight) for refined, _, real, weight in regions.values()]
-        self.log_losses({"loss": torch.stack(total).sum(), **scores}, batch.valid)
+        self.log_losses({"loss": torch.stack(total).sum(), **scores}, batch.valid, stage)
+
+    def predict_step(self, batch: RegionBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Return the refined regions (N, 3, S, S) in [0, 1] by kind, with the averaged weights."""
+        model = self.evaluated
+        assert isinstance(model, Refiner)
+        with self.full_precision():
+            return {kind: refined for kind, (refined, *_) in self.refined(model, batch).items()}

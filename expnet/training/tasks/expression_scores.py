@@ -14,6 +14,9 @@ from expnet.metrics import MouthOpeningCorrelation, WithinClipR2
 class ExpressionScores(MetricCallback):
     """Log ``val/within_clip_r2``, ``val/mouth_opening_correlation`` and the number of clips that they average over.
 
+    ``Trainer.test`` logs the same values as ``test/...``. `expnet.training.tasks.expression_task.ExpressionTask` brings
+    this callback along, since the first value chooses its best checkpoint.
+
     They are the metrics of the evaluation, computed from the `expnet.training.tasks.base_task.StepOutput` of each
     validation step.
 
@@ -32,3 +35,23 @@ class ExpressionScores(MetricCallback):
         motion, mouth = self.metrics
         motion.update(outputs.predicted, outputs.target, valid=outputs.valid)
         mouth.update(outputs.landmarks, outputs.target_landmarks, valid=outputs.valid)
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Score tests as validations."""
+        self.on_validation_epoch_start(trainer, pl_module)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Score the clips of a test batch."""
+        self.on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the scores of a test."""
+        self.on_validation_epoch_end(trainer, pl_module)
