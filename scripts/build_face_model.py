@@ -96,7 +96,6 @@ def write_model(face: LinearFace, output: Path, clips: int) -> None:
     metadata = {"face_model": json.dumps(facts)}
     with atomic_path(output) as partial:
         save_file({key: np.ascontiguousarray(value) for key, value in data.items()}, partial, metadata)
-        partial.chmod(0o644)  # safetensors makes files that only their owner can read
 
 
 def parse_pairs(pairs: list[str]) -> dict[str, str]:

@@ -70,6 +70,8 @@ class Animator:
             expression=expression, pose=pose, speech_encoder=speech_encoder, face_model=face_model
         )
         self._renderer = PortraitRenderer(self._source.face_model, refiner=refiner, max_side=max_side)
+        # What no video may be written over.
+        self._files = (expression, pose, speech_encoder, refiner, face_model)
 
     @property
     def face_model(self) -> MorphableModel:
@@ -108,7 +110,7 @@ class Animator:
             InputError: An input cannot be used, or an output cannot be written. Outputs are checked first.
         """
         chosen = _with_changes(controls, changes)
-        target = open_output(output, exports)
+        target = open_output(output, exports, (image, audio, *chosen.files, *self._files))
         samples = load_speech(audio)
         return self._write(target, self.portrait(image, chosen), samples, frames_covering(samples), chosen)
 
@@ -136,7 +138,7 @@ class Animator:
             InputError: As for :meth:`animate`.
         """
         chosen = _with_changes(controls, changes)
-        target = open_output(output, exports)
+        target = open_output(output, exports, (image, *chosen.files, *self._files))
         if not 1 / FRAME_RATE <= seconds <= LONGEST_SECONDS:
             raise InputError(f"idle {seconds:g} s: expected a length from a frame (0.04 s) to an hour (3600 s).")
         return self._write(target, self.portrait(image, chosen), None, round(seconds * FRAME_RATE), chosen)

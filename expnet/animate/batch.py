@@ -15,6 +15,7 @@ from expnet.animate.controls.controls import CONTROL_NAMES, Controls, parse_cont
 from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.errors import ExpnetError, InputError
 from expnet.io.atomic import atomic_path
+from expnet.io.overwriting import refuse_overwriting
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,12 @@ class Job:
     row: dict[str, str]
     output: Path
     folder: Path
+
+    @property
+    def inputs(self) -> list[str]:
+        """Paths of the portrait, the recording and the controls that may be files."""
+        names = {name.replace("-", "_"): text for name, text in self.row.items()}
+        return [self.path(names[name]) for name in ("image", "audio", *_FILE_CONTROLS) if name in names]
 
     def path(self, text: str) -> str:
         """Return a path that is written in the manifest."""
@@ -88,13 +95,15 @@ def animate_batch(
         One result for each row, in the manifest's order.
 
     Raises:
-        InputError: The manifest cannot be used.
+        InputError: The manifest cannot be used, or an output is also an input.
         ExpnetError: Some videos failed; raised after all rows were tried.
     """
     folder, controls = Path(folder), controls or Controls()
     jobs = read_manifest(manifest, folder)
+    refuse_overwriting(folder / RESULTS, [manifest])
     folder.mkdir(parents=True, exist_ok=True)
     earlier = {result.job: result for result in _read_results(folder / RESULTS)}
+    _check_outputs(jobs, controls, made={folder / result.output for result in earlier.values()})
     results: list[Result] = []
     animator: Animator | None = None
     for number, job in enumerate(jobs, start=1):
@@ -149,13 +158,20 @@ def read_manifest(manifest: str | os.PathLike[str], folder: Path) -> list[Job]:
         if "image" not in filled or sum(name in filled for name in _SOURCES) != 1:
             raise InputError(f"{manifest}, line {number}: expected an image and one of {', '.join(_SOURCES)}.")
         jobs.append(Job(filled, folder / filled.get("output", _default_output(filled, number)), manifest.parent))
-    outputs = [job.output for job in jobs]
+    outputs = [job.output.resolve() for job in jobs]
     for number, output in enumerate(outputs, start=2):
         if outputs.index(output) != number - 2:
             raise InputError(f"{manifest}, line {number}: the output {output.name} is also that of an earlier line.")
     if not jobs:
         raise InputError(f"{manifest}: there is no row in the file; expected one for each video.")
     return jobs
+
+
+def _check_outputs(jobs: list[Job], controls: Controls, made: set[Path]) -> None:
+    """Refuse outputs that would replace an input of any row, except for videos that an earlier run made here."""
+    for job in jobs:
+        others = [] if job.output in made else [path for other in jobs for path in other.inputs]
+        refuse_overwriting(job.output, [*job.inputs, *controls.files, *others])
 
 
 def _default_output(row: dict[str, str], number: int) -> str:

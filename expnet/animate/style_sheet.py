@@ -18,6 +18,7 @@ from expnet.coefficients import concatenate
 from expnet.face.camera import project
 from expnet.face.morphable import MorphableModel
 from expnet.io.atomic import atomic_path
+from expnet.io.overwriting import refuse_overwriting
 from expnet.media.video_reader import check_output
 from expnet.render.portrait import Portrait
 
@@ -69,9 +70,10 @@ def style_sheet(
         The path written.
 
     Raises:
-        InputError: An input cannot be used.
+        InputError: An input cannot be used, or is the output.
     """
     path = check_output(output, suffixes=(".png",))
+    refuse_overwriting(path, (image, audio))
     samples = load_speech(audio)[: int(SECONDS * SAMPLE_RATE)]
     frames = int(len(samples) / SAMPLE_RATE * FRAME_RATE)
     mel = mel_for_frames(samples, 0, frames)[None]

@@ -15,6 +15,7 @@ from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.stored_samples import Samples
 from expnet.formats.convert import MotionFileSettings, check_motion_file, write_motion
 from expnet.formats.motion_clip import MotionClip
+from expnet.io.overwriting import refuse_overwriting
 from expnet.media.transparent_video import SUFFIXES as TRANSPARENT
 from expnet.media.transparent_video import check_transparent_output, write_transparent
 from expnet.media.video_reader import check_output, write_video
@@ -64,13 +65,21 @@ class VideoOutput:
         return write_video(self.video, frames, fps=fps, audio=samples, sample_rate=SAMPLE_RATE)
 
 
-def open_output(video: PathInput, exports: Iterable[PathInput]) -> VideoOutput:
+def open_output(video: PathInput, exports: Iterable[PathInput], inputs: Iterable[object]) -> VideoOutput:
     """Check that a video and its exports can be written, before any work is done.
 
+    Args:
+        video: The video.
+        exports: Files for the motion.
+        inputs: Everything that the video is made from; what is not a path is passed over.
+
     Raises:
-        InputError: A file cannot be written, or its suffix stands for no format.
+        InputError: A file cannot be written, is one of the inputs, or its suffix stands for no format.
     """
     targets = tuple(check_motion_file(target)[0] for target in exports)
+    inputs = tuple(inputs)
+    for target in (video, *targets):
+        refuse_overwriting(target, inputs)
     if Path(video).suffix.lower() in TRANSPARENT:
         return VideoOutput(check_transparent_output(video), targets)
     return VideoOutput(

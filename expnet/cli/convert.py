@@ -8,6 +8,7 @@ from dataclasses import replace
 from expnet.cli.arguments import Commands, add_command
 from expnet.cli.choices import EXPORT_FORMATS
 from expnet.errors import InputError
+from expnet.io.overwriting import refuse_overwriting
 
 
 def add_convert_command(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -38,6 +39,7 @@ def run_convert(arguments: argparse.Namespace) -> None:
     from expnet.render.portrait import open_portrait
 
     check_motion_file(arguments.output, arguments.to)
+    refuse_overwriting(arguments.output, (arguments.coefficients, arguments.face_model, arguments.image))
     clip = read_motion(arguments.coefficients, fps=arguments.fps)
     model = None if arguments.face_model is None else load_face_model(arguments.face_model)
     settings = MotionFileSettings(face_model=model, rest=arguments.rest)

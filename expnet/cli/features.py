@@ -8,6 +8,7 @@ from pathlib import Path
 
 from expnet.cli.arguments import Commands, add_command, print_progress
 from expnet.cli.choices import SPEECH_ENCODERS
+from expnet.io.overwriting import refuse_overwriting
 
 
 def add_features_command(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -38,6 +39,7 @@ def run_features(arguments: argparse.Namespace) -> None:
         arguments.weights, encoder=arguments.encoder, layer=arguments.layer, device=arguments.device
     )
     folder = arguments.output or default_folder(arguments.store, encoder.source.encoder)
+    refuse_overwriting(folder, (arguments.store, arguments.weights))
 
     def report(done: int, clips: int) -> None:
         print_progress(f"{done} of {clips} clips")

@@ -27,6 +27,7 @@ from expnet.config import TASKS
 from expnet.errors import InputError
 from expnet.export.model_card import write_card
 from expnet.io.atomic import write_atomically
+from expnet.io.overwriting import refuse_overwriting
 from expnet.models.saved_model import open_model, save_model
 
 WEIGHTS_FILE, CONFIG_FILE, CARD_FILE = "model.safetensors", "config.yaml", "README.md"
@@ -60,6 +61,8 @@ def export_model(checkpoint: str | Path, output: str | Path, *, task: str | None
             "expnet animate --refiner."
         )
     folder = Path(output)
+    for replaced in (folder, folder / WEIGHTS_FILE):
+        refuse_overwriting(replaced, (checkpoint,))
     if (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} is the folder of a run: export to another folder.")
     notes = portable(header["notes"])

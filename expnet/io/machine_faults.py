@@ -40,14 +40,14 @@ def machine_error(error: BaseException) -> MachineError:
     return MachineError(f"{where}{os.strerror(number)}; {_REMEDIES[number]} and run the command again.")
 
 
-def writing_failed(path: str | os.PathLike[str], error: OSError) -> ExpnetError:
+def writing_failed(path: str | os.PathLike[str], error: Exception) -> ExpnetError:
     """Return the error to raise for a file that could not be written: the machine's fault, or a bad choice of path."""
     number = _number(error)
-    if number in _REMEDIES:
+    if number is not None:
         return MachineError(
             f"{path} cannot be written ({os.strerror(number)}); {_REMEDIES[number]} and run the command again."
         )
-    reason = error.strerror or str(error)
+    reason = getattr(error, "strerror", None) or str(error)
     return InputError(f"{path} cannot be written ({reason}); give a path in an existing folder that you may write to.")
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from expnet import __version__
 from expnet.errors import ExpnetError, InputError
 from expnet.io.atomic import write_atomically
+from expnet.io.machine_faults import writing_failed
 from expnet.models.autoregressive import AutoregressiveRegressor
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.landmark_sync import LandmarkSync
@@ -75,7 +76,7 @@ def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | No
         # Bytes rather than save_file, which makes files that only their owner can read, but runs are shared.
         write_atomically(path, save(tensors, metadata={HEADER: json.dumps(header)}))
     except OSError as error:
-        raise InputError(f"Cannot write the model to {path}: {error.strerror or error}.") from error
+        raise writing_failed(path, error) from error
     return path
 
 

@@ -52,6 +52,25 @@ def test_suffix_and_permissions_are_those_of_an_ordinary_file(tmp_path: Path) ->
     assert (tmp_path / "frames").stat().st_mode & 0o777 == 0o750
 
 
+def test_a_library_that_writes_for_the_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = os.umask(0o022)
+    try:
+        for permitted, mode in ((True, 0o644), (False, 0o600)):
+            path = tmp_path / f"{mode:o}.safetensors"
+            with atomic_path(path) as partial:
+                partial.unlink()
+                os.close(os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600))
+                if not permitted:  # as on FAT and SMB
+                    monkeypatch.setattr(Path, "chmod", refuse)
+            assert path.stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(mask)
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
 @pytest.mark.parametrize("name", ["a" * (LONGEST_NAME - 4) + ".mp4", "é" * 120 + ".mp4", ".hidden"])
 def test_names_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
     write_atomically(tmp_path / name, "whole")

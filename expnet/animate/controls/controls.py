@@ -105,6 +105,11 @@ class Controls:
         if self.size is not None:
             _check_range("size", self.size, SMALLEST_SIDE, LARGEST_SIDE)
 
+    @property
+    def files(self) -> tuple[HeadStyle | None, ...]:
+        """The values of the controls that may be files."""
+        return self.pose_style, self.reference_video, self.background
+
     def takes(self, part: ReferencePart) -> bool:
         """Tell whether a part of the motion comes from the reference video."""
         return self.reference_video is not None and part in self.reference_parts

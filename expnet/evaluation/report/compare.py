@@ -20,6 +20,7 @@ from expnet.evaluation.report.results import (
 )
 from expnet.evaluation.report.results_files import check_same_protocol, from_json, read_results
 from expnet.evaluation.statistics.summary import ends, paired_difference
+from expnet.io.overwriting import refuse_overwriting
 from expnet.metrics.functional import bootstrap_interval
 from expnet.metrics.functional.statistics import RESAMPLES
 
@@ -51,12 +52,13 @@ def compare(paths: Sequence[str | Path], output: str | Path) -> Path:
         The path of its page.
 
     Raises:
-        InputError: There are fewer than two files, or one is given twice.
+        InputError: There are fewer than two files, one is given twice, or the report would replace one.
         DataError: A file cannot be read, or the protocols of the files differ.
     """
     files = [_file(path) for path in paths]
     if len(files) < 2 or len(set(files)) < len(files):
         raise InputError("expnet compare needs two or more different result files.")
+    refuse_overwriting(Path(output) / "results.json", files)
     contents = dict(zip(_names(files), map(read_results, files), strict=True))
     check_same_protocol(contents)
     merged = merge({name: from_json(content) for name, content in contents.items()})
