@@ -61,10 +61,10 @@ def export_model(checkpoint: str | Path, output: str | Path, *, task: str | None
             "expnet animate --refiner."
         )
     folder = Path(output)
-    for replaced in (folder, folder / WEIGHTS_FILE):
-        refuse_overwriting(replaced, (checkpoint,))
     if (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} is the folder of a run: export to another folder.")
+    for replaced in (folder, folder / WEIGHTS_FILE):
+        refuse_overwriting(replaced, (checkpoint,))
     notes = portable(header["notes"])
     notes.setdefault("config", start_config(header["task"], header["options"]))
     try:
