@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from html import escape
 
 from expnet.config.benchmark import GROUND_TRUTH
+from expnet.evaluation.report.decimals import metric_decimals
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, first_model
 from expnet.evaluation.report.svg import format_tick, nice_ticks, open_svg
-from expnet.evaluation.report.tables import column_decimals, interval, number
+from expnet.evaluation.report.tables import interval, number
 
 _CHARACTER_WIDTH = 7.2
 """Width of one digit at the font size of the charts, to leave room for labels."""
@@ -60,7 +61,7 @@ def interval_chart(results: Results, info: MetricInfo, *, width: int = 430) -> s
         x = axis.place(truth)
         bottom = _ROW_HEIGHT * len(rows) + 6
         parts.append(f'<line class="truth" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}"/>')
-    digits, first = column_decimals(results, info.key), first_model(results)
+    digits, first = metric_decimals(info), first_model(results)
     for index, (system, summary) in enumerate(rows):
         y = _ROW_HEIGHT * index + _ROW_HEIGHT / 2 + 4
         label = f"{system.title}: {number(summary.mean, digits)} {interval(summary, digits)} {info.unit}, n {summary.n}"

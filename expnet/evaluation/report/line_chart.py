@@ -11,6 +11,15 @@ _LEFT, _RIGHT, _TOP, _BELOW = 48.0, 12.0, 8.0, 24.0
 """Pixels around the lines, for the labels of the axes."""
 
 
+_OTHER_COLOURS = 12
+"""Colours of style.css for systems beside the first one."""
+
+
+def other_style(number: int) -> str:
+    """Return the CSS classes of the ``number``-th system beside the first: a colour, dotted when they are used up."""
+    return f"other-{number % _OTHER_COLOURS + 1}" + (" again" if number >= _OTHER_COLOURS else "")
+
+
 @dataclass(frozen=True)
 class Series:
     """One line of a chart.
@@ -18,7 +27,8 @@ class Series:
     Attributes:
         name: The label.
         values: The y values; NaN interrupts the line.
-        style: The CSS class: ``real``, ``model`` or ``baseline`` for curves, ``train`` or ``validation`` for losses.
+        style: The CSS classes: ``real``, ``model``, ``baseline`` or those of `other_style` for curves, ``train`` or
+            ``validation`` for losses.
         positions: The x values, 0, 1, 2, ... by default.
     """
 

@@ -17,9 +17,16 @@ from PIL import Image
 
 from expnet.evaluation.report.interval_chart import interval_chart
 from expnet.evaluation.report.line_chart import Series, line_chart, training_series
-from expnet.evaluation.report.page_sections import clip_rows_table, difference_table, headline_tiles, score_table
+from expnet.evaluation.report.page_sections import (
+    clip_rows_table,
+    difference_table,
+    headline_tiles,
+    score_table,
+    systems_are_rows,
+)
 from expnet.evaluation.report.results import Results, first_model
 from expnet.evaluation.report.tables import direction
+from expnet.evaluation.report.unscored import unscored_lines
 
 _MOST_POINTS = 600
 _MOST_TRAINING_CHARTS = 6
@@ -109,6 +116,7 @@ def render_page(results: Results, extras: Extras | None = None) -> str:
         style=(folder / "style.css").read_text(encoding="utf-8"),
         results=results,
         table=score_table(results),
+        systems_as_rows=systems_are_rows(results),
         first=first_model(results),
         differences=difference_table(results),
         trivial=any(system.kind == "trivial" for system in results.systems),
@@ -117,6 +125,7 @@ def render_page(results: Results, extras: Extras | None = None) -> str:
         seconds=sum(row.frames for row in rows) / 25.0,
         failed=failed,
         failed_clips=len({row.clip_id for row in failed}),
+        unscored=unscored_lines(results),
         charts=[(info, direction(info), interval_chart(results, info)) for info in results.metrics],
         headline=headline_tiles(results),
         curves=[(example, _curve_chart(example)) for example in extras.curves],

@@ -1,9 +1,12 @@
 """Sections of the page: the table of scores, the paired differences, the headline tiles and the single clips."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from expnet.config.benchmark import GROUND_TRUTH
+from expnet.evaluation.report.best_systems import best_systems
+from expnet.evaluation.report.decimals import metric_decimals
 from expnet.evaluation.report.results import (
     MetricInfo,
     MetricSummary,
@@ -12,9 +15,13 @@ from expnet.evaluation.report.results import (
     SystemResult,
     first_model,
 )
-from expnet.evaluation.report.tables import NONE, best_systems, column_decimals, direction, interval, number
+from expnet.evaluation.report.tables import NONE, differing_count, direction, interval, number
 
 _TILES = 4
+_MOST_BESIDE = 4
+"""Systems that a tile names beside the first; the tables have them all."""
+_MOST_COLUMNS = 7
+"""Systems that fit side by side on a page of 1280 pixels."""
 _HEADLINE = (
     "sync_confidence",
     "mouth_opening_correlation",
@@ -32,30 +39,45 @@ _HEADLINE = (
 
 def score_table(results: Results) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the metrics under the heading of their group; each metric is a row and each system a column."""
-    groups: list[tuple[str, list[dict[str, Any]]]] = []
+    rows = []
     for info in results.metrics:
-        row = {"info": info, "cells": [_cell(results, system, info) for system in results.systems]}
-        if not groups or groups[-1][0] != info.group:
-            groups.append((info.group, []))
+        best = best_systems(results, info)
+        cells = [_cell(results, system, info, system.name in best) for system in results.systems]
+        rows.append({"info": info, "cells": cells})
+    return _grouped(rows)
+
+
+def systems_are_rows(results: Results) -> bool:
+    """Return whether there are too many systems to stand side by side: each then has a row in the table of a group."""
+    return len(results.systems) > _MOST_COLUMNS
+
+
+def _grouped(rows: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Put rows under the heading of their metric's group."""
+    groups: list[tuple[str, list[dict[str, Any]]]] = []
+    for row in rows:
+        if not groups or groups[-1][0] != row["info"].group:
+            groups.append((row["info"].group, []))
         groups[-1][1].append(row)
     return groups
 
 
-def _cell(results: Results, system: SystemResult, info: MetricInfo) -> dict[str, Any]:
+def _cell(results: Results, system: SystemResult, info: MetricInfo, best: bool) -> dict[str, Any]:
     """Format one score."""
     summary = system.metrics.get(info.key)
     cell = {"kind": system.kind, "first": system is first_model(results)}
     if summary is None or not math.isfinite(summary.mean):
         hint = "not defined for this system"
-        return {**cell, "value": NONE, "interval": "", "gap": "", "best": False, "hint": hint}
-    digits = column_decimals(results, info.key)
+        return {**cell, "value": NONE, "interval": "", "gap": "", "count": "", "best": False, "hint": hint}
+    digits = metric_decimals(info)
     gap = number(summary.distance_to_ground_truth, digits, signed=True)
     return {
         **cell,
         "value": number(summary.mean, digits),
         "interval": interval(summary, digits),
         "gap": "" if system.name == GROUND_TRUTH or gap == NONE else gap,
-        "best": system.name in best_systems(results, info),
+        "count": differing_count(results, info.key, summary),
+        "best": best,
         "hint": f"n {summary.n} clips" + (f", {summary.unscored} not scored" if summary.unscored else ""),
     }
 
@@ -69,14 +91,14 @@ def difference_table(results: Results) -> dict[str, Any]:
         cells = [_difference(results, system.metrics.get(info.key), info) for system in others]
         if any(cell["value"] != NONE for cell in cells):
             rows.append({"info": info, "cells": cells})
-    return {"first": first, "others": others, "rows": rows} if rows else {}
+    return {"first": first, "others": others, "groups": _grouped(rows)} if rows else {}
 
 
 def _difference(results: Results, summary: MetricSummary | None, info: MetricInfo) -> dict[str, str]:
     """Format one paired difference, and say whether its interval is better, worse or undecided."""
     if summary is None or summary.difference_to_first is None:
         return {"value": NONE, "interval": "", "verdict": ""}
-    digits, bounds = column_decimals(results, info.key), summary.difference_ci95
+    digits, bounds = metric_decimals(info), summary.difference_ci95
     text, verdict = "", ""
     if bounds is not None:
         text = f"[{', '.join(number(end, digits, signed=True) for end in bounds)}]"
@@ -94,9 +116,11 @@ def headline_tiles(results: Results) -> list[dict[str, str]]:
     known = {info.key: info for info in results.metrics if info.key in model.metrics}
     tiles = []
     for info in [known[key] for key in _HEADLINE if key in known][:_TILES]:
-        digits, summary = column_decimals(results, info.key), model.metrics[info.key]
+        digits, summary = metric_decimals(info), model.metrics[info.key]
         others = [s for s in results.systems if s.kind in ("model", "baseline") and info.key in s.metrics]
         beside = [f"{s.title} {number(s.metrics[info.key].mean, digits)}" for s in others if s is not model]
+        more = len(beside) - _MOST_BESIDE
+        beside = [*beside[:_MOST_BESIDE], *([f"{more} more below"] if more > 0 else [])]
         truth = results.system(GROUND_TRUTH)
         if truth is not None and info.key in truth.metrics:
             beside.append(f"real {number(truth.metrics[info.key].mean, digits)}")
@@ -133,7 +157,7 @@ def clip_rows_table(results: Results) -> dict[str, Any]:
     lines = [
         {
             "row": row,
-            "values": [number(row.values.get(info.key), column_decimals(results, info.key)) for info in infos],
+            "values": [number(row.values.get(info.key), metric_decimals(info)) for info in infos],
         }
         for row in sorted(rows, key=badness, reverse=True)
     ]

@@ -14,6 +14,9 @@ from typing import Any
 KINDS = ("reference", "model", "baseline", "trivial")
 """``reference``: the real clips. ``trivial``: uses no audio or knows the clip's mean; shown, but never called best."""
 
+UNDEFINED = "not defined in these clips"
+"""Why a metric has no value where it could be computed but gave none: no pause, nothing moves, ..."""
+
 
 @dataclass(frozen=True)
 class MetricInfo:
@@ -49,7 +52,7 @@ class MetricSummary:
         ci95: The percentile bootstrap interval; None with fewer than two independent clips or people.
         n: The number of clips in the mean.
         unscored: The number of clips in which the metric was undefined (no pause, nothing moves, ...).
-        distance_to_ground_truth: The mean minus that of the ground-truth row.
+        distance_to_ground_truth: The mean minus that of the real clips, over the clips and frames that both have.
         difference_to_first: The paired difference to the first model on the clips that both scored; None for that
             model.
         difference_ci95: The interval of this difference.
@@ -96,6 +99,7 @@ class ScoredClip:
         reason: Why the clip failed, or which metrics could not be computed.
         values: The scores by metric key, NaN where undefined.
         weights: The weights by metric key, only where they are not 1.
+        unscored: Why metrics have no value here, by metric key.
     """
 
     clip_id: str
@@ -106,6 +110,7 @@ class ScoredClip:
     reason: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    unscored: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """The result table in Markdown and LaTeX, and how its numbers are formatted everywhere."""
 
 import math
-from collections.abc import Iterable
 
 from expnet.config.benchmark import GROUND_TRUTH
+from expnet.evaluation.report.best_systems import best_systems
+from expnet.evaluation.report.decimals import metric_decimals
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, SystemResult
+from expnet.evaluation.report.unscored import unscored_lines
 from expnet.io.markdown import markdown_table
 
 MINUS = "\N{MINUS SIGN}"
@@ -34,25 +36,6 @@ def direction(info: MetricInfo) -> str:
     return f"→ {info.ideal:g}" if info.ideal is not None else "→ real"
 
 
-def decimals(values: Iterable[float]) -> int:
-    """Return the decimals that give the largest value of a column three significant digits."""
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    if largest >= 100:
-        return 0
-    return 1 if largest >= 10 or largest == 0 else 2 if largest >= 1 else 3
-
-
-def column_decimals(results: Results, key: str) -> int:
-    """Return the decimals of one metric, which are the same for all systems.
-
-    The systems that are compared decide; the real clips do only where they are alone, because their perfect R2 of 1.00
-    must not cost a small R2 its digits.
-    """
-    means = {system.name: system.metrics[key].mean for system in results.systems if key in system.metrics}
-    others = [mean for name, mean in means.items() if name != GROUND_TRUTH and mean != 0.0 and math.isfinite(mean)]
-    return decimals(others or means.values())
-
-
 def number(value: float | None, digits: int, *, signed: bool = False) -> str:
     """Format a value with a typographic minus sign; a dash if there is none."""
     if value is None or not math.isfinite(value):
@@ -70,45 +53,13 @@ def interval(summary: MetricSummary, digits: int) -> str:
     return f"[{number(summary.ci95[0], digits)}, {number(summary.ci95[1], digits)}]"
 
 
-def best_systems(results: Results, info: MetricInfo) -> set[str]:
-    """Return the names of the models and baselines that lead a column, including ties at the printed precision.
-
-    The aim of a column is its direction, else its ideal value, else the ground-truth row. Trivial systems are left out,
-    because a frozen face has the least jitter.
-    """
-    digits = column_decimals(results, info.key)
-    candidates = {
-        system.name: system.metrics[info.key].mean
-        for system in results.systems
-        if system.kind in ("model", "baseline") and info.key in system.metrics
-    }
-    candidates = {name: value for name, value in candidates.items() if math.isfinite(value)}
-    if len(candidates) < 2:
-        return set()
-    aim = info.ideal
-    truth = results.system(GROUND_TRUTH)
-    if aim is None and truth is not None and info.key in truth.metrics:
-        aim = truth.metrics[info.key].mean
-
-    def loss(value: float) -> float:
-        rounded = round(value, digits)
-        if info.higher_is_better is not None:
-            return -rounded if info.higher_is_better else rounded
-        return abs(rounded - aim) if aim is not None else 0.0
-
-    if info.higher_is_better is None and aim is None:
-        return set()
-    lowest = min(loss(value) for value in candidates.values())
-    return {name for name, value in candidates.items() if loss(value) <= lowest + 1e-12}
-
-
 def results_as_markdown(results: Results) -> str:
     """Return the table in Markdown, with metrics as rows, so that it stays readable however many there are."""
     names = [system.title for system in results.systems]
     rows = []
     for info in results.metrics:
-        digits, best = column_decimals(results, info.key), best_systems(results, info)
-        cells = [_markdown_cell(system, info.key, digits, system.name in best) for system in results.systems]
+        best = best_systems(results, info)
+        cells = [_markdown_cell(results, system, info, system.name in best) for system in results.systems]
         rows.append([f"{info.title} {direction(info)}", info.unit, *cells])
     counts = ", ".join(f"{key} {value}" for key, value in _sizes(results).items())
     lines = [
@@ -117,6 +68,7 @@ def results_as_markdown(results: Results) -> str:
         f"Mean over clips, 95 % interval by bootstrap ({counts}). Protocol `{results.protocol_hash}`. "
         "**Bold**: best of the models and baselines; systems that do not use the audio are never called best.",
     ]
+    lines += [f"- {line}" for line in unscored_lines(results)]
     lines += [f"- {note}" for note in results.notes]
     return "\n".join(lines) + "\n"
 
@@ -153,8 +105,9 @@ def results_as_latex(results: Results) -> str:
 def _systems_as_rows(results: Results) -> list[str]:
     headings = [rf"\shortstack{{{escape_latex(info.title)}\\{latex_unit(info)}}}" for info in results.metrics]
     lines = ["System & " + " & ".join(headings) + r" \\", r"\midrule"]
+    best = {info.key: best_systems(results, info) for info in results.metrics}
     for system in results.systems:
-        cells = [_latex_cell(results, system, info) for info in results.metrics]
+        cells = [_latex_cell(results, system, info, system.name in best[info.key]) for info in results.metrics]
         lines.append(f"{escape_latex(system.title)} & " + " & ".join(cells) + r" \\")
         if system.name == GROUND_TRUTH:
             lines.append(r"\midrule")
@@ -168,7 +121,8 @@ def _metrics_as_rows(results: Results) -> list[str]:
         if info.group != group:
             group = info.group
             lines.append(r"\midrule")
-        cells = [_latex_cell(results, system, info) for system in results.systems]
+        best = best_systems(results, info)
+        cells = [_latex_cell(results, system, info, system.name in best) for system in results.systems]
         lines.append(f"{escape_latex(info.title)} {latex_unit(info)} & " + " & ".join(cells) + r" \\")
     return lines
 
@@ -180,12 +134,20 @@ def _sizes(results: Results) -> dict[str, int]:
     return {"clips": len(rows), "people": len({row.speaker for row in rows}), "clips with a failure": failed}
 
 
-def _markdown_cell(system: SystemResult, key: str, digits: int, best: bool) -> str:
-    summary = system.metrics.get(key)
+def differing_count(results: Results, key: str, summary: MetricSummary) -> str:
+    """Return ``n 5`` for a score of fewer clips than others of its column have, else an empty text."""
+    most = max(system.metrics[key].n for system in results.systems if key in system.metrics)
+    return f"n {summary.n}" if summary.n < most else ""
+
+
+def _markdown_cell(results: Results, system: SystemResult, info: MetricInfo, best: bool) -> str:
+    summary = system.metrics.get(info.key)
     if summary is None or not math.isfinite(summary.mean):
         return NONE
+    digits, count = metric_decimals(info), differing_count(results, info.key, summary)
     value = number(summary.mean, digits)
-    return f"{'**' + value + '**' if best else value} {interval(summary, digits)}".strip()
+    parts = [f"**{value}**" if best else value, interval(summary, digits), f"({count})" if count else ""]
+    return " ".join(part for part in parts if part)
 
 
 def latex_unit(info: MetricInfo) -> str:
@@ -196,16 +158,16 @@ def latex_unit(info: MetricInfo) -> str:
     return f"({escape_latex(info.unit)}) {arrow}"
 
 
-def _latex_cell(results: Results, system: SystemResult, info: MetricInfo) -> str:
+def _latex_cell(results: Results, system: SystemResult, info: MetricInfo, best: bool) -> str:
     summary = system.metrics.get(info.key)
     if summary is None or not math.isfinite(summary.mean):
         return "--"
-    digits = column_decimals(results, info.key)
+    digits = metric_decimals(info)
     value = number(summary.mean, digits).replace(MINUS, "$-$")
-    if system.name in best_systems(results, info):
-        value = rf"\textbf{{{value}}}"
     bounds = interval(summary, digits).replace(MINUS, "$-$")
-    return f"{value} {{\\scriptsize {bounds}}}" if bounds else value
+    small = " ".join(part for part in (bounds, differing_count(results, info.key, summary)) if part)
+    value = rf"\textbf{{{value}}}" if best else value
+    return f"{value} {{\\scriptsize {small}}}" if small else value
 
 
 def escape_latex(text: str) -> str:

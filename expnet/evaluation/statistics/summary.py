@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +15,8 @@ from expnet.evaluation.report.results import MetricInfo, MetricSummary, ScoredCl
 from expnet.metrics.functional import Interval, bootstrap_difference, bootstrap_interval, bootstrap_peak
 
 LAG = "mouth_opening_lag"
+SAME_LENGTH = 2
+"""Videos of one clip count as equally long up to this many frames, which encoders add or lose at the end."""
 Curves = Mapping[tuple[str, str], NDArray[np.float64]]
 """Correlation by lag, by system and clip."""
 
@@ -48,6 +52,19 @@ class TableOptions(Resampling, Protocol):
     def landmarks(self) -> str: ...  # noqa: D102
 
 
+@dataclass(frozen=True)
+class RealParts:
+    """The real clips over the frames that shorter videos have, by system and clip; nothing where a video is complete.
+
+    Attributes:
+        rows: The scores of the common part.
+        curves: The correlations by lag of the common part, by metric key.
+    """
+
+    rows: Mapping[tuple[str, str], ScoredClip] = field(default_factory=dict)
+    curves: Mapping[str, Curves] = field(default_factory=dict)
+
+
 def summarise(
     systems: Sequence[Described],
     infos: Sequence[MetricInfo],
@@ -56,6 +73,7 @@ def summarise(
     protocol: TableOptions,
     *,
     seed: int = 0,
+    real_parts: RealParts | None = None,
 ) -> tuple[SystemResult, ...]:
     """Aggregate the rows of every system.
 
@@ -66,56 +84,108 @@ def summarise(
         curves: Correlations by lag, by metric key. The lag of a system is where the mean of its clips' curves peaks.
         protocol: What the bootstrap resamples, and how often.
         seed: The seed of the bootstrap.
+        real_parts: The real clips over the frames of videos that are shorter.
     """
+    summaries = _Summaries(rows, curves, protocol, seed, real_parts or RealParts())
     first = next((system.name for system in systems if system.kind == "model"), None)
-    table = {(row.system, row.clip_id): row for row in rows}
-    intervals = {
-        (system.name, info.key): _interval(system.name, info.key, rows, curves, protocol, seed)
-        for system in systems
-        for info in infos
-    }
     results = []
     for system in systems:
         metrics = {}
         for info in infos:
-            interval = intervals[system.name, info.key]
-            if interval.count == 0 and not any(info.key in row.values for row in rows if row.system == system.name):
-                continue
-            truth = intervals.get((GROUND_TRUTH, info.key))
-            difference = None
-            if first is not None and system.name != first and info.key not in curves:
-                difference = paired_difference(system.name, first, info.key, table, protocol, seed)
-            metrics[info.key] = MetricSummary(
-                mean=interval.mean,
-                ci95=ends(interval),
-                n=interval.count,
-                unscored=sum(info.key in row.values for row in rows if row.system == system.name) - interval.count,
-                distance_to_ground_truth=None if truth is None or truth.count == 0 else interval.mean - truth.mean,
-                difference_to_first=None if difference is None or difference.count == 0 else difference.mean,
-                difference_ci95=None if difference is None else ends(difference),
-            )
+            summary = summaries.of(system.name, info.key, first)
+            if summary is not None:
+                metrics[info.key] = summary
         results.append(SystemResult(system.name, system.title, system.kind, system.description, metrics))
     return tuple(results)
 
 
-def _interval(
-    system: str, key: str, rows: Sequence[ScoredClip], curves: Mapping[str, Curves], protocol: TableOptions, seed: int
-) -> Interval:
-    """Return mean and interval of one metric of one system."""
-    own = [row for row in rows if row.system == system and key in row.values]
-    if key in curves:
-        known = curves[key]
-        # A clip that could not be scored has a row, but no curve.
-        own = [row for row in own if (system, row.clip_id) in known]
-        stacked = np.stack([known[system, row.clip_id] for row in own]) if own else np.zeros((0, 1))
-        return bootstrap_peak(stacked, groups=_groups(own, protocol), resamples=protocol.resamples, seed=seed)
-    return bootstrap_interval(
-        [row.values[key] for row in own],
-        weights=[row.weights.get(key, 1.0) for row in own],
-        groups=_groups(own, protocol),
-        resamples=protocol.resamples,
-        seed=seed,
-    )
+class _Summaries:
+    """Computes summaries from the rows of all systems; the arguments are those of `summarise`."""
+
+    def __init__(
+        self,
+        rows: Sequence[ScoredClip],
+        curves: Mapping[str, Curves],
+        protocol: TableOptions,
+        seed: int,
+        parts: RealParts,
+    ) -> None:
+        self.table = {(row.system, row.clip_id): row for row in rows}
+        self.by_system: dict[str, list[ScoredClip]] = {}
+        for row in rows:
+            self.by_system.setdefault(row.system, []).append(row)
+        self.curves = curves
+        self.protocol = protocol
+        self.seed = seed
+        self.parts = parts
+
+    def of(self, system: str, key: str, first: str | None) -> MetricSummary | None:
+        """Return one metric of one system, None if no clip has it; ``first`` is the system of the paired difference."""
+        own = [row for row in self.by_system.get(system, []) if key in row.values]
+        if not own:
+            return None
+        interval = self.interval(own, self.curves.get(key, {}), key, self.protocol.resamples)
+        difference = None
+        if first is not None and system != first and key not in self.curves:
+            difference = paired_difference(system, first, key, self._table_for(system, first), self.protocol, self.seed)
+        return MetricSummary(
+            mean=interval.mean,
+            ci95=ends(interval),
+            n=interval.count,
+            unscored=len(own) - interval.count,
+            distance_to_ground_truth=self._distance_to_real(own, key),
+            difference_to_first=None if difference is None or difference.count == 0 else difference.mean,
+            difference_ci95=None if difference is None else ends(difference),
+        )
+
+    def interval(self, rows: Sequence[ScoredClip], curves: Curves, key: str, resamples: int) -> Interval:
+        """Return mean and interval of one metric over the rows of one system."""
+        if key in self.curves:
+            # A clip that could not be scored has a row, but no curve.
+            rows = [row for row in rows if (row.system, row.clip_id) in curves]
+            stacked = np.stack([curves[row.system, row.clip_id] for row in rows]) if rows else np.zeros((0, 1))
+            groups = _groups(rows, self.protocol)
+            return bootstrap_peak(stacked, groups=groups, resamples=resamples, seed=self.seed)
+        return bootstrap_interval(
+            [row.values[key] for row in rows],
+            weights=[row.weights.get(key, 1.0) for row in rows],
+            groups=_groups(rows, self.protocol),
+            resamples=resamples,
+            seed=self.seed,
+        )
+
+    def _distance_to_real(self, own: Sequence[ScoredClip], key: str) -> float | None:
+        """Return the mean minus that of the real clips, over the clips and frames that both have; None without any."""
+        pairs = []
+        curves = dict(self.curves.get(key, {}))
+        for row in own:
+            real = self.table.get((GROUND_TRUTH, row.clip_id))
+            if (row.system, row.clip_id) in self.parts.rows:
+                real = self.parts.rows[row.system, row.clip_id]
+                curves.pop((GROUND_TRUTH, row.clip_id), None)
+                part = self.parts.curves.get(key, {}).get((row.system, row.clip_id))
+                if part is not None:
+                    curves[GROUND_TRUTH, row.clip_id] = part
+            if real is not None and self._scored(row, key, curves) and self._scored(real, key, curves):
+                pairs.append((row, real))
+        if not pairs:
+            return None
+        mean, truth = (self.interval([pair[side] for pair in pairs], curves, key, 1).mean for side in (0, 1))
+        return mean - truth
+
+    def _scored(self, row: ScoredClip, key: str, curves: Curves) -> bool:
+        """Return whether a row counts in the mean of a metric."""
+        if key in self.curves:
+            curve = curves.get((row.system, row.clip_id))
+            return key in row.values and curve is not None and bool(np.isfinite(curve).any())
+        return math.isfinite(row.values.get(key, math.nan)) and row.weights.get(key, 1.0) > 0
+
+    def _table_for(self, system: str, first: str) -> Mapping[tuple[str, str], ScoredClip]:
+        """Return the rows by system and clip; those of the real clips over the frames of the system compared with."""
+        if system != GROUND_TRUTH:
+            return self.table
+        parts = {(system, clip): row for (name, clip), row in self.parts.rows.items() if name == first}
+        return {**self.table, **parts}
 
 
 def paired_difference(
@@ -126,7 +196,7 @@ def paired_difference(
     protocol: Resampling,
     seed: int = 0,
 ) -> Interval:
-    """Return the difference of one metric between two systems, on the clips that both have.
+    """Return the difference of one metric between two systems, on the clips that both have over the same frames.
 
     Args:
         system: The name of the system.
@@ -141,6 +211,7 @@ def paired_difference(
         for (name, clip_id), row in table.items()
         if name == system and key in row.values and key in getattr(table.get((first, clip_id)), "values", {})
     ]
+    pairs = [(one, other) for one, other in pairs if abs(one.frames - other.frames) <= SAME_LENGTH]
     # Both sides have the weight of the real clip; their mean is right even if one of them lacks it.
     weights = [(one.weights.get(key, 1.0) + other.weights.get(key, 1.0)) / 2 for one, other in pairs]
     return bootstrap_difference(

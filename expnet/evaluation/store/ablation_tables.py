@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from expnet.evaluation.report.decimals import metric_decimals, three_digits
 from expnet.evaluation.report.results import MetricInfo, Results, ScoredClip
 from expnet.evaluation.report.tables import (
     MINUS,
     NONE,
-    column_decimals,
-    decimals,
     direction,
     escape_latex,
     latex_unit,
@@ -130,7 +129,7 @@ class _Table:
     def rows(self, bold: str) -> list[tuple[str, list[str]]]:
         """Return title and cells of each row: the scores of the reference, then the differences to them."""
         known = {(one.variant, one.metric): one for one in self.differences}
-        digits = {info.key: self._decimals(info.key) for info in self.infos}
+        digits = {info.key: self._decimals(info) for info in self.infos}
         reference = self.results.system(self.variants[0].name)
         metrics = {} if reference is None else reference.metrics
         own = [number(metrics[key].mean if key in metrics else None, places) for key, places in digits.items()]
@@ -140,10 +139,10 @@ class _Table:
             found.append((variant.title, cells))
         return found
 
-    def _decimals(self, key: str) -> int:
+    def _decimals(self, info: MetricInfo) -> int:
         """Return digits that suffice for the scores and for their differences, which are smaller."""
-        differences = [one.mean for one in self.differences if one.metric == key]
-        return max(column_decimals(self.results, key), decimals(differences))
+        differences = [one.mean for one in self.differences if one.metric == info.key]
+        return max(metric_decimals(info), three_digits(differences))
 
     def legend(self) -> str:
         """Explain the cells."""

@@ -27,7 +27,7 @@ from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.output_folder import prepare_output
 from expnet.evaluation.protocol import model_fingerprint
 from expnet.evaluation.report import Extras, write_report
-from expnet.evaluation.report.results import Results, ScoredClip
+from expnet.evaluation.report.results import UNDEFINED, Results, ScoredClip
 from expnet.evaluation.report.wandb_tables import log_benchmark
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.statistics.summary import LAG, summarise
@@ -162,7 +162,8 @@ def _keep(record: Record, clip: Clip, system: str, scores: Scores | None, fault:
         return
     undefined = [key for key, value in scores.values.items() if not np.isfinite(value)]
     reason = f"undefined: {', '.join(undefined)}" if undefined else ""
-    record.rows.append(ScoredClip(*known, "ok", reason, scores.values, scores.weights))
+    unscored = dict.fromkeys(undefined, UNDEFINED)
+    record.rows.append(ScoredClip(*known, "ok", reason, scores.values, scores.weights, unscored))
     if LAG in scores.curves:
         record.curves[system, clip.clip_id] = scores.curves[LAG]
 

@@ -26,7 +26,7 @@ from expnet.evaluation.report import Extras, write_report
 from expnet.evaluation.report.page import Example
 from expnet.evaluation.report.results import MetricInfo, Results, SystemResult, protocol_hash
 from expnet.evaluation.report.wandb_tables import log_benchmark
-from expnet.evaluation.statistics.summary import summarise
+from expnet.evaluation.statistics.summary import Curves, RealParts, summarise
 from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.videos.examples import choose_clips, curve_example, write_comparison
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
@@ -112,7 +112,8 @@ def _summarise(
     """Return the results without details, and the name of the system whose clips are shown as examples."""
     systems, infos = video_systems(config), setup.infos()
     rows = [row for outcome in outcomes for row in outcome.rows]
-    results = summarise(systems, infos, rows, _curves(setup, outcomes), config.protocol, seed=config.seed)
+    curves, parts = _curves(setup, outcomes), _real_parts(setup, outcomes)
+    results = summarise(systems, infos, rows, curves, config.protocol, seed=config.seed, real_parts=parts)
     notes = [*setup.notes, *pairing.notes]
     if any(info.key == "fid" for info in infos):
         names = [system.name for system in systems if system.kind == "model"]
@@ -140,16 +141,37 @@ def _summarise(
     return report, first
 
 
-def _curves(setup: ScoringSetup, outcomes: Sequence[ClipOutcome]) -> dict[str, dict[tuple[str, str], Any]]:
+def _curves(setup: ScoringSetup, outcomes: Sequence[ClipOutcome]) -> dict[str, Curves]:
     """Collect the correlation by lag of each metric, by system and clip."""
-    curves: dict[str, dict[tuple[str, str], Any]] = {
-        metric.name: {} for measure in setup.measures for metric in measure.metrics if hasattr(metric, "correlations")
+    return {
+        key: {
+            (system, video.row.clip_id): np.asarray(video.curves[key], dtype=np.float64)
+            for outcome in outcomes
+            for system, video in outcome.videos.items()
+            if key in video.curves
+        }
+        for key in _lag_keys(setup)
     }
-    for outcome in outcomes:
-        for key, by_system in outcome.curves.items():
-            for system, curve in by_system.items():
-                curves[key][system, outcome.rows[0].clip_id] = np.asarray(curve, dtype=np.float64)
-    return curves
+
+
+def _real_parts(setup: ScoringSetup, outcomes: Sequence[ClipOutcome]) -> RealParts:
+    """Collect the real clips over the frames that shorter videos have."""
+    parts = {
+        (system, video.row.clip_id): video.real
+        for outcome in outcomes
+        for system, video in outcome.videos.items()
+        if video.real is not None
+    }
+    curves = {
+        key: {where: np.asarray(part.curves[key]) for where, part in parts.items() if key in part.curves}
+        for key in _lag_keys(setup)
+    }
+    return RealParts({where: part.row for where, part in parts.items()}, curves)
+
+
+def _lag_keys(setup: ScoringSetup) -> list[str]:
+    """Return the metrics whose value is the peak of a curve."""
+    return [metric.name for measure in setup.measures for metric in measure.metrics if hasattr(metric, "correlations")]
 
 
 def _with_frechet(system: SystemResult, summary: Any | None) -> SystemResult:

@@ -15,7 +15,7 @@ from PIL import Image
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
 from expnet.audio.wave import SAMPLE_RATE, load_audio
 from expnet.config.benchmark import GROUND_TRUTH, ExamplesConfig
-from expnet.evaluation.report.line_chart import Series
+from expnet.evaluation.report.line_chart import Series, other_style
 from expnet.evaluation.report.page import CurveExample
 from expnet.evaluation.report.results import MetricInfo, ScoredClip
 from expnet.evaluation.videos.finished_clips import ClipOutcome
@@ -86,9 +86,9 @@ def curve_example(chosen: Chosen, outcome: ClipOutcome, titles: Mapping[str, str
     """Return the mouth opening of a clip in every system, or None where no face was found."""
     if not outcome.openings:
         return None
-    first = next((name for name in titles if name != GROUND_TRUTH), None)
+    styles = line_styles(list(titles))
     series = tuple(
-        Series(titles[name], outcome.openings[name], _style(name, first)) for name in titles if name in outcome.openings
+        Series(titles[name], outcome.openings[name], styles[name]) for name in titles if name in outcome.openings
     )
     return CurveExample(chosen.title, chosen.clip.clip_id, chosen.note, series, tuple(outcome.silent))
 
@@ -142,7 +142,8 @@ def fit_inside(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     return np.asarray(sheet)
 
 
-def _style(name: str, first: str | None) -> str:
-    if name == GROUND_TRUTH:
-        return "real"
-    return "model" if name == first else "baseline"
+def line_styles(names: Sequence[str]) -> dict[str, str]:
+    """Return a style for the line of each system: one of its own, the accent for the first system."""
+    first, *others = [name for name in names if name != GROUND_TRUTH] or [""]
+    numbered = {name: other_style(number) for number, name in enumerate(others)}
+    return {GROUND_TRUTH: "real", first: "model", **numbered}

@@ -17,7 +17,7 @@ from expnet.config.benchmark import DevicesConfig, VideoBenchmarkConfig
 from expnet.data.preprocess.isolated_workers import START_METHOD, WorkerDiedError, isolated_map
 from expnet.errors import InputError
 from expnet.evaluation.report.results import ScoredClip
-from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
+from expnet.evaluation.videos.finished_clips import FinishedClips, VideoOutcome
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.evaluation.videos.scoring_setup import open_scoring_setup
 from expnet.io.launcher import LaunchedProcess
@@ -81,8 +81,9 @@ class ClipWorker:
         self.scorer = open_scoring_setup(config, choose_device(config.trainer.accelerator, index)).scorer
 
     def __call__(self, clip: PairedClip) -> None:
-        """Score one clip and store it."""
-        self.work.write(clip, self.scorer.score(clip))
+        """Score what is not finished of one clip, and store each video as soon as it is scored."""
+        for system, outcome in self.scorer.score(clip, self.work.unfinished(clip)):
+            self.work.write(clip, system, outcome)
 
 
 def score_all(
@@ -90,11 +91,11 @@ def score_all(
 ) -> None:
     """Score this process's share of the clips that are not finished yet.
 
-    With several processes, a clip that kills its process (a crash in a decoder, lack of memory) becomes failed rows;
-    with one process it ends the run.
+    With several processes, a clip that kills its process (a crash in a decoder, lack of memory) becomes failed rows,
+    which the next run tries again; with one process it ends the run.
     """
     share = process.share(clips)
-    todo = [clip for clip in share if work.read(clip) is None]
+    todo = [clip for clip in share if work.unfinished(clip)]
     if len(todo) < len(share):
         _log.info("%d of %d clips were already scored by an earlier run", len(share) - len(todo), len(share))
     processes = min(process_count(config.trainer, process), max(len(todo), 1))
@@ -106,8 +107,9 @@ def score_all(
     for clip, outcome in tqdm(done, total=len(todo), desc="Scoring", unit="clip", disable=None, leave=False):
         if isinstance(outcome, WorkerDiedError):
             reason = f"the process that scored the clip died: {outcome}"
-            rows = [ScoredClip(clip.clip_id, system, clip.speaker, 0, "failed", reason) for system in clip.paths]
-            work.write(clip, ClipOutcome(rows=rows))
+            for system in work.unfinished(clip):
+                row = ScoredClip(clip.clip_id, system, clip.speaker, 0, "failed", reason)
+                work.write(clip, system, VideoOutcome(row, again=True))
         elif isinstance(outcome, Exception):
             raise outcome
 

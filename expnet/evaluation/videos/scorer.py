@@ -1,19 +1,19 @@
-"""Scores one clip: reads its files once, takes every measure of each and returns a row for each system."""
+"""Scores the videos of one clip: reads each file once, takes every measure of it and returns its row."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
 
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
-from expnet.evaluation.report.results import ScoredClip
+from expnet.evaluation.report.results import UNDEFINED, ScoredClip
 from expnet.evaluation.scores import Scores
-from expnet.evaluation.videos.finished_clips import ClipOutcome
+from expnet.evaluation.videos.finished_clips import RealPart, VideoOutcome
 from expnet.evaluation.videos.measures import Measure
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.evaluation.videos.reader import Video, VideoReader, check_readable
@@ -38,67 +38,95 @@ class VideoScorer:
         self.wanted = frozenset(wanted)
 
     @torch.no_grad()
-    def score(self, clip: PairedClip) -> ClipOutcome:
-        """Score the real clip, then one system after the other, so that two videos are in memory at a time."""
-        outcome = ClipOutcome()
+    def score(self, clip: PairedClip, systems: Sequence[str]) -> Iterator[tuple[str, VideoOutcome]]:
+        """Score the videos of some systems, one after the other, so that two videos are in memory at a time.
+
+        Args:
+            clip: The clip.
+            systems: The systems whose videos are scored; the real clip is read for all of them.
+        """
         reference: Video | None = None
         fault = ""
-        for system in clip.paths:
+        parts = _RealParts(self, clip)
+        if any(clip.paths[system] is not None for system in systems) and GROUND_TRUTH in clip.paths:
+            try:
+                reference = self.reader(check_readable(clip.reference, GROUND_TRUTH, clip.clip_id))
+            except CLIP_FAULTS as error:
+                failed = _failed(clip, GROUND_TRUTH, error)
+                fault = f"the reference cannot be read: {failed.row.reason}"
+            if GROUND_TRUTH in systems:
+                yield GROUND_TRUTH, failed if reference is None else self._outcome(clip, GROUND_TRUTH, reference)
+        for system in systems:
+            if system == GROUND_TRUTH:
+                continue
             try:
                 video = self.reader(check_readable(clip.paths[system], system, clip.clip_id))
             except CLIP_FAULTS as error:
-                reason = clip_fault(error)
-                _log.warning("%s, %s: %s", clip.clip_id, system, reason)
-                fault = fault or (f"the reference cannot be read: {reason}" if system == GROUND_TRUTH else "")
-                outcome.rows.append(ScoredClip(clip.clip_id, system, clip.speaker, 0, "failed", reason))
+                yield system, _failed(clip, system, error)
                 continue
-            if system == GROUND_TRUTH:
-                reference = video
-                self._add(outcome, clip, system, video, None, "")
+            if reference is None:
+                yield system, self._outcome(clip, system, video, fault=fault)
                 continue
-            if reference is not None:
-                video = video.matched_to(reference)
-            real = None if reference is None else reference.first(len(video))
-            self._add(outcome, clip, system, video, real, fault)
-        return outcome
+            video = video.matched_to(reference)
+            outcome = self._outcome(clip, system, video, reference.first(len(video)))
+            yield system, replace(outcome, real=parts.over(reference, len(video)))
 
-    def _add(
-        self,
-        outcome: ClipOutcome,
-        clip: PairedClip,
-        system: str,
-        video: Video,
-        reference: Video | None,
-        fault: str,
-    ) -> None:
-        """Add the row of one video, and what else is stored of it."""
-        scores, reasons = self.take(video, reference, real=system == GROUND_TRUTH)
-        remarks = [*video.notes, *([fault] if fault else []), *scores.remarks, *reasons]
-        reason = "; ".join(dict.fromkeys(remarks))
-        values = {key: value for key, value in scores.values.items() if key in self.wanted}
-        weights = {key: weight for key, weight in scores.weights.items() if key in values}
-        outcome.rows.append(ScoredClip(clip.clip_id, system, clip.speaker, len(video), "ok", reason, values, weights))
-        for key, curve in scores.curves.items():
-            if key in values:
-                outcome.curves.setdefault(key, {})[system] = curve.tolist()
-        if scores.features is not None:
-            outcome.features[system] = scores.features.cpu()
+    def _outcome(
+        self, clip: PairedClip, system: str, video: Video, reference: Video | None = None, *, fault: str = ""
+    ) -> VideoOutcome:
+        """Score one video."""
+        row, scores = self.row(clip, system, video, reference, fault)
+        opening: list[float] = []
         if video.face is not None:
-            opening = mouth_opening(video.face.frontal).masked_fill(~video.face.valid, math.nan)
-            outcome.openings[system] = [round(value, 5) for value in opening.tolist()]
-        if video.silent is not None and not outcome.silent:
-            outcome.silent = video.silent.tolist()
-        outcome.sources[system] = replace(video.source, frames=len(video)).plain()
+            track = mouth_opening(video.face.frontal).masked_fill(~video.face.valid, math.nan)
+            opening = [round(value, 5) for value in track.tolist()]
+        return VideoOutcome(
+            row=row,
+            curves=_curves(row, scores),
+            opening=opening,
+            silent=[] if video.silent is None else video.silent.tolist(),
+            source=replace(video.source, frames=len(video)).plain(),
+            features=None if scores.features is None else scores.features.cpu(),
+        )
 
-    def take(self, video: Video, reference: Video | None, *, real: bool = False) -> tuple[Scores, list[str]]:
-        """Return the scores of one video, and the reasons why some are missing.
+    def row(
+        self, clip: PairedClip, system: str, video: Video, reference: Video | None, fault: str = ""
+    ) -> tuple[ScoredClip, Scores]:
+        """Return the row of one video, and its scores.
+
+        Args:
+            clip: The clip.
+            system: The system that made the video.
+            video: The video.
+            reference: The real clip, of the same length.
+            fault: Why there is no real clip, if it could not be read.
+        """
+        scores, reasons, unscored = self.take(video, reference, real=system == GROUND_TRUTH)
+        remarks = [*video.notes, *([fault] if fault else []), *scores.remarks, *reasons]
+        values = {key: value for key, value in scores.values.items() if key in self.wanted}
+        row = ScoredClip(
+            clip_id=clip.clip_id,
+            system=system,
+            speaker=clip.speaker,
+            frames=len(video),
+            reason="; ".join(dict.fromkeys(remarks)),
+            values=values,
+            weights={key: weight for key, weight in scores.weights.items() if key in values},
+            unscored=unscored,
+        )
+        return row, scores
+
+    def take(
+        self, video: Video, reference: Video | None, *, real: bool = False
+    ) -> tuple[Scores, list[str], dict[str, str]]:
+        """Return the scores of one video, and the reasons why some are missing: as remarks, and by metric key.
 
         Args:
             video: The video to score.
             reference: The real clip, of the same length.
             real: Whether this is the real clip itself, which has no paired scores: they would be perfect.
         """
-        scores, reasons, explained = Scores(), [], set[str]()
+        scores, remarks, unscored = Scores(), [], dict[str, str]()
         for measure in self.measures:
             keys = [key for key in measure.keys if key in self.wanted]
             if real and measure.paired:
@@ -110,12 +138,43 @@ class VideoScorer:
                 except CLIP_FAULTS as error:
                     reason = str(error) if isinstance(error, UnscorableClipError) else clip_fault(error)
             if reason:
-                reasons.append(f"{', '.join(keys)}: {reason}")
-                explained.update(keys)
+                remarks.append(f"{', '.join(keys)}: {reason}")
+                unscored |= dict.fromkeys(keys, reason)
             if not measure.pooled:
                 scores.values |= {key: math.nan for key in keys if key not in scores.values}
-        undefined = [key for key, value in scores.values.items() if math.isnan(value) and key not in explained]
+        undefined = [key for key, value in scores.values.items() if math.isnan(value) and key not in unscored]
         undefined = [key for key in undefined if key in self.wanted]
         if undefined:
-            reasons.append(f"undefined: {', '.join(undefined)}")
-        return scores, reasons
+            remarks.append(f"undefined: {', '.join(undefined)}")
+            unscored |= dict.fromkeys(undefined, UNDEFINED)
+        return scores, remarks, unscored
+
+
+class _RealParts:
+    """Scores the first frames of a real clip, once for each length: a shorter video is compared with these alone."""
+
+    def __init__(self, scorer: VideoScorer, clip: PairedClip) -> None:
+        self.scorer = scorer
+        self.clip = clip
+        self.known: dict[int, RealPart] = {}
+
+    def over(self, reference: Video, frames: int) -> RealPart | None:
+        """Return the scores of the first frames, or None where they are the whole clip."""
+        if frames >= len(reference):
+            return None
+        if frames not in self.known:
+            row, scores = self.scorer.row(self.clip, GROUND_TRUTH, reference.first(frames), None)
+            self.known[frames] = RealPart(row, _curves(row, scores))
+        return self.known[frames]
+
+
+def _curves(row: ScoredClip, scores: Scores) -> dict[str, list[float]]:
+    return {key: curve.tolist() for key, curve in scores.curves.items() if key in row.values}
+
+
+def _failed(clip: PairedClip, system: str, error: Exception) -> VideoOutcome:
+    """Return what is stored of a video that cannot be read; one without permission is tried again by the next run."""
+    reason = clip_fault(error)
+    _log.warning("%s, %s: %s", clip.clip_id, system, reason)
+    forbidden = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
+    return VideoOutcome(ScoredClip(clip.clip_id, system, clip.speaker, 0, "failed", reason), again=forbidden)

@@ -9,6 +9,7 @@ from typing import Any
 
 from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
 from expnet.evaluation.report.results import MetricInfo, ScoredClip, SystemResult
+from expnet.evaluation.statistics.summary import SAME_LENGTH
 from expnet.evaluation.videos.reader import REFERENCE_AUDIO
 from expnet.metrics.functional.sync import MAX_SHIFT
 
@@ -25,6 +26,7 @@ def video_warnings(config: VideoBenchmarkConfig, rows: Sequence[ScoredClip], sou
             "real clips are left out."
         )
     systems = list(dict.fromkeys(row.system for row in rows))
+    notes += _incomplete_systems(systems, rows)
     notes += _file_differences(systems, sources)
     notes += _borrowed_audio(systems, sources)
     notes += _offsets_at_the_edge(systems, rows)
@@ -41,6 +43,30 @@ def lag_warnings(systems: Sequence[SystemResult], infos: Sequence[MetricInfo]) -
         for name, lag in lags.items()
         if edge is not None and abs(lag.mean) >= edge
     ]
+
+
+def _incomplete_systems(systems: Sequence[str], rows: Sequence[ScoredClip]) -> list[str]:
+    """Warn about systems that lack clips or whose videos are shorter than the real ones."""
+    notes = []
+    scored = {(row.system, row.clip_id): row.frames for row in rows if row.status == "ok"}
+    clips = {row.clip_id for row in rows}
+    for system in systems:
+        frames = {clip: length for (name, clip), length in scored.items() if name == system}
+        if len(frames) < len(clips):
+            notes.append(
+                f"{_named(system)} has scores of {len(frames)} of {len(clips)} clips, so its means are over other "
+                "clips than those of the other systems; Δ, paired differences and bold compare the clips that both "
+                "have."
+            )
+        real = {clip: scored[GROUND_TRUTH, clip] for clip in frames if (GROUND_TRUTH, clip) in scored}
+        short = [frames[clip] / length for clip, length in real.items() if frames[clip] < length - SAME_LENGTH]
+        if short:
+            notes.append(
+                f"{_named(system)} is shorter than the real clip in {len(short)} of {len(real)} clips (down to "
+                f"{100 * min(short):.0f} % of its frames). Only the common part is scored, Δ compares it with the same "
+                "part of the real clip, and paired differences leave out clips of different lengths."
+            )
+    return notes
 
 
 def _file_differences(systems: Sequence[str], sources: Sources) -> list[str]:

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from expnet.evaluation.report.results import MetricInfo
+from expnet.evaluation.report.best_systems import best_systems
+from expnet.evaluation.report.decimals import metric_decimals, three_digits
+from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, ScoredClip, SystemResult
 from expnet.evaluation.report.tables import (
-    best_systems,
-    column_decimals,
-    decimals,
     direction,
     number,
     results_as_latex,
@@ -36,18 +35,29 @@ def test_numbers() -> None:
     assert number(-0.012, 3) == "\N{MINUS SIGN}0.012"
     assert number(0.2, 1, signed=True) == "+0.2"
     assert number(None, 2) == number(float("nan"), 2) == number(float("inf"), 1) == "\N{EN DASH}"
-    assert [decimals([value]) for value in (0.02, 1.5, 31.2, 250.0)] == [3, 2, 1, 0]
+    assert [three_digits([value]) for value in (0.02, 1.5, 31.2, 250.0)] == [3, 2, 1, 0]
 
 
-def test_the_real_clips_do_not_take_digits_from_the_others(results: Any) -> None:
-    assert column_decimals(results, "within_clip_r2") == 3  # .118 beside .970
-    systems = []
-    for system in results.systems:
-        if system.name == "ground_truth":
-            whole = replace(system.metrics["within_clip_r2"], mean=1.0)
-            system = replace(system, metrics={**system.metrics, "within_clip_r2": whole})
-        systems.append(system)
-    assert column_decimals(replace(results, systems=tuple(systems)), "within_clip_r2") == 3
+def test_decimals_belong_to_the_metric_and_not_to_its_column(results: Any) -> None:
+    """A perfect row (100 dB, an R2 of 1) takes no digits from the others, and .998 is not printed as 1.00."""
+    assert metric_decimals(MetricInfo("psnr", "PSNR", "dB")) == 2
+    assert metric_decimals(MetricInfo("ssim", "SSIM", "index")) == 4
+    assert metric_decimals(MetricInfo("within_clip_r2", "R2", "share")) == 3
+    infos = (MetricInfo("psnr", "PSNR", "dB", True), MetricInfo("ssim", "SSIM", "index", True))
+    values = {"copy": (100.0, 1.0), "ours": (31.254, 0.998)}
+    systems = tuple(
+        SystemResult(
+            name,
+            name,
+            "model",
+            "",
+            {info.key: MetricSummary(value, None, 3) for info, value in zip(infos, pair, strict=True)},
+        )
+        for name, pair in values.items()
+    )
+    text = results_as_markdown(replace(results, metrics=infos, systems=systems, clips=()))
+    assert "| PSNR ↑ | dB | **100.00** | 31.25 |" in text
+    assert "| SSIM ↑ | index | **1.0000** | 0.9980 |" in text
 
 
 def test_best_follows_direction_ideal_or_the_real_clips_and_never_a_trivial_row(results: Any) -> None:
@@ -55,6 +65,37 @@ def test_best_follows_direction_ideal_or_the_real_clips_and_never_a_trivial_row(
     assert best_systems(results, info(results, "silent_lip_motion")) == {"ours"}  # the frozen face moves less
     assert best_systems(results, info(results, "jitter_ratio")) == {"ours"}  # nearest to 1, not the largest
     assert best_systems(results, info(results, "pose_diversity")) == set()  # nothing to compare with
+
+
+def uneven() -> Results:
+    """The second system has the easier three of five clips: it is worse on each of them, but better on average."""
+    info = MetricInfo("psnr", "PSNR", "dB", True)
+    scores = {"ours": (20.0, 21.0, 30.0, 31.0, 32.0), "other": (29.0, 30.0, 31.0)}
+    rows = [
+        ScoredClip(f"clip{5 - len(values) + index}", name, values={"psnr": value})
+        for name, values in scores.items()
+        for index, value in enumerate(values)
+    ]
+    systems = tuple(
+        SystemResult(name, name, "model", "", {"psnr": MetricSummary(sum(values) / len(values), None, len(values))})
+        for name, values in scores.items()
+    )
+    return Results("uneven", (info,), systems, tuple(rows), {})
+
+
+def test_the_best_is_found_on_the_clips_that_all_systems_have() -> None:
+    found = uneven()
+    assert best_systems(found, found.metrics[0]) == {"ours"}
+    text = results_as_markdown(found)
+    assert "| **26.80** | 30.00 (n 3) |" in text
+    assert r"30.00 {\scriptsize n 3}" in results_as_latex(found)
+
+
+def test_sets_of_different_clips_have_no_best() -> None:
+    """FID is no mean over clips, so it cannot be computed again on the common ones."""
+    found = uneven()
+    rows = tuple(replace(row, values={}) for row in found.clips)
+    assert best_systems(replace(found, clips=rows), found.metrics[0]) == set()
 
 
 def test_a_tie_at_the_printed_precision_is_shared(results: Any) -> None:

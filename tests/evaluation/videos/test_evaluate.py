@@ -17,6 +17,7 @@ from expnet.config.benchmark import DevicesConfig, VideoBenchmarkConfig
 from expnet.errors import ConfigError, DataError, MissingAssetError
 from expnet.evaluation.main import main
 from expnet.evaluation.videos.processes import ClipWorker
+from expnet.evaluation.videos.reader import VideoReader
 from expnet.evaluation.videos.scorer import VideoScorer
 
 QUICK = ["examples.clips=0", "protocol.resamples=100", "protocol.picture_stride=8", "trainer.devices=1"]
@@ -114,9 +115,9 @@ def test_a_killed_run_goes_on_where_it_was(
     scored = []
     score = VideoScorer.score
 
-    def watched(self: VideoScorer, clip: Any) -> Any:
+    def watched(self: VideoScorer, clip: Any, systems: Any) -> Any:
         scored.append(clip.clip_id)
-        return score(self, clip)
+        return score(self, clip, systems)
 
     monkeypatch.setattr(VideoScorer, "score", watched)
     systems = (f"systems.{name}={getattr(videos, name)}" for name in ("mute", "odd"))
@@ -124,6 +125,59 @@ def test_a_killed_run_goes_on_where_it_was(
     assert scored == ["two"]
     for key in ("protocol_hash", "systems", "clips"):
         assert again[key] == results[key]
+
+
+def test_another_system_is_scored_alone(
+    videos: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = [f"reference={videos.reference}", f"output={tmp_path}", "metrics=[pose_diversity]"]
+    one = run(*options, f"systems.mute={videos.mute}")
+    read: list[Path] = []
+    reader = VideoReader.__call__
+
+    def watched(self: VideoReader, path: Path) -> Any:
+        read.append(path)
+        return reader(self, path)
+
+    monkeypatch.setattr(VideoReader, "__call__", watched)
+    two = run(*options, f"systems.mute={videos.mute}", f"systems.same={videos.reference}")
+    # The real clips twice: as such, and as those of the new system.
+    assert {path.parent for path in read if "mute" in str(path)} == set()
+    assert len(read) == 4
+    assert rows(two)["mute", "two"] == rows(one)["mute", "two"]
+    assert value(two, "same", "pose_diversity") == value(one, "ground_truth", "pose_diversity")
+
+
+def test_the_distance_to_real_is_over_the_common_clips_and_frames(
+    videos: SimpleNamespace, talking: dict[str, Any], tmp_path: Path, write_folder: Callable[..., Path]
+) -> None:
+    """A system whose one video is the first half of a real one moves exactly as that half does."""
+    frames, sound = talking["anna/one"]
+    half = write_folder(tmp_path / "half", {"anna/one": (frames[:10], sound[: 10 * 640])})
+    keys = "metrics=[pose_diversity,audio_mouth_lag,psnr]"
+    found = run(
+        f"reference={videos.reference}",
+        f"systems.mute={videos.mute}",
+        f"systems.half={half}",
+        f"output={tmp_path / 'out'}",
+        keys,
+    )
+    summary = found["systems"]["half"]["metrics"]["pose_diversity"]
+    whole = value(found, "ground_truth", "pose_diversity")
+    assert summary["n"] == 1
+    assert abs(summary["mean"] - whole) > 0.1
+    assert summary["distance_to_ground_truth"] == pytest.approx(0.0, abs=0.02)
+    assert found["systems"]["half"]["metrics"]["audio_mouth_lag"]["distance_to_ground_truth"] == 0.0
+    # Its frames are not those of the first system, so nothing is subtracted.
+    assert summary["difference_to_first"] is None
+    told = "\n".join(found["notes"])
+    assert "half has scores of 1 of 2 clips" in told
+    assert "half is shorter than the real clip in 1 of 1 clips (down to 31 % of its frames)" in told
+    assert "mute has scores" not in told
+    assert "mute is shorter" not in told
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "(n 1)" in table
+    assert "(n 2)" not in table
 
 
 def test_two_processes_give_what_one_gives(videos: SimpleNamespace, tmp_path: Path) -> None:
@@ -144,7 +198,7 @@ def test_ranks_share_the_clips_and_the_last_one_writes(
     monkeypatch.setenv(names[0], "1")
     assert main(options) == 0
     assert not (tmp_path / "results.json").exists()
-    assert len(list((tmp_path / "work").rglob("*.json"))) == 1
+    assert {path.name.split("-")[0] for path in (tmp_path / "work").rglob("*.json")} == {"two"}
     monkeypatch.setenv(names[0], "0")
     assert main(options) == 0
     assert json.loads((tmp_path / "results.json").read_text())["systems"]["mute"]["metrics"]["pose_diversity"]["n"] == 2

@@ -12,7 +12,7 @@ from expnet.errors import DataError
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, ScoredClip, SystemResult
 from expnet.evaluation.videos.examples import choose_clips, fit_inside
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
-from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
+from expnet.evaluation.videos.finished_clips import FinishedClips, RealPart, VideoOutcome
 from expnet.evaluation.videos.measures import mean_over_frames, resize_frames
 from expnet.evaluation.videos.pairing import PairedClip, find_videos, pair_videos
 from expnet.evaluation.videos.reader import same_aspect
@@ -53,27 +53,58 @@ def test_folders_that_do_not_pair_are_refused(folders: SimpleNamespace) -> None:
         find_videos(folders.real)
 
 
-def test_finished_clips_come_back_until_a_file_changes(tmp_path: Path) -> None:
-    work, pair = FinishedClips(tmp_path, "hash"), clip(tmp_path, "one")
+def test_finished_videos_come_back_until_a_file_changes(tmp_path: Path) -> None:
+    work, pair = FinishedClips(tmp_path, "hash"), clip(tmp_path, "one", ("ours",))
     assert work.read(pair) is None
     row = ScoredClip("one", "ours", "anna", 7, "ok", "why", {"psnr": 3.0, "ssim": math.nan}, {"psnr": 2.0})
-    features = {"ours": torch.randn(5, 4)}
-    work.write(pair, ClipOutcome([row], {"lag": {"ours": [0.5, math.nan]}}, {"ours": [0.1]}, [True], {}, features))
+    features = torch.randn(5, 4)
+    real = RealPart(ScoredClip("one", GROUND_TRUTH, frames=7, values={"cpbd": 0.5}), {"lag": [0.25]})
+    outcome = VideoOutcome(row, {"lag": [0.5, math.nan]}, [0.1], [True], real=real, features=features)
+    work.write(pair, "ours", outcome)
     again = work.read(pair)
     assert again is not None
     assert again.rows[0].values["psnr"] == 3.0
     assert math.isnan(again.rows[0].values["ssim"])
     assert again.openings == {"ours": [0.1]}
-    assert torch.equal(work.features(pair)["ours"], features["ours"])
+    assert again.silent == [True]
+    part = again.videos["ours"].real
+    assert part is not None
+    assert (part.row, part.curves) == (real.row, real.curves)
+    assert torch.equal(work.features(pair)["ours"], features)
     (tmp_path / "one.mp4").write_bytes(b"another")
     assert work.read(pair) is None
 
 
 def test_a_damaged_file_is_scored_again(tmp_path: Path) -> None:
-    work, pair = FinishedClips(tmp_path, "hash"), clip(tmp_path, "one")
-    work.write(pair, ClipOutcome())
-    next(work.path.glob("*.json")).write_text('{"rows": [')
+    work, pair = FinishedClips(tmp_path, "hash"), clip(tmp_path, "one", ("ours",))
+    work.write(pair, "ours", VideoOutcome(ScoredClip("one", "ours")))
+    assert work.unfinished(pair) == []
+    next(work.path.glob("*.json")).write_text('{"row": {')
     assert work.read(pair) is None
+    assert work.unfinished(pair) == ["ours"]
+
+
+def test_another_system_leaves_the_others_finished(tmp_path: Path) -> None:
+    work = FinishedClips(tmp_path, "hash")
+    for name in ("real", "ours", "late"):
+        (tmp_path / name).write_bytes(name.encode())
+    paths: dict[str, Path | None] = {GROUND_TRUTH: tmp_path / "real", "ours": tmp_path / "ours"}
+    for system in paths:
+        work.write(PairedClip("one", "anna", paths), system, VideoOutcome(ScoredClip("one", system)))
+    more = PairedClip("one", "anna", {**paths, "late": tmp_path / "late"})
+    assert work.unfinished(more) == ["late"]
+    assert work.read(more) is None
+    # A changed real clip changes the scores of every system.
+    (tmp_path / "real").write_bytes(b"another clip")
+    assert work.unfinished(more) == [GROUND_TRUTH, "ours", "late"]
+
+
+def test_a_video_that_the_machine_may_have_spoilt_is_tried_again(tmp_path: Path) -> None:
+    work, pair = FinishedClips(tmp_path, "hash"), clip(tmp_path, "one")
+    work.write(pair, GROUND_TRUTH, VideoOutcome(ScoredClip("one", GROUND_TRUTH)))
+    work.write(pair, "ours", VideoOutcome(ScoredClip("one", "ours", status="failed"), again=True))
+    assert work.read(pair) is not None  # the report of this run has a row with the reason
+    assert work.unfinished(pair) == ["ours"]
 
 
 def test_frechet_distance_of_clips_is_that_of_all_pictures(tmp_path: Path) -> None:
@@ -82,8 +113,8 @@ def test_frechet_distance_of_clips_is_that_of_all_pictures(tmp_path: Path) -> No
     clips = [clip(tmp_path, name) for name in ("one", "two", "three")]
     for number, pair in enumerate(clips):
         real, ours = (torch.randn(9 + number, 6, generator=generator) + shift for shift in (0.0, 0.5))
-        features = {GROUND_TRUTH: real, "ours": ours} if number < 2 else {GROUND_TRUTH: real}
-        work.write(pair, ClipOutcome(features=features))
+        for system, features in {GROUND_TRUTH: real, "ours": ours if number < 2 else None}.items():
+            work.write(pair, system, VideoOutcome(ScoredClip(pair.clip_id, system), features=features))
         if number < 2:  # a clip that the system lacks counts on neither side
             metric.add_features(real, real=True)
             metric.add_features(ours, real=False)
