@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from expnet.assets.encoders import find_encoder
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.speech_encoders import FeatureSource, SpeechEncoder, load_speech_encoder
 from expnet.audio.stored_samples import Samples, hold
@@ -41,10 +42,11 @@ def open_speech_encoder(expression: ExpressionNetwork, folder: str | os.PathLike
             raise InputError("The expression network reads only the mel: leave the speech encoder out.")
         return None
     source = FeatureSource(**needed)
+    folder = find_encoder(source) if folder is None else folder
     if folder is None:
         raise InputError(
             f"The expression network was trained on {source.describe()}: give the folder of those weights with "
-            "--speech-encoder."
+            "--speech-encoder, or fetch Whisper's with 'expnet assets fetch whisper-tiny.en'."
         )
     encoder = load_speech_encoder(folder, encoder=source.encoder, layer=source.layer)
     if encoder.source != source:

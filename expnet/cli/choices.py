@@ -7,6 +7,8 @@ CORPORA = ("folder", "mat", "hdtf", "lrs3", "mead")
 """`expnet.data.corpora.LAYOUTS`."""
 SPEECH_ENCODERS = ("whisper", "hubert", "wavlm", "wav2vec2")
 """`expnet.audio.speech_encoders.ENCODERS`."""
+ENCODER_ASSETS = ("whisper-tiny.en", "whisper-base")
+"""`expnet.assets.encoders.ENCODERS`."""
 EXPORT_FORMATS = ("npz", "arkit", "gltf", "bvh", "json", "sadtalker", "sadtalker-first", "pirender")
 """`expnet.formats.convert.FORMATS`."""
 EMOTIONS = ("neutral", "happy", "angry", "sad", "surprised", "fear", "disgusted", "contempt")

@@ -7,22 +7,33 @@ import sys
 from pathlib import Path
 
 from expnet.cli.arguments import Commands, add_command, print_progress
-from expnet.cli.choices import SPEECH_ENCODERS
+from expnet.cli.choices import ENCODER_ASSETS, SPEECH_ENCODERS
+from expnet.errors import InputError
 from expnet.io.overwriting import refuse_overwriting
 
 
 def add_features_command(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add ``expnet features``."""
     parser = add_command(
-        commands, "features", run_features, "compute speech features of a track store with weights of your own"
+        commands, "features", run_features, "compute speech features of a track store with a pretrained speech encoder"
     )
     parser.add_argument("store", metavar="STORE", help="the track store")
     parser.add_argument(
-        "--weights", required=True, metavar="DIR", help="folder of the encoder: config.json and model.safetensors"
+        "--weights",
+        metavar="PATH",
+        help="your own weights: a folder as published; for Whisper also model.bin or a file",
     )
-    parser.add_argument("--encoder", choices=SPEECH_ENCODERS, help="kind that the encoder must be (default: any)")
     parser.add_argument(
-        "--layer", type=int, metavar="N", help="Transformer block whose output is used (default: the last)"
+        "--encoder",
+        choices=(*ENCODER_ASSETS, *SPEECH_ENCODERS),
+        help="encoder that 'expnet assets fetch' gets; with --weights, the kind that they must be (default: "
+        f"{ENCODER_ASSETS[0]}, with --weights any)",
+    )
+    parser.add_argument(
+        "--layer",
+        type=int,
+        metavar="N",
+        help="Transformer block whose output is used (default: the third of Whisper, the last of the others)",
     )
     parser.add_argument("--device", default="cpu", help="device to compute on: cpu, cuda, ... (default: cpu)")
     parser.add_argument("--output", metavar="DIR", help="folder for the features (default: STORE-ENCODER)")
@@ -30,16 +41,22 @@ def add_features_command(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_features(arguments: argparse.Namespace) -> None:
     """Compute the features."""
+    from expnet.assets.registry import locate
     from expnet.audio.speech_encoders import load_speech_encoder
     from expnet.data.store.feature_cache import cache_features, default_folder
     from expnet.data.store.track_store import TrackStore
 
     store = TrackStore(arguments.store)
-    encoder = load_speech_encoder(
-        arguments.weights, encoder=arguments.encoder, layer=arguments.layer, device=arguments.device
-    )
-    folder = arguments.output or default_folder(arguments.store, encoder.source.encoder)
-    refuse_overwriting(folder, (arguments.store, arguments.weights))
+    name = arguments.encoder or (None if arguments.weights else ENCODER_ASSETS[0])
+    if name in ENCODER_ASSETS:
+        weights, kind = locate(name, arguments.weights), "whisper"
+    elif arguments.weights is None:
+        raise InputError(f"--encoder {name} needs --weights, the folder of the encoder.")
+    else:
+        weights, kind = arguments.weights, name
+    encoder = load_speech_encoder(weights, encoder=kind, layer=arguments.layer, device=arguments.device)
+    folder = arguments.output or default_folder(arguments.store, name or encoder.source.encoder)
+    refuse_overwriting(folder, (arguments.store, weights))
 
     def report(done: int, clips: int) -> None:
         print_progress(f"{done} of {clips} clips")

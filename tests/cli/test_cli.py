@@ -26,6 +26,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_choices_are_those_of_the_libraries() -> None:
+    from expnet.assets.encoders import ENCODERS as ENCODER_ASSETS
     from expnet.audio.speech_encoders import ENCODERS
     from expnet.data.corpora import LAYOUTS
     from expnet.face.emotions import EMOTIONS
@@ -33,6 +34,7 @@ def test_choices_are_those_of_the_libraries() -> None:
 
     assert tuple(FORMATS) == choices.EXPORT_FORMATS
     assert choices.SPEECH_ENCODERS == ENCODERS
+    assert choices.ENCODER_ASSETS == ENCODER_ASSETS
     assert choices.CORPORA == LAYOUTS
     assert choices.EMOTIONS == EMOTIONS
 
