@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from expnet.errors import ExpnetError, InputError, MachineError
 
@@ -19,6 +21,8 @@ _REMEDIES = {
     errno.ESTALE: "check the network file system",
     errno.ETIMEDOUT: "check the network file system",
 }
+_CAUSED_BY_FILES = (errno.EIO, errno.ENOMEM, errno.ETIMEDOUT)
+"""Numbers that FFmpeg also returns for damaged files: a packet that is cut off, a header that asks for terabytes."""
 
 
 def is_machine_fault(error: BaseException) -> bool:
@@ -26,7 +30,7 @@ def is_machine_fault(error: BaseException) -> bool:
 
     Libraries written in other languages (safetensors, torch) report a full disk only in their message.
     """
-    return isinstance(error, (MachineError, MemoryError)) or _number(error) in _REMEDIES
+    return isinstance(error, MachineError) or _number(error) is not None
 
 
 def machine_error(error: BaseException) -> MachineError:
@@ -38,6 +42,17 @@ def machine_error(error: BaseException) -> MachineError:
     path = getattr(error, "filename", None)
     where = f"{path}: " if path else ""
     return MachineError(f"{where}{os.strerror(number)}; {_REMEDIES[number]} and run the command again.")
+
+
+@contextmanager
+def machine_faults_reported() -> Iterator[None]:
+    """Turn faults of the machine into a `MachineError`, which is one sentence; other errors stay as they are."""
+    try:
+        yield
+    except Exception as error:
+        if is_machine_fault(error):
+            raise machine_error(error) from error
+        raise
 
 
 def writing_failed(path: str | os.PathLike[str], error: Exception) -> ExpnetError:
@@ -54,6 +69,8 @@ def writing_failed(path: str | os.PathLike[str], error: Exception) -> ExpnetErro
 def _number(error: BaseException) -> int | None:
     """Return the error number of the operating system, also where a library hides it in its message."""
     number = getattr(error, "errno", None)
+    if type(error).__module__.startswith("av.") and number in _CAUSED_BY_FILES:
+        return None
     if number in _REMEDIES:
         return number
     found = re.search(r"\(os error (\d+)\)", str(error))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.errors import InputError
+from expnet.io.machine_faults import is_machine_fault, machine_error
 from expnet.io.media_file import FileClock, open_media
 from expnet.media.orientation import orientation_of
 from expnet.media.video_writer import FRAME_RATE, PROVENANCE, check_output, write_video
@@ -148,6 +149,8 @@ def _open(path: str | os.PathLike[str]) -> Iterator[av.container.InputContainer]
     try:
         container = open_media(path, formats=_FORMATS)
     except (av.FFmpegError, ValueError) as error:
+        if is_machine_fault(error):
+            raise machine_error(error) from error
         raise InputError(
             f"{path}: not a video that can be read ({_reason(error)}); "
             "expected a complete mp4, mov, mkv, webm or avi file."

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -66,3 +67,10 @@ def test_what_is_the_machines_fault_and_what_is_not() -> None:
     assert not is_machine_fault(FileNotFoundError(errno.ENOENT, "x"))
     assert not is_machine_fault(InputError("the video is damaged"))
     assert not is_machine_fault(ValueError("x"))
+
+
+def test_ffmpegs_words_about_damaged_files_are_not_the_machines_fault() -> None:
+    assert not is_machine_fault(av.error.OSError(errno.EIO, "Input/output error", "a.mp4"))
+    assert not is_machine_fault(av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory", "a.mp4"))
+    assert is_machine_fault(av.error.OSError(errno.EMFILE, "Too many open files", "a.mp4"))
+    assert is_machine_fault(OSError(errno.EIO, "Input/output error"))

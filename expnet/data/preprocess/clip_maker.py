@@ -24,11 +24,12 @@ from expnet.data.preprocess.usable_frames import interpolate_gaps, usable_frames
 from expnet.data.store.manifest import DROPPED, ManifestRow, UnusableClipError
 from expnet.data.store.track import Track
 from expnet.data.store.writer import write_clip
-from expnet.errors import InputError, MissingAssetError
+from expnet.errors import InputError, MachineError, MissingAssetError
 from expnet.face.fitting import fit_clip, fit_residual
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
 from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.face.tracker import FaceTracker, LandmarkTrack, open_tracker
+from expnet.io.machine_faults import is_machine_fault
 from expnet.media.video_reader import probe_video, read_video
 
 # With the outer eye corners nearer than this many pixels, the lips cannot be resolved.
@@ -130,6 +131,7 @@ class ClipMaker:
         try:
             samples = load_audio(source)
         except InputError as error:
+            _refuse_forbidden(error.__cause__)
             raise UnusableClipError(f"audio cannot be used: {_without_path(error, source)}") from error
         audio_start = video.audio_start if source == video.audio else 0.0
         samples = samples[round(audio_start * SAMPLE_RATE) + _first_frame(video) * SAMPLES_PER_FRAME :]
@@ -270,7 +272,18 @@ def _sha256(path: Path) -> str:
                 hashlib.file_digest(stream, lambda: digest)
         return digest.hexdigest()
     except OSError as error:
+        if is_machine_fault(error):
+            raise
+        _refuse_forbidden(error)
         raise UnusableClipError(f"video cannot be read: {error.strerror}") from error
+
+
+def _refuse_forbidden(error: BaseException | None) -> None:
+    """Raise an error for a file that this user may not read: nothing is wrong with the file."""
+    if isinstance(error, PermissionError):
+        raise MachineError(
+            f"{error.filename} may not be read ({error.strerror}); change its permissions and run the command again"
+        ) from error
 
 
 def _without_path(error: InputError, path: Path) -> str:

@@ -7,7 +7,7 @@ bit for bit. Both retry a task once, in a new process, if its process died.
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -30,8 +30,10 @@ class Engine(Protocol):
 
     def map(
         self, make_function: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task]
-    ) -> Iterator[tuple[Task, Result | Exception]]:
+    ) -> Generator[tuple[Task, Result | Exception], None, None]:
         """Apply a function to tasks; yield (task, result) in the order of completion.
+
+        Closing the generator ends the processes.
 
         Args:
             make_function: Called once in each process. It must be importable there, as must everything that is sent.
@@ -74,7 +76,7 @@ class LocalEngine:
 
     def map(
         self, make_function: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task]
-    ) -> Iterator[tuple[Task, Result | Exception]]:
+    ) -> Generator[tuple[Task, Result | Exception], None, None]:
         """Apply a function to tasks."""
         return isolated_map(make_function, tasks, self.workers)
 
@@ -106,7 +108,7 @@ class RayEngine:
 
     def map(
         self, make_function: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task]
-    ) -> Iterator[tuple[Task, Result | Exception]]:
+    ) -> Generator[tuple[Task, Result | Exception], None, None]:
         """Apply a function to tasks.
 
         Raises:
@@ -141,7 +143,7 @@ class RayEngine:
 
     def _work(
         self, make_function: Callable[[], Callable[[Task], Result]], queue: "deque[_Attempt]"
-    ) -> Iterator[tuple[Task, Result | Exception]]:
+    ) -> Generator[tuple[Task, Result | Exception], None, None]:
         actor_class: Any = self._ray.remote(num_cpus=1)(_Actor)
         idle: list[Any] = []
         busy: dict[Any, tuple[Any, _Attempt]] = {}
@@ -161,7 +163,9 @@ class RayEngine:
                 if attempt.again(preempted=getattr(error, "preempted", False)):
                     queue.append(attempt)
                 else:
-                    yield attempt.task, WorkerDiedError(attempt.tries)
+                    # Ray does not tell a crash from a kill, except where it ends the process or loses the machine.
+                    outside = (self._ray.exceptions.OutOfMemoryError, self._ray.exceptions.NodeDiedError)
+                    yield attempt.task, WorkerDiedError(attempt.tries, killed=isinstance(error, outside))
                 continue
             idle.append(actor)
             yield attempt.task, result

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
@@ -20,6 +20,8 @@ START_METHOD = "spawn"
 TRIES = 2
 """How often a task is tried if its process dies."""
 _PR_SET_PDEATHSIG = 1
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
+"""Signals by which a process ends because of what it does itself."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,10 +30,17 @@ class WorkerDiedError(Exception):
     """The process of a task died without raising an exception, each time it was tried.
 
     The message becomes part of the store, so it does not depend on the engine or the cause; the log has the details.
+
+    Attributes:
+        tries: How often the task was tried.
+        killed: Whether something outside ended the process (Linux does when memory runs out), which says nothing about
+            the task; otherwise the process crashed by itself.
     """
 
-    def __init__(self, tries: int) -> None:
+    def __init__(self, tries: int, *, killed: bool = False) -> None:
         super().__init__(f"it died {tries} times")
+        self.tries = tries
+        self.killed = killed
 
 
 @dataclass
@@ -44,7 +53,7 @@ class _Worker(Generic[Task]):
 
 def isolated_map(
     make_function: Callable[[], Callable[[Task], Result]], tasks: Iterable[Task], workers: int
-) -> Iterator[tuple[Task, Result | Exception]]:
+) -> Generator[tuple[Task, Result | Exception], None, None]:
     """Apply a function to tasks in child processes; yield (task, result) in the order of completion.
 
     A task whose process dies (killed, out of memory, a crash in native code) is retried once in a new process.
@@ -60,7 +69,12 @@ def isolated_map(
     if workers == 0:
         function = make_function()
         for task in tasks:
-            yield task, function(task)
+            result: Result | Exception
+            try:
+                result = function(task)
+            except Exception as error:  # noqa: BLE001 - the caller decides, as about those of children
+                result = error
+            yield task, result
         return
     context = multiprocessing.get_context(START_METHOD)
     queue: deque[tuple[Task, int]] = deque((task, 1) for task in tasks)
@@ -86,7 +100,8 @@ def isolated_map(
                     if worker.tries < TRIES:
                         queue.append((worker.task, worker.tries + 1))
                     else:
-                        yield worker.task, WorkerDiedError(worker.tries)
+                        killed = (worker.process.exitcode or 0) < 0 and -worker.process.exitcode not in _CRASHES
+                        yield worker.task, WorkerDiedError(worker.tries, killed=killed)
                     continue
                 idle.append((worker.process, worker.connection))
                 yield worker.task, result

@@ -1,8 +1,9 @@
 """Preprocessing videos into a track store: decode, track, split into shots, fit and write, in parallel and resumable.
 
 Each video is processed by one worker from beginning to end, which writes its clips into the store; the parent then
-commits the video. Whatever cannot be used becomes a row with a reason. The store is the same for any number of
-workers, on this machine or on a Ray cluster.
+commits the video. Whatever cannot be used becomes a row with a reason. A fault of the machine (a full disk, a missing
+permission, a killed worker) stops the run instead, and the next run does what is left. The store is the same for any
+number of workers, on this machine or on a Ray cluster.
 """
 
 import logging
@@ -10,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,8 @@ from expnet.data.preprocess.isolated_workers import WorkerDiedError
 from expnet.data.preprocess.sync_offset import OffsetPolicy
 from expnet.data.store.manifest import DROPPED, OK, ManifestRow
 from expnet.data.store.writer import TrackStoreWriter
-from expnet.errors import DataError, ExpnetError
+from expnet.errors import DataError, ExpnetError, MachineError
+from expnet.io.machine_faults import is_machine_fault, machine_faults_reported
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +115,7 @@ def preprocess(
     Raises:
         DataError: If there are no videos, none could be used, or the store cannot be written.
         MissingAssetError: If the tracker or the face model is not there.
+        MachineError: If the machine is at fault; the next run continues.
     """
     start = time.perf_counter()
     found = open_corpus(root, corpus=corpus, speakers=speakers, official_splits=official_splits)
@@ -119,7 +123,7 @@ def preprocess(
     options = ClipOptions(
         tracker=tracker, face_model=face_model, min_seconds=min_seconds, offset=offset or OffsetPolicy()
     )
-    with TrackStoreWriter(store) as writer:
+    with machine_faults_reported(), TrackStoreWriter(store) as writer:
         finished = writer.finished_sources
         todo = [video for video in videos if video.origin not in finished]
         summary = PreprocessSummary(
@@ -132,8 +136,10 @@ def preprocess(
         todo.sort(key=lambda video: (-_file_size(video.path), video.clip_id))
         dropped = sum(row.status == DROPPED for row in writer.rows)
         make_maker = partial(ClipMaker, store, options)
-        with tqdm(total=len(todo), unit="video", disable=not progress, dynamic_ncols=True) as bar:
-            for video, outcome in (engine or LocalEngine(workers)).map(make_maker, todo):
+        outcomes = (engine or LocalEngine(workers)).map(make_maker, todo)
+        # Closed at once when the run stops, so that no worker writes into a store that has no writer.
+        with closing(outcomes), tqdm(total=len(todo), unit="video", disable=not progress, dynamic_ncols=True) as bar:
+            for video, outcome in outcomes:
                 rows = _rows_of_outcome(video, outcome)
                 writer.commit(rows)
                 summary.tracked_frames += sum(row.frames for row in rows)
@@ -151,12 +157,22 @@ def preprocess(
 
 
 def _rows_of_outcome(video: SourceVideo, outcome: list[ManifestRow] | Exception) -> list[ManifestRow]:
-    """Return a video's rows: one dropped row if it crashed its process. Errors in the setup are raised."""
-    if isinstance(outcome, ExpnetError):
+    """Return a video's rows: one dropped row if it crashed its process. Errors of setup and machine are raised."""
+    if isinstance(outcome, ExpnetError) or (isinstance(outcome, Exception) and is_machine_fault(outcome)):
         raise outcome
     if not isinstance(outcome, Exception):
         return outcome
+    if isinstance(outcome, OSError):  # the readers of videos turn theirs into reasons: this one is of the store
+        reason = outcome.strerror or str(outcome)
+        raise MachineError(
+            f"{outcome.filename or video.path}: {reason}; mend that and run the command again"
+        ) from outcome
     if isinstance(outcome, WorkerDiedError):
+        if outcome.killed:
+            raise MachineError(
+                f"the process that reads {video.path} was killed {outcome.tries} times, most likely because memory ran "
+                "out; free memory or use fewer workers, and run the command again: it continues where it stopped"
+            )
         reason = f"the video crashes the process that reads it: {outcome}"
     else:
         _log.warning("%s failed unexpectedly.", video.path, exc_info=outcome)

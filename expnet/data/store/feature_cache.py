@@ -21,6 +21,7 @@ from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import DataError
 from expnet.io.atomic import atomic_path
+from expnet.io.machine_faults import machine_faults_reported
 
 ABOUT = "features.json"
 _FEATURES = "features"
@@ -51,6 +52,7 @@ def cache_features(
 
     Raises:
         DataError: If the folder holds features of other clips or of another encoder, or anything else.
+        MachineError: If the machine is at fault, such as a full disk; the next run continues.
     """
     files = FolderFiles(str(folder))
     about = {"store": store.fingerprint(), **encoder.source.as_dict()}
@@ -60,7 +62,8 @@ def cache_features(
             raise DataError(f"{folder} holds features of other clips or another encoder; give another --output")
     elif folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder} is not a folder of features (it has no {ABOUT}); give another --output")
-    files.write(ABOUT, json.dumps(about, indent=1).encode())
+    with machine_faults_reported():
+        files.write(ABOUT, json.dumps(about, indent=1).encode())
     shards: dict[str, list[ManifestRow]] = {}
     for row in store.rows:
         shards.setdefault(row.shard, []).append(row)
@@ -74,7 +77,7 @@ def cache_features(
                 done += 1
                 if progress is not None:
                     progress(done, len(store))
-            with atomic_path(folder / name) as partial:
+            with machine_faults_reported(), atomic_path(folder / name) as partial:
                 save_file({_FEATURES: features}, partial)
         else:
             done += len(rows)

@@ -1,18 +1,20 @@
 """A track store in a folder, on this machine or on a shared file system."""
 
-import fcntl
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from typing_extensions import override
 
 from expnet.data.store.storage import (
+    INCOMING_FOLDER,
     JOURNAL_NAME,
     LOCK_NAME,
+    SHARD_FOLDER,
     ShardInfo,
     StoreFiles,
     StoreJournal,
@@ -20,7 +22,19 @@ from expnet.data.store.storage import (
     refuse_foreign_files,
 )
 from expnet.errors import DataError
-from expnet.io.atomic import atomic_path
+from expnet.io.atomic import atomic_path, remove_partial_files
+from expnet.io.file_lock import FileLock, LockedError
+from expnet.io.machine_faults import is_machine_fault
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Add the file to an error of the operating system, which names none when writing fails."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 class FolderFiles(StoreFiles):
@@ -54,7 +68,7 @@ class FolderFiles(StoreFiles):
     def write(self, name: str, contents: bytes, *, durable: bool = False) -> None:
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as partial, partial.open("wb") as stream:
+        with _naming(path), atomic_path(path) as partial, partial.open("wb") as stream:
             stream.write(contents)
             if durable:
                 stream.flush()
@@ -88,19 +102,30 @@ class FolderJournal(StoreJournal):
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = self._claim()
-        for partial in root.glob(".manifest.*.part*"):  # left by a killed writer
-            partial.unlink()
-        path = root / JOURNAL_NAME
-        self.entries, complete = parse_entries(path.read_bytes() if path.is_file() else b"")
-        self._stream: TextIO = path.open("a", encoding="utf-8")
-        self._stream.truncate(complete)  # cut off a line that a killed writer did not finish
+        try:
+            self._remove_partial_files()
+            path = root / JOURNAL_NAME
+            self.entries, complete = parse_entries(path.read_bytes() if path.is_file() else b"")
+            # Unbuffered: what could not be written must not be written by a later call.
+            self._stream = path.open("ab", buffering=0)
+            self._stream.truncate(complete)  # cut off a line that a killed writer did not finish
+        except BaseException:
+            self._lock.release()
+            raise
 
     @override
     def append(self, entry: dict[str, Any], *, durable: bool = False) -> None:
-        self._stream.write(json.dumps(entry) + "\n")
-        self._stream.flush()
-        if durable:
-            os.fsync(self._stream.fileno())
+        left = memoryview((json.dumps(entry) + "\n").encode())
+        end = os.fstat(self._stream.fileno()).st_size
+        try:
+            with _naming(self._root / JOURNAL_NAME):
+                while left:
+                    left = left[self._stream.write(left) :]
+                if durable:
+                    os.fsync(self._stream.fileno())
+        except BaseException:
+            self._stream.truncate(end)
+            raise
 
     @override
     def remove(self) -> None:
@@ -110,27 +135,28 @@ class FolderJournal(StoreJournal):
     @override
     def close(self) -> None:
         self._stream.close()
-        if not self._lock.closed:
-            # Deleted while the lock is still held, so that a finished store keeps no trace of it.
-            (self._root / LOCK_NAME).unlink(missing_ok=True)
-            self._lock.close()
+        if self._lock.held:
+            self._remove_partial_files()
+            self._lock.release()
 
-    def _claim(self) -> TextIO:
+    def _remove_partial_files(self) -> None:
+        """Delete what killed processes left half-written; only the one writer of a store may."""
+        for folder in (self._root, self._root / SHARD_FOLDER, self._root / INCOMING_FOLDER):
+            remove_partial_files(folder)
+
+    def _claim(self) -> FileLock:
         """Create the folder and take its lock."""
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             refuse_foreign_files(str(self._root), (path.name for path in self._root.iterdir()))
-            lock = (self._root / LOCK_NAME).open("w")
+            return FileLock(self._root / LOCK_NAME)
+        except LockedError as error:
+            raise DataError(
+                f"another process{error.holder} is writing {self._root}; wait for it or stop it first{error.advice}"
+            ) from error
         except OSError as error:
+            if is_machine_fault(error):
+                raise
             raise DataError(
                 f"a track store cannot be written at {self._root} ({error.strerror}); choose another directory"
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The holder deletes the lock file when it is done, and a lock on a deleted file protects nothing.
-            if os.fstat(lock.fileno()).st_ino != (self._root / LOCK_NAME).stat().st_ino:
-                raise BlockingIOError
-        except OSError as error:
-            lock.close()
-            raise DataError(f"another process is writing {self._root}; wait for it or stop it first") from error
-        return lock

@@ -28,6 +28,7 @@ from expnet.data.store.storage import (
 )
 from expnet.errors import DataError, MissingAssetError
 from expnet.io.atomic import atomic_path
+from expnet.io.file_lock import LOCKS_UNSUPPORTED
 
 CACHE_VARIABLE = "EXPNET_SHARD_CACHE"
 """Environment variable: folder of the shard cache; ``expnet/shards`` in the user's cache folder by default."""
@@ -121,7 +122,12 @@ class ObjectFiles(StoreFiles):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{info.sha256}.safetensors"
         with (folder / f".{info.sha256}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # one process downloads while the others wait
+            # One process downloads while the others wait. Where there are no locks, each downloads for itself.
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in LOCKS_UNSUPPORTED:
+                    raise
             if path.is_file() and path.stat().st_size == info.bytes:
                 os.utime(path)  # the least recently used shards are evicted first
             else:

@@ -143,7 +143,9 @@ def refuse_foreign_files(location: str, names: Iterable[str]) -> None:
     Raises:
         DataError: If one of them does not.
     """
-    foreign = sorted(name for name in names if name not in _KNOWN_NAMES and not name.startswith(_PARTIAL_MANIFEST))
+    foreign = sorted(
+        name for name in names if name not in _KNOWN_NAMES and not name.startswith((_PARTIAL_MANIFEST, LOCK_NAME))
+    )
     if foreign:
         raise DataError(
             f"{location} is not a track store (it holds {foreign[0]}); choose a new directory for the store"

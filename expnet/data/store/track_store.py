@@ -27,11 +27,11 @@ __all__ = ["ManifestRow", "TrackStore", "TrackStoreWriter"]
 class TrackStore:
     """A finished track store.
 
-    path: Directory of the store, or its URL, such as ``s3://bucket/tracks``.
-    path: The store's directory, or the URL of one such as ``s3://bucket/tracks``.
+    Args:
+        path: Directory of the store, or its URL, such as ``s3://bucket/tracks``.
 
-    DataError: If there is no finished store at this location.
-    DataError: If there is no finished store.
+    Raises:
+        DataError: If there is no finished store at this location.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -77,10 +77,14 @@ class TrackStoreWriter:
         self._made_place = not self.files.exists()
         self._journal = self.files.open_journal()
         self._begun_here = not self._journal.entries and not self.files.exists(MANIFEST_NAME)
-        if self.files.exists(MANIFEST_NAME):
-            rows, self._shards = read_manifest(self.files)
-            self._rows = {row.clip_id: row for row in rows}
-        self._take_up(self._journal.entries)
+        try:
+            if self.files.exists(MANIFEST_NAME):
+                rows, self._shards = read_manifest(self.files)
+                self._rows = {row.clip_id: row for row in rows}
+            self._take_up(self._journal.entries)
+        except BaseException:
+            self._journal.close()
+            raise
         self._face_models = {row.face_model for row in self._rows.values() if row.status == OK}
 
     def __enter__(self) -> Self:

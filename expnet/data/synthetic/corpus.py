@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -29,10 +30,11 @@ from expnet.data.store.writer import TrackStoreWriter, write_clip
 from expnet.data.synthetic.sentences import LANGUAGES, sentence
 from expnet.data.synthetic.speakers import SyntheticSpeaker, make_speaker
 from expnet.data.synthetic.utterance_track import CORPUS, utterance_track
-from expnet.errors import InputError
+from expnet.errors import InputError, MachineError
 from expnet.face.emotions import EMOTION_TABLE, EMOTIONS
 from expnet.face.facial_features import feature_space
 from expnet.face.morphable import MorphableModel, builtin_face_model
+from expnet.io.machine_faults import machine_faults_reported
 
 _log = logging.getLogger(__name__)
 
@@ -92,12 +94,13 @@ def synthesize(
         InputError: If a language is unknown, or a number is out of range.
         MissingAssetError: If the ``speech`` extra is not installed.
         DataError: If the store cannot be written.
+        MachineError: If the machine is at fault; the next run continues.
     """
     _check(clips, languages, seconds, workers)
     speakers = speakers or max(4, -(-clips // CLIPS_PER_SPEAKER))
     recipe = Recipe(seed, tuple(languages), min(speakers, clips), (float(seconds[0]), float(seconds[1])))
     synthesize_speech("a", language=languages[0])  # report a missing extra before any work
-    with TrackStoreWriter(store) as writer:
+    with machine_faults_reported(), TrackStoreWriter(store) as writer:
         todo = [index for index in range(clips) if recipe.clip_id(index) not in writer]
         jobs = [(str(store), recipe, index) for index in todo]
         _commit_all(writer, jobs, workers, _bar(len(jobs), progress))
@@ -212,8 +215,14 @@ def _commit_all(
     # Not forked from this process: a fork of a process that has run torch in threads may hang.
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        commit(pool.map(_write, jobs, chunksize=4))
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+            commit(pool.map(_write, jobs, chunksize=4))
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a process that makes clips was killed, most likely because memory ran out; free memory or use fewer "
+            "workers, and run the command again: it continues where it stopped"
+        ) from error
 
 
 def _bar(total: int, shown: bool) -> Callable[[], None]:

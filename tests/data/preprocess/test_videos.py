@@ -1,6 +1,8 @@
 import csv
+import errno
 import os
 import signal
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +17,13 @@ from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
 from expnet.data.preprocess.usable_frames import interpolate_gaps
 from expnet.data.preprocess.videos import preprocess
 from expnet.data.store.track_store import TrackStore
-from expnet.errors import DataError, MissingAssetError
+from expnet.errors import DataError, MachineError, MissingAssetError
 from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import LandmarkTrack
 from expnet.media.video_reader import write_video
 
 CLIPS = Path(__file__).parents[4] / "shared" / "clips"
+SIGNALS = {"crashes": signal.SIGSEGV, "is killed": signal.SIGKILL}
 HEIGHT, WIDTH = 96, 128
 FACE_HALF = 16
 
@@ -38,9 +41,9 @@ def tone(seconds, rate=16000):
 
 @dataclass
 class SquareTracker:
-    """Takes a white square for the mean face of the built-in model, and dies at a black image."""
+    """Takes a white square for the mean face of the built-in model, and dies of a signal at a black image."""
 
-    deadly: bool = False
+    signal: int = 0
 
     def track(self, frames):
         mean = builtin_face_model().mean.numpy()  # (468, 3)
@@ -48,8 +51,8 @@ class SquareTracker:
         face[:468] = mean[:468] * (1, -1, -1)
         points, found = [], []
         for frame in frames:
-            if self.deadly and frame.max() < 8:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self.signal and frame.max() < 8:
+                os.kill(os.getpid(), self.signal)
             rows, columns = np.nonzero(frame[..., 1] > 180)
             found.append(len(rows) > 200)
             centre = (columns.mean(), rows.mean(), 0) if found[-1] else (0, 0, 0)
@@ -62,7 +65,7 @@ class SquareTracker:
 def square_tracker(monkeypatch, request):
     monkeypatch.setattr(workers, "START_METHOD", "fork")  # so that the children have this tracker too
     if "real" not in request.node.name:
-        monkeypatch.setattr(clip_maker, "open_tracker", lambda spec: SquareTracker(deadly=spec == "deadly"))
+        monkeypatch.setattr(clip_maker, "open_tracker", lambda spec: SquareTracker(SIGNALS.get(spec, 0)))
 
 
 @pytest.fixture
@@ -233,13 +236,90 @@ def test_no_usable_video_is_an_error_and_leaves_nothing(film, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_a_video_that_kills_its_process_does_not_end_the_run(film, tmp_path):
+def test_a_video_that_crashes_its_process_does_not_end_the_run(film, tmp_path):
     for index in range(3):
         film(f"{index}.mp4", still(30))
     film("1.mp4", [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 40)
-    summary = preprocess(tmp_path / "videos", tmp_path / "store", tracker="deadly", workers=2, progress=False)
+    summary = preprocess(tmp_path / "videos", tmp_path / "store", tracker="crashes", workers=2, progress=False)
     assert summary.clips == 2
     assert summary.dropped_clips["1"].startswith("the video crashes the process that reads it")
+
+
+def test_a_killed_process_stops_the_run_and_drops_nothing(film, tmp_path):
+    """Linux kills processes when memory runs out, whatever they are reading."""
+    for index in range(3):
+        film(f"{index}.mp4", still(30))
+    film("1.mp4", [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 5 + still(40))
+    with pytest.raises(MachineError, match=r"1\.mp4 was killed 2 times, most likely because memory ran out"):
+        preprocess(tmp_path / "videos", tmp_path / "store", tracker="is killed", workers=2, progress=False)
+    summary = preprocess(tmp_path / "videos", tmp_path / "store", workers=2, progress=False)
+    assert (summary.clips, summary.dropped) == (3, {})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_full_disk_stops_the_run_and_drops_nothing(film, tmp_path, small_disk, workers):
+    for index in range(4):
+        film(f"{index}.mp4", still(75 + index))
+    disk = small_disk(300)
+    with pytest.raises(MachineError, match=r"store/.*: No space left on device; make room on that disk and run"):
+        preprocess(tmp_path / "videos", disk / "store", workers=workers, progress=False)
+    assert not [path for path in disk.rglob("*") if path.is_file() and path.name.startswith(".")]
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+    summary = preprocess(tmp_path / "videos", disk / "store", workers=workers, progress=False)
+    assert (summary.clips, summary.dropped) == (4, {})
+    assert sorted(path.name for path in (disk / "store").iterdir()) == ["manifest.parquet", "shards"]
+
+
+def test_a_disk_that_fills_up_at_the_end_of_the_run(film, tmp_path, small_disk, monkeypatch):
+    """The clips fit on it, but not their shard beside them."""
+    film("0.mp4", still(75))
+    disk = small_disk(300)
+    with pytest.raises(MachineError, match=r"store/shards/00000\.safetensors: No space left"):
+        preprocess(tmp_path / "videos", disk / "store", workers=0, progress=False)
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+    summary = preprocess(tmp_path / "videos", disk / "store", workers=0, progress=False)
+    assert (summary.already_done, summary.clips) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.EACCES, "Permission denied", "store/incoming"),
+        OSError(errno.ENOENT, "No such file or directory", "store/incoming"),
+        MemoryError(),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_faults_of_the_machine_are_not_blamed_on_a_video(film, tmp_path, monkeypatch, fault, workers):
+    film("0.mp4", still(30))
+    film("1.mp4", still(40))
+    write = clip_maker.write_clip
+
+    def failing(store, clip, *, sha256):
+        if clip.clip_id == "1":
+            raise fault
+        return write(store, clip, sha256=sha256)
+
+    monkeypatch.setattr(clip_maker, "write_clip", failing)
+    with pytest.raises(MachineError, match="run the command again"):
+        preprocess(tmp_path / "videos", tmp_path / "store", workers=workers, progress=False)
+    monkeypatch.setattr(clip_maker, "write_clip", write)
+    summary = preprocess(tmp_path / "videos", tmp_path / "store", workers=workers, progress=False)
+    assert (summary.clips, summary.dropped) == (2, {})
+
+
+def test_a_file_that_may_not_be_read_is_no_dropped_clip(film, tmp_path, monkeypatch):
+    path = film("0.mp4", still(30))
+    film("1.mp4", still(30))
+
+    class Forbidden(type(path)):
+        def open(self, *arguments, **options):
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    video = SourceVideo(Forbidden(path), "0", "anna")
+    with pytest.raises(MachineError, match=r"0\.mp4 may not be read \(Permission denied\); change its permissions"):
+        ClipMaker(tmp_path / "store", ClipOptions())(video)
 
 
 def test_an_unexpected_error_is_a_reason_too(film, tmp_path, monkeypatch):

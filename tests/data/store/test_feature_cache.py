@@ -1,5 +1,6 @@
 """Speech features of a store: computed once, aligned with the windows, and of these clips only."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from expnet.data.sampling import WindowDraw
 from expnet.data.store.feature_cache import FeatureCache, cache_features, default_folder
 from expnet.data.store.track_store import TrackStore
 from expnet.data.store_source import StoreSource, store_sources
-from expnet.errors import ConfigError, DataError
+from expnet.errors import ConfigError, DataError, MachineError
 
 
 class Counting:
@@ -49,6 +50,25 @@ def test_every_frame_has_the_features_of_its_clip(store: TrackStore, folder: Pat
         features = cache.frames(row.shard, row.first_frame + 10, 20)
         np.testing.assert_array_equal(features[:, 0], np.arange(10, 30))
         np.testing.assert_allclose(features[:, 1], store.read(row.clip_id).audio[::640][10:30], atol=1e-3)
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_run_does_the_rest(
+    store: TrackStore, tmp_path: Path, small_disk: Any
+) -> None:
+    class Wide(Counting):
+        def __init__(self) -> None:
+            super().__init__()
+            self.source = FeatureSource("hubert", 2, 1024, "ab" * 32)
+
+        def __call__(self, samples: np.ndarray, frames: int) -> np.ndarray:
+            return np.zeros((frames, 1024), np.float32)
+
+    folder = small_disk(300) / "features"
+    with pytest.raises(MachineError, match="No space left on device; make room"):
+        cache_features(store, folder, Wide())
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    subprocess.run(["mount", "-o", "remount,size=8m", str(folder.parent)], check=True)
+    FeatureCache(cache_features(store, folder, Wide()), store)
 
 
 def test_an_interrupted_run_goes_on(store: TrackStore, folder: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import pickle
@@ -14,6 +15,7 @@ import pytest
 from expnet.data.store.manifest import ManifestRow, write_manifest
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import DataError
+from expnet.io import file_lock
 
 CLIPS = [("b", 40, "anna"), ("a", 30, "ben"), ("d", 50, "anna"), ("c", 20, "carl")]
 
@@ -205,6 +207,43 @@ def test_places_that_are_no_store(tmp_path, make_track):
         TrackStoreWriter(tmp_path / "file" / "store")
     with TrackStoreWriter(tmp_path / "store"), pytest.raises(DataError, match="another process"):
         TrackStoreWriter(tmp_path / "store")
+
+
+def test_a_file_system_without_locks_holds_a_store(tmp_path, make_track, monkeypatch):
+    """Lustre mounted without flock."""
+
+    def refuse(file, operation):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(file_lock.fcntl, "flock", refuse)
+    with TrackStoreWriter(tmp_path / "store") as writer:
+        writer.add(make_track("a", 20))
+        with pytest.raises(DataError, match=r"another process \(number \d+ on .*\) is writing .*; if it does not run"):
+            TrackStoreWriter(tmp_path / "store")
+        writer.finish()
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["manifest.parquet", "shards"]
+
+
+def test_what_a_killed_writer_left_half_written_is_deleted(tmp_path, make_track):
+    with TrackStoreWriter(tmp_path / "store") as writer:
+        writer.add(make_track("a", 20))
+    left = tmp_path / "store" / "incoming" / ".b.0123abcd.partial.safetensors"
+    left.write_bytes(b"half")
+    with TrackStoreWriter(tmp_path / "store"):
+        assert not left.exists()
+
+
+def test_a_line_that_did_not_fit_is_not_in_the_journal(tmp_path, make_track, small_disk):
+    disk = small_disk(16)
+    with TrackStoreWriter(disk / "store") as writer:
+        writer.add_dropped("a", "a.mp4", "x")
+        with pytest.raises(OSError, match=r"No space left on device: .*journal"):
+            writer.add_dropped("b", "b.mp4", "x" * 20_000)
+    with TrackStoreWriter(disk / "store") as writer:
+        assert [row.clip_id for row in writer.rows] == ["a"]
+        writer.add_dropped("c", "c.mp4", "x")
+    with TrackStoreWriter(disk / "store") as writer:
+        assert [row.clip_id for row in writer.rows] == ["a", "c"]
 
 
 def test_face_models_are_not_mixed(tmp_path, make_track):

@@ -1,6 +1,8 @@
 """The built-in corpus: the same bytes for a seed, lips that follow the audio, lively faces, an ordinary store."""
 
 import hashlib
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from expnet.data.synthetic.sentences import LANGUAGES, sentence
 from expnet.data.synthetic.speakers import make_speaker
 from expnet.data.synthetic.utterance_track import utterance_track
 from expnet.data.synthetic.visemes import visemes_of
-from expnet.errors import InputError, MissingAssetError
+from expnet.errors import InputError, MachineError, MissingAssetError
 from expnet.face.camera import project
 from expnet.face.emotions import EMOTION_TABLE, EMOTIONS
 from expnet.face.facial_features import FEATURES, feature_space
@@ -239,6 +241,19 @@ def test_a_stopped_store_is_completed(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.undo()
     synthesize(tmp_path / "b", **options)
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_run_does_the_rest(
+    tmp_path: Path, small_disk: Callable[[int], Path]
+) -> None:
+    options = {"clips": 4, "seed": 5, "speakers": 2, "seconds": (1.0, 2.0), "workers": 2, "progress": False}
+    disk = small_disk(200)
+    with pytest.raises(MachineError, match=r"disk0/a/.*: No space left on device; make room on that disk and run"):
+        synthesize(disk / "a", **options)
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+    synthesize(disk / "a", **options)
+    synthesize(tmp_path / "b", **options)
+    assert digest(disk / "a") == digest(tmp_path / "b")
 
 
 @pytest.mark.parametrize(
