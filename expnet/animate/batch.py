@@ -15,11 +15,13 @@ from expnet.animate.controls.controls import CONTROL_NAMES, Controls, parse_cont
 from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.errors import ExpnetError, InputError
 from expnet.io.atomic import atomic_path
+from expnet.io.machine_faults import is_machine_fault, machine_error
 from expnet.io.overwriting import refuse_overwriting
 
 logger = logging.getLogger(__name__)
 
 RESULTS = "results.csv"
+_ANY_NAME = "surrogateescape"  # how a name that is not UTF-8 is written and read back
 _SOURCES = ("audio", "text", "idle")
 _COLUMNS = ("image", *_SOURCES, "language", "output")
 # Controls that may be files. Like images and recordings, their paths are relative to the manifest's folder.
@@ -185,6 +187,8 @@ def _run(animator: Animator, job: Job, controls: Controls, key: str, folder: Pat
     try:
         _animate(animator, job, controls)
     except (ExpnetError, OSError) as error:
+        if is_machine_fault(error):  # which would fail the remaining rows as well
+            raise machine_error(error) from error
         reason = str(error)
     return Result(
         output=str(job.output.relative_to(folder)) if job.output.is_relative_to(folder) else str(job.output),
@@ -235,7 +239,7 @@ def _read_results(path: Path) -> list[Result]:
     names = [field.name for field in fields(Result)]
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
+    with path.open(newline="", encoding="utf-8", errors=_ANY_NAME) as stream:
         reader = csv.DictReader(stream)
         if reader.fieldnames != names:
             raise InputError(f"{path}: not the results of a batch; choose another folder, or move the file.")
@@ -243,7 +247,8 @@ def _read_results(path: Path) -> list[Result]:
 
 
 def _write_results(path: Path, results: list[Result]) -> None:
-    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+    # Reasons may name files whose names are not UTF-8.
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8", errors=_ANY_NAME) as stream:
         writer = csv.DictWriter(stream, [field.name for field in fields(Result)])
         writer.writeheader()
         writer.writerows(asdict(result) for result in results)

@@ -1,7 +1,7 @@
 """The command line ``expnet COMMAND``; each command is a module of this package.
 
 A command's code is imported when that command runs, so ``expnet --help`` is fast.
-Exit codes: 0 done, 1 failed, 2 wrong usage or input.
+Exit codes: 0 done, 1 failed, 2 wrong usage or input; 130, 143 and 129 stopped by Ctrl-C, SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from expnet.cli.doctor import add_doctor_command
 from expnet.cli.export import add_export_command
 from expnet.cli.features import add_features_command
 from expnet.cli.preprocess import add_preprocess_command
+from expnet.cli.printing import print_any_name
 from expnet.cli.replay import add_replay_command
 from expnet.cli.styles import add_styles_command
 from expnet.cli.synthesize import add_synthesize_command
 from expnet.cli.ui import add_ui_command
-from expnet.errors import ExpnetError
+from expnet.errors import ExpnetError, InputError
+from expnet.io.machine_faults import is_machine_fault, machine_error
+from expnet.io.stop_signals import StopSignal, unwinding_on_signals
 
 # In the order of expnet --help.
 _COMMANDS = (
@@ -62,15 +65,36 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def guarded(run: Callable[[], int | None]) -> int:
-    """Run a command; turn an error of the user into one sentence on stderr and its exit code."""
+    """Run a command; turn an error of the user or a fault of the machine into one sentence and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        print_any_name(stream)
     try:
-        return run() or 0
+        with unwinding_on_signals():
+            code = run() or 0
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a full disk becomes a sentence, and not at the interpreter's end
+            return code
     except ExpnetError as error:
-        print(f"expnet: {error}", file=sys.stderr)
-        return error.exit_code
+        return _failed(error)
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        return _failed(InputError(f"{error.filename}: {error.strerror}; give a path that you may read and write."))
+    except Exception as error:
+        if not is_machine_fault(error):
+            raise
+        return _failed(machine_error(error))
     except KeyboardInterrupt:
         print("expnet: stopped.", file=sys.stderr)
         return 130
+    except StopSignal as signal:
+        print("expnet: stopped.", file=sys.stderr)
+        return int(signal.code)
+
+
+def _failed(error: ExpnetError) -> int:
+    print(f"expnet: {error}", file=sys.stderr)
+    return error.exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

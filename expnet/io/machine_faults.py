@@ -78,4 +78,6 @@ def _number(error: BaseException) -> int | None:
         return int(found[1])
     if os.strerror(errno.ENOSPC) in str(error):
         return errno.ENOSPC
-    return errno.ENOMEM if isinstance(error, MemoryError) else None
+    # torch: "CUDA out of memory. Tried to allocate ...", "DefaultCPUAllocator: can't allocate memory: ...".
+    torch_lacks = isinstance(error, RuntimeError) and re.search(r"out of memory|can't allocate memory", str(error))
+    return errno.ENOMEM if torch_lacks or isinstance(error, MemoryError) else None

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import logging
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -14,12 +13,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from expnet.config import Config, load_config
 from expnet.config.grammar import to_container
 from expnet.errors import ConfigError, ExpnetError, InputError
+from expnet.io.stop_signals import unwinding_on_signals
 
 LOG = "training.log"
 """File in the run folder with the output of the training."""
@@ -108,7 +107,7 @@ def train_all(trainings: Sequence[Training], *, output: Path, jobs: int) -> None
     waiting = deque(training for training in trainings if not training.done)
     running: dict[subprocess.Popen[bytes], tuple[Training, float]] = {}
     finished = len(trainings) - len(waiting)
-    with _lock_folder(output) as lock, _exit_on_sigterm():
+    with _lock_folder(output) as lock, unwinding_on_signals():
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -176,17 +175,3 @@ def _lock_folder(output: Path) -> Iterator[int]:
                 "until it ends, or give another output=FOLDER."
             ) from error
         yield file.fileno()
-
-
-@contextlib.contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM, which clusters send, into SystemExit, so that the trainings are stopped in turn."""
-
-    def leave(signum: int, frame: FrameType | None) -> NoReturn:
-        sys.exit(128 + signum)
-
-    previous = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

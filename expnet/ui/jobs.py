@@ -27,6 +27,7 @@ from expnet.errors import ExpnetError, InputError
 from expnet.face.measures import mouth_opening
 from expnet.face.morphable import MorphableModel
 from expnet.formats.motion_clip import MotionClip, write_npz
+from expnet.io.machine_faults import is_machine_fault, machine_error
 from expnet.media.video_reader import write_video
 from expnet.ui.form import read_form
 from expnet.ui.uploads import Limits, Upload, check_length
@@ -175,6 +176,8 @@ class JobRunner:
         except ExpnetError as error:
             return "failed", _with_original_names(str(error), upload)
         except Exception as error:
+            if is_machine_fault(error):
+                return "failed", str(machine_error(error))
             # An exception would otherwise vanish in the worker thread, and the page would wait forever.
             logger.exception("a job of the page failed")
             return "failed", f"Something went wrong inside expnet ({error}); the terminal shows where."

@@ -18,7 +18,8 @@ from PIL import Image
 from expnet import __version__
 from expnet.animate.animator import Animator
 from expnet.audio.speech_synthesis import LANGUAGES
-from expnet.errors import ExpnetError, InputError
+from expnet.errors import ExpnetError, InputError, MachineError
+from expnet.io.machine_faults import is_machine_fault, machine_error
 from expnet.ui.form import form
 from expnet.ui.jobs import COEFFICIENTS, VIDEO, Job, JobRunner
 from expnet.ui.uploads import Limits, receive
@@ -128,8 +129,14 @@ def _protected(any_name: bool) -> Middleware:
         else:
             try:
                 response = await handler(request)
+            except MachineError as error:
+                response = _error_response(str(error), 507)
             except ExpnetError as error:
                 response = _error_response(str(error), 400)
+            except OSError as error:
+                if not is_machine_fault(error):
+                    raise
+                response = _error_response(str(machine_error(error)), 507)
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response

@@ -9,6 +9,8 @@ import av
 from aiohttp import BodyPartReader, MultipartReader
 
 from expnet.errors import InputError
+from expnet.io.machine_faults import is_machine_fault, machine_error
+from expnet.io.media_file import open_media
 
 MEGABYTE = 1_000_000
 
@@ -109,7 +111,7 @@ def check_length(path: Path, limit: float, what: str) -> None:
     """
     counted: dict[int, float] = {}
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with open_media(path) as container:
             for packet in container.demux(
                 [stream for stream in container.streams if stream.type in ("audio", "video")]
             ):
@@ -120,7 +122,9 @@ def check_length(path: Path, limit: float, what: str) -> None:
                 shown = ((packet.pts or 0) - (packet.stream.start_time or 0)) * unit
                 if max(counted[index], shown) > limit:
                     raise InputError(f"{path}: {what} is longer than {limit:g} s, the limit of this page.")
-    except av.FFmpegError as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if is_machine_fault(error):
+            raise machine_error(error) from error
         raise InputError(f"{path}: not a readable audio or video file; try another one.") from error
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -41,6 +43,13 @@ class BusyAnimator:
         self.opened.set()
         assert self.go_on.wait(30)
         raise InputError(f"{image}: no face was found in it.")
+
+
+class FullDiskAnimator(BusyAnimator):
+    """An animator that meets a full disk."""
+
+    def portrait(self, image: Path, _: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @asynccontextmanager
@@ -218,6 +227,36 @@ def test_long_audio_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path.write_text("not audio")
     with pytest.raises(InputError, match="not a readable audio or video file"):
         check_length(path, 2.5, "the recording")
+
+
+def test_a_recording_with_a_legacy_title_is_accepted(tmp_path: Path) -> None:
+    write_wav(tmp_path / "plain.wav", np.zeros(16000, np.float32))
+    title = "Überraschung".encode("latin-1")
+    chunk = b"LIST" + (12 + len(title)).to_bytes(4, "little") + b"INFOINAM" + len(title).to_bytes(4, "little") + title
+    content = (tmp_path / "plain.wav").read_bytes()
+    path = tmp_path / "2024-05-01T12:30:00.wav"
+    size = (len(content) - 8 + len(chunk)).to_bytes(4, "little")
+    path.write_bytes(b"RIFF" + size + content[8:12] + chunk + content[12:])
+    check_length(path, 1.1, "the recording")
+
+
+def test_a_full_disk_is_said_on_the_page(small_disk: Callable[[int], Path], speech: Path, tmp_path: Path) -> None:
+    disk = small_disk(100)
+    (tmp_path / "large.png").write_bytes(bytes(200_000))
+
+    async def scenario(opened: TestClient) -> None:
+        answer = await opened.post("/jobs", data=form({"portrait": tmp_path / "large.png"}))
+        content = await answer.json()
+        assert answer.status == 507
+        assert "make room on that disk" in content["error"]
+        assert stored(disk) == []
+        # The disk is full when the video is made.
+        answer = await opened.post("/jobs", data=form({"portrait": speech}))
+        status = await finished(opened, answer)
+        assert status["state"] == "failed"
+        assert "make room on that disk" in status["error"]
+
+    run(FullDiskAnimator(), disk, scenario)
 
 
 @pytest.mark.parametrize(
