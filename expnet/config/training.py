@@ -39,7 +39,7 @@ class TrainerConfig:
     max_steps: int = 1000
     """Optimiser steps."""
     validate_every: int = 100
-    """Steps between validations; each validation is followed by a checkpoint."""
+    """Steps between validations, at most max_steps; each validation is followed by a checkpoint."""
     monitor: str | None = None
     """Score that chooses best.ckpt, such as val/lpips; null for val/within_clip_r2 (expression) or val/loss (the other
     networks)."""
@@ -61,6 +61,8 @@ class TrainerConfig:
     the run."""
     threads: int = 0
     """CPU threads of each process; 0 leaves the choice to torch."""
+    timeout: float = 1800.0
+    """Seconds that a process waits for the others of the run before it gives up."""
     deterministic: bool = True
     """Use only operations that give the same bits every time."""
 
@@ -70,6 +72,7 @@ class TrainerConfig:
         require(
             self.devices >= 1 or self.devices == -1, f"trainer.devices must be 1 or more, or -1, not {self.devices}."
         )
+        require(self.timeout > 0, f"trainer.timeout must be above 0, not {self.timeout}.")
         limit = self.explosion
         require(limit == 0 or limit > 1, f"trainer.explosion must be above 1, or 0 for never, not {limit}.")
 

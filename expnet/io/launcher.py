@@ -1,7 +1,8 @@
 """Which of several launched processes this one is, where torchrun, SLURM, LSF or MPI starts the processes of a job.
 
 The rules are those of Lightning's cluster environments, read here from the environment variables alone: importing
-Lightning takes seconds, and the benchmark of videos does not need it.
+Lightning takes seconds, and the benchmark of videos does not need it. SLURM is the exception: the variables of a job
+are also set where nothing was started with ``srun``, so only those of a job step count.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ Item = TypeVar("Item")
 # Lightning tries the launchers in this order; torchrun comes first because it also runs inside of SLURM jobs.
 _VARIABLES = (
     ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
-    ("SLURM", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    ("SLURM", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
     ("LSF", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_LOCAL_RANK"),
     ("MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 )
 """By launcher: the variables of the rank, the number of processes and the rank on this machine."""
-_INTERACTIVE_JOBS = ("bash", "interactive")
+_INTERACTIVE_JOBS = ("interactive", "bash", "sh", "zsh", "fish", "ksh", "csh", "tcsh", "dash")
 """Names of SLURM jobs in which a user types commands, each of which is a process by itself."""
+_FIRST_RESERVED_STEP = 0xFFFFFFF0
+"""SLURM numbers the steps of ``srun`` from 0; the batch script and the shell of ``salloc`` are steps above this."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,14 @@ def launched_process() -> LaunchedProcess:
     """Read this process's rank from the variables of the launcher.
 
     Processes that Lightning itself starts have no ``RANK`` and are not recognised: they know their parent's choices. A
-    command typed in an interactive SLURM shell (``salloc``, ``srun --pty bash``) is a process by itself.
+    command in a batch script without ``srun``, or typed in an interactive SLURM shell (``salloc``, ``srun --pty
+    bash``), is a process by itself, however many tasks its job has.
     """
     known_launcher = ""
     for launcher, rank, world, local_rank in _VARIABLES:
         if rank not in os.environ:
             continue
-        if launcher == "SLURM" and os.environ.get("SLURM_JOB_NAME") in _INTERACTIVE_JOBS:
+        if launcher == "SLURM" and not _is_started_by_srun():
             continue
         if world in os.environ:
             return LaunchedProcess(
@@ -65,3 +69,11 @@ def launched_process() -> LaunchedProcess:
         # A rank among an unknown number of processes says only who started this one.
         known_launcher = known_launcher or launcher
     return LaunchedProcess(launcher=known_launcher)
+
+
+def _is_started_by_srun() -> bool:
+    """Return whether this process is a task of a job step; a batch script has a rank, 0, but is no step of ``srun``."""
+    step = os.environ.get("SLURM_STEP_ID", "")
+    if not step.isdigit() or int(step) >= _FIRST_RESERVED_STEP:
+        return False
+    return os.environ.get("SLURM_JOB_NAME") not in _INTERACTIVE_JOBS

@@ -39,7 +39,15 @@ def build_loggers(
     loggers: list[Logger] = [CsvLogger(run.path / "metrics.csv", resume_step=resume_step)]
     if config.tensorboard:
         try:
-            loggers.append(TensorBoardLogger(run.path, name="", version="tensorboard", purge_step=resume_step))
+            loggers.append(
+                TensorBoardLogger(
+                    run.path,
+                    name="",
+                    version="tensorboard",
+                    purge_step=resume_step,
+                    default_hp_metric=False,  # would show hp_metric=-1 as if it were a score
+                )
+            )
         except ModuleNotFoundError as error:
             raise ConfigError(
                 "logger.tensorboard needs the tensorboard package: pip install 'expnet[tensorboard]'."

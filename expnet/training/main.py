@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expnet.config import TASKS, Config, RefinerConfig, load_config, task_of
+from expnet.config import TASKS, Config, RefinerConfig, TrainerConfig, load_config, task_of
 from expnet.config.grammar import describe, parse_arguments, to_container, to_yaml
 from expnet.errors import ConfigError
 from expnet.training.run_folder import RunDirectory, command_line, export_weights, leave_run, open_run
@@ -78,6 +78,9 @@ def train(config: Config, *, command: Sequence[str] = ("expnet.training.main.tra
     """
     if not config.data.store:
         raise ConfigError("data.store is missing: give the folder of a track store, as in data.store=STORE.")
+    from expnet.training.hardware import check_hardware, training_fault
+
+    check_hardware(config.trainer)
     run = open_run(
         task=config.task,
         output=config.output,
@@ -86,8 +89,13 @@ def train(config: Config, *, command: Sequence[str] = ("expnet.training.main.tra
     )
     try:
         fit(config, run, command)
+    except (OSError, RuntimeError, MemoryError) as error:
+        fault = training_fault(error, config.trainer)
+        if fault is None:
+            raise
+        raise fault from error
     finally:
-        leave_run()
+        leave_run(run)
         if config.logger.wandb:
             from expnet.training.loggers import close_wandb
 
@@ -98,15 +106,14 @@ def train(config: Config, *, command: Sequence[str] = ("expnet.training.main.tra
 def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
     """Build all parts of a training, fit the network and export it."""
     import pytorch_lightning as pl
-    import torch
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
     from expnet.training.callbacks.resume import check_resume
+    from expnet.training.hardware import use_threads
     from expnet.training.tasks.build import build_task, describe_training, start_from
 
     _silence_lightning()  # after the import, which sets the log level itself
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
+    use_threads(config.trainer.threads)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
     task = build_task(config, data)
@@ -178,13 +185,14 @@ def build_trainer(
 
     from expnet.training.callbacks.resume import AtomicCheckpoints
     from expnet.training.callbacks.throughput import FetchClock
+    from expnet.training.hardware import cluster_plugins, limit_waiting
     from expnet.training.loggers import build_loggers
 
     options = config.trainer
     validate = bool(data.splits["validation"])
     if not validate:
         _log.warning("There are no validation speakers: the last weights are exported without having been validated.")
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.num_nodes,
@@ -193,7 +201,7 @@ def build_trainer(
         deterministic=options.deterministic,
         max_steps=options.max_steps,
         max_epochs=-1,
-        val_check_interval=options.validate_every if validate else None,
+        val_check_interval=validation_interval(options) if validate else None,
         check_val_every_n_epoch=None if validate else 1,
         limit_val_batches=None if validate else 0,
         num_sanity_val_steps=0,
@@ -201,7 +209,7 @@ def build_trainer(
         log_every_n_steps=options.log_every,
         callbacks=build_callbacks(config, run, task, data, resume_step),
         logger=build_loggers(config.logger, run, resume_step, to_container(config)),
-        plugins=[AtomicCheckpoints()],
+        plugins=[AtomicCheckpoints(), *cluster_plugins()],
         profiler=FetchClock(),
         default_root_dir=run.path,
         enable_checkpointing=validate,  # without validation LastCheckpoint writes the only checkpoint
@@ -209,6 +217,20 @@ def build_trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    limit_waiting(trainer, options.timeout)
+    return trainer
+
+
+def validation_interval(options: TrainerConfig) -> int:
+    """Return the steps between validations: a run that is shorter than ``validate_every`` is validated at its end."""
+    if options.validate_every > options.max_steps:
+        _log.warning(
+            "trainer.validate_every=%d is more than trainer.max_steps=%d: the run is validated once, after its last "
+            "step.",
+            options.validate_every,
+            options.max_steps,
+        )
+    return min(options.validate_every, options.max_steps)
 
 
 def build_callbacks(

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -132,6 +133,25 @@ def asked_to_leave(step: int, number: int = signal.SIGTERM) -> None:
             os.kill(os.getpid(), number)
 
     before_call(BaseTask, "on_train_batch_end", ask)
+
+
+def in_the_last_process(step: int, then: Callable[[], None]) -> None:
+    """Do something at the end of a step, in the last of several processes only."""
+    before_call(
+        BaseTask,
+        "on_train_batch_end",
+        lambda task, *_: task.global_step == step and task.global_rank == task.trainer.world_size - 1 and then(),
+    )
+
+
+def hang_in_the_last_process(step: int) -> None:
+    """One process stops answering, as one that the system has stopped."""
+    in_the_last_process(step, lambda: time.sleep(60))
+
+
+def die_in_the_last_process(step: int) -> None:
+    """One process dies, and the others are left alone."""
+    in_the_last_process(step, die)
 
 
 def time_is_over(step: int) -> None:

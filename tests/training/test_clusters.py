@@ -41,6 +41,8 @@ def slurm(queue: Path) -> Callable[[int, int], dict[str, str]]:
         return {
             "SLURM_JOB_ID": JOB,
             "SLURM_JOB_NAME": "expnet",
+            "SLURM_STEP_ID": "0",
+            "SLURM_STEP_NUM_TASKS": "2",
             "SLURM_NTASKS": "2",
             "SLURM_NTASKS_PER_NODE": "2",
             "SLURM_NNODES": "1",
@@ -107,7 +109,10 @@ def test_torchrun(store: Path, tmp_path: Path, whole: Callable[..., Path]) -> No
     assert (alone / "metrics.csv").read_text() == (tmp_path / "run" / "metrics.csv").read_text()
 
 
-@pytest.mark.parametrize("variables", [{"RANK": "1", "WORLD_SIZE": "2"}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "2"}])
+@pytest.mark.parametrize(
+    "variables",
+    [{"RANK": "1", "WORLD_SIZE": "2"}, {"SLURM_PROCID": "0", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}],
+)
 def test_processes_from_outside_need_a_folder(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

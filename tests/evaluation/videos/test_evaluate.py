@@ -188,12 +188,13 @@ def test_two_processes_give_what_one_gives(videos: SimpleNamespace, tmp_path: Pa
         assert two[key] == one[key]
 
 
-@pytest.mark.parametrize("names", [("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")])
+@pytest.mark.parametrize("names", [("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")])
 def test_ranks_share_the_clips_and_the_last_one_writes(
     names: tuple[str, str], videos: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = [*QUICK, f"reference={videos.reference}", f"systems.mute={videos.mute}", f"output={tmp_path}"]
     options.append("metrics=[pose_diversity]")
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
     monkeypatch.setenv(names[1], "2")
     monkeypatch.setenv(names[0], "1")
     assert main(options) == 0
@@ -201,6 +202,18 @@ def test_ranks_share_the_clips_and_the_last_one_writes(
     assert {path.name.split("-")[0] for path in (tmp_path / "work").rglob("*.json")} == {"two"}
     monkeypatch.setenv(names[0], "0")
     assert main(options) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["systems"]["mute"]["metrics"]["pose_diversity"]["n"] == 2
+
+
+@pytest.mark.parametrize("job", ["eval.sh", "zsh"])
+def test_a_batch_script_without_srun_scores_every_clip(
+    job: str, videos: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It scored the share of the first of four tasks, of which three did not exist, and wrote no report."""
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_NAME": job}.items():
+        monkeypatch.setenv(name, value)
+    options = [*QUICK, f"reference={videos.reference}", f"systems.mute={videos.mute}", f"output={tmp_path}"]
+    assert main([*options, "metrics=[pose_diversity]"]) == 0
     assert json.loads((tmp_path / "results.json").read_text())["systems"]["mute"]["metrics"]["pose_diversity"]["n"] == 2
 
 
