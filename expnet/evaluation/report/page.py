@@ -22,6 +22,7 @@ from expnet.evaluation.report.page_sections import (
     difference_table,
     headline_tiles,
     score_table,
+    side_by_side,
     systems_are_rows,
 )
 from expnet.evaluation.report.results import Results, first_model
@@ -117,6 +118,7 @@ def render_page(results: Results, extras: Extras | None = None) -> str:
         results=results,
         table=score_table(results),
         systems_as_rows=systems_are_rows(results),
+        side_by_side=side_by_side,
         first=first_model(results),
         differences=difference_table(results),
         trivial=any(system.kind == "trivial" for system in results.systems),

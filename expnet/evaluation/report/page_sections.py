@@ -22,6 +22,10 @@ _MOST_BESIDE = 4
 """Systems that a tile names beside the first; the tables have them all."""
 _MOST_COLUMNS = 7
 """Systems that fit side by side on a page of 1280 pixels."""
+_MOST_METRICS = 9
+"""Metrics that fit side by side on that page; their intervals are shorter than the names of systems."""
+Groups = list[tuple[str, list[dict[str, Any]]]]
+"""Metrics (``info``) with their cells (``cells``), under the heading of their group."""
 _HEADLINE = (
     "sync_confidence",
     "mouth_opening_correlation",
@@ -37,8 +41,8 @@ _HEADLINE = (
 """Metrics that are shown first, by key; each of them except FID has a value for every clip."""
 
 
-def score_table(results: Results) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the metrics under the heading of their group; each metric is a row and each system a column."""
+def score_table(results: Results) -> Groups:
+    """Return the metrics under the heading of their group, each with a cell for every system."""
     rows = []
     for info in results.metrics:
         best = best_systems(results, info)
@@ -48,18 +52,29 @@ def score_table(results: Results) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def systems_are_rows(results: Results) -> bool:
-    """Return whether there are too many systems to stand side by side: each then has a row in the table of a group."""
+    """Return whether there are too many systems to stand side by side: each then has a row."""
     return len(results.systems) > _MOST_COLUMNS
 
 
-def _grouped(rows: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _grouped(rows: Sequence[dict[str, Any]]) -> Groups:
     """Put rows under the heading of their metric's group."""
-    groups: list[tuple[str, list[dict[str, Any]]]] = []
+    groups: Groups = []
     for row in rows:
         if not groups or groups[-1][0] != row["info"].group:
             groups.append((row["info"].group, []))
         groups[-1][1].append(row)
     return groups
+
+
+def side_by_side(groups: Groups) -> list[Groups]:
+    """Divide groups among tables with systems as rows, as many groups in each as fit into the width of the page."""
+    tables: list[Groups] = []
+    for group in groups:
+        if tables and sum(len(rows) for _, rows in (*tables[-1], group)) <= _MOST_METRICS:
+            tables[-1].append(group)
+        else:
+            tables.append([group])
+    return tables
 
 
 def _cell(results: Results, system: SystemResult, info: MetricInfo, best: bool) -> dict[str, Any]:

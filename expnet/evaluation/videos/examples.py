@@ -33,6 +33,8 @@ RANKED_BY = (
 )
 """Metrics that rank the clips; the first of them that was scored decides."""
 _FOLDER = "videos"
+_MOST_IN_A_ROW = 5
+"""Systems side by side in a video, which the page shows 620 pixels wide or more."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,17 @@ def _tiles(paths: Mapping[str, Path], frames: int, height: int) -> Iterator[NDAr
                 width = width or max(round(height * image.shape[1] / image.shape[0]), 1)
                 last[column] = fit_inside(image, height, width)
             shown.append(last[column])
-        yield label_images([(title, tile) for title, tile in zip(paths, shown, strict=True) if tile is not None])
+        yield _in_rows([(title, tile) for title, tile in zip(paths, shown, strict=True) if tile is not None])
+
+
+def _in_rows(tiles: Sequence[tuple[str, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+    """Put labelled images of one size side by side, in as many rows of equal length as keep them large enough."""
+    rows = math.ceil(len(tiles) / _MOST_IN_A_ROW)
+    length = math.ceil(len(tiles) / rows)
+    parts = [label_images(tiles[start : start + length]) for start in range(0, len(tiles), length)]
+    missing = parts[0].shape[1] - parts[-1].shape[1]
+    parts[-1] = np.pad(parts[-1], ((0, 0), (0, missing), (0, 0)))
+    return np.concatenate(parts)
 
 
 def fit_inside(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,6 @@ def test_every_chart_is_valid_xml(results: Any, fakes: dict[str, Any]) -> None:
 
 
 def test_a_diverged_system_does_not_squeeze_the_others(results: Any) -> None:
-    from dataclasses import replace
-
     info = next(info for info in results.metrics if info.key == "within_clip_r2")
     systems = []
     for system in results.systems:
@@ -128,6 +127,27 @@ def test_paired_differences_say_better_and_worse(results: Any) -> None:
     assert "Hold first frame" not in table  # trivial systems are not compared with
     cells = dict(re.findall(r'class="value (better|worse)">([^<]*)', table))
     assert set(cells) == {"better", "worse"}
+
+
+def thirteen_systems(results: Any) -> Any:
+    ours = results.systems[1]
+    more = tuple(replace(ours, name=f"system{number}", title=f"System {number}") for number in range(8))
+    return replace(results, systems=(*results.systems, *more))
+
+
+def test_many_systems_are_rows_so_that_the_page_is_wide_enough(results: Any) -> None:
+    page = render_page(thirteen_systems(results))
+    parse(page)
+    tables = re.findall(r'<table class="systems.*?</table>', page, re.DOTALL)
+    assert tables
+    for table in tables:
+        widths = {len(re.findall(r"<td", row)) for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)} - {0}
+        assert len(widths) == 1  # every system has as many cells
+        assert widths.pop() <= 9
+    scores = [table for table in tables if "differences" not in table]
+    assert sum(table.count(">System 7<") for table in scores) == len(scores)
+    for info in results.metrics:
+        assert sum(table.count(f'href="#{info.key}"') for table in scores) == 1
 
 
 def test_lines_break_at_nan() -> None:

@@ -1,16 +1,19 @@
 """The parts of the video benchmark that need no video."""
 
 import math
+import re
+from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from expnet.config.benchmark import GROUND_TRUTH, METRIC_KEYS, VideoBenchmarkConfig
 from expnet.errors import DataError
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, ScoredClip, SystemResult
-from expnet.evaluation.videos.examples import choose_clips, fit_inside
+from expnet.evaluation.videos.examples import _in_rows, choose_clips, fit_inside, line_styles
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import FinishedClips, RealPart, VideoOutcome
 from expnet.evaluation.videos.measures import mean_over_frames, resize_frames
@@ -138,6 +141,24 @@ def test_worst_and_best_follow_the_direction_of_the_metric(tmp_path: Path) -> No
     ]
     assert [example.clip.clip_id for example in choose_clips("ours", clips[:1], rows[:1], [info], 2)] == ["a"]
     assert choose_clips("ours", clips, rows, [info], 0) == []
+
+
+def test_each_of_thirteen_lines_has_a_style_of_its_own() -> None:
+    names = [GROUND_TRUTH, *(f"system{number}" for number in range(30))]
+    styles = line_styles(names)
+    assert (styles[GROUND_TRUTH], styles["system0"], styles["system1"]) == ("real", "model", "other-1")
+    assert len({styles[name] for name in names[:26]}) == 26
+    sheet = resources.files("expnet.evaluation.report").joinpath("style.css").read_text()
+    strokes = [re.search(rf"\.line\.{styles[name]} {{ stroke: (var\(--other-\d+\))", sheet) for name in names[2:14]]
+    colours = [stroke and re.search(re.escape(stroke[1][4:-1]) + ": (#[0-9a-f]{6})", sheet) for stroke in strokes]
+    assert len({colour and colour[1] for colour in colours}) == 12
+
+
+def test_many_systems_are_shown_in_rows() -> None:
+    tile = np.full((64, 64, 3), 200, np.uint8)
+    one_row, three_rows = _in_rows([("a", tile)] * 5), _in_rows([("a", tile)] * 13)
+    assert one_row.shape[1] == three_rows.shape[1] == 5 * 64
+    assert three_rows.shape[0] == 3 * one_row.shape[0]
 
 
 def test_warnings_of_offsets_and_unlike_files() -> None:
