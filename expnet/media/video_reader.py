@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from expnet.errors import InputError
 from expnet.io.machine_faults import is_machine_fault, machine_error
 from expnet.io.media_file import FileClock, open_media
+from expnet.media.colour import ColourTags, colour_tags
 from expnet.media.orientation import orientation_of
 from expnet.media.video_writer import FRAME_RATE, PROVENANCE, check_output, write_video
 
@@ -57,6 +58,7 @@ class VideoInfo:
         has_audio: Whether there is an audio stream.
         duration: Seconds; 0.0 if the container does not say.
         codec: FFmpeg's name of the video codec.
+        colour: Range, matrix and primaries of its colours.
     """
 
     frames: int | None
@@ -66,6 +68,7 @@ class VideoInfo:
     has_audio: bool
     duration: float
     codec: str = ""
+    colour: ColourTags = field(default_factory=ColourTags)
 
 
 def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
@@ -87,6 +90,7 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             duration=_declared_end(container) or 0.0,
             codec=stream.codec_context.name,
+            colour=colour_tags(frame),
         )
 
 

@@ -22,6 +22,7 @@ from expnet.face.fitting import fit_clip
 from expnet.face.lost_frames import fill_lost_frames
 from expnet.face.morphable import MorphableModel, load_face_model
 from expnet.face.tracker import open_tracker
+from expnet.media.colour import ColourTags
 from expnet.media.video_reader import probe_video, read_video
 from expnet.metrics.functional import silent_frames
 
@@ -41,6 +42,9 @@ class Source:
         codec: The video codec.
         frames: The number of frames at 25 per second.
         sound: Whose audio the video is scored with: its own, that of the reference, or none.
+        range: ``limited`` or ``full``, the range of its colours.
+        matrix: The matrix of its colours.
+        primaries: The primaries of its colours, ``unspecified`` if it does not say.
     """
 
     width: int
@@ -49,6 +53,9 @@ class Source:
     codec: str
     frames: int
     sound: str = OWN_AUDIO
+    range: str = ColourTags.range
+    matrix: str = ColourTags.matrix
+    primaries: str = ColourTags.primaries
 
     def plain(self) -> dict[str, Any]:
         """Return the attributes as plain values."""
@@ -179,7 +186,8 @@ class VideoReader:
             notes.append(f"no face in {int((~face.valid).sum())} of {len(images)} frames")
         height, width = images[0].shape[:2]
         whose = NO_AUDIO if audio is None else OWN_AUDIO
-        source = Source(width, height, round(info.fps, 3), info.codec, len(images), whose)
+        fps = round(info.fps, 3)
+        source = Source(width, height, fps, info.codec, len(images), whose, **asdict(info.colour))
         # A view of the decoded frames, not a second copy of the clip.
         frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # (T, 3, H, W)
         return Video(frames, audio, face, source, tuple(notes))

@@ -11,8 +11,18 @@ from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
 from expnet.evaluation.report.results import MetricInfo, ScoredClip, SystemResult
 from expnet.evaluation.statistics.summary import SAME_LENGTH
 from expnet.evaluation.videos.reader import REFERENCE_AUDIO
+from expnet.media.colour import UNSPECIFIED
 from expnet.metrics.functional.sync import MAX_SHIFT
 
+_COMPARED = {
+    "codec": ("codec",),
+    "size": ("width", "height"),
+    "frame rate": ("fps",),
+    "colour range": ("range",),
+    "colour matrix": ("matrix",),
+    "colour primaries": ("primaries",),
+}
+"""What is compared between files, by name."""
 Sources = Sequence[Mapping[str, Mapping[str, Any]]]
 """What each video file says about itself, by system, one mapping for each clip."""
 
@@ -70,13 +80,13 @@ def _incomplete_systems(systems: Sequence[str], rows: Sequence[ScoredClip]) -> l
 
 
 def _file_differences(systems: Sequence[str], sources: Sources) -> list[str]:
-    """Warn about codecs, sizes or frame rates that differ from the first row's: they change FID, LPIPS and others."""
+    """Warn about files that are unlike those of the first row: that changes FID, LPIPS and others."""
     notes = []
     first = systems[0]
     for system in systems[1:]:
         pairs = [(clip[first], clip[system]) for clip in sources if first in clip and system in clip]
         differences = []
-        for what, keys in (("codec", ("codec",)), ("size", ("width", "height")), ("frame rate", ("fps",))):
+        for what, keys in _COMPARED.items():
             values = [tuple(tuple(side[key] for key in keys) for side in pair) for pair in pairs]
             differing = Counter((one, other) for one, other in values if not _alike(one, other))
             if differing:
@@ -120,7 +130,9 @@ def _offsets_at_the_edge(systems: Sequence[str], rows: Sequence[ScoredClip]) -> 
 
 
 def _alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Return whether two values are equal, but for the rounding of a frame rate."""
+    """Return whether two values are equal, but for the rounding of a frame rate and what a file does not say."""
+    if UNSPECIFIED in (*one, *other):
+        return True
     if isinstance(one[0], float):
         return math.isclose(one[0], other[0], rel_tol=1e-3)
     return one == other

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -253,6 +254,29 @@ def test_a_mistake_is_one_sentence(
     options = [f"reference={videos.reference}", f"systems.mute={videos.mute}", f"output={tmp_path}", override]
     with pytest.raises(kind, match=fragment):
         main(options)
+
+
+def test_a_wrong_range_flag_is_told(
+    videos: SimpleNamespace, talking: dict[str, Any], tmp_path: Path, write_folder: Callable[..., Path]
+) -> None:
+    """The same pixels, flagged as full range: every player shows them paler, and so they are scored."""
+    plain = write_folder(tmp_path / "plain", {"two": talking["two"]})
+    flagged = tmp_path / "flagged" / "two.mp4"
+    flagged.parent.mkdir()
+    with av.open(str(plain / "two.mp4")) as source, av.open(str(flagged), "w") as target:
+        stream = target.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width = stream.height = 192
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.color_range = 2
+        for frame in source.decode(video=0):
+            frame.color_range = 2
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode())
+    found = run(
+        f"reference={plain}", f"systems.flagged={flagged.parent}", f"output={tmp_path / 'out'}", "metrics=[psnr]"
+    )
+    assert value(found, "flagged", "psnr") < 30
+    assert any("colour range full against limited (1 of 1 clips)" in note for note in found["notes"])
 
 
 def test_the_command_line_and_its_help(videos: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

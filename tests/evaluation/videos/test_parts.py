@@ -18,7 +18,7 @@ from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_sum
 from expnet.evaluation.videos.finished_clips import FinishedClips, RealPart, VideoOutcome
 from expnet.evaluation.videos.measures import mean_over_frames, resize_frames
 from expnet.evaluation.videos.pairing import PairedClip, find_videos, pair_videos
-from expnet.evaluation.videos.reader import same_aspect
+from expnet.evaluation.videos.reader import Source, same_aspect
 from expnet.evaluation.videos.video_warnings import lag_warnings, video_warnings
 from expnet.metrics import FrechetInceptionDistance, PeakSignalToNoiseRatio
 
@@ -164,12 +164,24 @@ def test_many_systems_are_shown_in_rows() -> None:
 def test_warnings_of_offsets_and_unlike_files() -> None:
     rows = [ScoredClip(name, "ours", values={"sync_offset": offset}) for name, offset in (("a", -15.0), ("b", 2.0))]
     rows = [ScoredClip("a", GROUND_TRUTH), *rows]
-    source = {"width": 64, "height": 64, "fps": 25.0, "codec": "h264", "frames": 5, "sound": "own"}
+    source = Source(64, 64, 25.0, "h264", 5).plain()
     sources = [{GROUND_TRUTH: source, "ours": {**source, "codec": "vp9", "fps": 30.0}}]
     notes = "\n".join(video_warnings(VideoBenchmarkConfig(reference="x"), rows, sources))
     assert "1 of 2 clips of ours" in notes
     assert "codec vp9 against h264 (1 of 1 clips); frame rate 30 against 25 (1 of 1 clips)" in notes
     assert video_warnings(VideoBenchmarkConfig(reference="x"), rows[:1], [{GROUND_TRUTH: source}]) == []
+
+
+def test_a_warning_of_colours_that_are_coded_otherwise() -> None:
+    rows = [ScoredClip("a", GROUND_TRUTH), ScoredClip("a", "ours")]
+    real = Source(64, 64, 25.0, "h264", 5, primaries="bt709").plain()
+    config = VideoBenchmarkConfig(reference="x")
+    (note,) = video_warnings(config, rows, [{GROUND_TRUTH: real, "ours": {**real, "range": "full", "matrix": "bt709"}}])
+    assert "colour range full against limited (1 of 1 clips); colour matrix bt709 against bt601" in note
+    assert "primaries" not in note
+    (note,) = video_warnings(config, rows, [{GROUND_TRUTH: real, "ours": {**real, "primaries": "bt2020"}}])
+    assert "colour primaries bt2020 against bt709" in note
+    assert video_warnings(config, rows, [{GROUND_TRUTH: real, "ours": {**real, "primaries": "unspecified"}}]) == []
 
 
 def test_a_lag_at_the_edge_is_noise() -> None:
