@@ -19,7 +19,7 @@ is conditioned on it but starts from the training mean. Scores have intervals ov
 =======
   the mouth most shut. A network that adds a change to an open mouth without seeing it keeps the mouth open. The third
   row is the open mouth with its lips shut, as `expnet animate` gives it to the network
-  (`expnet.animate.controls.motion_scale.lips_shut`).
+  (`expnet.animate.controls.motion_scale.close_lips`).
 >>>>>>> /tmp/bm/w/benchmarks/first_frame.py
 
 --strip FILE draws frames of one synthetic voice on the built-in portrait.

@@ -51,24 +51,24 @@ FROM_SHUT_LIPS = ("lips shut", "eyes shut")
 Frame = NDArray[np.uint8]
 
 
-def painted(picture: Frame) -> Frame:
+def painted(photograph: Frame) -> Frame:
     """An oil painting of a photograph: each pixel gets the mean colour of the most common brightness around it."""
-    grey = picture.mean(axis=-1)
+    grey = photograph.mean(axis=-1)
     levels, best = 14, np.zeros(grey.shape)
-    painting = picture.astype(float)
+    painting = photograph.astype(float)
     for level in range(levels):
         here = (grey * levels / 256).astype(int) == level
         share = ndimage.gaussian_filter(here.astype(float), 2.0)
-        colour = [ndimage.gaussian_filter(picture[..., c] * here.astype(float), 2.0) for c in range(3)]
+        colour = [ndimage.gaussian_filter(photograph[..., c] * here.astype(float), 2.0) for c in range(3)]
         most = share > best
         best[most] = share[most]
         painting[most] = (np.stack(colour, axis=-1) / np.maximum(share, 1e-6)[..., None])[most]
     return np.clip(painting + 0.5, 0, 255).astype(np.uint8)
 
 
-def poses(animator: Animator, picture: Frame) -> Frame:
+def poses(animator: Animator, photograph: Frame) -> Frame:
     """The portrait unchanged, with its mouth open and shut, its eyes shut, and turned."""
-    portrait = animator.portrait(picture, SMALL)
+    portrait = animator.portrait(photograph, SMALL)
     space, still = feature_space(animator.face_model), concatenate([portrait.fit] * len(POSES))
     features, turns, blink = (np.array(column) for column in zip(*map(numbers, POSES.values()), strict=True))
     shut = np.isin(list(POSES), FROM_SHUT_LIPS)[:, None]
@@ -83,12 +83,12 @@ def numbers(pose: Pose) -> tuple[list[float], tuple[float, float, float], float]
     return [features.get(name, 0.0) for name in FEATURES], turn, lids
 
 
-def emotions(animator: Animator, picture: Frame, samples: NDArray[np.float32]) -> Frame:
+def emotions(animator: Animator, photograph: Frame, samples: NDArray[np.float32]) -> Frame:
     """The same moment of the same speech with each emotion."""
     frames = {}
     for name in EMOTIONS:
         controls = Controls(view="crop", size=192, emotion=name, level=3, still=True, blink="none")
-        frames[name] = widest(animator, animator.portrait(picture, controls), samples, controls)
+        frames[name] = widest(animator, animator.portrait(photograph, controls), samples, controls)
     return two_rows(list(frames.items()))
 
 
@@ -102,7 +102,7 @@ def widest(animator: Animator, portrait: Portrait, samples: NDArray[np.float32],
     return next(animator.render(portrait, motion.coefficients[at : at + 1], blink=motion.blink[at : at + 1]))
 
 
-def pictures(animator: Animator, picture: Frame) -> Frame:
+def gaze_and_background(animator: Animator, photograph: Frame) -> Frame:
     """Gaze and background."""
     chosen = {
         "gaze left": Controls(view="crop", size=192, gaze=(-20.0, 0.0)),
@@ -112,7 +112,7 @@ def pictures(animator: Animator, picture: Frame) -> Frame:
     }
     tiles = []
     for name, controls in chosen.items():
-        portrait = animator.portrait(picture, controls)
+        portrait = animator.portrait(photograph, controls)
         turned = portrait.fit.with_(rotation=portrait.fit.rotation + np.array([[0.0, 0.15, 0.0]], np.float32))
         tiles.append((name, next(animator.render(portrait, turned if "background" in name else portrait.fit))))
     return label_images(tiles)
@@ -136,15 +136,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/gallery"), help="Folder of the images.")
     output = parser.parse_args(argv).output
     output.mkdir(parents=True, exist_ok=True)
-    animator, picture = Animator(), np.ascontiguousarray(data.astronaut())
+    animator, photograph = Animator(), np.ascontiguousarray(data.astronaut())
     samples = synthesize_speech(TEXT).samples.astype(np.float32)
-    save_moving(output / "talking.webp", list(animator.frames(picture, samples, VIEW)))
-    save_moving(output / "painting.webp", list(animator.frames(painted(picture), samples, VIEW, seed=1)))
+    save_moving(output / "talking.webp", list(animator.frames(photograph, samples, VIEW)))
+    save_moving(output / "painting.webp", list(animator.frames(painted(photograph), samples, VIEW, seed=1)))
     sheets = {
-        "poses": poses(animator, picture),
-        "painting": poses(animator, painted(picture)),
-        "emotions": emotions(animator, picture, samples),
-        "pictures": pictures(animator, picture),
+        "poses": poses(animator, photograph),
+        "painting": poses(animator, painted(photograph)),
+        "emotions": emotions(animator, photograph, samples),
+        "pictures": gaze_and_background(animator, photograph),
     }
     for name, sheet in sheets.items():
         Image.fromarray(sheet).save(output / f"{name}.jpg", quality=88)

@@ -24,7 +24,7 @@ class Emotion:
         rate: Factor on the speaking rate.
         pitch: Offset of the voice's pitch (0 to 100).
         nose_down: Offset of the head's pitch in radians.
-        blinking: Factor on the time between blinks.
+        blinking: Factor on the time between blinks; below 1 the person blinks more often.
     """
 
     features: Mapping[str, float] = field(default_factory=dict)

@@ -173,7 +173,7 @@ def _check(points: Array, found: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         raise InputError(f"tracked points have shape {points.shape}, expected (frames, {MEDIAPIPE_POINTS}, 3)")
     kept = np.ones(len(points), dtype=bool) if found is None else np.asarray(found, dtype=bool)
     if kept.shape != (len(points),):
-        raise InputError(f"found has shape {kept.shape}, expected ({len(points)},): one flag a frame")
+        raise InputError(f"found has shape {kept.shape}, expected ({len(points)},): one flag per frame")
     if not kept.any():
         raise InputError(f"no face was found in any of {len(points)} frames, expected at least one")
     if not np.isfinite(points[kept]).all():

@@ -9,14 +9,14 @@ from scipy.ndimage import gaussian_filter1d
 from expnet.audio.alignment import FRAME_RATE
 
 
-def wander(random: np.random.Generator, frames: int, seconds: float, size: int = 1) -> NDArray[np.float64]:
+def draw_smooth_noise(random: np.random.Generator, frames: int, seconds: float, size: int = 1) -> NDArray[np.float64]:
     """Draw smooth Gaussian noise of unit variance with a correlation time of about ``seconds``.
 
     Args:
         random: Random generator.
-        frames: T, at 25 frames/s.
+        frames: Number of frames T, at 25 frames/s.
         seconds: Standard deviation of the Gaussian kernel.
-        size: D, number of independent curves.
+        size: Number of independent curves D.
 
     Returns:
         (T, D).

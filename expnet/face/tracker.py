@@ -234,7 +234,7 @@ def track_image(image: Image, *, tracker: FaceTracker | None = None) -> Landmark
     height, width = _checked_size(image, 0, (0, 0))
     if min(height, width) < MINIMUM_IMAGE_SIDE:
         raise InputError(
-            f"the image is {width}x{height} pixels, expected at least {MINIMUM_IMAGE_SIDE} a side; use a larger one"
+            f"the image is {width}x{height} pixels, expected at least {MINIMUM_IMAGE_SIDE} per side; use a larger one"
         )
     image = np.ascontiguousarray(image)
     with closing((tracker or MediaPipeTracker()).open_session()) as session:

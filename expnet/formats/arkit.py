@@ -17,7 +17,7 @@ HEADER = ("Timecode", "BlendShapeCount", *BLENDSHAPES, *ROTATIONS)
 
 
 def write_arkit(path: Path, clip: MotionClip, model: MorphableModel, *, rest: Rest = "clip") -> None:
-    """Write one row a frame: timecode, the 52 weights in [0, 1], and the rotation of the head in radians.
+    """Write one row per frame: timecode, the 52 weights in [0, 1], and the rotation of the head in radians.
 
     HeadYaw, HeadPitch and HeadRoll are this project's yaw, pitch and roll, positive to the image's right, down, and
     tilted to the image's left (docs/reference/conventions.md). The coefficients do not hold the gaze, which is written

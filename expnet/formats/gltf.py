@@ -172,7 +172,7 @@ def _morph_targets(
 
 
 def _animation(buffer: _Buffer, coefficients: FaceCoefficients, weights: NDArray[np.floating]) -> dict[str, Any]:
-    """Return weights, rotation and translation of the head with one key a frame, frame k at k / fps seconds."""
+    """Return weights, rotation and translation of the head with one key per frame, frame k at k / fps seconds."""
     times = buffer.array(np.arange(coefficients.frames) / coefficients.fps, limits=True)
     pitch_yaw_roll = coefficients.rotation.astype(np.float64)
     quaternions = Rotation.from_euler("ZYX", pitch_yaw_roll[:, ::-1]).as_quat(canonical=True)  # (T, 4) x, y, z, w

@@ -56,7 +56,7 @@ def write_npz(path: Path, clip: MotionClip) -> None:
 
 
 def read_npz(path: str | os.PathLike[str]) -> MotionClip:
-    """Read a file of :func:`write_npz`, bit for bit.
+    """Read a file that :func:`write_npz` wrote, bit for bit.
 
     Raises:
         DataError: There is no such file, or it has another layout.

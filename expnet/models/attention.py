@@ -99,10 +99,10 @@ class PositionBias(nn.Module):
         float32 and cast once, since bfloat16 cannot represent all integers beyond 256.
 
         Args:
-            frames: T.
+            frames: Number of frames T.
             device: Device of the result.
             dtype: Type of the result.
-            before: P, number of earlier frames that are attended to as well.
+            before: Number P of earlier frames that are attended to as well.
 
         Returns:
             (1, heads, T, P + T) with -inf where row ``T - 1 - i`` must not attend to column j; None for kinds without
@@ -151,8 +151,8 @@ def merge_padding(
     Args:
         bias: (1, H, T, T) bias of `PositionBias`, or None.
         valid: (B, T) bool, false where a frame is padding, or None.
-        batch: B.
-        heads: H.
+        batch: Batch size B.
+        heads: Number of heads H.
         dtype: Type of the result.
 
     Returns:
@@ -198,8 +198,8 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention over scaled_dot_product_attention with an additive bias.
 
     Args:
-        width: D, divisible by ``heads``.
-        heads: H.
+        width: Size of the features D, divisible by ``heads``.
+        heads: Number of heads H.
         dropout: Dropout of the attention weights, in training only.
     """
 

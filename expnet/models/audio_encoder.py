@@ -55,7 +55,7 @@ LOUDNESS_WEIGHT = 2.0
 QUIETEST = -1.5
 """Speech with a level below this is raised only in part, or silence would be raised to the level of speech."""
 START_LEVEL, START_WEIGHT = -0.8, 3.2
-"""Average level of tracked clips (standard deviation between them: .4), and the weight of half a second of theirs."""
+"""Average level of tracked clips (standard deviation between clips: .4), and the weight of half a second at it."""
 
 
 def level_mel(mel: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -147,7 +147,7 @@ class SequenceEncoder(nn.Module):
     on either side, so the features of a window equal those of the whole clip.
 
     Args:
-        width: D, size of the features.
+        width: Size of the features D.
         channels: Channels of the convolutions.
         dropout: Dropout of whole channels after each convolution.
     """
@@ -199,7 +199,7 @@ def frame_windows(mel: Tensor, frames: int) -> Tensor:
 
     Args:
         mel: (B, 80, N) with context.
-        frames: T.
+        frames: Number of frames T.
 
     Returns:
         (B, T, 80, 16).
@@ -271,7 +271,7 @@ class FeatureEncoder(nn.Module):
 
     Args:
         source: Source of the features, the values of an `expnet.audio.speech_encoders.FeatureSource`.
-        width: D, size of the result.
+        width: Size of the result D.
         dropout: Dropout of the features.
     """
 

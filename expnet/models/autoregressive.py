@@ -25,8 +25,8 @@ class CachedAttention(nn.Module):
     """Self-attention of one new frame over all frames so far.
 
     Args:
-        width: D, divisible by ``heads``.
-        heads: H.
+        width: Size of the features D, divisible by ``heads``.
+        heads: Number of heads H.
         dropout: Dropout of the attention weights, in training only.
     """
 
@@ -53,11 +53,11 @@ class CachedAttention(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Pre-norm self-attention over the past, the audio of the frame, and a feed-forward layer.
+    """Pre-norm self-attention over the past, a projection of the frame's audio, and a feed-forward layer.
 
     Args:
-        width: D.
-        heads: H.
+        width: Size of the features D.
+        heads: Number of heads H.
         feedforward: Size of the hidden layer as a multiple of D.
         dropout: Dropout of every layer.
     """

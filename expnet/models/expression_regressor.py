@@ -27,8 +27,8 @@ from expnet.models.temporal import TemporalOptions, Transformer, build_temporal
 LONGEST = 2000
 """Frames regressed in one pass; attention is quadratic in time, so longer speech is processed in overlapping pieces."""
 FIRST_FRAME_NOISE = 0.5
-"""Standard deviation of the noise on the first expression in training, in that of the coefficients: about the
-difference between two frames of one person."""
+"""Standard deviation of the noise that training adds to the first expression, relative to that of the coefficients:
+about the difference between two frames of one person."""
 OVERLAP = 200
 """Frames of context on either side of a piece; at that distance only the two flattest heads of four still attend."""
 MEMORY = 250
@@ -62,7 +62,7 @@ class ExpressionRegressor(nn.Module):
     Args:
         config: Sizes and switches; see `expnet.config.models.ExpressionModelConfig`, whose ``network`` and ``emotion``
             are not used here.
-        expression_size: E, number of coefficients.
+        expression_size: Number of coefficients E.
         emotions: Number of emotion labels, 0 for none; label 0 means unknown.
         speech_features: Source of the speech features that are read besides the mel, the values of an
             `expnet.audio.speech_encoders.FeatureSource`; None for the mel alone.
@@ -178,7 +178,7 @@ class ExpressionRegressor(nn.Module):
         Args:
             mel: (B, 80, 2 x 16 + ceil(3.2 T)), see `expnet.audio.alignment.mel_for_frames`; or a
                 `expnet.models.mel_source.MelSource`, for speech that is too long to hold in memory.
-            frames: T.
+            frames: Number of frames T.
             first_expression: (B, E) coefficients of the first frame.
             blink: (B, T) eyelid closure in [0, 1]; 0 when absent.
             emotion: (B,) labels; 0 (unknown) when absent.
@@ -224,7 +224,7 @@ class ExpressionRegressor(nn.Module):
         return self._add_to_first(self._decode(audio, _Conditions(first_expression), caches), first_expression)
 
     def caches(self) -> list[KeyValueCache]:
-        """Return empty caches for `next_frame`, one a layer; only for a streaming network."""
+        """Return empty caches for `next_frame`, one per layer; only for a streaming network."""
         assert isinstance(self.temporal, Transformer)
         return self.temporal.caches()
 

@@ -1,4 +1,4 @@
-"""The residual networks of ArcFace: the cosine similarity of two embeddings tells whether faces are the same person's.
+"""The residual networks of ArcFace: the cosine of two embeddings tells whether two faces belong to one person.
 
 Layer names are those of insightface's published ``backbone.pth`` files (https://github.com/deepinsight/insightface,
 ``arcface_torch``), so they load unchanged. The weights are for non-commercial research only.

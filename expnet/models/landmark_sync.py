@@ -33,7 +33,7 @@ class LandmarkSync(nn.Module):
     Both towers map each frame to a unit vector; the similarity at a lag is the mean of their products over frames.
 
     Args:
-        width: D, size of the features.
+        width: Size of the features D.
         layers: Number of residual convolutions over time in each tower, five frames wide.
         audio_channels: Channels of the convolutions over the mel.
         dropout: Dropout of all layers.
@@ -84,7 +84,7 @@ class LandmarkSync(nn.Module):
         Returns:
             (B, 31) in [-1, 1].
         """
-        return lag_similarities(self.encode_lips(landmarks, valid), self.encode_sound(mel), valid)
+        return lag_similarities(self.encode_lips(landmarks, valid), self.encode_audio(mel), valid)
 
     def encode_lips(self, landmarks: Tensor, valid: Tensor | None = None) -> Tensor:
         """Return unit features (B, T, D) of the lips for landmarks (B, T, 68, 3)."""
@@ -95,7 +95,7 @@ class LandmarkSync(nn.Module):
             points = points * gain.exp() + self.lip_noise * torch.randn_like(points)
         return nn.functional.normalize(self.lips(self.enter_lips(points)), dim=-1)
 
-    def encode_sound(self, mel: Tensor) -> Tensor:
+    def encode_audio(self, mel: Tensor) -> Tensor:
         """Return unit features (B, T, D) of the audio for a mel (B, 80, N)."""
         frames = frames_of_columns(mel.shape[-1])
         x = self.enter_sound(level_mel(mel), frames)  # (B, T, D)

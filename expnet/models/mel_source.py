@@ -30,7 +30,7 @@ _BYTES = 4
 class CachedMel:
     """A `MelSource` that computes each block when it is first asked for and keeps it in a temporary file.
 
-    Levelling and two networks read the same speech one after the other, so the mel would otherwise be computed thrice.
+    Levelling and two networks read the same speech in turn, so the mel would otherwise be computed three times.
 
     Args:
         samples: (S,) at 16 kHz.

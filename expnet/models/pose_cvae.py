@@ -259,7 +259,7 @@ class PoseCVAE(nn.Module):
         Args:
             mel: (B, 80, 2 x 16 + ceil(3.2 T)), or a
                 `expnet.models.mel_source.MelSource`, for speech that is too long to hold in memory.
-            frames: T.
+            frames: Number of frames T.
             first_pose: (B, 6) absolute pose of frame 0, the portrait's.
             style: (B,) indices of training speakers, 0 for the average one, or styles (B, 12) of `style_of`.
             generator: Generator on CPU; the same seed gives the same motion on every device.

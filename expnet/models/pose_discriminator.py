@@ -9,7 +9,7 @@ from expnet.models.pose_motion import POSE
 
 
 class PoseDiscriminator(nn.Module):
-    """Scores patches of head motion with convolutions over poses and velocities, as SadTalker's PatchGAN.
+    """Scores patches of head motion with convolutions over poses and velocities, as SadTalker's PatchGAN does.
 
     Args:
         width: Channels of the first layer.

@@ -266,11 +266,11 @@ class SadTalkerPose(nn.Module):
         *,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw a head motion of any length, as ``test`` of the original and the filter after it.
+        """Draw a head motion of any length, as the original's ``test`` method and the filter after it do.
 
         Args:
             mel: (B, 80, 2 x 16 + ceil(3.2 T)).
-            frames: T.
+            frames: Number of frames T.
             first_pose: (B, 6) absolute pose of frame 0, the portrait's.
             style: (B,) style indices; 0 when absent.
             generator: Generator on CPU; the same seed gives the same motion on every device.

@@ -81,7 +81,7 @@ def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | No
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
-    """Return the header of a file of `save_model`: task, options, version and notes."""
+    """Return the header of a file written by `save_model`: task, options, version and notes."""
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
@@ -107,9 +107,9 @@ def open_model(path: str | Path, task: str | None = None) -> tuple[nn.Module, di
     """Load a trained model and the header of its file.
 
     Args:
-        path: A ``.safetensors`` file of `save_model`, a training checkpoint (``.ckpt``), a run folder or exported
-            folder, from which ``model.safetensors`` or else the best or last checkpoint is read, or one of SadTalker's
-            published files (see `expnet.models.sadtalker_weights`).
+        path: A ``.safetensors`` file written by `save_model`, a training checkpoint (``.ckpt``), a run folder or
+            exported folder, from which ``model.safetensors`` or else the best or last checkpoint is read, or one of
+            SadTalker's published files (see `expnet.models.sadtalker_weights`).
         task: The task of the model, such as ``expression`` or ``pose``; None for any, if the file holds only one.
 
     Returns:

@@ -28,7 +28,7 @@ class SmallConvolution(nn.Module):
     ``expression[t] = first_expression + std * head(conv(conv(mel)))[t]``
 
     Args:
-        expression_size: E, number of coefficients.
+        expression_size: Number of coefficients E.
         width: Channels of both convolutions.
         dropout: Dropout of whole channels, after the input and after each convolution.
         face_model: Name of the face model that the coefficients belong to.
@@ -100,7 +100,7 @@ class SmallConvolution(nn.Module):
 
         Args:
             mel: (B, 80, 2 x 16 + ceil(3.2 T)), see `expnet.audio.alignment.mel_for_frames`.
-            frames: T.
+            frames: Number of frames T.
             first_expression: (B, E) coefficients of the first frame.
             blink: Ignored.
             emotion: Ignored.

@@ -1,6 +1,6 @@
 """The temporal module: a Transformer encoder, a stack of convolutions, a recurrent network, or nothing.
 
-All of them map (B, T, D) to (B, T, D), are conditioned on one vector a clip, and ignore padded frames, so that
+All of them map (B, T, D) to (B, T, D), are conditioned on one vector per clip, and ignore padded frames, so that
 ``temporal_module`` is a single switch.
 """
 
@@ -99,11 +99,11 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """An encoder of `TransformerBlock` s with one of `expnet.models.attention.ATTENTION_BIASES`.
+    """A stack of `TransformerBlock` layers with one of `expnet.models.attention.ATTENTION_BIASES`.
 
     Args:
-        width: D.
-        condition: C, size of the condition vector.
+        width: Size of the features D.
+        condition: Size of the condition vector C.
         options: Sizes and switches.
     """
 
@@ -130,7 +130,7 @@ class Transformer(nn.Module):
         return self.norm(x)
 
     def caches(self) -> list[KeyValueCache]:
-        """Return empty caches for `resume`, one a block; only for ``alibi_causal`` with a memory."""
+        """Return empty caches for `resume`, one per block; only for ``alibi_causal`` with a memory."""
         return [KeyValueCache(self.bias.memory) for _ in self.blocks]
 
     def resume(self, x: Tensor, condition: Tensor, caches: list[KeyValueCache]) -> Tensor:
@@ -163,7 +163,7 @@ class ConvolutionBlock(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A stack of `ConvolutionBlock` s with dilations 1, 2, 4, ..."""
+    """A stack of `ConvolutionBlock` layers with dilations 1, 2, 4, ..."""
 
     def __init__(
         self, width: int, layers: int, condition: int, *, dropout: float = 0.0, stochastic_depth: float = 0.0
@@ -217,8 +217,8 @@ def build_temporal(kind: str, width: int, condition: int, options: TemporalOptio
 
     Args:
         kind: One of `TEMPORAL_MODULES`.
-        width: D.
-        condition: C, size of the condition vector.
+        width: Size of the features D.
+        condition: Size of the condition vector C.
         options: Sizes and switches.
     """
     if kind == "transformer":

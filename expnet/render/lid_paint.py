@@ -26,13 +26,13 @@ def paint_lid(
 
     Args:
         target: (h, w, 4) output.
-        opened: (h, w, 4) The eye as it is in the portrait.
-        closed: (h, w, 4) The same box with skin over the eyeball.
-        inside: (h, w) Opacity of the skin in [0, 1].
-        height: (h, w) Pixels below the line between the eye's corners.
-        edge: (h, w) Height of the lid's edge in that pixel's column.
-        shift: (h, w) Pixels by which that edge has moved down.
-        down: (2,) Unit vector in which the lid moves, x and y.
+        opened: (h, w, 4) the eye as it is in the portrait.
+        closed: (h, w, 4) the same box with skin over the eyeball.
+        inside: (h, w) opacity of the skin in [0, 1].
+        height: (h, w) pixels below the line between the eye's corners.
+        edge: (h, w) height of the lid's edge in that pixel's column.
+        shift: (h, w) pixels by which that edge has moved down.
+        down: (2,) unit vector in which the lid moves, x and y.
         band: Height of the lash line above the edge, in pixels.
         closure: Closure of the lid in [0, 1].
     """

@@ -46,7 +46,7 @@ class LidMotion:
     """Splits lid displacements into the closing part, which is painted, and the rest, which stays in the mesh.
 
     Args:
-        fitted: (468, 3) The face model's fit of the portrait.
+        fitted: (468, 3) the face model's fit of the portrait.
     """
 
     def __init__(self, fitted: Array) -> None:
@@ -62,10 +62,10 @@ class LidMotion:
 
         Args:
             moved: Displacements of the portrait's points in face space.
-            blink: (T,) or (T, 2) Additional closure in [0, 1], or None.
+            blink: (T,) or (T, 2) additional closure in [0, 1], or None.
 
         Returns:
-            (T, 2) Closure of the subject's right and left eye: 0 as in the portrait, 1 shut.
+            (T, 2) closure of the subject's right and left eye: 0 as in the portrait, 1 shut.
         """
         change = self._between(moved)  # (T, 2, 7)
         closure = np.clip(-change.mean(axis=-1) / (self._opening * (1.0 - _SHUT)), 0.0, 1.0)
@@ -84,7 +84,7 @@ class LidPainter:
     Args:
         padded: The padded portrait that the sampler reads, (H + 2 margin, W + 2 margin, 4) float32.
         margin: Its padding in pixels.
-        points: (478, 3) Tracked points in pixels of the portrait.
+        points: (478, 3) tracked points in pixels of the portrait.
     """
 
     def __init__(self, padded: NDArray[np.float32], margin: int, points: NDArray) -> None:

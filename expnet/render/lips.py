@@ -35,8 +35,8 @@ class LipContact:
     """Corrects displacements so that the gap between the inner lips follows the model's gap.
 
     Args:
-        vertices: (468, 3) The portrait's points in face space.
-        fitted: (468, 3) The face model's fit of them.
+        vertices: (468, 3) the portrait's points in face space.
+        fitted: (468, 3) the face model's fit of them.
     """
 
     def __init__(self, vertices: Array, fitted: Array) -> None:

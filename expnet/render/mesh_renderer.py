@@ -24,9 +24,9 @@ class MeshRenderer:
     Args:
         portrait: (H, W, 3) uint8 RGB.
         fit: The portrait's coefficients (one frame) with identity and crop, in pixels of the portrait.
-        points: (478, 3) Tracked points in pixels of the portrait.
+        points: (478, 3) tracked points in pixels of the portrait.
         model: The face model of the coefficients.
-        matte: (H, W) Opacity of the person in front of the background, see `expnet.render.person_matte.person_matte`.
+        matte: (H, W) opacity of the person in front of the background, see `expnet.render.person_matte.person_matte`.
             With None, the background around the head moves with it.
         refiner: Model that corrects the rendered mouth and eyes; None for no correction.
     """
@@ -65,7 +65,7 @@ class MeshRenderer:
         Args:
             coefficients: Expression and pose in the portrait's own camera (its crop), so that the portrait's fit
                 reproduces the portrait. Identity and crop are ignored.
-            blink: (T,) Additional closure of the lids, from 0 (none) to 1 (shut).
+            blink: (T,) additional closure of the lids, from 0 (none) to 1 (shut).
         """
         for start in range(0, coefficients.frames, _CHUNK):
             part = coefficients[start : start + _CHUNK]

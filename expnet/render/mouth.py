@@ -53,7 +53,7 @@ class MouthInterior:
 
     Args:
         portrait: (H, W, 3) uint8.
-        points: (478, 3) Tracked points in pixels of the portrait.
+        points: (478, 3) tracked points in pixels of the portrait.
         motion: Motion of the portrait.
     """
 
@@ -78,9 +78,9 @@ class MouthInterior:
         Args:
             frame: (H, W, 3) uint8, changed in place.
             padded: The padded portrait that the sampler reads.
-            moved: (468, 3) Displacements of the face points.
+            moved: (468, 3) displacements of the face points.
             camera: Pose of the frame.
-            vertices: (V, 3) Projected vertices of the frame.
+            vertices: (V, 3) projected vertices of the frame.
         """
         opening = self._opening(moved)
         jaw = _jaw(moved)

@@ -49,8 +49,8 @@ def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: 
 
     Args:
         portrait: (H, W, 3) uint8.
-        points: (V, 2) Tracked points in pixels.
-        opening: (N, 3) The portrait's pixels between the lips; few or none if the mouth is closed.
+        points: (V, 2) tracked points in pixels.
+        opening: (N, 3) the portrait's pixels between the lips; few or none if the mouth is closed.
     """
     rows = np.clip(points[list(_CHEEKS), 1].round().astype(int), 2, portrait.shape[0] - 3)
     columns = np.clip(points[list(_CHEEKS), 0].round().astype(int), 2, portrait.shape[1] - 3)

@@ -189,15 +189,15 @@ def paint_pixels(
         frame: (H, W, 3), changed in place.
         padded: The portrait, padded by ``margin`` pixels on each side.
         margin: The padding in pixels.
-        upper: (11, 2) Inner edge of the upper lip in the frame, corner to corner.
-        lower: (11, 2) Inner edge of the lower lip in the frame.
-        source_upper: (11, 2) Inner edge of the upper lip in the portrait.
-        source_lower: (11, 2) Inner edge of the lower lip in the portrait.
-        camera: (12,) Rotation, offset and scale of the frame.
-        source_camera: (12,) Rotation, offset and scale of the portrait.
-        mouth: (8,) In face units: x, seam, teeth_z, jaw relative to neutral, jaw relative to the portrait, opening,
+        upper: (11, 2) inner edge of the upper lip in the frame, corner to corner.
+        lower: (11, 2) inner edge of the lower lip in the frame.
+        source_upper: (11, 2) inner edge of the upper lip in the portrait.
+        source_lower: (11, 2) inner edge of the lower lip in the portrait.
+        camera: (12,) rotation, offset and scale of the frame.
+        source_camera: (12,) rotation, offset and scale of the portrait.
+        mouth: (8,) in face units: x, seam, teeth_z, jaw relative to neutral, jaw relative to the portrait, opening,
             the portrait's opening; and the share of the portrait's opening that belongs to the skull.
-        tint: (4, 3) Colours of teeth, cavity, tongue and gum.
+        tint: (4, 3) colours of teeth, cavity, tongue and gum.
     """
     middle, seam, teeth_z, jaw, jaw_moved, opening, source_opening, split = mouth
     scale, source_scale = camera[11], source_camera[11]

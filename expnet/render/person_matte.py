@@ -26,12 +26,12 @@ def person_matte(image: NDArray[np.uint8], points: NDArray, *, reach: float = _R
 
     Args:
         image: (H, W, 3) uint8.
-        points: (478, 3) Tracked points in pixels.
+        points: (478, 3) tracked points in pixels.
         reach: Half the side of the segmented square around the face, as a multiple of the face's larger side; infinite
             for the whole image. Everything outside counts as the person.
 
     Returns:
-        (H, W) Opacity in [0, 1]. None where the segmenter is not installed or does not find a person: the whole image
+        (H, W) opacity in [0, 1]. None where the segmenter is not installed or does not find a person: the whole image
         then moves as one sheet.
     """
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
@@ -72,7 +72,7 @@ def split_layers(image: NDArray[np.uint8], matte: Float | None) -> tuple[Float, 
 
     Args:
         image: (H, W, 3) uint8.
-        matte: (H, W) Opacity of the person, or None if everything is the person.
+        matte: (H, W) opacity of the person, or None if everything is the person.
 
     Returns:
         Moving layer (H, W, 4), colours times opacity and opacity; background (H, W, 3).

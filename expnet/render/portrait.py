@@ -22,9 +22,9 @@ class Portrait:
 
     Attributes:
         image: (H, W, 3) uint8 RGB, at the size at which it is rendered.
-        points: (478, 3) Tracked points in pixels of the image.
+        points: (478, 3) tracked points in pixels of the image.
         fit: Coefficients of the face, one frame, with the crop in pixels of the image.
-        matte: (H, W) Opacity of the person, or None.
+        matte: (H, W) opacity of the person, or None.
     """
 
     image: NDArray[np.uint8]

@@ -32,8 +32,8 @@ class Pose:
     """Camera of one frame as an affine map: pixel = offset + scale * flip(R v).
 
     Attributes:
-        rotation: (3, 3) Rotation matrix.
-        offset: (2,) Pixel of the origin of face space.
+        rotation: (3, 3) rotation matrix.
+        offset: (2,) pixel of the origin of face space.
         scale: Pixels per face unit.
     """
 
@@ -78,8 +78,8 @@ def limit_slope(positions: Array, depth: Array, steepest: float = STEEPEST) -> A
     ``cos + steepest * sin`` of the angle and leaves well-visible parts unchanged.
 
     Args:
-        positions: (V, 2) Points in the image plane.
-        depth: (V,) Depth toward the viewer, in the same unit.
+        positions: (V, 2) points in the image plane.
+        depth: (V,) depth toward the viewer, in the same unit.
         steepest: Largest depth per distance.
 
     Returns:
@@ -93,14 +93,14 @@ class PortraitMotion:
     """Moves the tracked points of one portrait.
 
     Args:
-        points: (478, 3) Tracked points in pixels of the rendered portrait.
+        points: (478, 3) tracked points in pixels of the rendered portrait.
         fit: The portrait's coefficients, one frame, with identity and with the crop in the same pixels.
         model: The face model of the coefficients.
 
     Attributes:
-        vertices: (468, 3) The portrait's points in face space.
+        vertices: (468, 3) the portrait's points in face space.
         camera: Pose of the portrait.
-        first_displacement: (468, 3) Displacement of the neutral face by the portrait's own expression.
+        first_displacement: (468, 3) displacement of the neutral face by the portrait's own expression.
     """
 
     def __init__(self, points: NDArray, fit: FaceCoefficients, model: MorphableModel) -> None:
@@ -134,8 +134,8 @@ class PortraitMotion:
         """Displacements of the points from the portrait's expression to other expressions.
 
         Args:
-            expression: (T, E) Absolute coefficients.
-            blink: (T,) Closure of the lids in addition to the expression, from 0 (none) to 1 (shut).
+            expression: (T, E) absolute coefficients.
+            blink: (T,) closure of the lids in addition to the expression, from 0 (none) to 1 (shut).
 
         Returns:
             Displacements (T, 468, 3) in face space without the closing of the lids, and that closure (T, 2) of the

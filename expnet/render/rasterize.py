@@ -91,9 +91,9 @@ def draw_triangles(
     """Write the source position of the nearest surface at each pixel.
 
     Args:
-        vertices: (V, 3) Pixel x, pixel y and depth (larger is nearer).
-        sources: (V, 2) Positions in the portrait.
-        triangles: (F, 3) Vertex indices; both windings are drawn.
+        vertices: (V, 3) pixel x, pixel y and depth (larger is nearer).
+        sources: (V, 2) positions in the portrait.
+        triangles: (F, 3) vertex indices; both windings are drawn.
         source_map: (H, W, 2), changed in place where a triangle covers the pixel's centre.
         depth_buffer: (H, W), changed in place; initially -inf.
     """
@@ -163,9 +163,9 @@ def sample(padded: Float, source_map: Float, margin: int, background: Float, out
 
     Args:
         padded: Result of `pad_image`, (H + 2 margin, W + 2 margin, 4).
-        source_map: (H, W, 2) Positions x, y in the unpadded portrait.
+        source_map: (H, W, 2) positions x, y in the unpadded portrait.
         margin: The padding in pixels.
-        background: (H, W, 3) Colours that show where the layer is not opaque.
+        background: (H, W, 3) colours that show where the layer is not opaque.
         out: (H, W, 3) uint8 output.
     """
     rows, columns = np.uint64(source_map.shape[0]), np.uint64(source_map.shape[1])
@@ -214,8 +214,8 @@ def soften_folds(frame: NDArray[np.uint8], source_map: Float, folds: NDArray[np.
 
     Args:
         frame: (H, W, 3), changed in place.
-        source_map: (H, W, 2) Source map of the frame.
-        folds: (H, W) Workspace.
+        source_map: (H, W, 2) source map of the frame.
+        folds: (H, W) workspace.
     """
     height, width = folds.shape
     for row in range(height):

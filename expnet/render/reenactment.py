@@ -46,7 +46,7 @@ class Reenactment:
         renderer: Renderer of the portrait.
         reference: Reference frames, uint8 RGB, in pixels of the portrait.
         crop: Compared square: centre x, centre y and side, in pixels of the portrait.
-        identity: (K,) Identity of the face in the portrait.
+        identity: (K,) identity of the face in the portrait.
         coefficients: Converts an expression (T, 64) and a pose (T, 6) into coefficients of the portrait.
         kind: ``REAL`` or ``PORTRAIT``.
     """
@@ -76,7 +76,9 @@ def open_reenactment(track: Track, model: MorphableModel, frames: int) -> Reenac
         InputError: No face is found in the portrait.
     """
     video = source_video(track)
-    return _portrait_stage(track, model, frames) if video is None else _real_stage(track, video, model, frames)
+    return (
+        _open_builtin_portrait(track, model, frames) if video is None else _open_own_video(track, video, model, frames)
+    )
 
 
 def crop_frame(image: NDArray[np.uint8], crop: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -121,8 +123,8 @@ def builtin_portrait(model: MorphableModel) -> Portrait:
     return open_portrait(np.ascontiguousarray(data.astronaut()), model)
 
 
-def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -> Reenactment:
-    """Reenactment of the clip's own video."""
+def _open_own_video(track: Track, video: Path, model: MorphableModel, frames: int) -> Reenactment:
+    """Return the reenactment of the clip's own video."""
     start = round(track.source_start * FRAME_RATE)
     reference = list(islice(read_video(video, fps=float(FRAME_RATE)), start, start + frames))
     if not reference or reference[0].shape[:2] != tuple(track.frame_size):
@@ -133,7 +135,7 @@ def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -
         )
     crop, identity = track.coefficients.crop, track.coefficients.identity
     if crop is None or crop.ndim != 1 or identity is None:
-        raise DataError(f"clip {track.clip_id} has no crop and identity of its own, so its pictures cannot be compared")
+        raise DataError(f"clip {track.clip_id} has no crop and identity of its own, so its frames cannot be compared")
     # The clip's own first coefficients are used instead of a fit of this frame: they share the clip's identity and
     # camera.
     portrait = open_portrait(reference[0], model, max_side=None)
@@ -141,8 +143,8 @@ def _real_stage(track: Track, video: Path, model: MorphableModel, frames: int) -
     return Reenactment(renderer, reference, np.asarray(crop), identity, _coefficients, REAL)
 
 
-def _portrait_stage(track: Track, model: MorphableModel, frames: int) -> Reenactment:
-    """Reenactment of the built-in portrait, driven by the clip's changes."""
+def _open_builtin_portrait(track: Track, model: MorphableModel, frames: int) -> Reenactment:
+    """Return the reenactment of the built-in portrait, driven by the clip's changes."""
     portrait = builtin_portrait(model)
     fit = portrait.fit
     renderer = MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte)

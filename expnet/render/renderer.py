@@ -21,6 +21,6 @@ class Renderer(Protocol):
 
         Args:
             coefficients: Expression and pose in the portrait's own camera, so that its fit reproduces the portrait.
-            blink: (T,) Additional closure of the lids, from 0 (none) to 1 (shut).
+            blink: (T,) additional closure of the lids, from 0 (none) to 1 (shut).
         """
         ...

@@ -41,14 +41,14 @@ class WarpMesh:
     The vertices are, in this order: 468 face points, lash bands, eyeballs, rings.
 
     Attributes:
-        sources: (V, 2) Pixel positions in the portrait.
+        sources: (V, 2) pixel positions in the portrait.
         triangles: (F, 3) int32 vertex indices.
-        lash_parent: (32,) Face point that each lash vertex follows.
-        lash_offset: (32, 3) Offset from that point, in face space.
-        ring_rest: (N, 3) Ring vertices in face space.
-        ring_head: (N,) Share of the head's motion that each ring vertex follows.
-        ring_jaw: (N,) Share of the expression motion of its oval point that it follows.
-        ring_parent: (N,) That oval point.
+        lash_parent: (32,) face point that each lash vertex follows.
+        lash_offset: (32, 3) offset from that point, in face space.
+        ring_rest: (N, 3) ring vertices in face space.
+        ring_head: (N,) share of the head's motion that each ring vertex follows.
+        ring_jaw: (N,) share of the expression motion of its oval point that it follows.
+        ring_parent: (N,) that oval point.
     """
 
     sources: Array
@@ -65,7 +65,7 @@ class WarpMesh:
 
         Args:
             motion: Motion of the portrait.
-            moved: (468, 3) Displacements of the face points in face space.
+            moved: (468, 3) displacements of the face points in face space.
             camera: Pose of the frame.
 
         Returns:
@@ -95,8 +95,8 @@ def build_warp_mesh(motion: PortraitMotion, points: Array, triangles: NDArray, s
 
     Args:
         motion: Motion of the portrait.
-        points: (478, 3) Tracked points in pixels.
-        triangles: (F, 3) Triangles of the face model.
+        points: (478, 3) tracked points in pixels.
+        triangles: (F, 3) triangles of the face model.
         size: (height, width) of the portrait.
     """
     face = np.asarray(points[:MESH_POINTS, :2], np.float64)

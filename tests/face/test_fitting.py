@@ -1,4 +1,4 @@
-"""Fitting: exact on the model's own faces, equal to a slow least squares, the same for one frame and for many."""
+"""Fitting: exact on the model's own faces, equal to slow least squares, the same for one frame and for many."""
 
 import copy
 
@@ -63,7 +63,7 @@ def test_expression_changes_are_exact_for_the_mean_identity():
     np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
-def test_a_slow_optimiser_finds_the_same():
+def test_the_fit_equals_that_of_a_slow_optimiser():
     model, points, _ = synthesise(frames=1, seed=3, identity_scale=0.0)
     points[:, :468] += np.random.default_rng(0).normal(0, 0.3, (1, 468, 3))
     small = copy.deepcopy(model)
@@ -186,13 +186,13 @@ def test_translation_averages_zero_and_near_is_positive():
     assert fitted.translation[3, 2] == fitted.translation[:, 2].max()
 
 
-def test_bad_input_is_one_sentence():
+def test_bad_input_is_refused_in_one_sentence():
     model, points, _ = synthesise(frames=3)
     with pytest.raises(InputError, match="shape"):
         fit_clip(model, points[:, :468])
     with pytest.raises(InputError, match="no face was found"):
         fit_clip(model, points, np.zeros(3, dtype=bool))
-    with pytest.raises(InputError, match="one flag a frame"):
+    with pytest.raises(InputError, match="one flag per frame"):
         fit_clip(model, points, np.ones(4, dtype=bool))
     points[1, 5] = np.nan
     with pytest.raises(InputError, match="not finite"):

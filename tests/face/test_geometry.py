@@ -1,4 +1,4 @@
-"""Rotation, camera and alignment: signs by hand, maths against scipy."""
+"""Rotation, camera and alignment: signs checked by hand, values against scipy."""
 
 import math
 
@@ -26,7 +26,7 @@ def test_signs_by_hand():
     assert (turn(roll=0.3) @ TOP)[0] == pytest.approx(-math.sin(0.3))  # top of the head to the image's left
 
 
-def test_matrix_is_scipys_and_comes_back():
+def test_matrix_equals_scipy_and_converts_back():
     angles = torch.rand(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2.8 - 1.4
     matrix = euler_to_matrix(angles)
     wanted = Rotation.from_euler("xyz", angles.numpy()).as_matrix()  # extrinsic x, y, z: Rz @ Ry @ Rx
@@ -50,7 +50,7 @@ def test_projection_by_hand():
     np.testing.assert_allclose(many.numpy(), np.broadcast_to(np.array(expected)[:, :2], (4, 1, 2)), rtol=1e-5)
 
 
-def test_procrustes_recovers_a_similarity_and_leaves_nothing_similar():
+def test_procrustes_recovers_a_similarity_and_leaves_an_orthogonal_residual():
     generator = np.random.default_rng(0)
     template = generator.normal(size=(30, 3))
     rotation = Rotation.random(6, random_state=1).as_matrix()

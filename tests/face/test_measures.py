@@ -1,4 +1,4 @@
-"""Measures of the face: by hand, invariant to what they should be, and inverted."""
+"""Measures of the face: checked by hand, their invariances, and their inversion."""
 
 import numpy as np
 import pytest

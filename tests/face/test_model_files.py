@@ -20,7 +20,7 @@ from expnet.face.morphable import builtin_face_model, load_face_model
 
 
 def bfm_arrays(vertices=468):
-    """The built-in model dressed up as a BFM file."""
+    """The built-in model in the layout of a BFM file."""
     generator = np.random.default_rng(0)
     model = builtin_face_model()
     expression = model.expression_basis.numpy().astype(np.float64)
@@ -117,7 +117,7 @@ def test_tracked_points_are_fitted_to_a_bfm_file(tmp_path):
         ("meanshape", np.full((1, 468 * 3), np.nan), "not finite"),
     ],
 )
-def test_a_broken_bfm_file_is_one_sentence(tmp_path, key, value, message):
+def test_a_broken_bfm_file_is_refused_in_one_sentence(tmp_path, key, value, message):
     arrays = bfm_arrays()
     arrays = {k: v for k, v in arrays.items() if k != key} | ({} if value is None else {key: value})
     io.savemat(tmp_path / "broken.mat", arrays)

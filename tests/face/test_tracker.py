@@ -103,7 +103,7 @@ def test_two_similar_faces_in_a_portrait_are_refused(astronaut):
         (lambda image: image / 255.0, "expected uint8"),
     ],
 )
-def test_what_is_no_portrait_is_one_sentence(astronaut, image, message):
+def test_unusable_portraits_are_refused_in_one_sentence(astronaut, image, message):
     with pytest.raises(InputError, match=message):
         track_image(image(astronaut))
 
@@ -149,7 +149,7 @@ def test_a_new_mediapipe_without_models_says_so(monkeypatch):
         backend.import_solutions()
 
 
-def test_mediapipe_says_nothing_and_is_imported_late():
+def test_mediapipe_is_silent_and_imported_on_first_use():
     code = (
         "import sys, expnet.face.tracker as t; assert 'mediapipe' not in sys.modules; from skimage import data; "
         "t.track_image(data.astronaut()); t.MediaPipeTracker().track([data.astronaut()] * 2); "

@@ -15,7 +15,7 @@ def model() -> MorphableModel:
 
 @pytest.fixture
 def make_clip() -> Callable[..., MotionClip]:
-    """A clip of smooth random motion of somebody, with a blink in the middle."""
+    """A clip of one person's smooth random motion, with a blink in the middle."""
 
     def make(frames: int = 60, *, fps: float = 25.0, blink: bool = True) -> MotionClip:
         random = np.random.default_rng(0)

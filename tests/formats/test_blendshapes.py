@@ -1,4 +1,4 @@
-"""ARKit weights: what each shape reacts to, its limits, its mirror image; the csv as pandas reads it."""
+"""ARKit weights: what each shape responds to, its limits, its mirror image; the CSV as pandas reads it."""
 
 import json
 from pathlib import Path
@@ -42,20 +42,20 @@ def weights_of(model, rest="mean face", **measures):
         ({"mouth_width": -0.12, "lip_protrusion": 0.08}, "MouthPucker", ("MouthSmile", "MouthStretch", "EyeBlink")),
     ],
 )
-def test_a_face_shows_in_the_shape_that_is_named_after_it(model, measures, shown, hidden):
+def test_each_measure_raises_the_shape_of_its_name(model, measures, shown, hidden):
     weights = weights_of(model, **measures)
     assert min(weight for name, weight in weights.items() if name.startswith(shown)) > 0.25
     assert max(weight for name, weight in weights.items() if name.startswith(hidden)) < 0.15
 
 
-def test_one_eye_is_not_the_other(model):
+def test_one_closed_eye_leaves_the_other_open(model):
     weights = weights_of(model, left_eye_opening=-0.2, right_eye_opening=0.0)
     assert weights["EyeBlinkLeft"] > 0.5
     assert weights["EyeBlinkRight"] < 0.15
 
 
 def test_right_is_the_mirror_image_of_left(model):
-    """The mirrored table on mirrored landmarks: every shape but the two sides of it changes its name only."""
+    """The mirrored table on mirrored landmarks: every shape keeps its weight under the name of the other side."""
     table = landmark_weights(model)
     mirror = np.array([*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)])
     mirror = np.concatenate([mirror, [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]])
@@ -66,7 +66,7 @@ def test_right_is_the_mirror_image_of_left(model):
         np.testing.assert_allclose(table[index], expected, atol=1e-9, err_msg=name)
 
 
-def test_weights_stay_in_range_and_what_is_unseen_is_zero(model):
+def test_weights_stay_in_range_and_undetermined_shapes_are_zero(model):
     wild = np.random.default_rng(0).normal(0, 4, (50, 64))
     weights = blendshape_weights(model, wild)
     assert weights.min() == 0.0
@@ -75,7 +75,7 @@ def test_weights_stay_in_range_and_what_is_unseen_is_zero(model):
     assert len(MEASURES) + len(UNSEEN) == len(BLENDSHAPES) == 52
 
 
-def test_a_face_that_never_moves_shows_nothing_whatever_it_looks_like(model):
+def test_a_motionless_face_has_zero_weights_whatever_its_shape(model):
     still = np.repeat(np.random.default_rng(1).normal(size=(1, 64)), 30, axis=0)
     np.testing.assert_allclose(blendshape_weights(model, still), 0.0, atol=1e-6)
     assert blendshape_weights(model, still, rest="mean face").any()
@@ -118,7 +118,7 @@ def test_a_timecode_tells_the_time_of_its_frame(fps):
 
 @pytest.mark.skipif(not (ICT / "ict_expr_deltas.npz").is_file(), reason="no ../shared/assets/ict beside the checkout")
 def test_the_shapes_of_an_artists_rig_are_recognised(model):
-    """Full shapes of ICT-FaceKit, an independent ARKit rig: each lights the shape of its name."""
+    """Full shapes of ICT-FaceKit, an independent ARKit rig: each raises the weight of the same name."""
     with np.load(ICT / "ict_expr_deltas.npz") as rig:
         names, deltas, neutral = [str(name) for name in rig["names"]], rig["deltas"], rig["neutral"]
     landmarks = json.loads((ICT / "vertex_indices.json").read_text())["idx_to_landmark_verts"]

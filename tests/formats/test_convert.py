@@ -1,4 +1,4 @@
-"""Every format as somebody else's reader sees it."""
+"""Every format, checked with a reader that is not expnet's."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_npz_comes_back_bit_for_bit(tmp_path, make_clip):
         assert str(arrays["face_model"]) == "mediapipe468"
 
 
-def test_bvh_has_the_head_where_it_is(tmp_path, make_clip):
+def test_bvh_holds_the_head_pose(tmp_path, make_clip):
     clip = make_clip()
     skeleton = Bvh(write_motion(clip, tmp_path / "head.bvh").read_text())
     assert (skeleton.nframes, skeleton.frame_time) == (60, 0.04)
@@ -85,7 +85,7 @@ class Viewer:
         return self.accessor(sampler.input)[:, 0], self.accessor(sampler.output)
 
     def vertices(self, frame: int) -> np.ndarray:
-        assert self.file.accessors[self.primitive.attributes.POSITION].min  # the format demands them
+        assert self.file.accessors[self.primitive.attributes.POSITION].min  # the format requires them
         targets = np.stack([self.accessor(target["POSITION"]) for target in self.primitive.targets])
         weights = self.track("weights")[1].reshape(-1, len(targets))[frame]
         local = self.accessor(self.primitive.attributes.POSITION) + np.tensordot(weights, targets, axes=1)
@@ -122,7 +122,7 @@ def test_gltf_closes_the_lids_in_a_blink(tmp_path, make_clip):
     assert len(without.primitive.targets) == 64
 
 
-def test_gltf_closes_the_mouth_with_the_dark_between_the_lips(tmp_path, make_clip, model):
+def test_gltf_fills_the_open_mouth_with_a_dark_interior(tmp_path, make_clip, model):
     """Seen from the front, the area between the inner lips is filled exactly, and the lips carry it along."""
     viewer = Viewer(write_motion(make_clip(), tmp_path / "clip.glb"))
     face, cavity = viewer.mesh.primitives
@@ -141,7 +141,7 @@ def test_gltf_closes_the_mouth_with_the_dark_between_the_lips(tmp_path, make_cli
     assert max(colours[cavity.material]) < 0.05 < min(colours[face.material])
 
 
-def test_gltf_wears_the_portrait(tmp_path, make_clip, model):
+def test_gltf_has_the_portrait_as_its_texture(tmp_path, make_clip, model):
     clip = make_clip()
     picture = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
     fit = clip.coefficients[0].with_(rotation=np.zeros((1, 3)), translation=np.zeros((1, 3)))
@@ -155,11 +155,11 @@ def test_gltf_wears_the_portrait(tmp_path, make_clip, model):
     assert np.corrcoef(places[:, 0], face[:, 0])[0, 1] > 0.99
     image = viewer.file.images[0]
     view = viewer.file.bufferViews[image.bufferView]
-    assert viewer.blob[view.byteOffset : view.byteOffset + 2] == b"\xff\xd8"  # a JPEG begins
+    assert viewer.blob[view.byteOffset : view.byteOffset + 2] == b"\xff\xd8"  # the first bytes of a JPEG
 
 
 def bfm_file(path: Path, model) -> Path:
-    """The built-in model dressed up as a BFM file: faces that both can make."""
+    """The built-in model in the layout of a BFM file, so that both can represent the same faces."""
     arrays = {
         "meanshape": model.mean.numpy().reshape(1, -1),
         "idBase": np.pad(model.identity_basis.numpy().reshape(-1, 40), ((0, 0), (0, 40))).astype(float),
@@ -179,7 +179,7 @@ def semantics_of_sadtalker(driving: Path, portrait: Path) -> tuple[np.ndarray, n
     return source, np.concatenate([generated, np.repeat(source[:, 70:], len(generated), axis=0)], axis=1)
 
 
-def test_sadtalker_takes_what_is_converted_with_a_basel_model(tmp_path, make_clip, model):
+def test_sadtalker_reads_clips_converted_with_a_basel_model(tmp_path, make_clip, model):
     clip = make_clip()
     basel = load_face_model(bfm_file(tmp_path / "front.mat", model))
     settings = MotionFileSettings(face_model=basel)
@@ -198,13 +198,13 @@ def test_sadtalker_takes_what_is_converted_with_a_basel_model(tmp_path, make_cli
     assert np.abs(back.rotation - clip.coefficients.rotation).max() < 0.03
 
 
-def test_pirender_takes_what_is_converted(tmp_path, make_clip, model):
+def test_pirender_reads_converted_clips(tmp_path, make_clip, model):
     basel = load_face_model(bfm_file(tmp_path / "front.mat", model))
     arrays = loadmat(write_motion(make_clip(), tmp_path / "clip.mat", "pirender", MotionFileSettings(face_model=basel)))
     assert arrays["coeff"].shape == (60, 257)
     assert arrays["transform_params"].shape == (60, 5)
     assert (arrays["transform_params"][:, :2] == 256).all()
-    assert not arrays["coeff"][:, 144:224].any()  # nobody knows the texture
+    assert not arrays["coeff"][:, 144:224].any()  # the texture is unknown
 
 
 def test_a_clip_of_the_basel_model_passes_unchanged(tmp_path, make_clip):
@@ -230,13 +230,13 @@ def test_a_clip_of_the_basel_model_passes_unchanged(tmp_path, make_clip):
         ("sadtalker", "clip.mat", "BFM_model_front.mat"),
     ],
 )
-def test_what_cannot_be_exported_is_one_sentence(tmp_path, make_clip, name, file, message):
+def test_impossible_exports_are_refused_in_one_sentence(tmp_path, make_clip, name, file, message):
     with pytest.raises(InputError, match=message):
         write_motion(make_clip(), tmp_path / file, name)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_read_is_one_sentence(tmp_path):
+def test_unreadable_files_are_refused_in_one_sentence(tmp_path):
     with pytest.raises(DataError, match="no such"):
         read_motion(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("not an archive")

@@ -82,7 +82,7 @@ def test_slopes_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("kind", ["alibi_causal", "alibi_periodic"])
-def test_causal_means_that_the_future_changes_nothing(kind: str) -> None:
+def test_causal_attention_ignores_the_future(kind: str) -> None:
     torch.manual_seed(0)
     module = build_temporal("transformer", 16, 4, TemporalOptions(2, heads=4, attention_bias=kind, period=3)).eval()
     x, condition = torch.randn(1, 20, 16), torch.zeros(1, 4)
@@ -95,7 +95,7 @@ def test_causal_means_that_the_future_changes_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["alibi", "alibi_learned", "sinusoidal", "none"])
-def test_the_others_see_both_ways(kind: str) -> None:
+def test_other_biases_attend_to_both_sides(kind: str) -> None:
     torch.manual_seed(0)
     module = build_temporal("transformer", 16, 4, TemporalOptions(1, heads=4, attention_bias=kind)).eval()
     x, condition = torch.randn(1, 20, 16), torch.zeros(1, 4)
@@ -132,7 +132,7 @@ def test_learned_slopes_start_at_alibi_and_get_gradients() -> None:
     assert bool((bias.log_slopes.grad.abs() > 0).all())
 
 
-def test_without_bias_or_positions_order_is_unknown() -> None:
+def test_without_bias_or_positions_the_order_does_not_matter() -> None:
     torch.manual_seed(0)
     module = build_temporal("transformer", 16, 4, TemporalOptions(1, heads=4, attention_bias="none")).eval()
     x, condition = torch.randn(1, 12, 16), torch.zeros(1, 4)
@@ -159,7 +159,7 @@ def test_padding_changes_nothing(kind: str) -> None:
     assert torch.isfinite(first).all()
 
 
-def test_rows_that_see_nothing_stay_finite() -> None:
+def test_fully_masked_rows_stay_finite() -> None:
     bias = PositionBias("alibi_causal", 2)(4, device=torch.device("cpu"), dtype=torch.float32)
     valid = torch.tensor([[False, False, True, True]])
     layer = SelfAttention(4, 2)

@@ -28,7 +28,7 @@ def test_sample_columns_reads_a_line_exactly() -> None:
     torch.testing.assert_close(sample_columns(x, fifths), (2 * fifths / 5 + 1).expand(2, 3, 5))
 
 
-def test_a_sound_moves_the_frame_it_is_on() -> None:
+def test_a_click_changes_its_own_frame_most() -> None:
     """A click at the centre of frame 20 changes frame 20 most, and nothing beyond the encoder's reach."""
     torch.manual_seed(0)
     encoder = SequenceEncoder(16).eval()
@@ -93,7 +93,7 @@ def test_wrong_input_is_refused_in_one_sentence() -> None:
         build_audio_encoder("wavlm", 8, channels=8)
 
 
-def test_levelling_takes_out_loudness_and_timbre_but_not_silence() -> None:
+def test_levelling_removes_loudness_and_timbre_but_keeps_silence() -> None:
     mel = mel_of(40).clamp(-1.0, 1.0)
     timbre = torch.linspace(-0.5, 0.5, 80)[:, None]
     torch.testing.assert_close(level_mel(mel + 0.7 + timbre), level_mel(mel), atol=1e-5, rtol=0)

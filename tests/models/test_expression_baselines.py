@@ -1,4 +1,4 @@
-"""The two other expression networks: two convolutions, and a decoder that makes one frame after the other."""
+"""The two other expression networks: two convolutions, and an autoregressive decoder."""
 
 import pytest
 import torch
@@ -27,25 +27,25 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
     return trained(request.param, **(SMALL if request.param == "autoregressive" else {"width": 16}))
 
 
-def sound(frames: int = FRAMES, seed: int = 1) -> torch.Tensor:
+def mel_of(frames: int = FRAMES, seed: int = 1) -> torch.Tensor:
     return torch.randn(2, 80, mel_columns(frames), generator=torch.Generator().manual_seed(seed))
 
 
 def test_untrained_networks_hold_the_first_frame() -> None:
     first = torch.randn(2, 64)
     for network in ("autoregressive", "small_convolution"):
-        predicted = build_model("expression", {"network": network}).eval()(sound(), FRAMES, first)
+        predicted = build_model("expression", {"network": network}).eval()(mel_of(), FRAMES, first)
         assert torch.equal(predicted, first[:, None].expand(2, FRAMES, 64))
 
 
 def test_they_are_saved_and_loaded(model: nn.Module, tmp_path) -> None:
     loaded = load_model(save_model(tmp_path / "model.safetensors", model), "expression")
     assert type(loaded) is type(model)
-    assert torch.equal(loaded(sound(), FRAMES, torch.ones(2, 64)), model(sound(), FRAMES, torch.ones(2, 64)))
+    assert torch.equal(loaded(mel_of(), FRAMES, torch.ones(2, 64)), model(mel_of(), FRAMES, torch.ones(2, 64)))
 
 
 def test_padding_and_loudness_change_nothing(model: nn.Module) -> None:
-    short, first = sound(12), torch.ones(2, 64)
+    short, first = mel_of(12), torch.ones(2, 64)
     padded = torch.cat([short, torch.full((2, 80, mel_columns(FRAMES) - mel_columns(12)), -4.0)], dim=-1)
     valid = (torch.arange(FRAMES) < 12).expand(2, -1)
     whole = model(short, 12, first)
@@ -60,7 +60,7 @@ def test_the_convolution_sees_thirteen_frames() -> None:
     model.enter.register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0].detach().requires_grad_()) or (seen[0],)
     )
-    model(sound(), FRAMES, torch.zeros(2, 64))[0, 10].sum().backward()
+    model(mel_of(), FRAMES, torch.zeros(2, 64))[0, 10].sum().backward()
     assert seen[0].grad is not None
     assert seen[0].grad[0].abs().sum(dim=0).nonzero().flatten().tolist() == list(range(4, 17))
 
@@ -92,7 +92,7 @@ def test_a_frame_depends_on_the_frames_before_it() -> None:
     assert isinstance(model, AutoregressiveRegressor)
     features = torch.randn(1, FRAMES, 16)
     changed = features.clone()
-    changed[:, 5] += 1.0  # what is heard in frame 5 ...
+    changed[:, 5] += 1.0  # a change of the audio of frame 5 ...
     before, after = model.decode(features), model.decode(changed)
-    assert torch.equal(before[:, :5], after[:, :5])  # ... is not known earlier,
-    assert ((before - after)[0, 5:].abs().amax(dim=-1) > 0).all()  # and is remembered ever after
+    assert torch.equal(before[:, :5], after[:, :5])  # ... leaves earlier frames as they are
+    assert ((before - after)[0, 5:].abs().amax(dim=-1) > 0).all()  # and changes all later ones

@@ -16,8 +16,8 @@ def mel_of(frames: int, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, 80, 32 + math.ceil(3.2 * frames), generator=torch.Generator().manual_seed(frames))
 
 
-def woken(seed: int = 0, **options: object) -> ExpressionRegressor:
-    """A model whose zero-initialised layers were filled, as training does."""
+def with_random_head(seed: int = 0, **options: object) -> ExpressionRegressor:
+    """A model whose zero-initialised layers are random, as after training."""
     torch.manual_seed(seed)
     model = ExpressionRegressor(**{**SMALL, **options}).eval()
     generator = torch.Generator().manual_seed(1)
@@ -57,7 +57,7 @@ def test_each_switch_changes_the_output() -> None:
         "blink=true": {"blink": True},
         "emotions=4": {"emotions": 4},
     }
-    outputs = {name: run(woken(**options), blink=blink) for name, options in variants.items()}
+    outputs = {name: run(with_random_head(**options), blink=blink) for name, options in variants.items()}
     names = list(outputs)
     for i, first in enumerate(names):
         for second in names[:i]:
@@ -66,7 +66,7 @@ def test_each_switch_changes_the_output() -> None:
 
 @pytest.mark.parametrize("temporal_module", ["transformer", "none"])
 def test_conditions_reach_the_output(temporal_module: str) -> None:
-    model = woken(temporal_module=temporal_module, blink=True, emotions=4)
+    model = with_random_head(temporal_module=temporal_module, blink=True, emotions=4)
     plain = run(model)
     assert torch.equal(plain, run(model, blink=torch.zeros(2, 40), emotion=torch.zeros(2, dtype=torch.long)))
     assert not torch.allclose(plain, run(model, blink=torch.ones(2, 40)), atol=1e-4)
@@ -74,14 +74,14 @@ def test_conditions_reach_the_output(temporal_module: str) -> None:
     other = torch.full((2, 5), 0.7)
     change = plain - torch.linspace(-1, 1, 10).view(2, 1, 5)
     assert not torch.allclose(run(model, first_expression=other) - other[:, None], change, atol=1e-4)
-    blind = woken(temporal_module=temporal_module, first_frame_conditioning=False)
+    blind = with_random_head(temporal_module=temporal_module, first_frame_conditioning=False)
     torch.testing.assert_close(
         run(blind, first_expression=other) - other[:, None], run(blind) - torch.linspace(-1, 1, 10).view(2, 1, 5)
     )
 
 
 def test_padding_does_not_change_a_clip() -> None:
-    model = woken()
+    model = with_random_head()
     mel, first = mel_of(60, batch=1), torch.zeros(1, 5)
     with torch.no_grad():
         alone = model(mel[..., : 32 + 128], 40, first)
@@ -89,18 +89,18 @@ def test_padding_does_not_change_a_clip() -> None:
         noise = mel.clone()
         noise[..., 32 + 128 :] = 9.0
         padded = model(noise, 60, first, valid=valid)
-    # the last frames differ only by what lies beyond the sound that the shorter window carries
+    # the last frames differ only by what lies beyond the audio that the shorter window contains
     torch.testing.assert_close(padded[:, :40], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_long_speech_in_pieces_agrees_with_one_pass() -> None:
-    model = woken()
+    model = with_random_head()
     mel, first = mel_of(403, batch=1), torch.zeros(1, 5)
     with torch.no_grad():
         whole = model(mel, 403, first)
         model.longest, model.overlap = 150, 50
         pieces = model(mel, 403, first)
-        frame_by_frame = woken(temporal_module="none")
+        frame_by_frame = with_random_head(temporal_module="none")
         one = frame_by_frame(mel, 403, first)
         frame_by_frame.longest, frame_by_frame.overlap = 150, 50
         torch.testing.assert_close(frame_by_frame(mel, 403, first), one, atol=1e-5, rtol=1e-5)
@@ -109,7 +109,7 @@ def test_long_speech_in_pieces_agrees_with_one_pass() -> None:
 
 
 def test_statistics_scale_the_change_and_weigh_the_condition() -> None:
-    model = woken()
+    model = with_random_head()
     before = run(model, first_expression=torch.zeros(2, 5))
     std = torch.tensor([1.0, 2.0, 3.0, 0.0, 1.0])
     metric = torch.diag(torch.tensor([4.0, 1.0, 0.0, 1.0, 1.0]))
@@ -127,7 +127,7 @@ def test_statistics_scale_the_change_and_weigh_the_condition() -> None:
 
 def test_every_parameter_gets_a_gradient() -> None:
     for options in ({}, {"temporal_module": "conv"}, {"temporal_module": "gru"}, {"temporal_module": "none"}):
-        model = woken(
+        model = with_random_head(
             dropout=0.0,
             stochastic_depth=0.0,
             first_frame_dropout=0.0,
@@ -145,11 +145,11 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 def test_a_first_expression_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(InputError, match=r"\(batch, 5\) for a batch of 2, not \(2, 7\)"):
-        run(woken(), first_expression=torch.zeros(2, 7))
+        run(with_random_head(), first_expression=torch.zeros(2, 7))
 
 
 def test_the_first_frame_is_left_out_of_a_share_of_training_examples() -> None:
-    model = woken(dropout=0.0, stochastic_depth=0.0, first_frame_dropout=0.5).train()
+    model = with_random_head(dropout=0.0, stochastic_depth=0.0, first_frame_dropout=0.5).train()
     torch.manual_seed(0)
     shown = model._condition_on_first(torch.ones(1000, 5)).any(dim=1)
     assert 0.4 < float(shown.float().mean()) < 0.6

@@ -18,7 +18,7 @@ def test_sizes_are_the_published_ones(layers: int, parameters: int) -> None:
 
 
 @torch.no_grad()
-def test_a_file_tells_its_depth_and_comes_back(tmp_path: Path) -> None:
+def test_the_depth_follows_from_the_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = IResNet(18).eval()
     torch.save(network.state_dict(), tmp_path / "backbone.pth")

@@ -15,7 +15,7 @@ from expnet.models.inception import FidInception, load_inception
 
 
 def weights() -> Iterator[tuple[str, torch.Tensor]]:
-    """A weight file's entries, every statistic and slope its own."""
+    """Entries of a weight file, with a random value for every statistic and slope."""
     torch.manual_seed(0)
     network = FidInception()
     for module in network.modules():
@@ -68,7 +68,7 @@ def test_features_equal_pytorch_fid(file: Path, images: torch.Tensor, monkeypatc
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_metric_looks_through_it(images: torch.Tensor) -> None:
+def test_the_metric_uses_its_features(images: torch.Tensor) -> None:
     torch.manual_seed(0)
     metric = FrechetInceptionDistance(FidInception(64), features=64)
     metric.update(images, real=True)

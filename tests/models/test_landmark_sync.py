@@ -1,4 +1,4 @@
-"""The sync expert: lags against a slow loop, what it must not see, and its file."""
+"""The sync expert: lags against a slow loop, what its features must not depend on, and its file."""
 
 import pytest
 import torch
@@ -21,13 +21,13 @@ def expert() -> LandmarkSync:
 
 
 def test_lags_are_those_of_a_slow_loop() -> None:
-    lips, sound = draw(2, 40, 3, seed=1), draw(2, 40, 3, seed=2)
+    lips, audio = draw(2, 40, 3, seed=1), draw(2, 40, 3, seed=2)
     valid = draw(2, 40, seed=3) > -0.5
-    curve = lag_similarities(lips, sound, valid)
+    curve = lag_similarities(lips, audio, valid)
     for clip in range(2):
         for lag in range(-MAX_LAG, MAX_LAG + 1):
             products = [
-                float(lips[clip, t + lag] @ sound[clip, t])
+                float(lips[clip, t + lag] @ audio[clip, t])
                 for t in range(40)
                 if 0 <= t + lag < 40 and valid[clip, t + lag]
             ]
@@ -35,10 +35,13 @@ def test_lags_are_those_of_a_slow_loop() -> None:
 
 
 @pytest.mark.parametrize("lag", [-7, 0, 4])
-def test_sound_that_is_early_peaks_at_a_positive_lag(lag: int) -> None:
+def test_early_audio_peaks_at_a_positive_lag(lag: int) -> None:
     series = torch.nn.functional.normalize(draw(1, 120, 8), dim=-1)
-    lips, sound = series[:, 20:100], series[:, 20 + lag : 100 + lag]  # at frame t is heard what is seen at t + lag
-    curve = lag_similarities(lips, sound)[0]
+    lips, audio = (
+        series[:, 20:100],
+        series[:, 20 + lag : 100 + lag],
+    )  # the audio of frame t belongs to the lips of frame t + lag
+    curve = lag_similarities(lips, audio)[0]
     assert int(curve.argmax()) - MAX_LAG == lag
     assert float(curve.max()) == pytest.approx(1.0)
 
@@ -53,9 +56,9 @@ def test_the_local_mean_counts_valid_frames_only() -> None:
         assert torch.allclose(mean[0, frame], points[0, near].mean(dim=0), atol=1e-4)
 
 
-def test_who_speaks_and_what_does_not_speak_are_not_seen(expert: LandmarkSync) -> None:
+def test_identity_eyes_and_brows_do_not_change_the_features(expert: LandmarkSync) -> None:
     landmarks = draw(2, 50, 68, 3)
-    other = landmarks + draw(2, 1, 68, 3, seed=5)  # another shape of face
+    other = landmarks + draw(2, 1, 68, 3, seed=5)  # another face shape
     silent = [point for point in range(68) if point not in POINTS]
     other[:, :, silent] += draw(2, 50, len(silent), 3, seed=6)  # eyes and brows
     assert torch.allclose(expert.encode_lips(landmarks), expert.encode_lips(other), atol=1e-5)
@@ -83,7 +86,7 @@ def test_lips_are_disturbed_in_training_only(expert: LandmarkSync) -> None:
     assert not torch.equal(*loud)
 
 
-def test_its_file(expert: LandmarkSync, tmp_path) -> None:
+def test_it_is_saved_and_loaded(expert: LandmarkSync, tmp_path) -> None:
     expert.set_statistics(mel_std=torch.full((80,), 2.0), lip_scale=torch.tensor(0.02))
     loaded = load_model(save_model(tmp_path / "expert.safetensors", expert), "landmark_sync")
     landmarks, mel = 0.02 * draw(1, 40, 68, 3), draw(1, 80, mel_columns(40))

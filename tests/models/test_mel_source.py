@@ -1,4 +1,4 @@
-"""The mel of long speech in pieces, beside that of the whole."""
+"""The mel of long speech in pieces equals that of the whole."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from expnet.models.mel_source import BLOCK, CachedMel
 
 
 @pytest.mark.parametrize(("first", "frames"), [(0, 7), (0, 250), (95, 10), (BLOCK, BLOCK), (200, 130), (-40, 60)])
-def test_kept_sound_is_the_mel_of_the_frames(first: int, frames: int) -> None:
+def test_the_cached_mel_equals_the_mel_of_the_frames(first: int, frames: int) -> None:
     samples = np.random.default_rng(0).normal(0, 0.1, 640 * 250).astype(np.float32)
     expected = mel_for_frames(samples, first, frames)[None]
     sound = CachedMel(samples)
@@ -18,7 +18,7 @@ def test_kept_sound_is_the_mel_of_the_frames(first: int, frames: int) -> None:
     torch.testing.assert_close(sound.delayed(35)(first + 35, frames), expected, atol=1e-5, rtol=0)
 
 
-def test_kept_sound_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cached_mel_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
     def counted(samples: np.ndarray, first: int, frames: int) -> torch.Tensor:

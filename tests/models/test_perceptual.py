@@ -1,4 +1,4 @@
-"""LPIPS and DISTS built from a backbone's file, against the packages whose networks they are."""
+"""LPIPS and DISTS built from a backbone file, against the packages that define them."""
 
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ BUILDERS = {"alex": models.alexnet, "squeeze": models.squeezenet1_1, "vgg": mode
 
 
 def backbone_file(folder: Path, backbone: str) -> Path:
-    """A file as torchvision publishes it, random."""
+    """A file as torchvision publishes it, with random weights."""
     torch.manual_seed(5)
     path = folder / f"{backbone}.pth"
     state = BUILDERS[backbone](weights=None).state_dict()
-    # The full classifier of VGG would be half a gigabyte of file that nothing reads.
+    # The full classifier of VGG would make a file of half a gigabyte that nothing reads.
     torch.save({name: value for name, value in state.items() if name.startswith("features")}, path)
     return path
 
@@ -41,7 +41,7 @@ def test_lpips_equals_the_package_with_torchvision_weights(
     path = backbone_file(tmp_path, backbone)
 
     def published(pretrained: bool) -> nn.Module:
-        """What torchvision returns after its download."""
+        """Return what torchvision returns after its download."""
         network = BUILDERS[backbone](weights=None)
         network.load_state_dict(torch.load(path, weights_only=True), strict=False)
         return network

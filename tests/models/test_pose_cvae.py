@@ -67,7 +67,7 @@ def test_it_learns_and_uses_its_latent(trained: PoseCVAE) -> None:
     assert float(error) < 0.25 * float(hold)
 
 
-def test_the_two_heads_are_two(trained: PoseCVAE) -> None:
+def test_mean_and_log_variance_have_separate_heads(trained: PoseCVAE) -> None:
     pose = toy_motion(8, 33, seeded(1))
     with torch.no_grad():
         out = trained(mel_of(33, 8), pose, torch.zeros(8, 6))
@@ -124,14 +124,14 @@ def test_no_drift_and_within_reach(trained: PoseCVAE) -> None:
     pose = trained.sample(mel_of(4500), 4500, first, generator=seeded(6))
     absolute = (pose + first)[..., :3].abs().amax(dim=1)[0]
     assert bool((absolute <= torch.tensor([ROTATION_LIMIT, 0.66, ROTATION_LIMIT]) + 1e-5).all())
-    # Three minutes of eight heads: neither do they wander off, nor do they sway more at the end than at the beginning.
+    # Over three minutes, eight heads neither drift away nor sway more at the end than at the beginning.
     poses = trained.sample(mel_of(4500).expand(8, -1, -1), 4500, torch.zeros(8, 6), generator=seeded(6)) / STD
     begin, _, end = poses.unflatten(1, (3, 1500)).unbind(dim=1)  # (8, 1500, 6)
     assert float((end.mean(dim=(0, 1)) - begin.mean(dim=(0, 1))).abs().max()) < 0.6
     assert bool((end.std(dim=(0, 1)) < 1.3 * begin.std(dim=(0, 1))).all())
 
 
-def test_latents_are_drawn_as_those_of_real_motion_are_spread() -> None:
+def test_latents_are_drawn_from_the_distribution_of_real_motion() -> None:
     prior = LatentPrior(2)
     generator = seeded(0)
     mixing = torch.tensor([[1.5, 0.0], [1.0, 0.2]])
@@ -175,7 +175,7 @@ def test_a_drawn_head_is_pulled_back_sooner_than_one_in_training() -> None:
     assert bool((drawn > FAR_WHEN_DRAWN).all())
 
 
-def test_invalid_past_is_not_seen() -> None:
+def test_an_invalid_past_is_ignored() -> None:
     model = new_model()
     pose = toy_motion(1, 65, seeded(0))
     valid = torch.ones(1, 65, dtype=torch.bool)
@@ -185,7 +185,7 @@ def test_invalid_past_is_not_seen() -> None:
     with torch.no_grad():
         first, second = (model(mel_of(65), p, torch.zeros(1, 6), valid=valid) for p in (pose, spoilt))
         seen = model(mel_of(65), spoilt, torch.zeros(1, 6))
-    # the second window: its own posterior does not see frame 27
+    # the second window: its own posterior does not depend on frame 27
     torch.testing.assert_close(first.predicted[1], second.predicted[1])
     assert not torch.allclose(seen.predicted[1], second.predicted[1], atol=1e-5)
     assert not first.valid[0, 26]

@@ -1,4 +1,4 @@
-"""Styles of head motion: measured, remembered, picked by number or taken from a clip."""
+"""Styles of head motion: measured, stored, chosen by number or measured in a clip."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ ALL = torch.ones(1, 60, dtype=torch.bool)
 
 
 def test_distances_by_hand() -> None:
-    """A pose that climbs by 0.1 a frame goes 0.4 in 4 frames and 1.6 in 16; one that rests is as quiet as can be."""
+    """A pose that grows by 0.1 per frame travels 0.4 in 4 frames and 1.6 in 16; a constant one, the least distance."""
     pose = torch.zeros(1, 60, 6)
     pose[..., 0] = 0.1 * torch.arange(60)
     style, enough = distances(pose, ALL)
@@ -41,11 +41,11 @@ def test_unknown_is_the_average_of_the_speakers_and_not_of_the_windows() -> None
         styles.remember(torch.tensor([1]), calm)
     styles.remember(torch.tensor([2]), lively)
     found = styles(torch.tensor([0, 1, 2, 3]))
-    torch.testing.assert_close(found[:, 0], torch.tensor([0.3, 0.1, 0.5, 0.3]))  # 3 was never heard of
+    torch.testing.assert_close(found[:, 0], torch.tensor([0.3, 0.1, 0.5, 0.3]))  # speaker 3 never occurred
     torch.testing.assert_close(styles(lively), lively)
 
 
-def test_where_nobody_is_named_unknown_is_the_average_of_all_windows() -> None:
+def test_without_named_speakers_unknown_is_the_average_of_all_windows() -> None:
     styles = PoseStyles(1)
     for size in (0.2, 0.4):
         styles.remember(torch.tensor([0]), torch.full((1, STYLE), size))

@@ -1,4 +1,4 @@
-"""The refiner's network: its shapes, silence before training and at the border, and its file."""
+"""The refiner's network: its shapes, no change before training and at the border, and its file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from expnet.models.refiner import CHANNELS, Refiner, change, fading_window
 from expnet.models.saved_model import load_model, save_model
 
 
-def awake(**options) -> Refiner:
-    """A network that says something, as after training."""
+def with_random_output(**options) -> Refiner:
+    """A network that changes its input, as after training."""
     torch.manual_seed(0)
     network = Refiner(**options)
     with torch.no_grad():
@@ -28,27 +28,27 @@ def crops(size: int, count: int = 2) -> torch.Tensor:
 
 @pytest.mark.parametrize(("size", "levels", "residual"), [(96, 3, False), (64, 2, True), (256, 5, True)])
 def test_shapes_follow_the_options(size: int, levels: int, residual: bool) -> None:
-    network = awake(kinds=["mouth", "face"], size=size, width=4, levels=levels, residual=residual)
+    network = with_random_output(kinds=["mouth", "face"], size=size, width=4, levels=levels, residual=residual)
     for kind in ("mouth", "face"):
-        says = network(crops(size), kind)
-        assert says.shape == (2, 6, size, size)
-        assert bool(says[:, :3].abs().max() > 0)
-        assert bool(says[:, 3:].abs().max() > 0) == residual
-        assert says[:, :3].abs().max() < 1.3 * network.options["light"]
-        assert says[:, 3:].abs().max() < 1
+        change = network(crops(size), kind)
+        assert change.shape == (2, 6, size, size)
+        assert bool(change[:, :3].abs().max() > 0)
+        assert bool(change[:, 3:].abs().max() > 0) == residual
+        assert change[:, :3].abs().max() < 1.3 * network.options["light"]
+        assert change[:, 3:].abs().max() < 1
 
 
 def test_it_starts_by_changing_nothing() -> None:
     torch.manual_seed(0)
-    says = Refiner(width=4, residual=True)(crops(96), "mouth")
-    assert torch.equal(says, torch.zeros_like(says))
+    change = Refiner(width=4, residual=True)(crops(96), "mouth")
+    assert torch.equal(change, torch.zeros_like(change))
     colours = torch.rand(2, 3, 96, 96)
-    assert torch.equal(change(colours, says), colours)
+    assert torch.equal(change(colours, change), colours)
 
 
-def test_it_says_nothing_at_the_border() -> None:
-    says = awake(width=4, residual=True)(crops(96), "mouth")
-    for edge in (says[..., 0, :], says[..., -1, :], says[..., 0], says[..., -1]):
+def test_it_changes_nothing_at_the_border() -> None:
+    change = with_random_output(width=4, residual=True)(crops(96), "mouth")
+    for edge in (change[..., 0, :], change[..., -1, :], change[..., 0], change[..., -1]):
         assert torch.equal(edge, torch.zeros_like(edge))
     window = fading_window(96)
     assert window[48, 48] == 1
@@ -58,14 +58,14 @@ def test_it_says_nothing_at_the_border() -> None:
 
 
 def test_a_change_is_a_gain_and_an_addition() -> None:
-    says = torch.zeros(1, 6, 2, 2)
-    says[:, 0], says[:, 4] = torch.tensor(2.0).log(), 0.25
-    changed = change(torch.full((1, 3, 2, 2), 0.25), says)
+    change = torch.zeros(1, 6, 2, 2)
+    change[:, 0], change[:, 4] = torch.tensor(2.0).log(), 0.25
+    changed = change(torch.full((1, 3, 2, 2), 0.25), change)
     assert changed[0, :, 0, 0].tolist() == pytest.approx([0.5, 0.5, 0.25])
 
 
-def test_its_file_gives_the_same_network_back(tmp_path) -> None:
-    network = awake(kinds=["mouth"], width=4, residual=True)
+def test_it_is_saved_and_loaded(tmp_path) -> None:
+    network = with_random_output(kinds=["mouth"], width=4, residual=True)
     loaded = load_model(save_model(tmp_path / "refiner.safetensors", network), "refiner")
     assert torch.equal(loaded(crops(96), "mouth"), network(crops(96), "mouth"))
 
@@ -74,6 +74,6 @@ def test_its_file_gives_the_same_network_back(tmp_path) -> None:
     "options",
     [{"kinds": []}, {"kinds": ["nose"]}, {"size": 90}, {"size": 0}, {"levels": 1}, {"width": 0}, {"light": 0}],
 )
-def test_options_that_cannot_be_are_refused(options: dict) -> None:
+def test_impossible_options_are_refused(options: dict) -> None:
     with pytest.raises(ConfigError, match=f"model.{next(iter(options))}"):
         RefinerModelConfig(**options)

@@ -1,4 +1,4 @@
-"""SadTalker's networks: its three files load, and give what its graph gives, restated here from the published names."""
+"""SadTalker's networks: its three files load and give the output of its graph, which is written out here by name."""
 
 import ast
 from pathlib import Path
@@ -39,7 +39,7 @@ def published_weights() -> Weights:
             weights[name] = torch.tensor(7)
         elif name.endswith("running_var"):
             weights[name] = 0.5 + torch.rand(shape, generator=generator)
-        elif len(shape) > 1:  # as wide as keeps the signal alive
+        elif len(shape) > 1:  # so wide that the signal does not vanish
             weights[name] = value * (2 / value[0].numel()) ** 0.5
         else:
             weights[name] = 0.1 * value
@@ -57,7 +57,7 @@ def weights() -> Weights:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, weights: Weights) -> dict[str, dict[str, Path]]:
-    """The layouts: one safetensors with the renderer's tensors in it too, or a .pth a network."""
+    """The layouts: one safetensors with the renderer's tensors in it too, or one .pth per network."""
     folder = tmp_path_factory.mktemp("published")
     both = folder / "SadTalker_V0.0.2_256.safetensors"
     save_file({**weights, "generator.first.conv.weight": torch.zeros(3)}, both)
@@ -88,7 +88,7 @@ def linear(x: Tensor, w: Weights, name: str) -> Tensor:
     return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
 
 
-def hear(w: Weights, windows: Tensor) -> Tensor:
+def audio_features(w: Weights, windows: Tensor) -> Tensor:
     """Features (T, 512) of windows (T, 80, 16)."""
     x = windows[:, None]
     for layer in range(13):
@@ -129,7 +129,7 @@ def decode(w: Weights, z: Tensor, audio: Tensor, first_pose: Tensor, style: int)
 
 
 def clip(frames: int) -> tuple[Tensor, Tensor]:
-    """Sound (S,) and the windows (T, 80, 16) that SadTalker cuts from its spectrogram."""
+    """Audio (S,) and the windows (T, 80, 16) that SadTalker cuts from its spectrogram."""
     samples = torch.from_numpy(np.random.default_rng(frames).uniform(-0.5, 0.5, 640 * frames).astype(np.float32))
     return samples, sadtalker_windows(log_mel(samples), frames)
 
@@ -143,7 +143,7 @@ def test_the_expression_network_is_the_published_one(files, weights, layout: str
     samples, windows = clip(frames)
     first, blink = torch.randn(64), torch.rand(frames)
     own = below(weights, "audio2exp.")
-    given = torch.cat([hear(own, windows), first.expand(frames, -1), blink[:, None]], dim=1)  # (T, 577)
+    given = torch.cat([audio_features(own, windows), first.expand(frames, -1), blink[:, None]], dim=1)  # (T, 577)
     expected = linear(given, own, "mapping1")
     with torch.no_grad():
         found = model(sadtalker_mel(samples, frames)[None], frames, first[None], blink=blink[None])[0]
@@ -159,14 +159,14 @@ def test_the_pose_network_is_the_published_one(files, weights, layout: str, fram
     assert isinstance(model, SadTalkerPose)
     samples, windows = clip(frames)
     first, own = torch.randn(6), below(weights, "audio2pose.")
-    audio = hear(below(own, "audio_encoder."), windows[1:]) if frames > 1 else torch.zeros(0, 512)
+    audio = audio_features(below(own, "audio_encoder."), windows[1:]) if frames > 1 else torch.zeros(0, 512)
     generator = torch.Generator().manual_seed(5)
     expected = [torch.zeros(1, 6)]
     for start in range(0, frames - 1, 32):
         whole = start + 32 <= frames - 1
-        heard = audio[start : start + 32] if whole else audio[-32:]
-        heard = torch.cat([heard[:1].expand(32 - len(heard), -1), heard])
-        motion = decode(below(own, "netG.decoder."), torch.randn(64, generator=generator), heard, first, 11)
+        encoded = audio[start : start + 32] if whole else audio[-32:]
+        encoded = torch.cat([encoded[:1].expand(32 - len(encoded), -1), encoded])
+        motion = decode(below(own, "netG.decoder."), torch.randn(64, generator=generator), encoded, first, 11)
         expected.append(motion if whole else motion[-(frames - 1 - start) :])
     drawn = model.sample(
         sadtalker_mel(samples, frames)[None], frames, first[None], torch.tensor([11]), torch.Generator().manual_seed(5)
@@ -185,12 +185,12 @@ def test_the_posterior_and_its_tied_variance(files, weights) -> None:
     assert windows.target.shape == windows.predicted.shape == (4, 32, 6)
     assert torch.equal(windows.mean, windows.log_variance)  # the published cvae.py uses one layer for both
     own = below(weights, "audio2pose.netG.encoder.")
-    heard = hear(below(weights, "audio2pose.audio_encoder."), frame_windows(mel[1:], 65)[0, 33:])
+    encoded = audio_features(below(weights, "audio2pose.audio_encoder."), frame_windows(mel[1:], 65)[0, 33:])
     x = torch.cat(
         [
             first[1],
             unet(below(own, "resunet."), motion[1, 33:][None, None]).flatten(),
-            linear(heard, own, "linear_audio").flatten(),
+            linear(encoded, own, "linear_audio").flatten(),
             own["classbias"][40],
         ]
     )
@@ -205,7 +205,7 @@ def test_edges_are_repeated_as_in_the_original() -> None:
     for frames in (1, 2, 3, 7, 20):
         samples, windows = clip(frames)
         assert torch.equal(frame_windows(sadtalker_mel(samples, frames)[None], frames)[0], windows)
-        inside = slice(2, frames - 2)  # away from the ends the two mels are one
+        inside = slice(2, frames - 2)  # away from the ends the two mels agree
         ours = frame_windows(mel_for_frames(samples, 0, frames)[None], frames)[0]
         torch.testing.assert_close(ours[inside], windows[inside], atol=1e-4, rtol=0)
 

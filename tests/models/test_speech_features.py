@@ -1,4 +1,4 @@
-"""Networks that hear speech features beside the mel."""
+"""Networks that read speech features besides the mel."""
 
 import pytest
 import torch
@@ -59,7 +59,7 @@ def test_missing_and_wrong_features_are_refused(network: ExpressionRegressor) ->
         run(network, torch.zeros(2, FRAMES + 1, 12))
 
 
-def test_the_file_knows_what_it_needs(network: ExpressionRegressor, tmp_path) -> None:
+def test_the_file_names_the_features_that_it_needs(network: ExpressionRegressor, tmp_path) -> None:
     features = torch.randn(2, FRAMES, SOURCE.size)
     loaded, header = open_model(save_model(tmp_path / "model.safetensors", network), "expression")
     assert FeatureSource(**header["options"]["speech_features"]) == SOURCE

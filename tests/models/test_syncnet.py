@@ -24,7 +24,7 @@ LIPS = [
     ("pool", 17, (1, 3, 3), (1, 2, 2), (0, 0, 0)),
     ("conv", 18, (1, 6, 6), (1, 1, 1), (0, 0, 0)),
 ]
-SOUND = [
+AUDIO = [
     ("conv", 0, (3, 3), (1, 1), (1, 1)),
     ("conv", 4, (3, 3), (1, 1), (1, 1)),
     ("pool", 7, (3, 3), (1, 2), (0, 0)),
@@ -38,7 +38,7 @@ SOUND = [
 
 @pytest.fixture(scope="module")
 def network() -> SyncNet:
-    """Random weights that keep their input's variation, and normalisations that do something, negative scales too."""
+    """Random weights that keep the input's variation, with non-trivial normalisations, some of negative scale."""
     torch.manual_seed(0)
     network = SyncNet()
     for layer in network.modules():
@@ -99,7 +99,7 @@ def test_equals_the_plain_layers_window_by_window(network: SyncNet) -> None:
     assert (lips - expected).abs().max() < 1e-5 * expected.abs().max()
     assert expected.std(0).mean() > 0.05 * expected.abs().mean()  # different windows, different features
     columns = torch.stack([cepstra[None, :, 4 * i : 4 * i + 20] for i in range(8)])
-    expected = plain(state, "netcnnaud", "netfcaud", SOUND, columns)
+    expected = plain(state, "netcnnaud", "netfcaud", AUDIO, columns)
     assert (sound - expected).abs().max() < 1e-5 * expected.abs().max()
     assert torch.equal(network.lip_features(frames.float()), lips)
 
@@ -133,7 +133,7 @@ def test_loads_the_legacy_and_the_new_file_format(tmp_path: Path, network: SyncN
     assert torch.equal(loaded.audio_features(cepstra), network.audio_features(cepstra))
 
 
-def test_wrong_files_are_told_in_a_sentence(tmp_path: Path, network: SyncNet) -> None:
+def test_wrong_files_are_refused(tmp_path: Path, network: SyncNet) -> None:
     with pytest.raises(InputError, match="no such weight file"):
         load_syncnet(tmp_path / "absent")
     garbage = tmp_path / "garbage"

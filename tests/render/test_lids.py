@@ -21,7 +21,7 @@ def test_grain_is_the_cheeks_texture_without_its_shading() -> None:
     assert np.abs(_grain(padded, np.array([80.0, 60.0]), 40.0, (30, 50))).max() < 1.5
 
 
-def test_grain_at_the_picture_s_corner() -> None:
+def test_grain_at_the_corner_of_the_image() -> None:
     padded = np.ones((90, 90, 4), np.float32)
     for centre in ((0.0, 0.0), (89.0, 89.0)):
         assert _grain(padded, np.array(centre), 40.0, (12, 70)).shape == (12, 70, 3)

@@ -123,7 +123,7 @@ def test_lips_that_the_model_closes_meet(portrait: Any) -> None:
     assert np.array_equal(moved[2], np.zeros_like(moved[2]))
 
 
-def test_an_open_mouth_shows_something_new(portrait: Any) -> None:
+def test_an_open_mouth_shows_the_cavity(portrait: Any) -> None:
     opened = portrait.driven(expression=[portrait.expression_for(13, 14, 0.2)])
     frame = next(renderer(portrait).render(opened)).astype(float)
     area = box(portrait.points, INNER_LIP_LOOP)
@@ -157,7 +157,7 @@ def test_an_expression_that_narrows_the_eyes_closes_them_too(portrait: Any) -> N
 
 
 @pytest.mark.parametrize("crop", [np.s_[20:220, 110:310], np.s_[50:200, 130:290]])
-def test_a_face_that_fills_the_picture(portrait: Any, crop: tuple[slice, slice]) -> None:
+def test_a_face_that_fills_the_image(portrait: Any, crop: tuple[slice, slice]) -> None:
     image = np.ascontiguousarray(portrait.image[crop])
     start = np.array([crop[1].start, crop[0].start])
     points = portrait.points - np.array([*start, 0], np.float32)
@@ -168,7 +168,7 @@ def test_a_face_that_fills_the_picture(portrait: Any, crop: tuple[slice, slice])
     assert all(frame.shape == image.shape and frame.dtype == np.uint8 for frame in frames)
 
 
-def test_what_is_missing_is_said(portrait: Any) -> None:
+def test_a_missing_identity_or_crop_is_named(portrait: Any) -> None:
     with pytest.raises(InputError, match="identity or crop"):
         MeshRenderer(portrait.image, portrait.fit.with_(crop=None), portrait.points, portrait.model)
 

@@ -16,14 +16,14 @@ def soft_disc(size: int, radius: float) -> np.ndarray:
     return np.clip((radius - np.hypot(rows, columns)) / 6 + 0.5, 0, 1).astype(np.float32)
 
 
-def test_layers_laid_over_each_other_are_the_portrait() -> None:
+def test_compositing_the_layers_gives_the_portrait() -> None:
     image = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     for matte in (soft_disc(90, 25), np.zeros((90, 90), np.float32), np.ones((90, 90), np.float32), None):
         moving, plate = split_layers(image, matte)
         assert np.abs(moving[..., :3] + (1 - moving[..., 3:]) * plate - image).max() < 1e-3
 
 
-def test_the_plate_continues_the_background_behind_the_person() -> None:
+def test_the_background_continues_behind_the_person() -> None:
     """A person of another colour on a colour ramp: the background is the ramp, without a trace of the person."""
     ramp = np.broadcast_to(np.linspace(40, 200, 91)[None, :, None], (91, 91, 3))
     matte = soft_disc(91, 22)
@@ -43,7 +43,7 @@ def test_texture_goes_on_behind_the_person() -> None:
 
 
 def test_stripes_go_on_behind_a_ragged_edge() -> None:
-    """A slightly ragged disc before a striped wall: the stripes continue behind it with their contrast."""
+    """A slightly ragged disc in front of a striped wall: the stripes continue behind it with their contrast."""
     rows, columns = np.mgrid[:181, :181] - 90
     wall = np.broadcast_to((100 + 60 * np.sin(rows / 3.5))[..., None], (181, 181, 3))
     ragged = np.random.default_rng(2).uniform(-2, 2, 181)[:, None]
@@ -73,7 +73,7 @@ def test_a_moving_head_leaves_the_background_where_it_is(make_portrait: Any) -> 
     assert not np.array_equal(sheet[background], portrait.image[background])
 
 
-def test_the_person_is_found_in_a_real_picture() -> None:
+def test_the_person_is_found_in_a_photograph() -> None:
     pytest.importorskip("mediapipe", reason="the segmenter comes with mediapipe 0.10.14 (Python 3.11 or 3.12)")
     from skimage.data import astronaut
 

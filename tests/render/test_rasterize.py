@@ -15,7 +15,7 @@ from expnet.render.rasterize import (
 
 
 def grid_mesh(size: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (V, 2) of a grid that covers a square picture, and its triangles."""
+    """Vertices (V, 2) of a grid that covers a square image, and its triangles."""
     places = np.linspace(0, size - 1, cells + 1)
     vertices = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
     index = np.arange((cells + 1) ** 2).reshape(cells + 1, cells + 1)

@@ -48,7 +48,7 @@ def track_of(portrait: Portrait, source: str) -> Track:
 
 
 @pytest.mark.parametrize("side", [256, 1100])
-def test_a_real_clip_turns_before_a_still_room(model: MorphableModel, tmp_path: Path, side: int) -> None:
+def test_a_real_clip_turns_in_front_of_a_still_background(model: MorphableModel, tmp_path: Path, side: int) -> None:
     """Frames are used at any size, also beyond the limit for portraits."""
     picture = Image.fromarray(astronaut()[:256, 90:346]).resize((side, side), Image.Resampling.LANCZOS)
     path = tmp_path / "clip.mp4"
@@ -56,17 +56,17 @@ def test_a_real_clip_turns_before_a_still_room(model: MorphableModel, tmp_path: 
     portrait = open_portrait(np.asarray(picture), model, max_side=None)
     stage = open_reenactment(track_of(portrait, str(path)), model, 3)
     assert stage.kind == REAL
-    check_room(stage, portrait)
+    check_background(stage, portrait)
 
 
-def test_the_built_in_portrait_turns_before_a_still_room(model: MorphableModel) -> None:
+def test_the_built_in_portrait_turns_in_front_of_a_still_background(model: MorphableModel) -> None:
     portrait = open_portrait(np.ascontiguousarray(astronaut()), model)
     stage = open_reenactment(track_of(portrait, ""), model, 3)
     assert stage.kind == PORTRAIT
-    check_room(stage, portrait)
+    check_background(stage, portrait)
 
 
-def check_room(stage: Reenactment, portrait: Portrait) -> None:
+def check_background(stage: Reenactment, portrait: Portrait) -> None:
     """The first frame is the reference; in later frames the face moves, and the uncovered background does not."""
     track = track_of(portrait, "")
     pose = torch.from_numpy(np.array(track.coefficients.pose))
@@ -74,8 +74,8 @@ def check_room(stage: Reenactment, portrait: Portrait) -> None:
     assert np.array_equal(first, crop_frame(stage.reference[0], stage.crop))
     assert portrait.matte is not None
     person = np.repeat((255 * portrait.matte).astype(np.uint8)[..., None], 3, axis=2)
-    room = crop_frame(person, stage.crop)[..., 0] == 0
+    background = crop_frame(person, stage.crop)[..., 0] == 0
     for frame in turned:
         change = np.abs(frame.astype(int) - first).max(axis=-1)
-        assert (change[room] <= 2).mean() > 0.75  # the rest is where the head goes
-        assert change[~room].mean() > 5
+        assert (change[background] <= 2).mean() > 0.75  # the rest is where the head goes
+        assert change[~background].mean() > 5

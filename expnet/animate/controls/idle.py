@@ -9,7 +9,7 @@ from expnet.audio.alignment import FRAME_RATE
 from expnet.coefficients import FaceCoefficients
 from expnet.face.facial_features import feature_space
 from expnet.face.morphable import MorphableModel
-from expnet.face.smooth_noise import wander
+from expnet.face.smooth_noise import draw_smooth_noise
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def idle_expression(model: MorphableModel, fit: FaceCoefficients, frames: int, *
     random = np.random.default_rng([seed, 0x1D7E])
     space, rest = feature_space(model), fit.expression[0].astype(np.float64)
     closing = close_lips(model, fit) - rest  # (1, E)
-    noise = wander(random, frames, _FACE_SECONDS, len(_FACE))  # (T, 4)
+    noise = draw_smooth_noise(random, frames, _FACE_SECONDS, len(_FACE))  # (T, 4)
     change = expression_change(space, {name: size * noise[:, i] for i, (name, size) in enumerate(_FACE.items())})
     return rest + fade_in(frames, _CLOSING_SECONDS)[:, None] * (closing + change)
 
@@ -51,10 +51,13 @@ def idle_expression(model: MorphableModel, fit: FaceCoefficients, frames: int, *
 def idle_head(frames: int, *, seed: int) -> Array:
     """Return breathing, changes of posture and small motion (T, 6), relative to the portrait's pose; frame 0 is 0."""
     random = np.random.default_rng([seed, 0x4EAD])
-    pose = wander(random, frames, _POSTURE_SECONDS, 6) * _POSTURE + wander(random, frames, _SMALL_SECONDS, 6) * _SMALL
-    # The phase of breathing wanders, so that the intervals between breaths differ.
+    pose = (
+        draw_smooth_noise(random, frames, _POSTURE_SECONDS, 6) * _POSTURE
+        + draw_smooth_noise(random, frames, _SMALL_SECONDS, 6) * _SMALL
+    )
+    # The phase of breathing varies slowly, so that the intervals between breaths differ.
     seconds = np.arange(frames) / FRAME_RATE
-    phase = 2.0 * np.pi * BREATHS_PER_MINUTE / 60.0 * seconds + 0.4 * wander(random, frames, 2.0)[:, 0]
+    phase = 2.0 * np.pi * BREATHS_PER_MINUTE / 60.0 * seconds + 0.4 * draw_smooth_noise(random, frames, 2.0)[:, 0]
     breath = 0.5 - 0.5 * np.cos(phase)
     pose[:, 0] += _BREATH_PITCH * breath
     pose[:, 4] += _BREATH_RISE * breath

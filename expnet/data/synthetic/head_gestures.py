@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
 from expnet.audio.speech_synthesis import PAUSE, Phoneme
 from expnet.data.synthetic.visemes import is_stressed
-from expnet.face.smooth_noise import wander
+from expnet.face.smooth_noise import draw_smooth_noise
 
 Array = NDArray[np.float64]
 
@@ -76,8 +76,8 @@ def head_motion(
     """
     frames = len(energy)
     spread = np.array([0.022, 0.036, 0.024])
-    rotation = wander(random, frames, 0.55, 3) * spread
-    rotation += wander(random, frames, 0.12, 3) * np.array([0.012, 0.014, 0.0075])
+    rotation = draw_smooth_noise(random, frames, 0.55, 3) * spread
+    rotation += draw_smooth_noise(random, frames, 0.12, 3) * np.array([0.012, 0.014, 0.0075])
     rotation += _phrase_poses(random, phonemes, frames) * spread * 1.3
     rotation += (gaussian_filter1d(energy, 3.0) - energy.mean())[:, None] * style.energy
     rotation[:, 0] += _nods(random, style, phonemes, energy)
@@ -85,7 +85,7 @@ def head_motion(
     rotation += random.normal(size=(frames, 3)) * np.array([0.0042, 0.0025, 0.0014])  # tracker noise
 
     moved = rotation - rotation.mean(axis=0)
-    translation = wander(random, frames, 0.6, 3) * style.sway * liveliness
+    translation = draw_smooth_noise(random, frames, 0.6, 3) * style.sway * liveliness
     translation[:, 0] += style.pivot[0] * moved[:, 1] - style.pivot[2] * moved[:, 2]
     translation[:, 1] -= style.pivot[1] * moved[:, 0]
     translation += random.normal(size=(frames, 3)) * np.array([0.0018, 0.0018, 0.026])

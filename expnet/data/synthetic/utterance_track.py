@@ -18,7 +18,7 @@ from expnet.face.camera import project
 from expnet.face.emotions import EMOTION_TABLE, Emotion
 from expnet.face.facial_features import FeatureSpace, feature_space
 from expnet.face.morphable import MorphableModel, builtin_face_model
-from expnet.face.smooth_noise import wander
+from expnet.face.smooth_noise import draw_smooth_noise
 
 Array = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def _expression(
     frames = len(energy)
     moves = articulate(phonemes, frames) * speaker.articulation  # (T, 6)
     # Louder speech opens the mouth wider, with some random variation.
-    effort = (1.0 + 0.25 * (energy - 0.6)) * np.exp(0.12 * wander(random, frames, 0.35)[:, 0])
+    effort = (1.0 + 0.25 * (energy - 0.6)) * np.exp(0.12 * draw_smooth_noise(random, frames, 0.35)[:, 0])
     moves[:, :2] *= (manner.articulation * np.clip(effort, 0.6, 1.6))[:, None]
     features = _mouth(space, speaker, manner, dict(zip(ARTICULATORS, moves.T, strict=True)))
     raised = speaker.brow_height * brow_raises(random, phonemes, energy, share=speaker.brow_share)
@@ -130,7 +130,7 @@ def _expression(
     rest = space.at_rest(speaker.identity)
     for name in ("inner_brows", "outer_brows", "brows_uneven", "lids_apart", "lids_uneven"):
         features[name] = np.full(frames, rest[name] + speaker.rest[name] + manner.features.get(name, 0.0))
-    idle = wander(random, frames, 0.3, len(_IDLE))
+    idle = draw_smooth_noise(random, frames, 0.3, len(_IDLE))
     jitter = random.normal(size=(frames, len(_IDLE)))
     for index, (name, (slow, fast)) in enumerate(_IDLE.items()):
         features[name] = features[name] + slow * idle[:, index] + fast * jitter[:, index]
@@ -140,7 +140,9 @@ def _expression(
     features["lids_apart"] = lids * (1.0 - _LIDS_SHUT * shut)
     features["lids_uneven"] = features["lids_uneven"] * (1.0 - _LIDS_SHUT * shut)
     size = space.expression_response.shape[1]
-    unseen = _RESIDUAL_MOTION * (0.8 * wander(random, frames, 0.4, size) + 0.6 * wander(random, frames, 0.08, size))
+    unseen = _RESIDUAL_MOTION * (
+        0.8 * draw_smooth_noise(random, frames, 0.4, size) + 0.6 * draw_smooth_noise(random, frames, 0.08, size)
+    )
     unseen += _TRACKER_NOISE * random.normal(size=(frames, size))
     return (
         space.expression_for(speaker.identity, features)

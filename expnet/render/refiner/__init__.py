@@ -1,1 +1,1 @@
-"""Training data of the renderer's refiner: pairs of rendered and real pieces of faces."""
+"""The renderer's optional refiner: regions of a face, the interface to its network, and its training data."""

@@ -16,7 +16,7 @@ class RegionBatch:
     Args:
         inputs: (B, R, 10, S, S) uint8, see `expnet.models.refiner.CHANNELS`.
         targets: (B, R, 3, S, S) uint8, the same squares of the real frame.
-        gates: (B, R) Share of the network's change that is applied, see
+        gates: (B, R) share of the network's change that is applied, see
             `expnet.render.refiner.region_refiner.PortraitRegions`.
         clip_ids: Name of each pair's clip.
     """

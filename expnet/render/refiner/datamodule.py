@@ -128,7 +128,9 @@ class RegionDataModule(TalkingFaceDataModule):
         """Random training pairs; the sampler continues where a resumed run stopped."""
         files = self._files(TRAIN)
         if not files:
-            raise DataError("no training clip has its video: give a store of `expnet preprocess` whose videos are here")
+            raise DataError(
+                "no training clip has its video: give a store of `expnet preprocess` whose source videos exist"
+            )
         speakers = {entry.row.clip_id: entry.row.speaker for entry in self.splits[TRAIN]}
         of_speaker = {speaker: [name for name in files if speakers[name] == speaker] for speaker in speakers.values()}
         pairs = self.pairs.portraits * self.pairs.frames

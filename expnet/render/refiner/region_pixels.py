@@ -14,9 +14,9 @@ def cut_region(image: NDArray, middle: Array, across: Array, down: Array, size: 
 
     Args:
         image: (H, W, C) image.
-        middle: (2,) Centre of the square, see `expnet.render.refiner.regions.Placement`.
-        across: (2,) Vector across the square.
-        down: (2,) Vector down the square.
+        middle: (2,) centre of the square, see `expnet.render.refiner.regions.Placement`.
+        across: (2,) vector across the square.
+        down: (2,) vector down the square.
         size: Side S of the square in pixels.
 
     Returns:
@@ -50,10 +50,10 @@ def change_region(
 
     Args:
         frame: (H, W, 3), changed in place; where gain and added are 0 it stays bit-identical.
-        changes: (S, S, 6) Gain of each colour, then the added grey levels; 0 at the border.
-        middle: (2,) Centre of the square, see `expnet.render.refiner.regions.Placement`.
-        across: (2,) Vector across the square.
-        down: (2,) Vector down the square.
+        changes: (S, S, 6) gain of each colour, then the added grey levels; 0 at the border.
+        middle: (2,) centre of the square, see `expnet.render.refiner.regions.Placement`.
+        across: (2,) vector across the square.
+        down: (2,) vector down the square.
     """
     height, width, size = frame.shape[0], frame.shape[1], changes.shape[0]
     square = across[0] * across[0] + across[1] * across[1]

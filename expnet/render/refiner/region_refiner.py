@@ -40,11 +40,11 @@ class FrameState:
     """The state from which a frame was rendered.
 
     Attributes:
-        source_map: (H, W, 2) Position in the portrait that each pixel comes from.
-        moved: (468, 3) Displacements of the face points in face space.
-        closure: (2,) Closure of the lids.
+        source_map: (H, W, 2) position in the portrait that each pixel comes from.
+        moved: (468, 3) displacements of the face points in face space.
+        closure: (2,) closure of the lids.
         camera: Pose of the frame.
-        vertices: (V, 3) Projected vertices, the face points first.
+        vertices: (V, 3) projected vertices, the face points first.
     """
 
     source_map: NDArray[np.float32]
@@ -86,7 +86,10 @@ class RegionModel(Protocol):
         ...
 
     def __call__(self, crops: list[RegionCrop]) -> Changes:
-        """Return the changes (S, S, 6) of each region, or None; see `refiner.region_pixels.change_region`."""
+        """Return the changes (S, S, 6) of each region, or None.
+
+        `expnet.render.refiner.region_pixels.change_region` applies them.
+        """
         ...
 
 
@@ -179,8 +182,8 @@ class NetworkRefiner:
 
     def _changes(self, crop: RegionCrop) -> NDArray[np.float32]:
         inputs = torch.from_numpy(crop.inputs)[None].contiguous(memory_format=torch.channels_last)
-        says = crop.gate * self._network(inputs, crop.kind)[0].permute(1, 2, 0)  # (S, S, 6)
-        return torch.cat([says[..., :3].expm1(), 255.0 * says[..., 3:]], dim=-1).numpy()
+        change = crop.gate * self._network(inputs, crop.kind)[0].permute(1, 2, 0)  # (S, S, 6)
+        return torch.cat([change[..., :3].expm1(), 255.0 * change[..., 3:]], dim=-1).numpy()
 
 
 def open_refiner(path: str | os.PathLike[str]) -> NetworkRefiner:

@@ -82,9 +82,9 @@ class Placement:
     """A square in an image: pixel = middle + u across + v down, with u and v in [-1/2, 1/2].
 
     Attributes:
-        middle: (2,) Centre, pixel x and y.
-        across: (2,) Vector from the square's left side to its right side, in pixels.
-        down: (2,) Vector from its upper side to its lower side, of the same length and at a right angle.
+        middle: (2,) centre, pixel x and y.
+        across: (2,) vector from the square's left side to its right side, in pixels.
+        down: (2,) vector from its upper side to its lower side, of the same length and at a right angle.
     """
 
     middle: Array
@@ -120,12 +120,12 @@ def opening_mask(placement: Placement, upper: Array, lower: Array, size: int) ->
 
     Args:
         placement: The square.
-        upper: (N, 2) Pixels of the upper edge.
-        lower: (N, 2) Pixels of the lower edge.
+        upper: (N, 2) pixels of the upper edge.
+        lower: (N, 2) pixels of the lower edge.
         size: Side S of the square in pixels.
 
     Returns:
-        (S, S) Coverage in [0, 1].
+        (S, S) coverage in [0, 1].
     """
     rows = []
     columns = np.arange(size, dtype=np.float64)

@@ -108,7 +108,7 @@ class LandmarkSyncTask(BaseTask):
         """Return the loss of training windows: lag 0 against the other lags and the audio of other clips."""
         mel = augment_mel(batch.mel, self.augment)
         lips = at_least_float32(self.model.encode_lips(self.landmarks(batch), batch.valid))
-        audio = at_least_float32(self.model.encode_sound(mel))
+        audio = at_least_float32(self.model.encode_audio(mel))
         with self.full_precision():
             curve = lag_similarities(lips, audio, batch.valid)
             frames = batch.valid.sum(dim=1, keepdim=True)  # (B, 1)
@@ -128,7 +128,7 @@ class LandmarkSyncTask(BaseTask):
                 features[:, : segments * SEGMENT].reshape(segments, SEGMENT, -1)
                 for features in (
                     expert.encode_lips(self.landmarks(batch), batch.valid),
-                    expert.encode_sound(batch.mel),
+                    expert.encode_audio(batch.mel),
                 )
             )
             valid = batch.valid[:, : segments * SEGMENT].reshape(segments, SEGMENT)

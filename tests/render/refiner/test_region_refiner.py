@@ -1,4 +1,4 @@
-"""The refiner's interface: where regions lie, what a network sees, and how its output changes a frame."""
+"""The refiner's interface: where regions lie, what a network is given, and how its output changes a frame."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_equal_coefficients_give_equal_bits_and_only_regions_change(portrait: An
     assert not changed.any()
 
 
-def test_a_network_is_shown_the_frame_the_portrait_and_what_moved(portrait: Any) -> None:
+def test_a_network_is_given_the_frame_the_portrait_and_the_motion(portrait: Any) -> None:
     recorder = Recorder()
     wide = portrait.expression_for(13, 14, 0.2)
     list(renderer(portrait, recorder).render(portrait.driven(2, expression=[0 * wide, wide])))
@@ -113,7 +113,7 @@ def test_cutting_agrees_with_a_slow_average() -> None:
             assert got[row, column] == pytest.approx(np.mean(values, axis=0), abs=1e-2)
 
 
-def test_a_change_is_made_where_the_square_lies() -> None:
+def test_a_change_is_applied_inside_the_square() -> None:
     frame = np.full((64, 64, 3), 100, np.uint8)
     changes = np.zeros((16, 16, 6), np.float32)
     changes[4:12, 4:12, 0], changes[4:12, 4:12, 5] = 0.5, 20.0
@@ -125,7 +125,7 @@ def test_a_change_is_made_where_the_square_lies() -> None:
     assert (frame[untouched] == 100).all()
 
 
-def test_the_inside_of_an_opening() -> None:
+def test_the_mask_of_an_opening() -> None:
     where = Placement(np.array([15.5, 15.5]), np.array([32.0, 0.0]), np.array([0.0, 32.0]))
     upper, lower = np.array([[8.0, 16.0], [24.0, 16.0]]), np.array([[24.0, 20.0], [8.0, 20.0]])
     mask = opening_mask(where, upper, lower, 32)

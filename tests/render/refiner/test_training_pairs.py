@@ -77,7 +77,7 @@ def pairs(filmed: Track) -> dict[str, np.ndarray]:
     return make_pairs(filmed, builtin_face_model(), SETTINGS)
 
 
-def test_pairs_are_what_was_drawn_and_what_was_filmed(filmed: Track, pairs: dict[str, np.ndarray]) -> None:
+def test_pairs_hold_the_rendered_and_the_real_frame(filmed: Track, pairs: dict[str, np.ndarray]) -> None:
     count = len(pairs["gates"])
     assert 4 <= count <= 6  # two portraits are driven to three frames, except to themselves
     assert pairs["inputs"].shape == (count, 3, 10, 32, 32)
@@ -125,7 +125,7 @@ def test_files_are_made_once_and_whole(
     assert len(made) == 7
 
 
-def test_people_are_on_one_side_and_drawn_equally_often(
+def test_speakers_are_in_one_split_and_sampled_equally_often(
     store: TrackStore, pairs: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
     def made_pairs(track: Track, *_: object) -> dict[str, np.ndarray]:
@@ -168,7 +168,7 @@ def test_draws_depend_on_their_number_alone(pairs: dict[str, np.ndarray], tmp_pa
     assert np.array_equal(dataset[0].inputs.numpy(), pairs["inputs"])
 
 
-def test_a_mirror_turns_the_shift_round(pairs: dict[str, np.ndarray]) -> None:
+def test_mirroring_negates_the_horizontal_shift(pairs: dict[str, np.ndarray]) -> None:
     region = pairs["inputs"][0, 0]
     flipped = mirror(region)
     assert np.array_equal(flipped[0], region[0, :, ::-1])
@@ -177,7 +177,7 @@ def test_a_mirror_turns_the_shift_round(pairs: dict[str, np.ndarray]) -> None:
     assert np.array_equal(mirror(flipped), region)
 
 
-def test_light_changes_alike_for_drawn_and_real() -> None:
+def test_colours_change_alike_in_rendered_and_real_frames() -> None:
     colours = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16).repeat(10, axis=1)
     inputs, targets = colours.copy(), colours[:, :3].copy()
     change_colours(inputs, targets, 0.3, np.random.default_rng(1))
