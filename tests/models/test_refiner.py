@@ -7,7 +7,7 @@ import torch
 
 from expnet.config import RefinerModelConfig
 from expnet.errors import ConfigError
-from expnet.models.refiner import CHANNELS, Refiner, change, fading_window
+from expnet.models.refiner import CHANNELS, Refiner, changes, fading_window
 from expnet.models.saved_model import load_model, save_model
 
 
@@ -30,25 +30,25 @@ def crops(size: int, count: int = 2) -> torch.Tensor:
 def test_shapes_follow_the_options(size: int, levels: int, residual: bool) -> None:
     network = with_random_output(kinds=["mouth", "face"], size=size, width=4, levels=levels, residual=residual)
     for kind in ("mouth", "face"):
-        change = network(crops(size), kind)
-        assert change.shape == (2, 6, size, size)
-        assert bool(change[:, :3].abs().max() > 0)
-        assert bool(change[:, 3:].abs().max() > 0) == residual
-        assert change[:, :3].abs().max() < 1.3 * network.options["light"]
-        assert change[:, 3:].abs().max() < 1
+        changes = network(crops(size), kind)
+        assert changes.shape == (2, 6, size, size)
+        assert bool(changes[:, :3].abs().max() > 0)
+        assert bool(changes[:, 3:].abs().max() > 0) == residual
+        assert changes[:, :3].abs().max() < 1.3 * network.options["light"]
+        assert changes[:, 3:].abs().max() < 1
 
 
 def test_it_starts_by_changing_nothing() -> None:
     torch.manual_seed(0)
-    change = Refiner(width=4, residual=True)(crops(96), "mouth")
-    assert torch.equal(change, torch.zeros_like(change))
+    changes = Refiner(width=4, residual=True)(crops(96), "mouth")
+    assert torch.equal(changes, torch.zeros_like(changes))
     colours = torch.rand(2, 3, 96, 96)
-    assert torch.equal(change(colours, change), colours)
+    assert torch.equal(change(colours, changes), colours)
 
 
 def test_it_changes_nothing_at_the_border() -> None:
-    change = with_random_output(width=4, residual=True)(crops(96), "mouth")
-    for edge in (change[..., 0, :], change[..., -1, :], change[..., 0], change[..., -1]):
+    changes = with_random_output(width=4, residual=True)(crops(96), "mouth")
+    for edge in (changes[..., 0, :], changes[..., -1, :], changes[..., 0], changes[..., -1]):
         assert torch.equal(edge, torch.zeros_like(edge))
     window = fading_window(96)
     assert window[48, 48] == 1
@@ -58,9 +58,9 @@ def test_it_changes_nothing_at_the_border() -> None:
 
 
 def test_a_change_is_a_gain_and_an_addition() -> None:
-    change = torch.zeros(1, 6, 2, 2)
-    change[:, 0], change[:, 4] = torch.tensor(2.0).log(), 0.25
-    changed = change(torch.full((1, 3, 2, 2), 0.25), change)
+    changes = torch.zeros(1, 6, 2, 2)
+    changes[:, 0], changes[:, 4] = torch.tensor(2.0).log(), 0.25
+    changed = change(torch.full((1, 3, 2, 2), 0.25), changes)
     assert changed[0, :, 0, 0].tolist() == pytest.approx([0.5, 0.5, 0.25])
 
 
