@@ -7,7 +7,7 @@ import torch
 
 from expnet.config import RefinerModelConfig
 from expnet.errors import ConfigError
-from expnet.models.refiner import CHANNELS, Refiner, changes, fading_window
+from expnet.models.refiner import CHANNELS, Refiner, change, fading_window
 from expnet.models.saved_model import load_model, save_model
 
 
