@@ -20,7 +20,7 @@ from expnet.data.coefficient_statistics import CoefficientStatistics, measure_st
 from expnet.data.dataset import FaceDataset
 from expnet.data.even_spacing import evenly_spaced
 from expnet.data.sampling import ShardSampler, WindowSampler
-from expnet.data.splits import TEST, TRAIN, VALIDATION, split_by_speaker, split_by_time
+from expnet.data.splits import TEST, TRAIN, VALIDATION, refuse_shared_speakers, split_by_speaker, split_by_time
 from expnet.data.store.feature_cache import FeatureCache
 from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track_store import TrackStore
@@ -83,6 +83,8 @@ class TalkingFaceDataModule(LightningDataModule):
         if any(source.features for source in self.sources) and self.augmentation.silent_runs is not None:
             raise ConfigError("data.silent_share mutes the mel spectrogram only: set it to 0 with data.features")
         self._resume = (0, 0)
+        # With fewer validation clips than processes, some have none; they take part in the metrics all the same.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
 
     @cached_property
     def stores(self) -> list[TrackStore]:
@@ -111,6 +113,8 @@ class TalkingFaceDataModule(LightningDataModule):
         fractions = (split.validation_fraction, split.test_fraction)
         if split.split_by == "time":
             return split_by_time(rows, *fractions)
+        for store in self.stores:  # each by itself: no store of a mixture may silently train on nothing
+            refuse_shared_speakers(store.rows, split.allow_shared_speakers)
         # Clips of different stores may share a name; speakers of the same name count as the same person.
         assigned = split_by_speaker(rows, *fractions, split.split_seed, split.allow_shared_speakers)
         return [[(name, row)] for name, row in zip(assigned, rows, strict=True)]

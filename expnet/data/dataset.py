@@ -48,6 +48,9 @@ class _Window:
 class FaceDataset(Dataset[FaceBatch]):
     """Map-style dataset: ``dataset[3]`` is the whole clip 3, ``dataset[WindowDraw(3, epoch, draw)]`` a window of it.
 
+    With ``window``, ``dataset[3]`` is always the same window of clip 3, for samplers that know nothing of windows:
+    Lightning's ``overfit_batches`` puts one of its own in place of the DataModule's.
+
     Args:
         clips: The clips.
         window: Frames of a window. Shorter clips are padded with their last frame, with ``valid`` False.
@@ -88,6 +91,8 @@ class FaceDataset(Dataset[FaceBatch]):
 
     def __getitem__(self, index: int | WindowDraw) -> FaceBatch:
         """Read a whole clip or a window as a batch of size 1."""
+        if isinstance(index, int) and self.window:
+            index = WindowDraw(index, 0, index)
         if isinstance(index, int):
             entry = self.clips[index]
             return self._read(entry, _Window(0, entry.row.frames))

@@ -72,6 +72,8 @@ def split_by_speaker(
             given[row.speaker].add(row.split)
         else:
             frames[row.speaker] += row.frames
+    for corpus in sorted({row.corpus for row in rows}):
+        refuse_shared_speakers([row for row in rows if row.corpus == corpus], allow_shared_speakers)
     _refuse_shared(given, frames, allow_shared_speakers)
     # Speakers to assign: those without a split and, if shared speakers are allowed, those with test clips only.
     free = {
@@ -142,7 +144,23 @@ def _check_fractions(validation_fraction: float, test_fraction: float) -> None:
         )
 
 
-def _refuse_shared(given: dict[str, set[str]], frames: dict[str, int], allowed: bool) -> None:
+def refuse_shared_speakers(rows: Sequence[ManifestRow], allowed: bool) -> None:
+    """Refuse clips of one corpus or store whose assigned splits share speakers or leave nobody to train on.
+
+    Raises:
+        DataError: If they do, and that is not allowed.
+    """
+    given: dict[str, set[str]] = defaultdict(set)
+    frames: dict[str, int] = defaultdict(int)
+    for row in rows:
+        if row.split:
+            given[row.speaker].add(row.split)
+        else:
+            frames[row.speaker] += row.frames
+    _refuse_shared(given, frames, allowed, ", ".join(sorted({row.corpus for row in rows} - {""})))
+
+
+def _refuse_shared(given: dict[str, set[str]], frames: dict[str, int], allowed: bool, corpora: str = "") -> None:
     """Refuse assigned splits in which speakers are in two splits, or all speakers in the test set."""
     shared = sorted(speaker for speaker, splits in given.items() if len(splits) > 1)
     tested = sorted(speaker for speaker in frames if given.get(speaker) == {TEST})
@@ -150,8 +168,9 @@ def _refuse_shared(given: dict[str, set[str]], frames: dict[str, int], allowed: 
         return
     speakers = shared or tested
     raise DataError(
-        f"the splits assigned by the corpus have {len(speakers)} speakers in two splits (such as {speakers[0]}); "
-        "set data.allow_shared_speakers=true to accept that, or make the store with --ignore-splits"
+        f"the splits assigned by the corpus{corpora and ' '}{corpora} have {len(speakers)} speakers in two splits "
+        f"(such as {speakers[0]}); set data.allow_shared_speakers=true to accept that, "
+        "or make the store with --ignore-splits"
     )
 
 

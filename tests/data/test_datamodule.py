@@ -365,3 +365,57 @@ def test_lightning_resumes_with_the_very_next_batch(store, tmp_path, workers):
     module = TalkingFaceDataModule(store, **options)
     module.setup()
     assert sorted(set(resumed.validated)) == sorted(entry.row.clip_id for entry in module.splits["validation"])
+
+
+class Collecting(pl.LightningModule):
+    """Keeps what the training and validation loaders gave."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.batches = []
+
+    def training_step(self, batch, index):
+        self.batches.append(batch)
+        return self.layer(batch.blink.mean()[None]).sum()
+
+    def validation_step(self, batch, index):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.0)
+
+
+def test_overfit_batches_trains_on_the_same_windows_again(store, tmp_path):
+    """Lightning puts a sampler of its own in place of the DataModule's, which asks for whole clips."""
+    module = Collecting()
+    data = TalkingFaceDataModule(store, window=40, batch_size=2, augmentation=WindowAugmentation.none())
+    trainer = pl.Trainer(
+        overfit_batches=2,
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(module, datamodule=data)
+    assert [batch.expression.shape for batch in module.batches] == [(2, 40, 64)] * 4
+    assert_same(module.batches[0], module.batches[2])
+    assert_same(module.batches[1], module.batches[3])
+    assert module.batches[0].clip_ids != module.batches[1].clip_ids
+
+
+def test_every_store_of_a_mixture_must_leave_someone_to_train_on(make_store, make_track):
+    hdtf = make_store("hdtf", [(f"h{index}", 60, f"film{index}") for index in range(4)])
+    clips = [
+        make_track(f"m{index}{split}", 60, speaker=f"M{index}", split=split)
+        for index in range(3)
+        for split in ("", "test")
+    ]
+    mead = make_store("mead", clips)
+    with pytest.raises(DataError, match="have 3 speakers in two splits"):
+        _ = TalkingFaceDataModule([hdtf, mead]).splits
+    shared = TalkingFaceDataModule([hdtf, mead], split=SplitConfig(allow_shared_speakers=True))
+    assert any(entry.row.clip_id.startswith("m") for entry in shared.splits["train"])

@@ -107,3 +107,18 @@ def test_every_speaker_is_cut_by_time_and_nothing_is_lost():
     assert [sum(row.frames for _, row in part) for part in parts] == [100] * 12
     with pytest.raises(ConfigError, match="leave something to train on"):
         parts_of(rows, validation=0.5, test=0.5)
+
+
+def test_a_corpus_of_a_mixture_may_not_silently_go_to_the_test_split():
+    """MEAD beside HDTF: all actors have official test sentences, so none would be trained on."""
+    mead = clips(["M003", "M005", "W011"], corpus="mead")
+    mead += [
+        ManifestRow(f"{name}-test", speaker=name, corpus="mead", frames=9, split="test")
+        for name in ("M003", "M005", "W011")
+    ]
+    hdtf = clips([f"film{index}" for index in range(9)], corpus="hdtf")
+    with pytest.raises(DataError, match=r"by the corpus mead have 3 speakers in two splits \(such as M003\)"):
+        assign_splits([*mead, *hdtf])
+    splits = assign_splits([*mead, *hdtf], allow_shared_speakers=True)
+    assert {splits[row.clip_id] for row in mead if row.split} == {"test"}
+    assert "train" in {splits[row.clip_id] for row in mead if not row.split}

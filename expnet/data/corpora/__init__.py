@@ -17,6 +17,7 @@ from expnet.data.corpora.mead import read_mead
 from expnet.data.corpora.source import VIDEO_SUFFIXES, Corpus, PixelBox, Problem, SourceVideo
 from expnet.data.corpora.terms import TERMS, Terms
 from expnet.errors import ConfigError
+from expnet.io.path_text import path_text
 
 __all__ = [
     "LAYOUTS",
@@ -77,7 +78,34 @@ def open_corpus(
         raise ConfigError(f"corpus {corpus!r} is not known; expected one of {', '.join(LAYOUTS)}")
     if not official_splits:
         found = replace(found, videos=[replace(video, split="") for video in found.videos])
-    return replace(found, terms=TERMS.get(corpus))
+    return replace(_without_duplicates(_as_text(found)), terms=TERMS.get(corpus))
+
+
+def _as_text(found: Corpus) -> Corpus:
+    """Make the names that come from files and folders valid Unicode, which stores require."""
+    return replace(
+        found,
+        videos=[
+            replace(
+                video,
+                clip_id=path_text(video.clip_id),
+                speaker=path_text(video.speaker),
+                corpus=path_text(video.corpus),
+            )
+            for video in found.videos
+        ],
+    )
+
+
+def _without_duplicates(found: Corpus) -> Corpus:
+    """Keep the first of the videos that would become the same clip, and report the others."""
+    first: dict[str, SourceVideo] = {}
+    problems = list(found.problems)
+    for video in found.videos:
+        known = first.setdefault(video.clip_id, video)
+        if known is not video:
+            problems.append(Problem(video.path, 0, f"it is clip {video.clip_id}, as {known.path} is, which is used"))
+    return replace(found, videos=list(first.values()), problems=problems)
 
 
 def _with_speakers(found: Corpus, root: Path, speakers: Speakers) -> Corpus:

@@ -13,6 +13,7 @@ from pathlib import Path
 from expnet.data.corpora.source import VIDEO_SUFFIXES, Corpus, SourceVideo, walk
 from expnet.data.splits import TEST, TRAIN, VALIDATION
 from expnet.errors import DataError
+from expnet.io.path_text import path_text
 
 Speakers = str | os.PathLike[str] | Mapping[str, str] | None
 
@@ -100,7 +101,7 @@ def _clip_ids(paths: list[Path], base: Path) -> dict[Path, str]:
     taken: set[str] = set()
     for path in paths:
         relative = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
-        name = "_".join(relative.with_suffix("").parts).lstrip(".") or "clip"
+        name = path_text("_".join(relative.with_suffix("").parts)).lstrip(".") or "clip"
         if len(name.encode()) > _LONGEST_NAME:  # the name becomes a file name
             name = f"{name[: _LONGEST_NAME // 4]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         if name in taken:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from expnet.data.corpora.terms import Terms
 from expnet.errors import DataError
+from expnet.io.path_text import path_text
 
 VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv")
@@ -90,7 +91,7 @@ class SourceVideo:
     @property
     def origin(self) -> tuple[str, str]:
         """Path and part, by which a store recognises a finished source."""
-        return str(self.path), self.part
+        return path_text(self.path), self.part
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Problem:
 
     def __str__(self) -> str:
         """Format as ``file:line: reason``."""
-        return f"{self.file}:{self.line}: {self.reason}" if self.line else f"{self.file}: {self.reason}"
+        return path_text(f"{self.file}:{self.line}: {self.reason}" if self.line else f"{self.file}: {self.reason}")
 
 
 @dataclass(frozen=True)

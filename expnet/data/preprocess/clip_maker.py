@@ -1,5 +1,6 @@
 """Turning one video into clips of a store: the work of a preprocess worker."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -30,6 +31,7 @@ from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
 from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.face.tracker import FaceTracker, LandmarkTrack, open_tracker
 from expnet.io.machine_faults import is_machine_fault
+from expnet.io.path_text import path_text
 from expnet.media.video_reader import probe_video, read_video
 
 # With the outer eye corners nearer than this many pixels, the lips cannot be resolved.
@@ -37,6 +39,11 @@ _SMALLEST_FACE = 16.0
 _EYE_CORNERS = (36, 45)
 # Crops that were rescaled to the size of the frames may exceed them by this many pixels.
 _CROP_ROUNDING = 2
+MISSING = f"video cannot be read: {os.strerror(errno.ENOENT)}"
+"""Reason of a video that is not there."""
+NO_AUDIO = "no audio: the file has no audio stream"
+"""Beginning of the reason of a video without audio, in it or beside it."""
+_ENDS_EARLY = "video ends early: it has no frame at second "
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +132,7 @@ class ClipMaker:
                 source = video.path  # the separate file is missing, but the video may have an audio stream
             if source == video.path and (is_coefficient_track(video) or not probe_video(source).has_audio):
                 missing = f", and {video.audio.name} is not there" if video.audio else ""
-                raise UnusableClipError(f"no audio: the file has no audio stream{missing}")
+                raise UnusableClipError(f"{NO_AUDIO}{missing}")
         except InputError as error:
             raise UnusableClipError(f"video cannot be read: {_without_path(error, video.path)}") from error
         try:
@@ -136,6 +143,8 @@ class ClipMaker:
         audio_start = video.audio_start if source == video.audio else 0.0
         samples = samples[round(audio_start * SAMPLE_RATE) + _first_frame(video) * SAMPLES_PER_FRAME :]
         if not len(samples):
+            if not is_coefficient_track(video):
+                _require_frame(video)
             raise UnusableClipError(f"no audio: it ends before second {audio_start + video.start:g}")
         length = None if video.end is None else round((video.end - video.start) * SAMPLE_RATE)
         if is_silent(samples[:length]):
@@ -153,7 +162,7 @@ class ClipMaker:
                 detector.see(seen)
                 yield seen
             if not detector.differences:
-                raise UnusableClipError(f"video ends early: it has no frame at second {video.start:g}")
+                raise UnusableClipError(f"{_ENDS_EARLY}{video.start:g}")
 
         try:
             track = self.tracker.track(cropped_frames())
@@ -199,7 +208,7 @@ class ClipMaker:
             emotion=video.emotion,
             level=video.level,
             language=video.language,
-            source=str(video.path),
+            source=video.origin[0],
             source_start=(_first_frame(video) + begin) / FRAME_RATE,
             frame_size=track.frame_size,
             fit_error=float(np.sqrt(np.nanmean(np.square(residual)))),
@@ -249,14 +258,14 @@ def dropped_row(video: SourceVideo, clip_id: str, reason: str, sha256: str = "")
     return ManifestRow(
         clip_id,
         DROPPED,
-        reason,
+        path_text(reason),
         video.speaker,
         video.corpus,
         video.split,
         video.emotion,
         video.level,
         video.language,
-        source=str(video.path),
+        source=video.origin[0],
         source_start=video.start,
         source_part=video.part,
         sha256=sha256,
@@ -276,6 +285,20 @@ def _sha256(path: Path) -> str:
             raise
         _refuse_forbidden(error)
         raise UnusableClipError(f"video cannot be read: {error.strerror}") from error
+
+
+def _require_frame(video: SourceVideo) -> None:
+    """Check that the video has a frame where the part begins.
+
+    Raises:
+        UnusableClipError: If it ends before.
+    """
+    try:
+        frame = next(read_video(video.path, fps=FRAME_RATE, start=video.start, end=video.start + 1.0), None)
+    except InputError as error:
+        raise UnusableClipError(f"video cannot be read: {_without_path(error, video.path)}") from error
+    if frame is None:
+        raise UnusableClipError(f"{_ENDS_EARLY}{video.start:g}")
 
 
 def _refuse_forbidden(error: BaseException | None) -> None:

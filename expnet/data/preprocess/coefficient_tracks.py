@@ -71,7 +71,7 @@ def read_coefficient_track(
         emotion=video.emotion,
         level=video.level,
         language=video.language,
-        source=str(video.path),
+        source=video.origin[0],
         frame_size=contents.frame_size,
     )
 

@@ -19,13 +19,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from expnet.data.corpora import SourceVideo, open_corpus
-from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions, dropped_row
+from expnet.data.preprocess.clip_maker import MISSING, NO_AUDIO, ClipMaker, ClipOptions, dropped_row
 from expnet.data.preprocess.engines import Engine, LocalEngine
 from expnet.data.preprocess.isolated_workers import WorkerDiedError
 from expnet.data.preprocess.sync_offset import OffsetPolicy
 from expnet.data.store.manifest import DROPPED, OK, ManifestRow
 from expnet.data.store.writer import TrackStoreWriter
-from expnet.errors import DataError, ExpnetError, MachineError
+from expnet.errors import DataError, ExpnetError, InputError, MachineError
 from expnet.io.machine_faults import is_machine_fault, machine_faults_reported
 
 _log = logging.getLogger(__name__)
@@ -120,12 +120,13 @@ def preprocess(
     start = time.perf_counter()
     found = open_corpus(root, corpus=corpus, speakers=speakers, official_splits=official_splits)
     videos = found.videos
+    _refuse_inputs_in(store, videos)
     options = ClipOptions(
         tracker=tracker, face_model=face_model, min_seconds=min_seconds, offset=offset or OffsetPolicy()
     )
     with machine_faults_reported(), TrackStoreWriter(store) as writer:
-        finished = writer.finished_sources
-        todo = [video for video in videos if video.origin not in finished]
+        known = {row.origin: row for row in writer.rows}
+        todo = [video for video in videos if video.origin not in known or _arrived(video, known[video.origin])]
         summary = PreprocessSummary(
             videos=len(videos),
             already_done=len(videos) - len(todo),
@@ -141,7 +142,7 @@ def preprocess(
         with closing(outcomes), tqdm(total=len(todo), unit="video", disable=not progress, dynamic_ncols=True) as bar:
             for video, outcome in outcomes:
                 rows = _rows_of_outcome(video, outcome)
-                writer.commit(rows)
+                writer.commit(rows, replaces=video.clip_id)
                 summary.tracked_frames += sum(row.frames for row in rows)
                 bar.update()
                 speed = summary.tracked_frames / (time.perf_counter() - start)
@@ -154,6 +155,26 @@ def preprocess(
         writer.finish()
     summary.elapsed = time.perf_counter() - start
     return summary
+
+
+def _refuse_inputs_in(store: str | os.PathLike[str], videos: list[SourceVideo]) -> None:
+    """Refuse a store that would be written over its own videos.
+
+    Raises:
+        InputError: If a video is in the folder of the store.
+    """
+    folder = os.path.realpath(store)
+    for video in videos:
+        for path in (video.path, video.audio):
+            if path is not None and Path(os.path.realpath(path)).is_relative_to(folder):
+                raise InputError(f"the store {store} would be written over the input {path}; give another --output")
+
+
+def _arrived(video: SourceVideo, row: ManifestRow) -> bool:
+    """Whether a video was dropped because it or its audio file was missing, and that file is there now."""
+    if row.drop_reason == MISSING:
+        return video.path.exists()
+    return row.drop_reason.startswith(NO_AUDIO) and video.audio is not None and video.audio.is_file()
 
 
 def _rows_of_outcome(video: SourceVideo, outcome: list[ManifestRow] | Exception) -> list[ManifestRow]:

@@ -16,6 +16,7 @@ from expnet.audio.speech_synthesis import Phoneme
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import DataError
 from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
+from expnet.io.path_text import text_path
 
 SPLITS = ("train", "validation", "test")
 LANDMARKS = 68
@@ -138,7 +139,7 @@ class Track:
 
 def source_video(track: Track) -> Path | None:
     """Return the video that a clip was tracked in, or None if it no longer exists."""
-    path = Path(track.source)
+    path = text_path(track.source)
     return path if track.source and path.is_file() else None
 
 

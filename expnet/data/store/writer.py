@@ -118,8 +118,12 @@ class TrackStoreWriter:
         self.commit([row])
         return row
 
-    def commit(self, rows: Iterable[ManifestRow]) -> None:
+    def commit(self, rows: Iterable[ManifestRow], *, replaces: str = "") -> None:
         """Commit clips together: if the process dies, either all of them count or none. Pass whole sources.
+
+        Args:
+            rows: The clips.
+            replaces: Name of a dropped clip that these take the place of; it may not exist.
 
         Raises:
             DataError: If the face model of a clip differs from the store's.
@@ -132,7 +136,9 @@ class TrackStoreWriter:
             )
         self._face_models = models
         sizes = {row.shard: self.files.size(row.shard) for row in rows if row.shard}
-        self._journal.append({"clips": [asdict(row) for row in rows], "bytes": sizes})
+        entry = {"clips": [asdict(row) for row in rows], "bytes": sizes}
+        self._journal.append({**entry, "replaces": replaces} if replaces in self._rows else entry)
+        self._forget_dropped(replaces)
         self._rows.update({row.clip_id: row for row in rows})
 
     def finish(self) -> None:
@@ -190,6 +196,10 @@ class TrackStoreWriter:
         self._rows.update({row.clip_id: row for row in packed})
         self.files.remove(incoming)
 
+    def _forget_dropped(self, clip_id: str) -> None:
+        if clip_id in self._rows and self._rows[clip_id].status == DROPPED:
+            del self._rows[clip_id]
+
     def _take_up(self, entries: list[dict[str, Any]]) -> None:
         """Restore what earlier writers finished, without clips whose file is incomplete."""
         sizes: dict[str, int] = {}
@@ -197,6 +207,7 @@ class TrackStoreWriter:
             if "shard" in entry:
                 self._shards[entry["shard"]] = ShardInfo(**entry["info"])
             sizes.update(entry.get("bytes", {}))
+            self._forget_dropped(entry.get("replaces", ""))
             self._rows.update({clip["clip_id"]: ManifestRow(**clip) for clip in entry["clips"]})
         if entries:
             self._forget_damaged(sizes)

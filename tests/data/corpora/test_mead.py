@@ -70,6 +70,16 @@ def test_flat_names_are_read(tmp_path):
     assert second.speaker == "W009"
 
 
+def test_two_files_of_one_clip_are_reported_and_the_first_is_used(tmp_path):
+    touch(tmp_path, "M003/video/front/happy/level_1/001.mp4", "copy/M003/video/front/happy/level_1/001.mp4")
+    found = open_corpus(tmp_path, corpus="mead")
+    assert [video.path for video in found.videos] == [tmp_path / "M003/video/front/happy/level_1/001.mp4"]
+    (problem,) = found.problems
+    assert str(problem).startswith(
+        f"{tmp_path}/copy/M003/video/front/happy/level_1/001.mp4: it is clip M003_front_happy"
+    )
+
+
 def test_what_lies_elsewhere_is_reported(tmp_path):
     touch(
         tmp_path,

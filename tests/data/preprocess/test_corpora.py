@@ -185,11 +185,20 @@ def test_a_part_behind_the_end_and_a_crop_outside_are_reasons(tmp_path):
         return row.drop_reason
 
     assert maker(video)[0].frames == 25  # the film ends before the part does
-    assert reason(start=5.0, end=6.0) == "no audio: it ends before second 5"
+    assert reason(start=5.0, end=6.0) == "video ends early: it has no frame at second 5"
     longer = sound(tmp_path / "longer.wav", tone(9))
     assert reason(start=5.0, end=6.0, audio=longer) == "video ends early: it has no frame at second 5"
     outside = PixelBox(100, 0, 96, 96)
     assert reason(crop=outside).startswith("crop outside the frame: it ends at column 196 and row 96 of 192 x 96")
+
+
+def test_a_part_behind_the_end_of_the_video_is_not_called_silent(tmp_path):
+    path = film(tmp_path / "a.mp4", [60] * 50, audio=tone(2))
+    (row,) = ClipMaker(tmp_path / "store", ClipOptions())(SourceVideo(path, "a", "anna", start=4.0, end=6.0))
+    assert row.drop_reason == "video ends early: it has no frame at second 4"
+    longer = film(tmp_path / "b.mkv", [60] * 150, audio=tone(2))
+    (row,) = ClipMaker(tmp_path / "store", ClipOptions())(SourceVideo(longer, "b", "anna", start=4.0, end=6.0))
+    assert row.drop_reason == "no audio: it ends before second 4"
 
 
 def coefficients(frames, fps=25.0, **changes):

@@ -16,8 +16,9 @@ from expnet.data.preprocess import isolated_workers as workers
 from expnet.data.preprocess.clip_maker import ClipMaker, ClipOptions
 from expnet.data.preprocess.usable_frames import interpolate_gaps
 from expnet.data.preprocess.videos import preprocess
+from expnet.data.store.track import source_video
 from expnet.data.store.track_store import TrackStore
-from expnet.errors import DataError, MachineError, MissingAssetError
+from expnet.errors import DataError, InputError, MachineError, MissingAssetError
 from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import LandmarkTrack
 from expnet.media.video_reader import write_video
@@ -345,6 +346,47 @@ def test_a_missing_tracker_is_said_and_not_blamed_on_the_videos(film, tmp_path, 
     film("0.mp4", still(30))
     with pytest.raises(MissingAssetError, match="the tracker is not there"):
         preprocess(tmp_path / "videos", tmp_path / "store", progress=False)
+
+
+def test_files_that_come_later_are_done_by_the_next_run(film, tmp_path):
+    film("good.mp4", still(30))
+    (tmp_path / "videos" / "manifest.csv").write_text("file,speaker\nlate.mp4,anna\ncut.mp4,anna\n")
+    summary = preprocess(tmp_path / "videos", tmp_path / "store", workers=0, progress=False)
+    assert set(summary.dropped_clips) == {"late", "cut"}
+    film("late.mp4", still(40))
+    film("cut.mp4", still(30) + still(40, x=100, background=150))
+    for _ in range(2):
+        summary = preprocess(tmp_path / "videos", tmp_path / "store", workers=0, progress=False)
+        assert (summary.clips, summary.dropped) == (4, {})
+    assert summary.already_done == 3
+    frames = {row.clip_id: row.frames for row in TrackStore(tmp_path / "store").rows}
+    assert frames == {"good": 30, "late": 40, "cut_shot01": 30, "cut_shot02": 40}
+
+
+def test_names_that_are_not_utf_8(film, tmp_path):
+    path = film("one.mp4", still(30))
+    folder = Path(os.fsdecode(os.fsencode(path.parent) + b"/Andr\xe9"))
+    folder.mkdir()
+    path.rename(folder / os.fsdecode(b"caf\xe9.mp4"))
+    (folder / os.fsdecode(b"mus\xe9e.mp4")).write_text("not a video")
+    summary = preprocess(tmp_path / "videos", tmp_path / "store", workers=1, progress=False)
+    assert (summary.clips, list(summary.dropped_clips)) == (1, ["Andr%E9_mus%E9e"])
+    str(summary).encode()
+    track = TrackStore(tmp_path / "store").read("Andr%E9_caf%E9")
+    assert track.speaker == "Andr%E9"
+    assert source_video(track) == folder / os.fsdecode(b"caf\xe9.mp4")
+    assert preprocess(tmp_path / "videos", tmp_path / "store", workers=0, progress=False).already_done == 2
+
+
+@pytest.mark.parametrize("folder", ["incoming", "shards"])
+def test_a_store_is_not_written_over_its_own_videos(film, tmp_path, folder):
+    """A folder of videos may be called as a folder of a store is, which the store deletes when it is finished."""
+    path = film("a.mp4", still(30), folder=f"videos/{folder}")
+    (tmp_path / "link").symlink_to(tmp_path / "videos")
+    for store in ("videos", "link"):
+        with pytest.raises(InputError, match=rf"would be written over the input .*{folder}/a\.mp4; give another"):
+            preprocess(tmp_path / "videos", tmp_path / store, workers=0, progress=False)
+    assert path.is_file()
 
 
 class StopAfter(SquareTracker):
