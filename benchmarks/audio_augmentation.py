@@ -93,9 +93,9 @@ def score(model: ExpressionRegressor, store: Path) -> list[Row]:
         target, valid = torch.from_numpy(track.coefficients.expression), torch.from_numpy(track.valid)[None]
         identity = torch.as_tensor(track.coefficients.identity).expand(len(target), -1)
         for name, condition in CONDITIONS.items():
-            sound = condition(track.audio, np.random.default_rng(bucket(track.clip_id, 2**32)))
+            samples = condition(track.audio, np.random.default_rng(bucket(track.clip_id, 2**32)))
             with torch.inference_mode():
-                predicted = model(mel_for_frames(sound, 0, len(target))[None], len(target), target[:1])[0]
+                predicted = model(mel_for_frames(samples, 0, len(target))[None], len(target), target[:1])[0]
             mouths = [face.landmarks(identity, expression)[None] for expression in (predicted, target)]
             explained, weight = r2.score(predicted[None], target[None], valid=valid)
             rows.append(

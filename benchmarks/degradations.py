@@ -34,7 +34,7 @@ from expnet.io.markdown import markdown_table
 from expnet.media.video_reader import read_video, write_video
 
 Frames = list[NDArray[np.uint8]]
-Sound = NDArray[np.float32]
+Audio = NDArray[np.float32]
 SHIFTS = (-4, -2, 2, 4)
 QUALITIES = (23, 33, 43)
 _BEST_QUALITY = 10
@@ -47,19 +47,19 @@ class Degradation:
 
     Attributes:
         frames: Makes the degraded frames from the clip's frames.
-        sound: Makes the degraded audio from the clip's audio.
+        audio: Makes the degraded audio from the clip's audio.
         quality: Constant rate factor (crf) of x264.
     """
 
     frames: Callable[[Frames], Frames] = lambda frames: frames
-    sound: Callable[[Sound], Sound] = lambda sound: sound
+    audio: Callable[[Audio], Audio] = lambda audio: audio
     quality: int = _BEST_QUALITY
 
 
-def delayed(sound: Sound, frames: int) -> Sound:
+def delayed(audio: Audio, frames: int) -> Audio:
     """Audio (S,) delayed by a number of video frames (negative: advanced), with silence where it is missing."""
     shift, silence = frames * SAMPLES_PER_FRAME, np.zeros(abs(frames) * SAMPLES_PER_FRAME, np.float32)
-    return np.concatenate([silence, sound[:-shift]]) if shift > 0 else np.concatenate([sound[-shift:], silence])
+    return np.concatenate([silence, audio[:-shift]]) if shift > 0 else np.concatenate([audio[-shift:], silence])
 
 
 def noisy(frames: Frames) -> Frames:
@@ -82,7 +82,7 @@ def shift_name(frames: int) -> str:
 
 DEGRADATIONS = {
     **{f"quality_{crf}": Degradation(quality=crf) for crf in QUALITIES},
-    **{shift_name(k): Degradation(sound=lambda sound, k=k: delayed(sound, k)) for k in SHIFTS},  # type: ignore[misc]
+    **{shift_name(k): Degradation(audio=lambda audio, k=k: delayed(audio, k)) for k in SHIFTS},  # type: ignore[misc]
     "frozen": Degradation(frames=lambda frames: [frames[0]] * len(frames)),
     "noise": Degradation(frames=noisy),
     "half_size": Degradation(frames=halved),
@@ -184,13 +184,13 @@ def make_copies(clips: Path, output: Path, *, limit: int, seconds: float, side: 
         path, _ = found[name]
         decoded = read_video(path, fps=float(FRAME_RATE), max_side=side)
         frames = list(islice(decoded, round(seconds * FRAME_RATE)))
-        sound = fit_length(load_audio(path), len(frames))
+        audio = fit_length(load_audio(path), len(frames))
         for system, degradation in {GROUND_TRUTH: Degradation(), **DEGRADATIONS}.items():
             target = output / system / f"{name}.mp4"
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_file():
                 continue
-            images, samples = degradation.frames(frames), degradation.sound(sound)
+            images, samples = degradation.frames(frames), degradation.audio(audio)
             write_video(target, images, fps=float(FRAME_RATE), audio=samples, crf=degradation.quality)
 
 

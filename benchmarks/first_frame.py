@@ -7,20 +7,14 @@ Three networks are trained without the scored speakers (KEY=VALUE changes the tr
 exist in DIR are reused): the default; one that is not conditioned on the first frame but starts from it; and one that
 is conditioned on it but starts from the training mean. Scores have intervals over speakers:
 
-- made voices: the synthetic speech of --made (expnet synthesize), spoken by new synthetic faces that are neutral, happy
-  and angry throughout, so that the correct output is known;
+- synthetic voices: the speech of --made (expnet synthesize), spoken by new synthetic faces that are neutral, happy and
+  angry throughout, so that the correct output is known;
 - real people: the clips of --people in the training stores, from the first frames of the --start clips, which are also
   of these people;
 - open mouth: the clips of --people from their own frame with the mouth most open in the first half, and from that with
-<<<<<<< benchmarks/first_frame.py
-  the mouth most shut. Whoever adds a change to an open mouth and does not see it keeps it open. The third row is the
-  open mouth as `expnet animate` shows it to the network: its lips shut
-  (`expnet.animate.controls.motion_scale.close_lips`).
-=======
   the mouth most shut. A network that adds a change to an open mouth without seeing it keeps the mouth open. The third
   row is the open mouth with its lips shut, as `expnet animate` gives it to the network
   (`expnet.animate.controls.motion_scale.close_lips`).
->>>>>>> /tmp/bm/w/benchmarks/first_frame.py
 
 --strip FILE draws frames of one synthetic voice on the built-in portrait.
 """
@@ -121,7 +115,7 @@ def made_cases(store: Path) -> Iterator[Case]:
         truths = {mood: torch.from_numpy(track.coefficients.expression) for mood, track in tracks.items()}
         clip = Clip(tracks["neutral"], OPEN_EYE, speech.clip_id)
         starts, moods = ({mood: of(truth) for mood, truth in truths.items()} for of in (_first, _mean))
-        yield Case("made voices", clip, starts, moods, truths)
+        yield Case("synthetic voices", clip, starts, moods, truths)
 
 
 def real_cases(tracks: Sequence[Track], starts: Mapping[str, str]) -> Iterator[Case]:
@@ -182,7 +176,7 @@ def against_truth(landmarks: Tensor, target: Tensor, valid: Tensor) -> dict[str,
 
 
 COLUMNS = {
-    "made voices": ("at_first", "at_end", "recognised", "range", "correlation", "late_distance"),
+    "synthetic voices": ("at_first", "at_end", "recognised", "range", "correlation", "late_distance"),
     "real people": ("at_first", "at_end", "recognised", "range", "correlation"),
     "open mouth": ("shut", "mouth_distance", "correlation"),
 }
@@ -228,10 +222,8 @@ def draw_strip(network: ExpressionRegressor, case: Case, path: Path) -> None:
     sheets = []
     for name, expression in spoken.items():
         expression = torch.cat([case.starts[name][None], expression[seen[1:]]])
-        pictures = stage.render(expression, clip.pose[:1].expand(len(seen), -1))
-        sheets.append(
-            label_images([(f"{name} {t / FRAME_RATE:.1f} s", p) for t, p in zip(seen, pictures, strict=True)])
-        )
+        images = stage.render(expression, clip.pose[:1].expand(len(seen), -1))
+        sheets.append(label_images([(f"{name} {t / FRAME_RATE:.1f} s", p) for t, p in zip(seen, images, strict=True)]))
     Image.fromarray(np.concatenate(sheets)).save(path)
 
 

@@ -285,7 +285,7 @@ def main() -> None:
     network = load_model(arguments.weights, "expression")
     assert isinstance(network, ExpressionRegressor)
     listener = Listener(network)
-    reactions = [listener.react(sound) for sound in (*non_speech_audio(), *speech_audio(voices(arguments.speech)))]
+    reactions = [listener.react(clip) for clip in (*non_speech_audio(), *speech_audio(voices(arguments.speech)))]
     print(table(reactions))
     for group in ("synthetic speech", "recorded speech"):
         if any(reaction.group == group for reaction in reactions):

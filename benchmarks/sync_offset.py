@@ -109,7 +109,7 @@ def main() -> None:
             wrong = mismatched(tracks, seconds)
             if len(wrong) > 4:
                 share = np.mean(np.array(wrong) >= 0.8)
-                print(f"{store.name}: another's sound, {seconds} s: confidence .8 in {share:.2f} of {len(wrong)}")
+                print(f"{store.name}: another clip's audio, {seconds} s: confidence .8 in {share:.2f} of {len(wrong)}")
     tally.report()
 
 

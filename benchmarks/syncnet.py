@@ -66,11 +66,11 @@ def compare_network(clips: list[Path], network: SyncNet, device: str, limit: int
     for path in clips:
         frames, audio = read_clip(path, limit)
         faces = np.stack([cv2.resize(frame, (224, 224)) for frame in frames])
-        tensor, sound = torch.from_numpy(faces).permute(0, 3, 1, 2), torch.from_numpy(audio)
+        tensor, samples = torch.from_numpy(faces).permute(0, 3, 1, 2), torch.from_numpy(audio)
         with torch.no_grad():
             for _ in range(1 if device == "cpu" else 2):  # the first run on a GPU is a warm-up
                 expected, slow = timed(lambda: published_scores(faces, audio, network, device), device)  # noqa: B023
-                result, fast = timed(lambda: measure_sync(tensor.to(device), sound, extractor), device)  # noqa: B023
+                result, fast = timed(lambda: measure_sync(tensor.to(device), samples, extractor), device)  # noqa: B023
         difference = max(abs(result.distance - expected[0]), abs(result.confidence - expected[1]))
         agree &= difference < 1e-4 and result.offset == expected[2]
         ratios.append(slow / fast)

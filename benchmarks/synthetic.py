@@ -54,7 +54,7 @@ def statistics(clip: FaceCoefficients) -> Row:
     return row
 
 
-def sound_around(track: Track) -> np.ndarray:
+def mel_around(track: Track) -> np.ndarray:
     """Pairs of mel bands relative to the clip's loud parts, at 11 places within 190 ms of each frame: (T, 440)."""
     mel = mel_for_frames(track.audio, 0, track.frames).numpy().reshape(40, 2, -1).mean(axis=1)
     mel = np.maximum(mel - np.percentile(mel, 95), -4.5)
@@ -70,15 +70,15 @@ def opening(track: Track) -> np.ndarray:
 
 def transfer(made: list[Track], real: list[Track]) -> None:
     """Print the correlation on real clips of a regression trained on synthetic clips, by shift."""
-    sound = np.concatenate([sound_around(track) for track in made])
+    mel = np.concatenate([mel_around(track) for track in made])
     wanted = np.concatenate([opening(track) - opening(track).mean() for track in made])
-    mean, scale = sound.mean(axis=0), sound.std(axis=0) + 1e-3
-    sound = (sound - mean) / scale
-    weights = np.linalg.solve(sound.T @ sound + 3000.0 * np.eye(sound.shape[1]), sound.T @ wanted)
+    mean, scale = mel.mean(axis=0), mel.std(axis=0) + 1e-3
+    mel = (mel - mean) / scale
+    weights = np.linalg.solve(mel.T @ mel + 3000.0 * np.eye(mel.shape[1]), mel.T @ wanted)
     shifts = range(-3, 4)
     table = []
     for track in real:
-        guess, truth = ((sound_around(track) - mean) / scale) @ weights, opening(track)
+        guess, truth = ((mel_around(track) - mean) / scale) @ weights, opening(track)
         table.append([np.corrcoef(np.roll(guess, shift)[4:-4], truth[4:-4])[0, 1] for shift in shifts])
     scores = np.array(table)
     print("\nridge trained on synthetic clips, mean correlation of the mouth opening on real clips by shift in frames")

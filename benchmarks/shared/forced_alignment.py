@@ -48,8 +48,8 @@ def align_text(samples: NDArray[np.float32], text: str, *, language: str = "en-u
         place = float(np.interp(seconds * MEL_RATE + _PADDING, np.arange(len(column)), column)) / MEL_RATE
         return min(place, len(samples) / SAMPLE_RATE)
 
-    sounds = [phoneme for phoneme in spoken.phonemes if phoneme.symbol != PAUSE]
-    found = [Phoneme(phoneme.symbol, moved(phoneme.start), moved(phoneme.end)) for phoneme in sounds]
+    phonemes_said = [phoneme for phoneme in spoken.phonemes if phoneme.symbol != PAUSE]
+    found = [Phoneme(phoneme.symbol, moved(phoneme.start), moved(phoneme.end)) for phoneme in phonemes_said]
     end = len(samples) / SAMPLE_RATE
     return (Phoneme(PAUSE, 0.0, found[0].start), *found, Phoneme(PAUSE, found[-1].end, end))
 

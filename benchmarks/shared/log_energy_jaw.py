@@ -72,9 +72,9 @@ def fit_log_energy_jaw(clips: Iterable[Clip], face: MorphableModel) -> LogEnergy
         opening = mouth_opening(face.landmarks(identity, clip.expression))[clip.valid]
         energy = frame_energy(clip.track.audio)
         for place, delay in enumerate(DELAYS):
-            heard = _delayed(energy, delay)[clip.valid]
-            heard = heard - heard.mean()
-            products[place] += torch.stack([(heard * (opening - opening.mean())).sum(), heard.square().sum()])
+            level = _delayed(energy, delay)[clip.valid]
+            level = level - level.mean()
+            products[place] += torch.stack([(level * (opening - opening.mean())).sum(), level.square().sum()])
         seen = True
     if not seen:
         raise ValueError("the log-energy jaw needs at least one training clip")

@@ -115,8 +115,8 @@ def read_segment(name: str, speaker: str, track: Track, start: int, shown: tuple
     """The segment of a clip from frame ``start`` on."""
     pose, valid = poses_of(track)
     mel = mel_for_frames(track.audio, start, track.frames - start)
-    sound = torch.from_numpy(track.audio[start * SAMPLES_PER_FRAME : track.frames * SAMPLES_PER_FRAME])
-    return Segment(name, speaker, pose[start:], valid[start:], mel, audio_beats(sound), shown)
+    samples = torch.from_numpy(track.audio[start * SAMPLES_PER_FRAME : track.frames * SAMPLES_PER_FRAME])
+    return Segment(name, speaker, pose[start:], valid[start:], mel, audio_beats(samples), shown)
 
 
 def smoothed(x: Tensor) -> Tensor:
@@ -201,9 +201,9 @@ class Drawer:
 
     def draw(self, clip: Segment, seed: int, mel: Tensor | None = None, frames: int | None = None) -> Tensor:
         """Sample an absolute head motion (T, 6), seeded per clip so that no single seed decides all scores."""
-        sound, first = (clip.mel if mel is None else mel)[None], clip.pose[:1]
+        audio, first = (clip.mel if mel is None else mel)[None], clip.pose[:1]
         generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()) + seed)
-        return first + self.model.sample(sound, frames or clip.frames, first, self.styled(clip), generator)[0]
+        return first + self.model.sample(audio, frames or clip.frames, first, self.styled(clip), generator)[0]
 
 
 def score_draws(drawer: Drawer, clip: Segment, other: Segment) -> Scores:

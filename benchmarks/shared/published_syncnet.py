@@ -35,14 +35,14 @@ def published_scores(frames: np.ndarray, audio: np.ndarray, network: SyncNet, de
     samples = np.round(audio * 32768.0).clip(-32768, 32767).astype(np.int16)
     cepstra = torch.from_numpy(python_speech_features.mfcc(samples, 16_000).T[None, None]).float()
     last = min(len(frames), len(audio) // 640) - 5
-    lips, sound = [], []
+    lips, audio_features = [], []
     for start in range(0, last, 20):
         chosen = range(start, min(last, start + 20))
         batch = torch.cat([video[:, :, i : i + 5] for i in chosen]).to(device)
         lips.append(network.netfclip(network.netcnnlip(batch).flatten(1)).cpu())
         batch = torch.cat([cepstra[..., 4 * i : 4 * i + 20] for i in chosen]).to(device)
-        sound.append(network.netfcaud(network.netcnnaud(batch).flatten(1)).cpu())
-    padded = nn.functional.pad(torch.cat(sound), (0, 0, 15, 15))
+        audio_features.append(network.netfcaud(network.netcnnaud(batch).flatten(1)).cpu())
+    padded = nn.functional.pad(torch.cat(audio_features), (0, 0, 15, 15))
     rows = [
         nn.functional.pairwise_distance(lip.repeat(31, 1), padded[i : i + 31]) for i, lip in enumerate(torch.cat(lips))
     ]

@@ -117,11 +117,11 @@ def score(
     """Compare one system's frames with the real frames, whose landmarks (T, 68, 2) are given."""
     got, known = torch.from_numpy(tracked(drawn)), torch.from_numpy(given)
     # The first frame is the portrait itself and is not scored.
-    pictures, points = (to_tensor(drawn[1:]), to_tensor(real[1:])), (got[1:], known[1:])
+    images, points = (to_tensor(drawn[1:]), to_tensor(real[1:])), (got[1:], known[1:])
     openings = [mouth_opening(one) for one in points]
     scores = {
-        "psnr": float(psnr(*pictures).mean()),
-        "ssim": float(ssim(*pictures).mean()),
+        "psnr": float(psnr(*images).mean()),
+        "ssim": float(ssim(*images).mean()),
         "landmark_distance": float(landmark_distance(*points, normalisation="pixels_256")),
         "landmark_distance_mouth": float(landmark_distance(*points, normalisation="pixels_256", region="mouth")),
         "mouth_error": region_error(drawn[1:], real[1:], given[1:], range(MOUTH.start, MOUTH.stop)),
@@ -131,7 +131,7 @@ def score(
         "mouth_opening_slope": slope(openings[0].numpy(), openings[1].numpy()),
     }
     if perceptual is not None:
-        scores["lpips"] = float(perceptual(*pictures).mean())
+        scores["lpips"] = float(perceptual(*images).mean())
     return scores
 
 
@@ -140,10 +140,10 @@ def examine(
     model: MorphableModel,
     count: int,
     perceptual: Callable[..., torch.Tensor] | None,
-    picture: Path,
+    image: Path,
     refiner: RegionModel | None = None,
 ) -> dict[str, Scores]:
-    """Score every system on one clip, and save a picture of the frame in which the real mouth is open widest."""
+    """Score every system on one clip, and save an image of the frame in which the real mouth is open widest."""
     chosen = spread(track.valid, count)
     frames = list(read_frames(track, chosen).values())
     crop = track.coefficients.crop
@@ -154,6 +154,6 @@ def examine(
     widest = int(mouth_opening(torch.from_numpy(track.landmarks[chosen])).argmax())
     tiles = [("portrait", real[0]), ("real", real[widest])]
     tiles += [(name, frames[widest]) for name, frames in systems.items() if name != STILL]
-    Image.fromarray(label_images(tiles)).save(picture)
+    Image.fromarray(label_images(tiles)).save(image)
     given = tracked(real)
     return {name: score(drawn, real, given, perceptual) for name, drawn in systems.items()}

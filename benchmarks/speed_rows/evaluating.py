@@ -33,7 +33,7 @@ SINGLE = (
 """Every metric that needs no external weights, grouped by the measurement that computes it."""
 
 
-class PicturesAlone(VideoReader):
+class ImagesAlone(VideoReader):
     """Reads videos for a metric that never looks at a face."""
 
     def _face(self, images: Sequence[object]) -> None:
@@ -65,9 +65,9 @@ def evaluating(setting: Setting) -> list[Row]:
 
 
 def single_tool(config: VideoBenchmarkConfig, keys: Sequence[str]) -> ScoringSetup:
-    """A toolbox of one family of metrics, which tracks only if that looks at faces."""
+    """The setup of one family of metrics, which tracks faces only if those metrics need them."""
     own = VideoBenchmarkConfig(config.reference, config.systems, metrics=list(keys), protocol=config.protocol)
-    toolbox = open_scoring_setup(own, torch.device("cpu"))
-    if not any(measure.needs & {FACE, REFERENCE_FACE} for measure in toolbox.measures):
-        toolbox.scorer.reader = PicturesAlone(seconds=config.protocol.seconds)
-    return toolbox
+    setup = open_scoring_setup(own, torch.device("cpu"))
+    if not any(measure.needs & {FACE, REFERENCE_FACE} for measure in setup.measures):
+        setup.scorer.reader = ImagesAlone(seconds=config.protocol.seconds)
+    return setup

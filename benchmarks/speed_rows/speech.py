@@ -44,12 +44,12 @@ def speech(setting: Setting) -> Iterator[Row]:
 def in_chunks(published: ExpressionRegressor, samples: NDArray) -> torch.Tensor:
     """SadTalker's scheme: ten windows of 80 x 16 at a time; expression (T, 64) only, without its pose network."""
     frames = len(samples) // 640
-    sound = mel_slices(mel_for_frames(samples, 0, frames)[None])
+    mel = mel_slices(mel_for_frames(samples, 0, frames)[None])
     first = torch.zeros(1, 64)
     parts = []
     for start in range(0, frames, CHUNK):
         count = min(CHUNK, frames - start)
-        parts.append(published(sound(start, count), count, first, blink=torch.zeros(1, count))[0])
+        parts.append(published(mel(start, count), count, first, blink=torch.zeros(1, count))[0])
     return torch.cat(parts)
 
 

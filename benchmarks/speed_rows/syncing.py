@@ -29,12 +29,12 @@ def syncing(setting: Setting) -> Iterator[Row]:
     extractor, device = Extractor(network), str(setting.device)
     frames, audio = read_clip(setting.videos[0], 50 if setting.quick else 100)
     faces = np.stack([cv2.resize(frame, (224, 224)) for frame in frames])
-    tensor, sound = torch.from_numpy(faces).permute(0, 3, 1, 2).to(device), torch.from_numpy(audio)
+    tensor, samples = torch.from_numpy(faces).permute(0, 3, 1, 2).to(device), torch.from_numpy(audio)
     with torch.inference_mode():
-        expected, result = published_scores(faces, audio, network, device), measure_sync(tensor, sound, extractor)
+        expected, result = published_scores(faces, audio, network, device), measure_sync(tensor, samples, extractor)
         difference = max(abs(result.distance - expected[0]), abs(result.confidence - expected[1]))
         pairs = compare(
-            lambda: measure_sync(tensor, sound, extractor),
+            lambda: measure_sync(tensor, samples, extractor),
             lambda: published_scores(faces, audio, network, device),
             repeats=min(setting.repeats, 3),
             warm=False,

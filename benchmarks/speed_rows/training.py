@@ -76,17 +76,17 @@ def default_network() -> ExpressionRegressor:
 class WholePast(AutoregressiveRegressor):
     """The decoder run like FaceFormer's training loop: over all previous frames, for each new one."""
 
-    def decode(self, sound: Tensor) -> Tensor:
+    def decode(self, audio: Tensor) -> Tensor:
         """Decode the frames one after the other from audio features (B, T, D): (B, T, E)."""
-        sound = self.read(sound)
-        frames = sound.shape[1]
-        bias = self.bias(frames, device=sound.device, dtype=sound.dtype)  # (1, H, T, T)
-        positions = sinusoids(torch.arange(frames, device=sound.device) % self.bias.period, sound.shape[2])
-        changes = [sound.new_zeros(sound.shape[0], len(self.expression_mean))]
+        audio = self.read(audio)
+        frames = audio.shape[1]
+        bias = self.bias(frames, device=audio.device, dtype=audio.dtype)  # (1, H, T, T)
+        positions = sinusoids(torch.arange(frames, device=audio.device) % self.bias.period, audio.shape[2])
+        changes = [audio.new_zeros(audio.shape[0], len(self.expression_mean))]
         for seen in range(1, frames + 1):
             x = self.embed_past(torch.stack(changes, dim=1) * self.importance) + positions[:seen]  # (B, t, D)
             for block in self.blocks:
-                x, _ = block(x, sound[:, :seen], bias[:, :, :seen, :seen], None)
+                x, _ = block(x, audio[:, :seen], bias[:, :, :seen, :seen], None)
             changes.append(self.write(self.norm(x[:, -1])))
         return torch.stack(changes[1:], dim=1)
 

@@ -134,7 +134,7 @@ class FaceDataset(Dataset[FaceBatch]):
         valid = read("valid")
         valid[present:] = False
         blink = torch.from_numpy(blink_closure(read("landmarks").numpy(), row.eye_open))
-        # Taken before the lips close: in a portrait they may be apart, whatever is heard next.
+        # Taken before the lips close: in a portrait they may be apart, whatever the audio that follows.
         first_expression = expression[:1]
         if window.run is not None and self.silent_runs is not None:
             expression = torch.from_numpy(self.silent_runs.close(expression.numpy(), window.run))

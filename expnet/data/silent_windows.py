@@ -1,8 +1,8 @@
 """Training windows with silence, in which the lips close: recordings of speech contain hardly any silence.
 
-A network that has heard only speech takes the average open mouth for the rest position, and moves the lips to noise
-that it has never heard alone. In a share of the windows, this module mutes the speech of a run of frames, with noise
-throughout the window or without, and closes the mouth of the training target in the run.
+A network that is trained on speech only takes the average open mouth for the rest position, and moves the lips to
+noise, which it has never met alone. In a share of the windows, this module mutes the speech of a run of frames, with
+noise throughout the window or without, and closes the mouth of the training target in the run.
 """
 
 from dataclasses import dataclass

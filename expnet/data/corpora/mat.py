@@ -2,13 +2,13 @@
 
 ``.mat`` files of SadTalker (width 70 and 73), Deep3DFaceRecon and PIRender (257) are read by
 :mod:`expnet.formats.coefficient_files`. A folder of Deep3DFaceRecon files of single images, ``000001.mat`` and so on,
-is one track. The audio has the name of the track (or, for SadTalker's ``picture##speech.mat``, of the speech) and is in
-the same folder, in a folder ``audio`` or ``wav``, or anywhere under the root. A video of that name serves as audio as
-well.
+is one track. The audio has the name of the track (or, for SadTalker's ``picture##speech.mat``, that of the speech) and
+is in the same folder, in a folder ``audio`` or ``wav``, or anywhere under the root. A video of that name serves as
+audio as well.
 
 The files do not store a frame rate. It is the column ``fps`` of a ``manifest.csv``, or else the common rate at which
 the track lasts as long as its audio. Speakers, emotions and splits are found as in a folder of videos; if nothing else
-is known, SadTalker's picture is the speaker.
+is known, the name of SadTalker's source image stands for the speaker.
 """
 
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ def _tracks(paths: Iterable[Path]) -> list[Path]:
 
 def _with_audio(video: SourceVideo, files: MediaFiles) -> SourceVideo:
     stem = video.path.stem if video.path.suffix.lower() == SUFFIX else video.path.name
-    picture, separator, speech = stem.rpartition(_SADTALKER_SEPARATOR)
+    image, separator, speech = stem.rpartition(_SADTALKER_SEPARATOR)
     names = (stem, speech)
-    speaker = picture if separator and video.speaker == stem else video.speaker
+    speaker = image if separator and video.speaker == stem else video.speaker
     return replace(video, speaker=speaker, audio=files.audio(*names, beside=video.path) or files.video(*names))

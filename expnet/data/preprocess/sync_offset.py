@@ -151,19 +151,19 @@ def predicted_mouth(track: Track) -> NDArray[np.float64]:
         return _fast_changes(face.landmarks(torch.zeros(face.identity_size), expression).double())
 
 
-def lag_correlations(seen: NDArray[np.float64], heard: NDArray[np.float64]) -> NDArray[np.float64]:
+def lag_correlations(observed: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean correlation of the measures at each offset of the audio from -10 to +10 frames, (21,).
 
     Args:
-        seen: (T, N) measures from the video.
-        heard: (T, N) measures predicted from the audio.
+        observed: (T, N) measures from the video.
+        predicted: (T, N) measures predicted from the audio.
     """
-    frames = len(seen)
+    frames = len(observed)
     lags = range(-LONGEST_OFFSET, LONGEST_OFFSET + 1)
     # Audio that is early by `lag` frames belongs to video frames that come `lag` frames later.
     return np.array(
         [
-            _correlation(seen[max(lag, 0) : frames + min(lag, 0)], heard[max(-lag, 0) : frames - max(lag, 0)])
+            _correlation(observed[max(lag, 0) : frames + min(lag, 0)], predicted[max(-lag, 0) : frames - max(lag, 0)])
             for lag in lags
         ]
     )

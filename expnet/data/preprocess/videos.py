@@ -114,7 +114,7 @@ def preprocess(
 
     Raises:
         DataError: If there are no videos, none could be used, or the store cannot be written.
-        MissingAssetError: If the tracker or the face model is not there.
+        MissingAssetError: If the tracker or the face model is missing.
         MachineError: If the machine is at fault; the next run continues.
     """
     start = time.perf_counter()

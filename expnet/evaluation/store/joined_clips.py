@@ -1,6 +1,6 @@
 """Predictions of a network that is shown windows of several clips at once, for the length curve.
 
-How well does a network that was trained on short windows follow speech that it hears at length? The scored clips are
+How well does a network that was trained on short windows follow long speech? The scored clips are
 joined end to end, and the network is shown windows of a given length. Every frame of every clip is scored at every
 length, so that the same clips and people stand behind each point, and:
 

@@ -90,8 +90,8 @@ def change_colours(
     levels = np.arange(256) / 255.0
     for channel in range(3):
         table = np.clip(255.0 * gain[channel] * levels ** gamma[channel] + 0.5, 0, 255).astype(np.uint8)
-        for picture in (inputs[:, channel], inputs[:, 3 + channel], targets[:, channel]):
-            picture[...] = table[picture]
+        for image in (inputs[:, channel], inputs[:, 3 + channel], targets[:, channel]):
+            image[...] = table[image]
 
 
 class RegionDataModule(TalkingFaceDataModule):

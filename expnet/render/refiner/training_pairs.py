@@ -154,10 +154,10 @@ def _drive(
 ) -> Iterator[dict[str, NDArray]]:
     """Drive one portrait to other frames; yields the arrays of each pair."""
     recorder = RegionRecorder(settings)
-    picture = open_portrait(frames[portrait], model, max_side=None)
+    opened = open_portrait(frames[portrait], model, max_side=None)
     coefficients = track.coefficients
     fit = coefficients[portrait : portrait + 1]
-    renderer = MeshRenderer(picture.image, fit, picture.points, model, matte=picture.matte, refiner=recorder)
+    renderer = MeshRenderer(opened.image, fit, opened.points, model, matte=opened.matte, refiner=recorder)
     others = driving[driving != portrait]
     rows = coefficients.with_(
         expression=coefficients.expression[others],
