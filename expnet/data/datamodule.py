@@ -83,8 +83,6 @@ class TalkingFaceDataModule(LightningDataModule):
         if any(source.features for source in self.sources) and self.augmentation.silent_runs is not None:
             raise ConfigError("data.silent_share mutes the mel spectrogram only: set it to 0 with data.features")
         self._resume = (0, 0)
-        # With fewer validation clips than processes, some have none; they take part in the metrics all the same.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
 
     @cached_property
     def stores(self) -> list[TrackStore]:
@@ -206,7 +204,17 @@ class TalkingFaceDataModule(LightningDataModule):
         return self._loader(dataset, sampler, collate, batch_size=self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
-        """Whole validation clips."""
+        """Whole validation clips.
+
+        Raises:
+            DataError: If a process would have none: Lightning leaves it out, and the others wait for it.
+        """
+        clips, (_, world) = len(self.splits[VALIDATION]), self._rank_and_world()
+        if 0 < clips < world:
+            raise DataError(
+                f"{world} processes cannot share {clips} validation clips; use at most {clips} devices, or raise "
+                "data.validation_fraction or data.limit_validation_clips"
+            )
         return self._whole_clips(VALIDATION)
 
     def test_dataloader(self) -> DataLoader[FaceBatch]:

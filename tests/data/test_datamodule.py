@@ -419,3 +419,12 @@ def test_every_store_of_a_mixture_must_leave_someone_to_train_on(make_store, mak
         _ = TalkingFaceDataModule([hdtf, mead]).splits
     shared = TalkingFaceDataModule([hdtf, mead], split=SplitConfig(allow_shared_speakers=True))
     assert any(entry.row.clip_id.startswith("m") for entry in shared.splits["train"])
+
+
+def test_every_process_needs_a_validation_clip(store, monkeypatch):
+    data = TalkingFaceDataModule(store, split=SplitConfig(limit_validation_clips=2))
+    monkeypatch.setattr(data, "_rank_and_world", lambda: (3, 4))
+    with pytest.raises(DataError, match="4 processes cannot share 2 validation clips; use at most 2 devices"):
+        data.val_dataloader()
+    monkeypatch.setattr(data, "_rank_and_world", lambda: (1, 2))
+    assert len(data.val_dataloader()) == 1
