@@ -19,11 +19,13 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from expnet.metrics import Extractor, LearnedPerceptualDistance, Moments
-from expnet.metrics.functional import cpbd, frechet_distance, inception_input, ms_ssim, ssim
+from expnet.metrics.functional import cpbd, frechet_distance, image_scores, inception_input, ms_ssim, ssim
 from expnet.metrics.functional.sharpness import luma
 from expnet.models.inception import FidInception, load_inception
 from expnet.models.perceptual import load_lpips
 
+THREE_SCORES = "PSNR+SSIM+MS-SSIM"
+"""The row that compares the scores of the video benchmark, computed in one pass, with SSIM alone."""
 TESTS = Path(__file__).resolve().parents[2] / "tests" / "metrics"
 
 
@@ -89,6 +91,13 @@ def similarities(frames: Tensor, noisy: Tensor) -> Iterator[MetricPair]:
         len(frames),
         lambda: ssim(noisy, frames),
         lambda: structural_similarity_index_measure(other, real, data_range=1.0, reduction="none"),
+    )
+    yield MetricPair(
+        THREE_SCORES,
+        "SSIM alone",
+        len(frames),
+        lambda: image_scores(noisy, frames)["ssim"],
+        lambda: ssim(noisy, frames),
     )
     if find_spec("pytorch_msssim"):
         from pytorch_msssim import ms_ssim as package

@@ -7,7 +7,7 @@ from expnet.metrics.functional.coefficients import within_clip_r2
 from expnet.metrics.functional.face_alignment import align_faces
 from expnet.metrics.functional.face_crop import face_boxes
 from expnet.metrics.functional.frechet import Moments, frechet_distance
-from expnet.metrics.functional.image import ms_ssim, psnr, ssim
+from expnet.metrics.functional.image import check_image_size, image_scores, ms_ssim, psnr, ssim
 from expnet.metrics.functional.landmarks import interocular_distance, landmark_distance
 from expnet.metrics.functional.mesh import lip_vertex_error, upper_face_dynamics_deviation
 from expnet.metrics.functional.motion import (
@@ -47,10 +47,12 @@ __all__ = [
     "bootstrap_difference",
     "bootstrap_interval",
     "bootstrap_peak",
+    "check_image_size",
     "cpbd",
     "eye_aspect_ratio",
     "face_boxes",
     "frechet_distance",
+    "image_scores",
     "inception_input",
     "interocular_distance",
     "jitter_ratio",

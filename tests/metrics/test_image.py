@@ -8,7 +8,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from expnet.metrics import MultiScaleStructuralSimilarity, PeakSignalToNoiseRatio, StructuralSimilarity
-from expnet.metrics.functional import ms_ssim, psnr, ssim
+from expnet.metrics.functional import check_image_size, image, image_scores, ms_ssim, psnr, ssim
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,36 @@ def test_ms_ssim_is_the_product_of_the_scales_computed_one_by_one() -> None:
         )
     score = ms_ssim(*(torch.from_numpy(np.ascontiguousarray(i.transpose(2, 0, 1))) for i in (other, picture)))
     assert score.item() == pytest.approx(product.mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["gaussian", "uniform"])
+def test_one_pass_gives_the_scores_of_each(variant: str) -> None:
+    frames, targets = torch.randint(0, 256, (2, 2, 3, 162, 171), generator=torch.manual_seed(0), dtype=torch.uint8)
+    together = image_scores(frames, targets, variant=variant, ceiling=5.0)
+    assert torch.equal(together["psnr"], psnr(frames, targets, ceiling=5.0))
+    assert torch.equal(together["ssim"], ssim(frames, targets, variant=variant))
+    assert torch.equal(together["ms_ssim"], ms_ssim(frames, targets))
+    assert list(image_scores(frames[0], targets[0], names=("ms_ssim",))) == ["ms_ssim"]
+    with pytest.raises(ValueError, match="MS-SSIM needs images of at least 161 pixels, got"):
+        image_scores(frames[..., :160], targets[..., :160])
+    check_image_size("ssim", 7, 200, variant="uniform")
+    with pytest.raises(ValueError, match="SSIM gaussian needs images of at least 11"):
+        check_image_size("ssim", 7, 200)
+
+
+def test_the_finest_scale_is_filtered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MS-SSIM repeated the first scale of SSIM, and the three scores took 2.5 times as long as SSIM alone."""
+    filtered: list[int] = []
+    slide = image._slide
+    monkeypatch.setattr(
+        image, "_slide", lambda planes, *rest: [filtered.append(planes.numel())] and slide(planes, *rest)
+    )
+    pictures = torch.rand(3, 192, 256, generator=torch.manual_seed(0))
+    ssim(pictures, 1 - pictures)
+    alone = sum(filtered)
+    filtered.clear()
+    image_scores(pictures, 1 - pictures)
+    assert alone < sum(filtered) < 1.34 * alone  # 1 + 1/4 + 1/16 + 1/64 + 1/256
 
 
 def test_ms_ssim_identity_size_and_clips() -> None:

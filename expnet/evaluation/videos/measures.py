@@ -5,7 +5,8 @@ A measure is taken only of clips that have what it needs; otherwise the row give
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,7 @@ from expnet.metrics import (
     SilentLipMotion,
     StructuralSimilarity,
 )
-from expnet.metrics.functional import audio_beats
+from expnet.metrics.functional import audio_beats, check_image_size, image_scores
 from expnet.render.reenactment import to_crop
 
 Run = Callable[[Scores, Video, Video | None], None]
@@ -165,20 +166,69 @@ def pose_measures(_: VideoProtocolConfig) -> list[Measure]:
     ]
 
 
-def image_measures(options: VideoProtocolConfig, device: torch.device) -> list[Measure]:
+def image_measures(options: VideoProtocolConfig, device: torch.device, wanted: Collection[str]) -> list[Measure]:
     """Frames compared with the real ones pixel by pixel, and their sharpness."""
     stride = options.picture_stride
     sharpness = BlurDetection()
     structure = StructuralSimilarity(variant=options.ssim)
-    metrics = (PeakSignalToNoiseRatio(), structure, MultiScaleStructuralSimilarity())
+    metrics: tuple[ClipMetric, ...] = (PeakSignalToNoiseRatio(), structure, MultiScaleStructuralSimilarity())
+    shared = SharedImageScores([metric.name for metric in metrics if metric.name in wanted], options, device)
 
     def score_sharpness(scores: Scores, video: Video, _: Video | None) -> None:
         frames = video.frames[::stride]
         parts = ((part.to(device),) for part in frames.split(_chunk_size(frames)))
         scores.put(sharpness.name, mean_over_frames(sharpness, parts))
 
-    paired = [frame_measure(metric, stride, device) for metric in metrics]
+    paired = [
+        Measure("Image", (metric,), frozenset({SAME_ASPECT_RATIO}), shared.run(metric.name)) for metric in metrics
+    ]
     return [*paired, Measure("Image", (sharpness,), frozenset(), score_sharpness)]
+
+
+class SharedImageScores:
+    """Computes PSNR, SSIM and MS-SSIM of a video in one pass, for the first of their measures that asks.
+
+    Args:
+        names: The scores to compute, of `expnet.metrics.functional.image.IMAGE_SCORES`.
+        options: The protocol, which chooses the variant of SSIM and the frames.
+        device: The device to compute on.
+    """
+
+    def __init__(self, names: Sequence[str], options: VideoProtocolConfig, device: torch.device) -> None:
+        self.names, self.variant, self.stride, self.device = tuple(names), options.ssim, options.picture_stride, device
+        self._pair: tuple[Callable[[], Video | None], ...] = ()
+        self._scores: dict[str, float] = {}
+
+    def run(self, name: str) -> Run:
+        """Return what scores a video by one of the metrics."""
+
+        def score(scores: Scores, video: Video, reference: Video | None) -> None:
+            assert reference is not None
+            check_image_size(name, *reference.size, variant=self.variant)
+            if not self._pair or [known() for known in self._pair] != [video, reference]:
+                self._scores = self._compute(video, reference)
+                self._pair = (weakref.ref(video), weakref.ref(reference))
+            scores.put(name, self._scores[name])
+
+        return score
+
+    def _compute(self, video: Video, reference: Video) -> dict[str, float]:
+        """Return the mean over frames of every score for which the frames are large enough."""
+        names = [name for name in self.names if _is_large_enough(name, reference, self.variant)]
+        totals, count = dict.fromkeys(names, 0.0), 0
+        for part in _paired_chunks(video.frames[:: self.stride], reference.frames[:: self.stride], self.device):
+            for name, values in image_scores(*part, names=names, variant=self.variant).items():
+                totals[name] += float(values.sum())
+            count += len(part[0])
+        return {name: total / count for name, total in totals.items()}
+
+
+def _is_large_enough(name: str, video: Video, variant: str) -> bool:
+    try:
+        check_image_size(name, *video.size, variant=variant)
+    except ValueError:
+        return False
+    return True
 
 
 def frame_measure(metric: ClipMetric, stride: int, device: torch.device) -> Measure:

@@ -150,7 +150,7 @@ def _families(
             )
             for key, kind, backbone in LPIPS
         ),
-        image_measures(options, device),
+        image_measures(options, device, config.wanted),
         opener.with_network("recogniser", ("csim",), lambda network: identity_measures(network, options, device)),
         pose_measures(options),
     ]

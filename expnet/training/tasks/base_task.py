@@ -42,7 +42,8 @@ class StepOutput:
     def to(self, device: torch.device | str) -> StepOutput:
         """Return a copy on another device; ``Trainer.predict`` keeps its results on the CPU this way."""
         parts = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return dataclasses.replace(self, **{name: value.to(device) for name, value in parts.items()})
+        moved: dict[str, Any] = {name: value.to(device) for name, value in parts.items()}
+        return dataclasses.replace(self, **moved)
 
 
 class WeightedMean(Metric):

@@ -145,7 +145,7 @@ class LandmarkSyncTask(BaseTask):
         """Return the similarity of each clip's lips to its audio by lag, (B, 31), with the averaged weights."""
         expert = self.evaluated
         with self.full_precision():
-            return expert(self.landmarks(batch), batch.mel, batch.valid)  # type: ignore[no-any-return]
+            return expert(self.landmarks(batch), batch.mel, batch.valid)
 
 
 def face_model_of(options: dict[str, Any], given: MorphableModel | None) -> MorphableModel:

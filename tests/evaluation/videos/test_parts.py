@@ -10,17 +10,26 @@ import numpy as np
 import pytest
 import torch
 
-from expnet.config.benchmark import GROUND_TRUTH, METRIC_KEYS, VideoBenchmarkConfig
+from expnet.config.benchmark import GROUND_TRUTH, METRIC_KEYS, VideoBenchmarkConfig, VideoProtocolConfig
 from expnet.errors import DataError
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, ScoredClip, SystemResult
+from expnet.evaluation.scores import Scores
+from expnet.evaluation.videos import measures
 from expnet.evaluation.videos.examples import _in_rows, choose_clips, fit_inside, line_styles
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import FinishedClips, RealPart, VideoOutcome
-from expnet.evaluation.videos.measures import mean_over_frames, resize_frames
+from expnet.evaluation.videos.measures import image_measures, mean_over_frames, resize_frames
 from expnet.evaluation.videos.pairing import PairedClip, find_videos, pair_videos
-from expnet.evaluation.videos.reader import Source, same_aspect
+from expnet.evaluation.videos.reader import NO_AUDIO, Source, Video, same_aspect
+from expnet.evaluation.videos.scorer import VideoScorer
 from expnet.evaluation.videos.video_warnings import lag_warnings, video_warnings
-from expnet.metrics import FrechetInceptionDistance, PeakSignalToNoiseRatio
+from expnet.metrics import (
+    FrechetInceptionDistance,
+    MultiScaleStructuralSimilarity,
+    PeakSignalToNoiseRatio,
+    StructuralSimilarity,
+)
+from expnet.metrics.functional import image_scores
 
 
 @pytest.fixture
@@ -200,6 +209,49 @@ def test_pictures_are_compared_in_parts_as_in_one() -> None:
     whole = float(PeakSignalToNoiseRatio().score(first[None], second[None])[0])
     parts = zip(first.split(3), second.split(3), strict=True)
     assert mean_over_frames(PeakSignalToNoiseRatio(), parts) == pytest.approx(whole, rel=1e-12)
+
+
+def pictures(frames: torch.Tensor) -> Video:
+    return Video(frames, None, None, Source(frames.shape[-1], frames.shape[-2], 25.0, "h264", len(frames), NO_AUDIO))
+
+
+def test_the_image_metrics_of_a_clip_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three passes over the frames, of which the third repeated most of the second, were most of a benchmark's time."""
+    generator = torch.Generator().manual_seed(0)
+    first, other, real = torch.randint(0, 256, (3, 5, 3, 162, 164), generator=generator, dtype=torch.uint8)
+    passes: list[int] = []
+    monkeypatch.setattr(
+        measures, "image_scores", lambda *given, **how: [passes.append(len(given[0]))] and image_scores(*given, **how)
+    )
+    options = VideoProtocolConfig(picture_stride=2)
+    family = image_measures(options, torch.device("cpu"), METRIC_KEYS)[:3]
+    reference = pictures(real)
+    for count, frames in enumerate((first, other), 1):
+        scores, video = Scores(), pictures(frames)
+        for measure in family:
+            measure.run(scores, video, reference)
+        assert passes == [3] * count
+        for metric in (PeakSignalToNoiseRatio(), StructuralSimilarity(), MultiScaleStructuralSimilarity()):
+            expected = float(metric.score(frames[None, ::2], real[None, ::2])[0])
+            assert scores.values[metric.name] == pytest.approx(expected, rel=1e-12)
+    only = image_measures(options, torch.device("cpu"), ["psnr"])[0]
+    asked: list[list[str]] = []
+    monkeypatch.setattr(
+        measures, "image_scores", lambda *given, **how: [asked.append(how["names"])] and image_scores(*given, **how)
+    )
+    only.run(scores, pictures(first), reference)
+    assert asked == [["psnr"]]
+
+
+def test_small_frames_lack_only_the_score_they_are_too_small_for() -> None:
+    frames = torch.randint(0, 256, (2, 3, 3, 64, 64), generator=torch.manual_seed(0), dtype=torch.uint8)
+    video, reference = (pictures(side) for side in frames)
+    structure = image_measures(VideoProtocolConfig(), torch.device("cpu"), METRIC_KEYS)
+    scores, reasons, _ = VideoScorer(None, structure, ("psnr", "ssim", "ms_ssim")).take(video, reference)  # type: ignore[arg-type]
+    assert math.isfinite(scores.values["psnr"])
+    assert math.isfinite(scores.values["ssim"])
+    assert math.isnan(scores.values["ms_ssim"])
+    assert reasons == ["ms_ssim: ValueError: MS-SSIM needs images of at least 161 pixels, got (64, 64)"]
 
 
 def test_sizes() -> None:
