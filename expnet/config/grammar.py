@@ -203,6 +203,14 @@ def to_container(config: Any) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.structured(config), resolve=True)  # type: ignore[return-value]
 
 
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested plain values by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
 def to_yaml(config: Any) -> str:
     """Return a configuration as YAML, in the order of its schema."""
     return yaml.safe_dump(to_container(config), sort_keys=False, allow_unicode=True)

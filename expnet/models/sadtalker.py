@@ -181,6 +181,7 @@ class SadTalkerPose(nn.Module):
     """
 
     task = "pose"
+    leaves_parameters_unused = True  # the published network has a variance that its sampling does not use
     takes_pieces = False
     frame_by_frame = False
     measures_styles = False

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from expnet.config import Config, load_config
-from expnet.config.grammar import to_container
+from expnet.config.grammar import flat, to_container
 from expnet.errors import ConfigError, ExpnetError, InputError
 from expnet.io.stop_signals import unwinding_on_signals
 
@@ -57,13 +57,6 @@ class Training:
 
 def differing_keys(first: Config, second: Config) -> dict[str, tuple[Any, Any]]:
     """Return the dotted keys in which two configurations differ, with both values; output and ckpt do not count."""
-
-    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in values.items():
-            found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-        return found
-
     one, other = flat(to_container(first)), flat(to_container(second))
     return {key: (one[key], other[key]) for key in one if key not in ("output", "ckpt") and one[key] != other[key]}
 

@@ -19,6 +19,8 @@ from expnet.io.machine_faults import is_machine_fault, machine_error
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from expnet.training.tasks.base_task import BaseTask
+
 _SINGLE_DEVICE = "single_"  # strategies that Lightning takes by itself for one device
 _PEER_IS_SILENT = ("Application timeout", "Timed out waiting", "waiting for clients", "wait timeout")
 _PEER_IS_GONE = ("Connection closed by peer", "Connection reset by peer")
@@ -79,6 +81,17 @@ def _check_processes(options: TrainerConfig, launched: LaunchedProcess) -> None:
 def _all_devices(options: TrainerConfig) -> int:
     """Return the number of devices that ``devices=-1`` stands for."""
     return 1 if options.accelerator == "cpu" else max(torch.cuda.device_count(), 1)
+
+
+def strategy_name(options: TrainerConfig, task: BaseTask) -> str:
+    """Return the name of Lightning's strategy; DDP looks for unused parameters only where a network has them."""
+    name = options.strategy
+    if not getattr(task.model, "leaves_parameters_unused", False):
+        return name
+    if name == "auto" and (options.devices != 1 or options.num_nodes > 1):
+        name = "ddp"  # what auto means for several devices
+    tolerant = f"{name}_find_unused_parameters_true"
+    return tolerant if tolerant in StrategyRegistry.available_strategies() else name
 
 
 def cluster_plugins() -> list[Any]:

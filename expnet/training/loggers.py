@@ -10,8 +10,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from expnet.config import LoggerConfig
 from expnet.errors import ConfigError
-from expnet.evaluation.report.wandb_tables import wandb_mode
 from expnet.io.atomic import write_atomically
+from expnet.io.wandb_connection import wandb_mode
 from expnet.training.callbacks.csv_logger import CsvLogger
 from expnet.training.run_folder import RunDirectory
 
@@ -59,7 +59,9 @@ def build_loggers(
 
 def _wandb_logger(config: LoggerConfig, run: RunDirectory, values: dict[str, Any]) -> WandbLogger:
     """Build a W&B logger; a resumed run continues its curves."""
-    offline = wandb_mode() == "offline"
+    # Only the first process logs, so the others need not ask the server.
+    mode = wandb_mode() if getattr(rank_zero_only, "rank", 0) == 0 else "offline"
+    offline = mode == "offline"
     return WandbLogger(
         project=config.project,
         name=config.name or run.path.name,
@@ -67,6 +69,7 @@ def _wandb_logger(config: LoggerConfig, run: RunDirectory, values: dict[str, Any
         save_dir=run.path,
         offline=offline,
         resume=None if offline else "allow",
+        mode=mode,
         config=values,
     )
 

@@ -108,8 +108,8 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
     import pytorch_lightning as pl
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-    from expnet.training.callbacks.resume import check_resume
     from expnet.training.hardware import use_threads
+    from expnet.training.resume_check import check_resume
     from expnet.training.tasks.build import build_task, describe_training, start_from
 
     _silence_lightning()  # after the import, which sets the log level itself
@@ -122,7 +122,7 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
         start_from(config.init, task)
     if config.compile:
         task.model.compile()
-    resume_step = check_resume(run, task)
+    resume_step = check_resume(run, task, config)
     if getattr(rank_zero_only, "rank", 0) == 0:
         run.describe(to_yaml(config), command)
     trainer = build_trainer(config, run, task, data, resume_step)
@@ -185,7 +185,7 @@ def build_trainer(
 
     from expnet.training.callbacks.resume import AtomicCheckpoints
     from expnet.training.callbacks.throughput import FetchClock
-    from expnet.training.hardware import cluster_plugins, limit_waiting
+    from expnet.training.hardware import cluster_plugins, limit_waiting, strategy_name
     from expnet.training.loggers import build_loggers
 
     options = config.trainer
@@ -196,7 +196,7 @@ def build_trainer(
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.num_nodes,
-        strategy=options.strategy,
+        strategy=strategy_name(options, task),
         precision=options.precision,
         deterministic=options.deterministic,
         max_steps=options.max_steps,
@@ -239,7 +239,7 @@ def build_callbacks(
     """Build the callbacks of a run, in the order in which Lightning calls them."""
     from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_monitors
     from expnet.training.callbacks.progress import ProgressLine
-    from expnet.training.callbacks.resume import RandomState
+    from expnet.training.callbacks.resume import RandomState, StepOfRows
     from expnet.training.tasks.expression_scores import ExpressionScores
     from expnet.training.tasks.expression_task import ExpressionTask
 
@@ -249,7 +249,7 @@ def build_callbacks(
     monitors = build_monitors(config, run, task, resume_step)
     checkpoints = build_checkpoints(config, run, task, scores, validate=bool(validation))
     # The progress line of a validation shows its scores, so it comes after the callbacks that compute them.
-    return [*scores, RandomState(), *monitors, ProgressLine(PROGRESS[config.task]), *checkpoints]
+    return [*scores, RandomState(), StepOfRows(), *monitors, ProgressLine(PROGRESS[config.task]), *checkpoints]
 
 
 def _silence_lightning() -> None:

@@ -207,6 +207,7 @@ def start(
     cluster: Callable[[int, int], dict[str, str]] | None = None,
     point: Point | None = None,
     job: Callable[[Sequence[str]], int] = main,
+    strategy: str = "ddp",
 ) -> list[BaseProcess]:
     """Start a run in a folder.
 
@@ -217,13 +218,14 @@ def start(
         cluster: Returns the environment of a process for its rank and a free port; None for that of torchrun.
         point: Where the processes are stopped; None for a run that finishes.
         job: The function to run.
+        strategy: Lightning's strategy for several processes.
     """
     folder.mkdir(exist_ok=True)
     port = free_port()
     environments: list[dict[str, str]] = [{}]
     if processes > 1 or cluster:
         environments = [(cluster or torchrun)(rank, port) for rank in range(processes)]
-        arguments = [*arguments, f"trainer.devices={processes}", "trainer.strategy=ddp"]
+        arguments = [*arguments, f"trainer.devices={processes}", f"trainer.strategy={strategy}"]
     started = [SERVER.Process(target=_run, args=(job, arguments, folder, own, point)) for own in environments]
     for process in started:
         process.start()

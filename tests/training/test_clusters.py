@@ -74,7 +74,8 @@ def test_a_slurm_job_leaves_and_comes_back(
     whole: Callable[..., Path],
 ) -> None:
     """The job requeues itself at its time limit, but not when it was cancelled or preempted."""
-    given = ["configs/cluster/slurm.yaml", *arguments("expression", store, "data.workers=0", "trainer.num_nodes=1")]
+    one_machine = ("data.workers=0", "trainer.num_nodes=1", "trainer.threads=1")
+    given = ["configs/cluster/slurm.yaml", *arguments("expression", store, *one_machine)]
     left = finish(start(given, tmp_path, processes=2, cluster=slurm(queue), point=point))
     assert left[0] == 128 + number, log_of(tmp_path)
     assert (queue.read_text().splitlines() if queue.exists() else []) == asked
@@ -150,8 +151,17 @@ def test_the_script_and_its_configuration_agree(tmp_path: Path) -> None:
     assert config.ckpt == "last"
     assert config.trainer.num_nodes == int(asked["nodes"])
     assert config.trainer.devices == int(asked["ntasks-per-node"]) == int(asked["gpus-per-node"])
+    assert config.data.workers + config.trainer.threads == int(asked["cpus-per-task"])
     assert asked["signal"].startswith("USR1@")
     assert "requeue" in asked
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ddp"])
+def test_the_published_head_pose_network_trains_on_several_devices(strategy: str, store: Path, tmp_path: Path) -> None:
+    """Not every parameter of SadTalker's network is part of each loss, which plain DDP refuses."""
+    given = ["configs/sadtalker_pose.yaml", *arguments("pose", store, "trainer.max_steps=3", "data.workers=0")[1:]]
+    started = start([*given, "trainer.validate_every=3"], tmp_path, processes=2, strategy=strategy)
+    assert finish(started) == [0, 0], log_of(tmp_path)
 
 
 def test_rows_are_written_once(whole: Callable[..., Path]) -> None:

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero
-from small import arguments, rows_of
+from small import ROOT, arguments, rows_of
 from torch.utils.data import DataLoader
 
 from expnet.config import LoggerConfig
@@ -212,6 +215,18 @@ def test_a_resumed_run_goes_on_with_its_wandb_curves(store: Path, monkeypatch: p
     found = artifacts(Path("run"))
     assert found[f"run-{identity}"] == ["command.txt", "config.yaml", "versions.json"]
     assert [files for name, files in found.items() if name.startswith("data-")] == [["data.json"]]
+
+
+@pytest.mark.parametrize("known", [{}, {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:1"}])
+def test_wandb_without_a_key_or_a_network_stays_offline(known: dict[str, str], store: Path, tmp_path: Path) -> None:
+    """Without key, netrc and network, and with a key but no network: the run is kept in its folder."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", **known}
+    given = [*arguments("expression", store, "trainer.max_steps=2"), "logger.wandb=true"]
+    command = [sys.executable, ROOT / "train.py", *given]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ("does not answer" in done.stderr) == bool(known)
+    assert len(list(tmp_path.glob("run/wandb/offline-run-*/run-*.wandb"))) == 1
 
 
 def test_only_the_first_process_names_the_wandb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

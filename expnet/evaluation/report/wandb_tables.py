@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from expnet.config import WandbConfig
 from expnet.evaluation.report.results import Results, ScoredClip, SystemResult
+from expnet.io.wandb_connection import wandb_mode
 
 FILES = ("results.json", "results.csv", "table.md", "table.tex", "index.html")
 
 Table = tuple[list[str], list[list[Any]]]
 """The columns and the rows."""
-
-
-def wandb_mode() -> Literal["online", "offline"]:
-    """Whether W&B sends a run or keeps it in the folder: as WANDB_MODE says, or else offline where no key is known."""
-    import wandb
-
-    wanted = os.environ.get("WANDB_MODE", "offline" if wandb.api.api_key is None else "online")
-    return "online" if wanted == "online" else "offline"
 
 
 def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
@@ -36,12 +28,13 @@ def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
     """
     if not config.wandb:
         return
+    mode = wandb_mode()  # before wandb is imported and reads its settings
     import wandb
 
     name = config.name or results.title
     details = {"protocol_hash": results.protocol_hash, "protocol": results.protocol, "versions": results.versions}
     with wandb.init(
-        project=config.project, name=name, dir=folder, mode=wandb_mode(), job_type="benchmark", config={**details}
+        project=config.project, name=name, dir=folder, mode=mode, job_type="benchmark", config={**details}
     ) as run:
         for key, (columns, rows) in (("benchmark", system_table(results)), ("clips", clip_table(results))):
             run.log({key: wandb.Table(columns=columns, data=rows)})

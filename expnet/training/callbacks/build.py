@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from expnet.callbacks.image_quality import FrechetCallback, LpipsCallback
 from expnet.callbacks.landmark_distance import LandmarkDistanceCallback
-from expnet.callbacks.monitored_checkpoint import MonitoredCheckpoint
 from expnet.callbacks.samples import SamplesCallback
 from expnet.callbacks.syncnet import SyncNetCallback
 from expnet.config import Config
@@ -24,6 +22,7 @@ from expnet.training.callbacks.gradient_norm import GradientNorm
 from expnet.training.callbacks.preemption import LastCheckpoint
 from expnet.training.callbacks.rendered_samples import RenderedSamples
 from expnet.training.callbacks.run_artifacts import RunArtifacts
+from expnet.training.callbacks.run_checkpoint import MonitoredRunCheckpoint, RunCheckpoint
 from expnet.training.callbacks.throughput import Throughput
 from expnet.training.run_folder import RunDirectory
 from expnet.training.tasks.base_task import BaseTask
@@ -98,6 +97,6 @@ def build_checkpoints(
         return [LastCheckpoint(run.last, every=config.trainer.validate_every)]
     options = {"filename": "best", "monitor": monitored(config, task), **shared}
     is_loss = options["monitor"] in {f"val/{name}" for name in task.sums}
-    best = ModelCheckpoint(mode="min", **options) if is_loss else MonitoredCheckpoint(callbacks=scores, **options)
+    best = RunCheckpoint(mode="min", **options) if is_loss else MonitoredRunCheckpoint(callbacks=scores, **options)
     # last.ckpt comes after best.ckpt, so that its state includes the current best.
-    return [best, ModelCheckpoint(filename="last", save_on_train_epoch_end=False, **shared), LastCheckpoint(run.last)]
+    return [best, RunCheckpoint(filename="last", save_on_train_epoch_end=False, **shared), LastCheckpoint(run.last)]

@@ -14,12 +14,8 @@ import torch.distributed
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from expnet.errors import ConfigError
 from expnet.io.atomic import atomic_path
-from expnet.models.saved_model import HEADER
 from expnet.training.random_state import random_state, set_random_state
-from expnet.training.run_folder import RunDirectory
-from expnet.training.tasks.base_task import BaseTask
 
 
 class RandomState(pl.Callback):
@@ -67,6 +63,18 @@ class RandomState(pl.Callback):
         self._restore = []
 
 
+class StepOfRows(pl.Callback):
+    """Let a resumed run number its logged rows by its steps, also when it is validated at other steps than before.
+
+    A checkpoint of a validation holds Lightning's counter of logged steps from before the last step is counted, and
+    Lightning counts it only where the resumed run would be validated at the same step.
+    """
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Set the counter to the steps taken, which it equals in a run that is not resumed."""
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
+
 class AtomicCheckpoints(TorchCheckpointIO):
     """Write checkpoints atomically and flush them to disk; read tensors and plain values only."""
 
@@ -82,30 +90,3 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> Any:
         """Read a checkpoint without executing code from it."""
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)
-
-
-def check_resume(run: RunDirectory, task: BaseTask) -> int | None:
-    """Check that the checkpoint to resume from fits the configuration, and return its step; None without one.
-
-    Raises:
-        ConfigError: The file is not a checkpoint of expnet, or is of another task or network.
-    """
-    if run.resume is None:
-        return None
-    try:
-        checkpoint = torch.load(run.resume, map_location="cpu", weights_only=True)
-        block, step = checkpoint[HEADER], int(checkpoint["global_step"])
-    except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file
-        raise ConfigError(f"{run.resume} is not a checkpoint of expnet ({type(error).__name__}).") from error
-    if block["task"] != task.model.task:
-        raise ConfigError(
-            f"{run.resume} is a checkpoint of the task '{block['task']}', but this run trains '{task.model.task}'."
-        )
-    expected: dict[str, Any] = task.model.options  # type: ignore[assignment]
-    changed = sorted(key for key in expected if block["options"].get(key) != expected[key])
-    if changed:
-        raise ConfigError(
-            f"{run.resume} was made with another network: {', '.join(changed)} differ; resume with the run's own "
-            "config.yaml, or start a new run without ckpt."
-        )
-    return step

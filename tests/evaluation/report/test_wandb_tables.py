@@ -10,7 +10,7 @@ import pytest
 from expnet.config import WandbConfig
 from expnet.evaluation.report import Extras, write_report
 from expnet.evaluation.report.results import Results
-from expnet.evaluation.report.wandb_tables import clip_table, log_benchmark, system_table, wandb_mode
+from expnet.evaluation.report.wandb_tables import clip_table, log_benchmark, system_table
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +56,3 @@ def test_the_table_is_logged_with_the_files(results: Results, tmp_path: Path) ->
     stored = next(run.glob("run-*.wandb")).read_bytes()
     for words in (b"benchmark-" + results.protocol_hash.encode(), b"index.html", b"ours/within_clip_r2", b"tables"):
         assert words in stored
-
-
-@pytest.mark.parametrize(("mode", "expected"), [("online", "online"), ("offline", "offline"), ("dryrun", "offline")])
-def test_the_mode_is_what_the_variable_says(mode: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_MODE", mode)
-    assert wandb_mode() == expected
