@@ -32,6 +32,7 @@ from expnet.audio.stored_samples import Samples
 from expnet.coefficients import DEFAULT_FACE_MODEL, FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.morphable import MorphableModel
+from expnet.face.tracker import open_tracker
 from expnet.media.image_reader import LARGEST_SIDE
 from expnet.models.mel_source import MelSource
 from expnet.render.mesh_renderer import MeshRenderer
@@ -51,9 +52,11 @@ class Animator:
         refiner: Weights of a refiner of the renderer (docs/results/rendering.md). There are no built-in ones.
         face_model: Face model of the coefficients.
         max_side: Larger portraits are scaled down to this many pixels.
+        tracker: Face tracker: "mediapipe" for the bundled one, or a Face Landmarker .task file, for versions of
+            mediapipe that bundle none.
 
     Raises:
-        InputError: Weights do not exist, are damaged, or belong to another task or face model.
+        InputError: Weights or the tracker's file do not exist, are damaged, or belong to another task or face model.
     """
 
     def __init__(
@@ -65,13 +68,15 @@ class Animator:
         refiner: str | os.PathLike[str] | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
         max_side: int = LARGEST_SIDE,
+        tracker: str | os.PathLike[str] = "mediapipe",
     ) -> None:
+        tracks = open_tracker(tracker)
         self._source = MotionSource(
-            expression=expression, pose=pose, speech_encoder=speech_encoder, face_model=face_model
+            expression=expression, pose=pose, speech_encoder=speech_encoder, face_model=face_model, tracker=tracks
         )
-        self._renderer = PortraitRenderer(self._source.face_model, refiner=refiner, max_side=max_side)
+        self._renderer = PortraitRenderer(self._source.face_model, refiner=refiner, max_side=max_side, tracker=tracks)
         # What no video may be written over.
-        self._files = (expression, pose, speech_encoder, refiner, face_model)
+        self._files = (expression, pose, speech_encoder, refiner, face_model, tracker)
 
     @property
     def face_model(self) -> MorphableModel:

@@ -26,6 +26,7 @@ from expnet.coefficients import DEFAULT_FACE_MODEL
 from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import load_face_model
+from expnet.face.tracker import FaceTracker
 from expnet.models.expression_regressor import LONGEST, ExpressionRegressor
 from expnet.models.interfaces import (
     draws_live,
@@ -49,6 +50,7 @@ class MotionSource:
         speech_encoder: Folder of the speech encoder (`expnet.audio.speech_encoders`) whose features the expression
             network was trained on. None for a network that reads only the mel, as the built-in one does.
         face_model: Face model of the coefficients.
+        tracker: Face tracker for reference videos and styles; None for the one bundled with mediapipe.
 
     Raises:
         InputError: Weights do not exist, are damaged, or belong to another task or face model.
@@ -61,7 +63,9 @@ class MotionSource:
         pose: str | os.PathLike[str] | None = None,
         speech_encoder: str | os.PathLike[str] | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
+        tracker: FaceTracker | None = None,
     ) -> None:
+        self._tracker = tracker
         self.face_model = load_face_model(face_model)
         self._expression = load_expression_network(weights_or_packaged(expression, "expression"))
         needed = self._expression.face_model
@@ -143,7 +147,7 @@ class MotionSource:
             return torch.tensor([style])
         if not measures_styles(self._pose):
             raise InputError(f"pose_style {style}: this head-pose network takes a number, not a video.")
-        track = track_video(style, "to measure a head-motion style")
+        track = track_video(style, "to measure a head-motion style", self._tracker)
         motion = fit_clip(self.face_model, track.points, track.found)
         return self._pose.style_of(torch.from_numpy(motion.pose), torch.from_numpy(track.found))
 
@@ -193,7 +197,7 @@ class MotionSource:
         """Measure the reference video that the controls name, and fit its length."""
         if controls.reference_video is None:
             return None
-        return measure_reference(controls.reference_video, self.face_model).fit_length(frames)
+        return measure_reference(controls.reference_video, self.face_model, self._tracker).fit_length(frames)
 
     def _predict(
         self,

@@ -16,6 +16,7 @@ from expnet.animate.controls.gaze import redirect_gaze
 from expnet.animate.inputs import ImageInput
 from expnet.coefficients import FaceCoefficients
 from expnet.face.morphable import MorphableModel
+from expnet.face.tracker import FaceTracker
 from expnet.media.image_reader import LARGEST_SIDE
 from expnet.media.transparent_video import cut_out
 from expnet.render.mesh_renderer import MeshRenderer
@@ -30,6 +31,7 @@ class PortraitRenderer:
         face_model: Face model of the coefficients.
         refiner: Weights of a refiner of the renderer (run folder, .ckpt or .safetensors), or None.
         max_side: Larger portraits are scaled down to this many pixels.
+        tracker: Face tracker; None for the one bundled with mediapipe.
 
     Raises:
         InputError: The weights do not exist, are damaged, or belong to another task.
@@ -41,10 +43,12 @@ class PortraitRenderer:
         *,
         refiner: str | os.PathLike[str] | None = None,
         max_side: int = LARGEST_SIDE,
+        tracker: FaceTracker | None = None,
     ) -> None:
         self.face_model = face_model
         self._refiner = None if refiner is None else open_refiner(refiner)
         self._max_side = max_side
+        self._tracker = tracker
 
     def open(self, image: ImageInput, controls: Controls) -> Portrait:
         """Load, track and fit a portrait with the framing, gaze and background of the controls.
@@ -54,7 +58,12 @@ class PortraitRenderer:
         """
         read_background(controls.background)  # refused before the portrait is tracked
         portrait = frame_portrait(
-            image, self.face_model, view=controls.view, size=controls.size, max_side=self._max_side
+            image,
+            self.face_model,
+            view=controls.view,
+            size=controls.size,
+            max_side=self._max_side,
+            tracker=self._tracker,
         )
         if controls.gaze is not None:
             portrait = redirect_gaze(portrait, *controls.gaze)

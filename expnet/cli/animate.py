@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from expnet.cli.arguments import WEIGHTS, Commands, add_command, add_network_options, scale
+from expnet.cli.arguments import WEIGHTS, Commands, add_command, add_network_options, add_tracker_option, scale
 from expnet.cli.choices import EMOTIONS
 from expnet.errors import InputError
 
@@ -74,6 +74,7 @@ def _open_animator(arguments: argparse.Namespace) -> Animator:
         pose=arguments.pose,
         speech_encoder=arguments.speech_encoder,
         refiner=arguments.refiner,
+        tracker=arguments.tracker,
     )
 
 
@@ -118,6 +119,7 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
         help="also write the motion: .npz, .csv (ARKit), .glb, .bvh, .json; see expnet convert for more formats",
     )
     add_network_options(parser)
+    add_tracker_option(parser)
     parser.add_argument("--refiner", metavar="RUN", help=f"weights of a mouth refiner: {WEIGHTS} (default: none)")
     _add_motion_options(parser.add_argument_group("motion", "docs/guides/controls.md describes each control"))
     _add_video_options(parser.add_argument_group("video"))

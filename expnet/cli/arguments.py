@@ -61,6 +61,17 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tracker_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the face tracker."""
+    parser.add_argument(
+        "--tracker",
+        default="mediapipe",
+        metavar="FILE",
+        help="a Face Landmarker .task file, for versions of mediapipe that bundle no models (default: mediapipe, the "
+        "models bundled with 0.10.14)",
+    )
+
+
 def print_progress(text: str) -> None:
     """Overwrite the current line of a terminal's stderr."""
     print(f"\r{text}", end="", file=sys.stderr)

@@ -16,8 +16,8 @@ def add_assets_command(commands: Commands[argparse.ArgumentParser]) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify")
     listed = actions.add_parser("list", help="addresses, checksums, licences, and where each file was found")
     listed.set_defaults(run=run_list)
-    fetch = actions.add_parser("fetch", help="download a file and check it")
-    fetch.add_argument("name", metavar="NAME", help="name in 'expnet assets list'")
+    fetch = actions.add_parser("fetch", help="download files and check them")
+    fetch.add_argument("names", metavar="NAME", nargs="+", help="names in 'expnet assets list'")
     fetch.set_defaults(run=run_fetch)
     verify = actions.add_parser("verify", help="check one file, or all that were found, against their checksums")
     verify.add_argument("name", metavar="NAME", nargs="?", help="name in 'expnet assets list'")
@@ -44,16 +44,21 @@ def run_list(_: argparse.Namespace) -> None:
 
 
 def run_fetch(arguments: argparse.Namespace) -> None:
-    """Download an asset and print where it is."""
-    from expnet.assets.registry import fetch, known
+    """Download assets and print where they are."""
+    from expnet.assets.registry import known
 
-    size = known(arguments.name).size
+    for asset in [known(name) for name in arguments.names]:
+        _fetch(asset.name, asset.size)
+
+
+def _fetch(name: str, size: int) -> None:
+    from expnet.assets.registry import fetch
 
     def report(done: int) -> None:
         total = f" of {size / 1e6:.1f}" if size else ""
         print_progress(f"{done / 1e6:.1f}{total} MB")
 
-    path = fetch(arguments.name, progress=report if sys.stderr.isatty() else None)
+    path = fetch(name, progress=report if sys.stderr.isatty() else None)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     print(path)

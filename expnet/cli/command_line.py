@@ -89,7 +89,7 @@ def guarded(run: Callable[[], int | None]) -> int:
         return 130
     except StopSignal as signal:
         print("expnet: stopped.", file=sys.stderr)
-        return int(signal.code)
+        return signal.exit_code
 
 
 def _failed(error: ExpnetError) -> int:

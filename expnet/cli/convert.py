@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from expnet.cli.arguments import Commands, add_command
+from expnet.cli.arguments import Commands, add_command, add_tracker_option
 from expnet.cli.choices import EXPORT_FORMATS
 from expnet.errors import InputError
 from expnet.io.overwriting import refuse_overwriting
@@ -30,11 +30,13 @@ def add_convert_command(commands: Commands[argparse.ArgumentParser]) -> None:
         help="resting face of ARKit weights: the clip's own, or the face model's mean (default: clip)",
     )
     parser.add_argument("--image", metavar="FILE", help="with --to gltf: the portrait, used as texture of the mesh")
+    add_tracker_option(parser)
 
 
 def run_convert(arguments: argparse.Namespace) -> None:
     """Convert the file."""
     from expnet.face.morphable import load_face_model
+    from expnet.face.tracker import open_tracker
     from expnet.formats.convert import MotionFileSettings, check_motion_file, read_motion, write_motion
     from expnet.render.portrait import open_portrait
 
@@ -46,6 +48,8 @@ def run_convert(arguments: argparse.Namespace) -> None:
     if arguments.image is not None:
         if arguments.to != "gltf":
             raise InputError("--image is the texture of a glTF mesh; leave it out, or convert --to gltf.")
-        portrait = open_portrait(arguments.image, settings.model_of(clip.coefficients))
+        portrait = open_portrait(
+            arguments.image, settings.model_of(clip.coefficients), tracker=open_tracker(arguments.tracker)
+        )
         settings = replace(settings, portrait=portrait.image, fit=portrait.fit)
     print(write_motion(clip, arguments.output, arguments.to, settings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from expnet.cli.arguments import Commands, add_command, positive
+from expnet.cli.arguments import Commands, add_command, add_tracker_option, positive
 from expnet.cli.choices import CORPORA
 
 
@@ -25,7 +25,7 @@ def add_preprocess_command(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--speakers", metavar="FILE", help="a csv with the columns file and speaker")
     parser.add_argument("--face-model", default="mediapipe468", help="the built-in one, or a BFM or FLAME file")
-    parser.add_argument("--tracker", default="mediapipe", help="mediapipe, or the path of a Face Landmarker .task file")
+    add_tracker_option(parser)
     parser.add_argument("--min-seconds", type=float, default=1.0, help="drop shots shorter than this (default: 1)")
     parser.add_argument(
         "--offset",

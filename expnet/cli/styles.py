@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from expnet.cli.animate import synthesize
-from expnet.cli.arguments import Commands, add_command, add_pose_option
+from expnet.cli.arguments import Commands, add_command, add_pose_option, add_tracker_option
 
 
 def add_styles_command(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -15,6 +15,7 @@ def add_styles_command(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--image", metavar="FILE", help="a portrait to show the styles on (default: an outline)")
     parser.add_argument("--audio", metavar="FILE", help="the speech to move to (default: the built-in voice)")
     add_pose_option(parser)
+    add_tracker_option(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the head motion (default: 0)")
 
 
@@ -24,5 +25,5 @@ def run_styles(arguments: argparse.Namespace) -> None:
     from expnet.animate.style_sheet import PREVIEW_TEXT, style_sheet
 
     audio = arguments.audio or synthesize(PREVIEW_TEXT, "en")
-    animator = Animator(pose=arguments.pose)
+    animator = Animator(pose=arguments.pose, tracker=arguments.tracker)
     print(style_sheet(animator, arguments.output, audio, image=arguments.image, seed=arguments.seed))

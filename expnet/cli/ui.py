@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import util
 
-from expnet.cli.arguments import Commands, add_command, add_network_options
+from expnet.cli.arguments import Commands, add_command, add_network_options, add_tracker_option
 from expnet.errors import InputError, MissingAssetError
 
 
@@ -23,6 +23,7 @@ def add_ui_command(commands: Commands[argparse.ArgumentParser]) -> None:
         "--max-seconds", type=float, default=300.0, metavar="SECONDS", help="longest speech (default: 300)"
     )
     add_network_options(parser)
+    add_tracker_option(parser)
 
 
 def run_ui(arguments: argparse.Namespace) -> None:
@@ -39,7 +40,10 @@ def run_ui(arguments: argparse.Namespace) -> None:
 
     with listen(arguments.host, arguments.port) as listening:
         animator = Animator(
-            expression=arguments.expression, pose=arguments.pose, speech_encoder=arguments.speech_encoder
+            expression=arguments.expression,
+            pose=arguments.pose,
+            speech_encoder=arguments.speech_encoder,
+            tracker=arguments.tracker,
         )
         serve(animator, listening, limits=Limits(seconds=arguments.max_seconds), announce=_announce)
 

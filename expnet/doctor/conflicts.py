@@ -1,5 +1,6 @@
 """Combinations of packages that are known to fail together, and the command that fixes each."""
 
+import sys
 from collections.abc import Callable
 from importlib import util
 from pathlib import Path
@@ -12,6 +13,13 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 _PROTOBUF_RANGES = (((4, 25, 3), (5, 0, 0)), ((6, 31, 1), (7, 0, 0)))
 # Later releases of mediapipe have neither `solutions` nor models in the wheel.
 _LAST_WITH_SOLUTIONS = (0, 10, 21)
+TASK_FILE = "give the commands --tracker FILE.task, MediaPipe's Face Landmarker"
+"""Advice where mediapipe bundles no models; evaluate and configurations take it as tracker=FILE.task."""
+
+
+def bundles_models() -> bool:
+    """Return whether this Python has a release of mediapipe with models in the wheel."""
+    return sys.version_info < (3, 13)
 
 
 def numpy_is_new_enough() -> Finding | None:
@@ -70,15 +78,16 @@ def mediapipe_has_its_solutions() -> Finding | None:
     return Finding(
         "mediapipe",
         f"{version} has no `solutions`, which track faces and segment people",
-        "pip install mediapipe==0.10.14, or pass --tracker FILE.task",
+        f"pip install mediapipe==0.10.14, or {TASK_FILE}" if bundles_models() else TASK_FILE,
     )
 
 
 def protobuf_fits_mediapipe() -> Finding | None:
     """Several releases of protobuf cannot read mediapipe's generated code."""
     version = version_of("protobuf")
-    if version is None or version_of("mediapipe") is None:
-        return None
+    mediapipe = version_of("mediapipe")
+    if version is None or mediapipe is None or version_numbers(mediapipe) > _LAST_WITH_SOLUTIONS:
+        return None  # later releases of mediapipe choose their own protobuf
     if any(low <= version_numbers(version) < high for low, high in _PROTOBUF_RANGES):
         return None
     return Finding("protobuf", f"{version} does not work with mediapipe", "pip install 'protobuf>=4.25.3,<5'")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Callable
 from importlib import util
 
 from expnet.assets.catalogue import ASSETS
 from expnet.assets.registry import locate
-from expnet.doctor.conflicts import CONFLICTS
+from expnet.doctor.conflicts import CONFLICTS, TASK_FILE, bundles_models
 from expnet.doctor.finding import Finding, import_error, version_of
 from expnet.errors import MissingAssetError
 from expnet.models.packaged_weights import has_packaged_weights
@@ -23,8 +22,8 @@ _PACKAGES = (
 
 def _python() -> Finding:
     version = platform.python_version()
-    if sys.version_info >= (3, 13):
-        return Finding("python", version, "the bundled face tracker needs Python 3.11 or 3.12", optional=True)
+    if not bundles_models():
+        return Finding("python", version, f"use Python 3.12 for the bundled tracker, or {TASK_FILE}", optional=True)
     return Finding("python", version)
 
 
@@ -56,7 +55,7 @@ def _tracker() -> Finding:
         return Finding(
             "face tracker",
             "mediapipe is not installed",
-            "pip install mediapipe==0.10.14 (Python 3.11 or 3.12)",
+            "pip install mediapipe==0.10.14" if bundles_models() else f"pip install mediapipe, and {TASK_FILE}",
         )
     try:
         import cv2  # noqa: F401
@@ -95,7 +94,7 @@ def _assets() -> Finding:
     status = f"{', '.join(present) or 'none'} of {len(metric_weights)}"
     if not missing:
         return Finding("metric weights", f"all of {len(metric_weights)}")
-    return Finding("metric weights", status, f"expnet assets fetch {'|'.join(missing)}", optional=True)
+    return Finding("metric weights", status, f"expnet assets fetch {' '.join(missing)}", optional=True)
 
 
 _CHECKS: tuple[Callable[[], Finding], ...] = (

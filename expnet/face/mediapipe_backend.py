@@ -73,7 +73,8 @@ def import_solutions() -> Any:
     if solutions is None:
         raise MissingAssetError(
             f"mediapipe {getattr(mediapipe, '__version__', '?')} bundles no models, expected 0.10.14: install it on "
-            "Python 3.11 or 3.12, or give the path of a face_landmarker .task file as the tracker"
+            "Python 3.11 or 3.12, or give MediaPipe's Face Landmarker file with --tracker FILE.task (evaluate: "
+            "tracker=FILE.task)"
         )
     return solutions
 

@@ -4,6 +4,7 @@ Both backends follow one face. If there are several, the largest is chosen; face
 whenever the face is lost or jumps, so that choosing costs next to nothing.
 """
 
+import os
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -66,6 +67,9 @@ class LandmarkTrack:
 class FaceTracker(Protocol):
     """The interface of a tracker."""
 
+    def __hash__(self) -> int:
+        """Identify the tracker, so that what it tracked can be cached."""
+
     def track(self, frames: Iterable[Image]) -> LandmarkTrack:
         """Track the largest face through frames of one size, RGB uint8 (H, W, 3)."""
 
@@ -123,7 +127,7 @@ class LandmarkerTaskTracker(_SessionTracker):
         InputError: There is no such file.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser()
         if not self.path.is_file():
             raise InputError(f"{self.path}: there is no such file; expected MediaPipe's face_landmarker .task file")
@@ -133,7 +137,7 @@ class LandmarkerTaskTracker(_SessionTracker):
         return TaskSession(self.path)
 
 
-def open_tracker(spec: str | Path = "mediapipe") -> FaceTracker:
+def open_tracker(spec: str | os.PathLike[str] = "mediapipe") -> FaceTracker:
     """Return a tracker: "mediapipe" for the bundled models, or the path of a Face Landmarker .task file.
 
     Raises:

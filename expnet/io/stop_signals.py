@@ -23,6 +23,7 @@ class StopSignal(SystemExit):
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
+        self.exit_code = 128 + number
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from expnet.coefficients import FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import MorphableModel
-from expnet.face.tracker import track_image
+from expnet.face.tracker import FaceTracker, track_image
 from expnet.media.image_reader import LARGEST_SIDE, limited, load_image
 from expnet.render.person_matte import person_matte
 
@@ -34,7 +34,11 @@ class Portrait:
 
 
 def open_portrait(
-    image: str | os.PathLike[str] | NDArray[np.uint8], model: MorphableModel, *, max_side: int | None = LARGEST_SIDE
+    image: str | os.PathLike[str] | NDArray[np.uint8],
+    model: MorphableModel,
+    *,
+    max_side: int | None = LARGEST_SIDE,
+    tracker: FaceTracker | None = None,
 ) -> Portrait:
     """Load a portrait, track its face and fit the face model to it.
 
@@ -42,6 +46,7 @@ def open_portrait(
         image: An image file, or (H, W, 3) uint8 RGB.
         model: The face model to fit.
         max_side: Larger images are scaled down to this longest side; None keeps their size.
+        tracker: Face tracker; None for the one bundled with mediapipe.
 
     Raises:
         InputError: The input is not an image, is too small, or does not show exactly one face.
@@ -51,7 +56,7 @@ def open_portrait(
     else:
         pixels = load_image(image, max_side=max_side)
     try:
-        track = track_image(pixels)
+        track = track_image(pixels, tracker=tracker)
     except InputError as error:
         raise error if isinstance(image, np.ndarray) else InputError(f"{image}: {error}") from error
     points = track.points[0]

@@ -25,6 +25,7 @@ from expnet.coefficients import FaceCoefficients
 from expnet.data.store.track import Track, source_video
 from expnet.errors import DataError
 from expnet.face.morphable import MorphableModel
+from expnet.face.tracker import FaceTracker
 from expnet.media.video_reader import read_video
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import Portrait, open_portrait
@@ -63,22 +64,25 @@ class Reenactment:
         return [crop_frame(frame, self.crop) for frame in self.renderer.render(self.coefficients(expression, pose))]
 
 
-def open_reenactment(track: Track, model: MorphableModel, frames: int) -> Reenactment:
+def open_reenactment(
+    track: Track, model: MorphableModel, frames: int, *, tracker: FaceTracker | None = None
+) -> Reenactment:
     """Open the clip's own first frame as the portrait, or the built-in portrait where the video is missing.
 
     Args:
         track: The clip.
         model: The face model of its coefficients.
         frames: Largest number of reference frames.
+        tracker: Face tracker; None for the one bundled with mediapipe.
 
     Raises:
         DataError: The video does not match its track.
         InputError: No face is found in the portrait.
     """
     video = source_video(track)
-    return (
-        _open_builtin_portrait(track, model, frames) if video is None else _open_own_video(track, video, model, frames)
-    )
+    if video is None:
+        return _open_builtin_portrait(track, model, frames, tracker)
+    return _open_own_video(track, video, model, frames, tracker)
 
 
 def crop_frame(image: NDArray[np.uint8], crop: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -116,14 +120,16 @@ def label_images(tiles: Sequence[tuple[str, NDArray[np.uint8]]]) -> NDArray[np.u
 
 
 @lru_cache(maxsize=1)
-def builtin_portrait(model: MorphableModel) -> Portrait:
+def builtin_portrait(model: MorphableModel, tracker: FaceTracker | None = None) -> Portrait:
     """Scikit-image's astronaut (a NASA photograph, in the public domain), tracked once."""
     from skimage import data
 
-    return open_portrait(np.ascontiguousarray(data.astronaut()), model)
+    return open_portrait(np.ascontiguousarray(data.astronaut()), model, tracker=tracker)
 
 
-def _open_own_video(track: Track, video: Path, model: MorphableModel, frames: int) -> Reenactment:
+def _open_own_video(
+    track: Track, video: Path, model: MorphableModel, frames: int, tracker: FaceTracker | None
+) -> Reenactment:
     """Return the reenactment of the clip's own video."""
     start = round(track.source_start * FRAME_RATE)
     reference = list(islice(read_video(video, fps=float(FRAME_RATE)), start, start + frames))
@@ -138,14 +144,16 @@ def _open_own_video(track: Track, video: Path, model: MorphableModel, frames: in
         raise DataError(f"clip {track.clip_id} has no crop and identity of its own, so its frames cannot be compared")
     # The clip's own first coefficients are used instead of a fit of this frame: they share the clip's identity and
     # camera.
-    portrait = open_portrait(reference[0], model, max_side=None)
+    portrait = open_portrait(reference[0], model, max_side=None, tracker=tracker)
     renderer = MeshRenderer(portrait.image, track.coefficients[:1], portrait.points, model, matte=portrait.matte)
     return Reenactment(renderer, reference, np.asarray(crop), identity, _coefficients, REAL)
 
 
-def _open_builtin_portrait(track: Track, model: MorphableModel, frames: int) -> Reenactment:
+def _open_builtin_portrait(
+    track: Track, model: MorphableModel, frames: int, tracker: FaceTracker | None
+) -> Reenactment:
     """Return the reenactment of the built-in portrait, driven by the clip's changes."""
-    portrait = builtin_portrait(model)
+    portrait = builtin_portrait(model, tracker)
     fit = portrait.fit
     renderer = MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte)
     base_expression, base_pose = torch.from_numpy(fit.expression), torch.from_numpy(fit.pose)

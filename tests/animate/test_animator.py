@@ -20,9 +20,10 @@ from expnet.animate.controls.blinks import blink_track
 from expnet.animate.controls.controls import Controls
 from expnet.animate.controls.motion_scale import close_lips
 from expnet.errors import InputError, MissingAssetError
+from expnet.face import mediapipe_backend
 from expnet.face.facial_features import feature_space
 from expnet.media.image_reader import load_image
-from expnet.media.video_reader import PROVENANCE, probe_video, read_video
+from expnet.media.video_reader import PROVENANCE, probe_video, read_video, write_video
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.refiner import Refiner
@@ -213,6 +214,28 @@ def test_a_refiner_changes_frames_and_leaves_the_background_out(
     opacity = [np.asarray(Image.open(folder / "frame_000009.png"))[..., 3].astype(int) for folder in folders]
     # The refiner changes both backgrounds equally, so it cannot make the person transparent.
     assert np.abs(opacity[0] - opacity[1])[:150].max() <= 2
+
+
+TASK_FILE = Path(__file__).parents[2].parent / "shared" / "assets" / "face_landmarker_v2_with_blendshapes.task"
+
+
+@pytest.mark.skipif(not TASK_FILE.is_file(), reason="the Face Landmarker .task file is not here")
+def test_another_tracker_looks_at_portraits_styles_and_clips(
+    animator: Animator,
+    weights: dict[str, Path],
+    picture: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_video(tmp_path / "clip.mp4", [picture] * 26, fps=25)
+    bundled = animator.portrait(picture)
+    monkeypatch.setattr(mediapipe_backend, "import_solutions", lambda: pytest.fail("mediapipe bundles no models"))
+    other = Animator(**weights, tracker=TASK_FILE)
+    assert np.abs(other.portrait(picture).points - bundled.points)[:, :2].mean() < 2
+    assert other.head_style(tmp_path / "clip.mp4").shape == (1, 12)
+    assert other.coefficients(picture, speech(0.4), reference_video=tmp_path / "clip.mp4").frames == 10
+    with pytest.raises(InputError, match="not known"):
+        Animator(**weights, tracker="dlib")
 
 
 def test_missing_built_in_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from expnet.assets.registry import ASSETS
+from expnet.cli import command_line
+from expnet.config.benchmark import VideoBenchmarkConfig
+from expnet.config.evaluate import EvaluateConfig
+from expnet.doctor import conflicts
 from expnet.doctor import examine as doctor
 
 
@@ -26,6 +32,46 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     report, healthy = doctor.examine()
     assert not healthy
     assert "pip install mediapipe==0.10.14" in report
+
+
+def test_where_no_mediapipe_bundles_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mediapipe 0.10.14 has no wheel for Python 3.13, so it is not recommended there."""
+    found = doctor.util.find_spec
+    monkeypatch.setattr(doctor.util, "find_spec", lambda name: None if name == "mediapipe" else found(name))
+    for module in (doctor, conflicts):
+        monkeypatch.setattr(module, "bundles_models", lambda: False)
+    report, healthy = doctor.examine()
+    assert not healthy
+    line = next(line for line in report.splitlines() if "face tracker" in line)
+    assert "0.10.14" not in line
+    assert "--tracker FILE.task" in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "animate --image a.png --text a --output a.mp4",
+        "animate --batch a.csv --output a",
+        "ui",
+        "styles --output a.png",
+        "convert a.npz --to gltf --image a.png --output a.glb",
+        "preprocess a --output b",
+    ],
+)
+def test_every_command_that_looks_at_a_face_takes_the_recommended_tracker(command: str) -> None:
+    parsed = command_line._parser().parse_args([*command.split(), "--tracker", "FILE.task"])
+    assert parsed.tracker == "FILE.task"
+
+
+@pytest.mark.parametrize("schema", [EvaluateConfig, VideoBenchmarkConfig])
+def test_both_evaluations_take_the_recommended_tracker(schema: type) -> None:
+    assert {"tracker"} <= {field.name for field in fields(schema)}
+
+
+def test_the_command_that_fetches_weights_is_one_that_exists() -> None:
+    text = doctor._assets().fix or f"expnet assets fetch {' '.join(ASSETS)}"
+    parsed = command_line._parser().parse_args(text.split()[1:])
+    assert set(parsed.names) <= set(ASSETS)
 
 
 def test_a_torch_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,4 +111,4 @@ def test_missing_weight_files_are_not_a_fault(monkeypatch: pytest.MonkeyPatch, t
     line = next(line for line in report.splitlines() if "metric weights" in line)
     assert "optional" in line
     assert "syncnet of" in line
-    assert "expnet assets fetch inception|alexnet" in line
+    assert "expnet assets fetch inception alexnet" in line

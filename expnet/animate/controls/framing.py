@@ -6,6 +6,7 @@ from PIL import Image
 
 from expnet.animate.controls.controls import PathInput, View
 from expnet.face.morphable import MorphableModel
+from expnet.face.tracker import FaceTracker
 from expnet.media.image_reader import load_image
 from expnet.render.portrait import Portrait, open_portrait
 
@@ -42,6 +43,7 @@ def frame_portrait(
     view: View,
     size: int | None,
     max_side: int,
+    tracker: FaceTracker | None = None,
 ) -> Portrait:
     """Open a portrait with the view and size of the video.
 
@@ -53,11 +55,12 @@ def frame_portrait(
         view: ``full`` or ``crop``.
         size: Longer side in pixels; None for the image's own.
         max_side: Limit of the longer side in pixels.
+        tracker: Face tracker; None for the one bundled with mediapipe.
 
     Raises:
         InputError: See `expnet.render.portrait.open_portrait`.
     """
-    portrait = open_portrait(image, model, max_side=max_side)
+    portrait = open_portrait(image, model, max_side=max_side, tracker=tracker)
     shown = portrait.image
     if view == "crop":
         source = image if isinstance(image, np.ndarray) else load_image(image, max_side=_LARGEST_SOURCE)
@@ -67,7 +70,7 @@ def frame_portrait(
     target = min(size or max(shown.shape[:2]), max_side)
     if shown is portrait.image and target == max(shown.shape[:2]):
         return portrait
-    return open_portrait(resize_longer_side(shown, target), model, max_side=max_side)
+    return open_portrait(resize_longer_side(shown, target), model, max_side=max_side, tracker=tracker)
 
 
 def resize_longer_side(image: NDArray[np.uint8], longer_side: int) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from expnet.face.facial_features import FeatureSpace
 from expnet.face.fitting import fit_clip
 from expnet.face.measures import left_eye_opening, right_eye_opening
 from expnet.face.morphable import MorphableModel
-from expnet.face.tracker import LandmarkTrack, open_tracker
+from expnet.face.tracker import FaceTracker, LandmarkTrack, open_tracker
 from expnet.media.image_reader import LARGEST_SIDE
 from expnet.media.video_reader import read_video
 
@@ -51,29 +51,30 @@ class ReferenceMotion:
         return ReferenceMotion(repeated, self.closure[order])
 
 
-def track_video(path: PathInput, purpose: str) -> LandmarkTrack:
+def track_video(path: PathInput, purpose: str, tracker: FaceTracker | None = None) -> LandmarkTrack:
     """Track the face of a video at 25 frames/s.
 
     Args:
         path: Video of one person.
         purpose: What a face is needed for, for the error message: "to ...".
+        tracker: Face tracker; None for the one bundled with mediapipe.
 
     Raises:
         InputError: The file is not a video, or shows no face.
     """
-    track = open_tracker().track(read_video(path, max_side=LARGEST_SIDE))
+    track = (tracker or open_tracker()).track(read_video(path, max_side=LARGEST_SIDE))
     if not track.found.any():
         raise InputError(f"{path}: no face was found, and one is needed {purpose}; use a clip of one person.")
     return track
 
 
-def measure_reference(path: PathInput, model: MorphableModel) -> ReferenceMotion:
+def measure_reference(path: PathInput, model: MorphableModel, tracker: FaceTracker | None = None) -> ReferenceMotion:
     """Track and fit a reference clip.
 
     Raises:
         InputError: The file is not a video, or shows no face.
     """
-    track = track_video(path, "to take the motion from")
+    track = track_video(path, "to take the motion from", tracker)
     return ReferenceMotion(fit_clip(model, track.points, track.found), measure_lid_closure(track))
 
 

@@ -39,6 +39,7 @@ from expnet.evaluation.store.rendered_clips import REAL, RenderedClip, render_cl
 from expnet.evaluation.store.scoring import Scorer
 from expnet.evaluation.store.systems import build_systems
 from expnet.face.morphable import load_face_model
+from expnet.face.tracker import open_tracker
 from expnet.io.versions import package_versions
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def evaluate_networks(config: EvaluateConfig) -> Path:
     """
     started = time.monotonic()
     torch.set_num_threads(config.threads)
+    open_tracker(config.tracker)  # a missing file is reported before any work
     output = prepare_output(config.output)
     model = load_face_model(config.face_model)
     expert = open_sync_expert(config.sync_expert) if config.sync_expert else None
@@ -112,6 +114,7 @@ def score_clips(
 ) -> Record:
     """Score the clips one after the other, and keep only rows, lag curves and a few rendered clips."""
     record = Record()
+    tracker = open_tracker(config.tracker)
     rendered = {id(entry) for entry in evenly_spaced(selection.scored, config.pictures.clips)}
     for entry in tqdm(selection.scored, desc="Scoring", unit="clip", disable=None, leave=False):
         row = entry.row
@@ -128,7 +131,7 @@ def score_clips(
         if id(entry) in rendered:
             titled = {s.name: (s.title, predictions[s.name]) for s in systems if s.name in predictions}
             try:
-                record.rendered.append(render_clip(clip, titled, scores, scorer, config.pictures, output))
+                record.rendered.append(render_clip(clip, titled, scores, scorer, config.pictures, output, tracker))
             except CLIP_FAULTS as error:
                 record.render_faults.append(f"{clip.clip_id}: {clip_fault(error)}")
         for system in systems:

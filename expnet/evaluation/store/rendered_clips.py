@@ -23,6 +23,7 @@ from expnet.evaluation.scores import Scores
 from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.prediction import Prediction
 from expnet.evaluation.store.scoring import Scorer
+from expnet.face.tracker import FaceTracker
 from expnet.media.video_reader import write_video
 from expnet.render.reenactment import REAL, Frames, Reenactment, crop_frame, label_images, open_reenactment, to_tensor
 
@@ -51,6 +52,7 @@ def render_clip(
     scorer: Scorer,
     options: PictureConfig,
     output: Path,
+    tracker: FaceTracker | None = None,
 ) -> RenderedClip:
     """Render a clip for every system, score the frames, and write the video.
 
@@ -61,12 +63,13 @@ def render_clip(
         scorer: Holds the two metrics.
         options: How many frames to render, and whether to write a video.
         output: The folder of the page.
+        tracker: Face tracker for the portrait; None for the one bundled with mediapipe.
 
     Raises:
         DataError: The clip has a single frame to render.
     """
     frames = min(options.frames, clip.frames)
-    stage = open_reenactment(clip.track, scorer.model, frames)
+    stage = open_reenactment(clip.track, scorer.model, frames, tracker=tracker)
     frames = min(frames, len(stage.reference))
     if frames < 2:
         raise DataError(f"clip {clip.clip_id} has one frame to render, which is the portrait itself")

@@ -48,8 +48,8 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> None:
     portrait = SimpleNamespace(
         image=np.zeros((SIZE, SIZE, 3), np.uint8), fit=fit, points=np.zeros((478, 3)), matte=None
     )
-    monkeypatch.setattr(reenactment, "builtin_portrait", lambda model: portrait)
-    monkeypatch.setattr(reenactment, "open_portrait", lambda image, model, max_side: portrait)
+    monkeypatch.setattr(reenactment, "builtin_portrait", lambda model, tracker: portrait)
+    monkeypatch.setattr(reenactment, "open_portrait", lambda image, model, max_side, tracker: portrait)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_a_clip_that_cannot_be_rendered_keeps_its_other_scores(
     options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise DataError("planted")
 
     monkeypatch.setattr(pictures, "open_reenactment", fail)
