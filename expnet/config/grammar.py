@@ -119,9 +119,10 @@ def read_layer(layer: str, schema: type | None = None) -> DictConfig:
         key, text = split_override(layer)
         try:
             value = text if schema is None else read_override(text, type_of(schema, key))
-            for part in reversed(key.split(".")):
+            first, *rest = key.split(".")
+            for part in reversed(rest):
                 value = {part: value}
-            return OmegaConf.create(value)
+            return OmegaConf.create({first: value})
         except (OmegaConfBaseException, yaml.YAMLError) as error:
             raise ConfigError(f"'{layer}': the value is not valid YAML ({first_line(error)}).") from error
     path = find_file(layer)
