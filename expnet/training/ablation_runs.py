@@ -167,4 +167,7 @@ def _lock_folder(output: Path) -> Iterator[int]:
                 f"Another expnet ablate, or a training that a killed one left running, is at work in {output}: wait "
                 "until it ends, or give another output=FOLDER."
             ) from error
+        except OSError as error:
+            # Each training still claims its own run folder, see `expnet.io.folder_claim`.
+            _log.warning("%s cannot be locked (%s): start no second expnet ablate in it.", output, error.strerror)
         yield file.fileno()

@@ -1,5 +1,7 @@
 """The training processes of an ablation: parallel runs, failures, signals, and folders in use."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -103,6 +105,20 @@ def is_free(tmp_path: Path) -> bool:
     except InputError as error:
         return "is at work in" not in str(error)
     return True
+
+
+def test_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lustre without flock: the trainings run, and each claims its own folder."""
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    train_all([plant(tmp_path, "a")], output=tmp_path, jobs=1)
+    assert events(tmp_path) == ["start a", "end a"]
+    assert "cannot be locked (Operation not supported)" in caplog.text
 
 
 def test_sigterm_ends_the_trainings_too(tmp_path: Path) -> None:
