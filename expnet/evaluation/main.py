@@ -21,7 +21,6 @@ from expnet.config.evaluate import EvaluateConfig
 from expnet.config.grammar import describe, merge, parse_arguments, read_layer, to_yaml
 from expnet.evaluation.store.evaluate_networks import evaluate_networks
 from expnet.evaluation.videos.evaluate_videos import evaluate_videos
-from expnet.io.machine_faults import is_machine_fault, machine_error
 
 _VIDEO_KEYS = {"reference", "systems"}
 _HELP = """usage: evaluate.py [FILE.yaml ...] [key=value ...] [--print-config]
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0.
 
     Raises:
-        ExpnetError: Something failed, a full disk for example; the caller prints the message.
+        ExpnetError: Something failed; the caller prints the message.
     """
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
     evaluation = choose_evaluation(arguments.layers)
@@ -78,12 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(to_yaml(config), end="")  # noqa: T201
         return 0
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        page = evaluation.run(config)
-    except (OSError, RuntimeError, MemoryError) as error:
-        if is_machine_fault(error):
-            raise machine_error(error) from error
-        raise
+    page = evaluation.run(config)
     if page is not None:
         print((page.parent / "table.md").read_text(encoding="utf-8"))  # noqa: T201
         print(page)  # noqa: T201

@@ -66,7 +66,8 @@ def results_as_markdown(results: Results) -> str:
         markdown_table(["metric", "unit", *names], rows, align="llr"),
         "",
         f"Mean over clips, 95 % interval by bootstrap ({counts}). Protocol `{results.protocol_hash}`. "
-        "**Bold**: best of the models and baselines; systems that do not use the audio are never called best.",
+        "**Bold**: best of the models and baselines on the clips that all of them have; "
+        "systems that do not use the audio are never called best.",
     ]
     lines += [f"- {line}" for line in unscored_lines(results)]
     lines += [f"- {note}" for note in results.notes]
