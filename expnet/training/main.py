@@ -240,6 +240,7 @@ def build_callbacks(
     from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_monitors
     from expnet.training.callbacks.progress import ProgressLine
     from expnet.training.callbacks.resume import RandomState, StepOfRows
+    from expnet.training.callbacks.start_summary import StartSummary
     from expnet.training.tasks.expression_scores import ExpressionScores
     from expnet.training.tasks.expression_task import ExpressionTask
 
@@ -249,7 +250,9 @@ def build_callbacks(
     monitors = build_monitors(config, run, task, resume_step)
     checkpoints = build_checkpoints(config, run, task, scores, validate=bool(validation))
     # The progress line of a validation shows its scores, so it comes after the callbacks that compute them.
-    return [*scores, RandomState(), StepOfRows(), *monitors, ProgressLine(PROGRESS[config.task]), *checkpoints]
+    summary = StartSummary(data.splits, config.data.batch_size)
+    progress = ProgressLine(PROGRESS[config.task])
+    return [summary, *scores, RandomState(), StepOfRows(), *monitors, progress, *checkpoints]
 
 
 def _silence_lightning() -> None:
