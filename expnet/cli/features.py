@@ -47,13 +47,14 @@ def run_features(arguments: argparse.Namespace) -> None:
     from expnet.data.store.track_store import TrackStore
 
     store = TrackStore(arguments.store)
-    name = arguments.encoder or (None if arguments.weights else ENCODER_ASSETS[0])
+    name: str | None = arguments.encoder or (None if arguments.weights else ENCODER_ASSETS[0])
+    kind = "whisper" if name in ENCODER_ASSETS else name
     if name in ENCODER_ASSETS:
-        weights, kind = locate(name, arguments.weights), "whisper"
+        weights = locate(name, arguments.weights)
     elif arguments.weights is None:
         raise InputError(f"--encoder {name} needs --weights, the folder of the encoder.")
     else:
-        weights, kind = arguments.weights, name
+        weights = Path(arguments.weights)
     encoder = load_speech_encoder(weights, encoder=kind, layer=arguments.layer, device=arguments.device)
     folder = arguments.output or default_folder(arguments.store, name or encoder.source.encoder)
     refuse_overwriting(folder, (arguments.store, weights))
