@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+NO_CLIP = -1
+"""Index of a whole clip that is no clip: what a process gets that has none to evaluate."""
+
 
 @dataclass
 class FaceBatch:
@@ -82,3 +85,8 @@ def collate(items: Sequence[FaceBatch]) -> FaceBatch:
         if field.name != "clip_ids"
     }
     return FaceBatch(**joined, clip_ids=tuple(name for item in items for name in item.clip_ids))
+
+
+def without_valid_frames(batch: FaceBatch) -> FaceBatch:
+    """Return a batch that takes part in every computation and counts in no score: its frames are all invalid."""
+    return replace(batch, valid=torch.zeros_like(batch.valid), clip_ids=("",) * len(batch))

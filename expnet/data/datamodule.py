@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from expnet.audio.speech_encoders import FeatureSource
 from expnet.config import DataConfig, SplitConfig
 from expnet.data.audio_augmentation import WindowAugmentation, audio_augmentations
-from expnet.data.batch import FaceBatch, collate
+from expnet.data.batch import NO_CLIP, FaceBatch, collate
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.coefficient_statistics import CoefficientStatistics, measure_statistics
 from expnet.data.dataset import FaceDataset
@@ -204,26 +204,16 @@ class TalkingFaceDataModule(LightningDataModule):
         return self._loader(dataset, sampler, collate, batch_size=self.batch_size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
-        """Whole validation clips.
-
-        Raises:
-            DataError: If a process would have none: Lightning leaves it out, and the others wait for it.
-        """
-        clips, (_, world) = len(self.splits[VALIDATION]), self._rank_and_world()
-        if 0 < clips < world:
-            raise DataError(
-                f"{world} processes cannot share {clips} validation clips; use at most {clips} devices, or raise "
-                "data.validation_fraction or data.limit_validation_clips"
-            )
-        return self._whole_clips(VALIDATION)
+        """Whole validation clips; a process without one gets a clip without valid frames, which counts nowhere."""
+        return self._whole_clips(VALIDATION, placeholder=NO_CLIP)
 
     def test_dataloader(self) -> DataLoader[FaceBatch]:
-        """Whole test clips."""
-        return self._whole_clips(TEST)
+        """Whole test clips, shared as the validation clips are."""
+        return self._whole_clips(TEST, placeholder=NO_CLIP)
 
     def predict_dataloader(self) -> DataLoader[FaceBatch]:
-        """Whole test clips, as for a test."""
-        return self.test_dataloader()
+        """Whole test clips."""
+        return self._whole_clips(TEST)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the epoch, which Lightning stores in the checkpoint."""
@@ -265,10 +255,11 @@ class TalkingFaceDataModule(LightningDataModule):
             **options,
         )
 
-    def _whole_clips(self, split: str) -> DataLoader[FaceBatch]:
+    def _whole_clips(self, split: str, *, placeholder: int | None = None) -> DataLoader[FaceBatch]:
         rank, world = self._rank_and_world()
         dataset = self._dataset(split)
-        return self._loader(dataset, ShardSampler(len(dataset), rank=rank, world=world), collate, batch_size=1)
+        sampler = ShardSampler(len(dataset), rank=rank, world=world, placeholder=placeholder)
+        return self._loader(dataset, sampler, collate, batch_size=1)
 
     def _loader(self, dataset: Dataset[Any], sampler: Any, collate_items: Any, **options: Any) -> DataLoader[Any]:
         return DataLoader(

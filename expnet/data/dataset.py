@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, mel_for_frames
 from expnet.audio.augmentation import Augmentation
 from expnet.audio.mel import HOP, WINDOW
-from expnet.data.batch import FaceBatch
+from expnet.data.batch import NO_CLIP, FaceBatch, without_valid_frames
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.sampling import WindowDraw
 from expnet.data.silent_windows import SilentRun, SilentRuns, silence
@@ -91,6 +91,8 @@ class FaceDataset(Dataset[FaceBatch]):
 
     def __getitem__(self, index: int | WindowDraw) -> FaceBatch:
         """Read a whole clip or a window as a batch of size 1."""
+        if index == NO_CLIP:
+            return without_valid_frames(self[0])
         if isinstance(index, int) and self.window:
             index = WindowDraw(index, 0, index)
         if isinstance(index, int):

@@ -4,7 +4,7 @@ The samplers derive from ``DistributedSampler``, so Lightning leaves them in pla
 yields only the share of its own process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,17 +74,28 @@ class WindowSampler(DistributedSampler[Any]):
 
 
 class ShardSampler(DistributedSampler[int]):
-    """Yields every clip once, on one process only, so that no clip is counted twice by any number of processes."""
+    """Yields every clip once, on one process only, so that no clip is counted twice by any number of processes.
 
-    def __init__(self, length: int, *, rank: int = 0, world: int = 1) -> None:
+    Args:
+        length: Number of clips.
+        rank: Number of this process.
+        world: Number of processes.
+        placeholder: Index that a process without a clip gets, so that it takes part in every collective operation;
+            Lightning leaves a process out of an evaluation for which it has no batch. None for no placeholder.
+    """
+
+    def __init__(self, length: int, *, rank: int = 0, world: int = 1, placeholder: int | None = None) -> None:
         self.length, self.rank, self.world = length, rank, world
+        self.clips: Sequence[int] = range(rank, length, world)
+        if placeholder is not None and length and not self.clips:
+            self.clips = (placeholder,)
 
     def __len__(self) -> int:
-        return len(range(self.rank, self.length, self.world))
+        return len(self.clips)
 
     def set_epoch(self, epoch: int) -> None:
         """Do nothing: the order is the same in every epoch."""
 
     def __iter__(self) -> Iterator[int]:
         """Yield the clips of this process."""
-        return iter(range(self.rank, self.length, self.world))
+        return iter(self.clips)

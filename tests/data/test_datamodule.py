@@ -421,10 +421,14 @@ def test_every_store_of_a_mixture_must_leave_someone_to_train_on(make_store, mak
     assert any(entry.row.clip_id.startswith("m") for entry in shared.splits["train"])
 
 
-def test_every_process_needs_a_validation_clip(store, monkeypatch):
+def test_a_process_without_a_validation_clip_gets_one_that_counts_nowhere(store, monkeypatch):
     data = TalkingFaceDataModule(store, split=SplitConfig(limit_validation_clips=2))
-    monkeypatch.setattr(data, "_rank_and_world", lambda: (3, 4))
-    with pytest.raises(DataError, match="4 processes cannot share 2 validation clips; use at most 2 devices"):
-        data.val_dataloader()
-    monkeypatch.setattr(data, "_rank_and_world", lambda: (1, 2))
-    assert len(data.val_dataloader()) == 1
+    seen = []
+    for rank in range(4):
+        monkeypatch.setattr(data, "_rank_and_world", lambda rank=rank: (rank, 4))
+        (batch,) = data.val_dataloader()
+        seen.append((batch.clip_ids[0], bool(batch.valid.any())))
+        assert len(list(data.predict_dataloader())) == len(range(rank, len(data.splits["test"]), 4))
+    assert [valid for _, valid in seen] == [True, True, False, False]
+    assert len({clip for clip, valid in seen if valid}) == 2
+    assert [clip for clip, valid in seen if not valid] == ["", ""]

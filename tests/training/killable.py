@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -224,7 +225,8 @@ def start(
     port = free_port()
     environments: list[dict[str, str]] = [{}]
     if processes > 1 or cluster:
-        environments = [(cluster or torchrun)(rank, port) for rank in range(processes)]
+        launcher = cluster or partial(torchrun, world=processes)
+        environments = [launcher(rank, port) for rank in range(processes)]
         arguments = [*arguments, f"trainer.devices={processes}", f"trainer.strategy={strategy}"]
     started = [SERVER.Process(target=_run, args=(job, arguments, folder, own, point)) for own in environments]
     for process in started:
@@ -232,14 +234,14 @@ def start(
     return started
 
 
-def torchrun(rank: int, port: int) -> dict[str, str]:
+def torchrun(rank: int, port: int, *, world: int = 2) -> dict[str, str]:
     """The environment in which torchrun starts the processes of one machine."""
     return {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
+        "WORLD_SIZE": str(world),
         "GROUP_RANK": "0",
-        "LOCAL_WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": str(world),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "TORCHELASTIC_RUN_ID": "none",

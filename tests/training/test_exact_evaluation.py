@@ -28,20 +28,21 @@ def validations(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("task", ["expression", "pose"])
-def test_one_and_two_processes_score_a_checkpoint_alike(
+def test_any_number_of_processes_scores_a_checkpoint_alike(
     task: str, store: Path, tmp_path: Path, whole: Callable[..., Path]
 ) -> None:
-    """Three clips of unequal length: one process scores two of them, the other one, and no clip is repeated."""
+    """Three clips of unequal length on two processes, and on four, of which one has none; no clip is repeated."""
     run = whole(task, "data.workers=0")
     rendered = ("metrics.landmark_distance=true", "metrics.clips=3", "metrics.frames=4")
     given = arguments(task, store, f"ckpt={run / 'checkpoints' / 'last.ckpt'}", *rendered)
-    for processes in (1, 2):
+    for processes in (1, 2, 4):
         folder = tmp_path / str(processes)
         assert finish(start(given, folder, processes=processes, job=validate)) == [0] * processes, log_of(folder)
-    alone, both = (json.loads((tmp_path / name / "scores.json").read_text()) for name in "12")
-    assert set(alone) == set(both)
+    alone, two, four = (json.loads((tmp_path / name / "scores.json").read_text()) for name in "124")
+    assert set(alone) == set(two) == set(four)
     for name, value in alone.items():
-        assert value == pytest.approx(both[name], rel=1e-6, abs=1e-9), name
+        assert value == pytest.approx(two[name], rel=1e-6, abs=1e-9), name
+        assert value == pytest.approx(four[name], rel=1e-6, abs=1e-9), name
 
     # The same numbers as those that the run logged when it saved the checkpoint.
     logged = validations(run)[-1]

@@ -62,9 +62,9 @@ class WeightedMean(Metric):
         self.add_state("weight", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, value: Tensor, weight: Tensor) -> None:
-        """Add a mean over ``weight`` frames."""
+        """Add a mean over ``weight`` frames; over none, any value counts as nothing, NaN included."""
         # Not in place: the states of a module that was validated before it is trained are inference tensors.
-        self.total = self.total + value.detach().double() * weight
+        self.total = self.total + torch.where(weight > 0, value.detach().double() * weight, 0.0)
         self.weight = self.weight + weight
 
     def compute(self) -> Tensor:

@@ -33,6 +33,8 @@ class ExpressionScores(MetricCallback):
     def update(self, pl_module: pl.LightningModule, outputs: Any, batch: Any) -> None:
         """Score a batch of whole clips from coefficients and landmarks; nothing is rendered."""
         motion, mouth = self.metrics
+        if not outputs.valid.any():
+            return  # this process has no clip to evaluate
         motion.update(outputs.predicted, outputs.target, valid=outputs.valid)
         mouth.update(outputs.landmarks, outputs.target_landmarks, valid=outputs.valid)
 
