@@ -19,7 +19,11 @@ from expnet.coefficients import FaceCoefficients
 from expnet.formats.motion_clip import MotionClip, write_npz
 
 ENDLESS_VIDEO = """
-import itertools, sys
+import itertools, signal, sys
+# The tests may run under nohup or in the background of a shell, whose children ignore these signals.
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 from expnet.cli import guarded
 from expnet.media.video_writer import write_video
@@ -119,7 +123,10 @@ def test_a_stop_signal_removes_what_is_half_written(tmp_path: Path, number: sign
         assert process.stdout.readline() == "writing\n"
         assert len(list(tmp_path.iterdir())) == 2
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()  # leaving the block waits for it
     assert process.returncode == code
     assert said == "expnet: stopped.\n"
     assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
