@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from skimage.data import astronaut
 from skimage.feature import canny
 from skimage.metrics import structural_similarity
@@ -70,14 +71,22 @@ def expression_sides() -> Sides:
 
 
 def sampler_sides() -> Sides:
-    """The renderer's sampler with every pixel moved, against fifty copies of the frame."""
+    """The renderer's cubic sampler with every pixel moved, against SciPy's on the three channels.
+
+    SciPy's takes the same time in every process; copies of the frame, the yardstick before, were six times faster once
+    the process had freed a larger block of memory.
+    """
     picture = np.ascontiguousarray(astronaut()[:256, :256])
     padded, frame = rasterize.pad_image(picture), np.empty_like(picture)
     moved = rasterize.identity_map(256, 256) + np.float32(0.37)
     plate = np.zeros(picture.shape, np.float32)
+    channels, places = picture.astype(np.float32), np.mgrid[:256, :256] + 0.37
     return (
         lambda: rasterize.sample(padded, moved, rasterize.PADDING, plate, frame),
-        lambda: [picture.copy() for _ in range(50)],
+        lambda: [
+            ndimage.map_coordinates(channels[..., channel], places, order=3, mode="nearest", prefilter=False)
+            for channel in range(3)
+        ],
     )
 
 
@@ -93,7 +102,7 @@ GUARDS = {
     "cpbd": Guard(sharpness_sides, 0.8),
     "ssim": Guard(similarity_sides, 0.5),
     "expression": Guard(expression_sides, 5.0),
-    "sampler": Guard(sampler_sides, 0.4),
+    "sampler": Guard(sampler_sides, 4.0),
 }
 
 
