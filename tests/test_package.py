@@ -78,12 +78,17 @@ def test_import_rules_hold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("module", "line"),
-    [("expnet/errors.py", "import expnet.face.camera"), ("metrics/__init__.py", "import expnet.errors")],
+    [
+        ("expnet/errors.py", "import expnet.face.camera"),
+        ("metrics/__init__.py", "import expnet.errors"),
+        ("expnet/animate/inputs.py", "import expnet.data.splits"),
+        ("expnet/new_room.py", "# a module outside of every layer"),
+    ],
 )
 def test_import_rules_fire_on_a_planted_violation(tmp_path: Path, module: str, line: str) -> None:
     tree = copy_tree(tmp_path)
     path = tree / module
-    path.write_text(path.read_text() + f"\n{line}\n")
+    path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
     result = lint_imports(tree)
     assert result.returncode == 1, result.stdout
     assert "BROKEN" in result.stdout
