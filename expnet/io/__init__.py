@@ -1,1 +1,1 @@
-"""What every writer of files shares: atomic writes, checksums, versions."""
+"""What touches the machine: atomic files, locks and claims, media files, launched processes, signals, full disks."""
