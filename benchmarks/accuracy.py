@@ -1,7 +1,7 @@
 """How accurate are the models on unseen speakers? Cross-validation by speaker, with baselines.
 
 Usage: python benchmarks/accuracy.py --scored STORE [--also STORE ...] [--folds 5] [--seeds 3] [--output DIR]
-           [--systems NAME,...] [--transcripts FILE.csv] [KEY=VALUE ...] [--ours KEY=VALUE ...]
+           [--systems NAME,...] [--features FOLDER ...] [--transcripts FILE.csv] [KEY=VALUE ...] [--ours KEY=VALUE ...]
 
 The speakers of --scored are divided into folds. Each fold is scored by models trained on all other speakers, and on the
 clips of --also that are not of the fold's speakers. Speakers are identified by name, so the stores must use the same
@@ -13,6 +13,11 @@ KEY=VALUE). Ours is initialised from the packaged network trained on synthetic s
 With --seeds N, each system is trained N times and a clip's score is the mean; an extra row averages the predictions of
 our N networks.
 
+--features names one folder of `expnet features` for each store, that of --scored first. It adds rows of systems that
+read these features, a ridge regression among them: what such a row is ahead of ridge_features is what the network
+brings, and what it is ahead of the row without _features is what the features bring. --ours-features KEY=VALUE changes
+the training of that row alone; it starts from random weights, since no packaged weights of the same shape exist.
+
 Lip closure is scored where phonemes are known: in stores of `expnet synthesize`, and in the clips of --transcripts, a
 CSV file with the columns clip, text and, unless it is en-us, language. --output keeps the predictions, so that an
 interrupted command resumes and scores can be recomputed without training.
@@ -22,10 +27,12 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,51 +45,20 @@ from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
 from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.prediction import System
-from expnet.evaluation.store.ridge import fit_ridge
-from expnet.evaluation.store.systems import Ridge
-from expnet.evaluation.store.trivial_systems import ClipMean, HoldFirstFrame
 from expnet.face.morphable import builtin_face_model
 from expnet.io.atomic import atomic_path
+from shared.accuracy_systems import FITTED, TRAINED, layers_of, make_system, reads_features, systems_for
 from shared.accuracy_table import Row, as_json, tables
-from shared.folds import check_names, divide, fold_view, read_clip, read_split
+from shared.folds import FoldView, check_features, check_names, divide, fold_view, read_clip, read_split
 from shared.forced_alignment import align_text
-from shared.left_out_networks import CONFIGS, train_network
-from shared.log_energy_jaw import fit_log_energy_jaw
+from shared.left_out_networks import CONFIGS
 from shared.motion_scoring import MotionScorer
 
-FITTED = ("hold_first_frame", "clip_mean", "log_energy_jaw", "ridge")
-"""Systems without randomness, which are the same for every seed."""
-TRAINED: dict[str, list[str]] = {
-    "small_convolution": [],
-    # The window network reads each part of the audio five times: 256 frames a step are what it can afford.
-    "per_frame": ["trainer.max_steps=150", "data.batch_size=4"],
-    "autoregressive": [],
-    "ours": ["init=synthetic"],
-}
-"""Systems that are trained, with the configuration in which they differ."""
+ENSEMBLES = ("ours", "ours_features")
+"""Networks whose predictions are also averaged over the seeds."""
 
 
-def fit(name: str, stores: Sequence[Path]) -> System:
-    """Fit one of `FITTED` on a fold's training speakers."""
-    face = builtin_face_model()
-    if name == "hold_first_frame":
-        return HoldFirstFrame()
-    if name == "clip_mean":
-        return ClipMean()
-    if name == "log_energy_jaw":
-        return fit_log_energy_jaw(read_split(stores, "train"), face)
-    sides = ([(c.mel, c.expression, c.valid) for c in read_split(stores, split)] for split in ("train", "validation"))
-    return Ridge(fit_ridge(*sides, metric=face.expression_metric))
-
-
-def layers_of(name: str, seed: int, arguments: argparse.Namespace) -> list[str]:
-    """Configuration layers of a trained system; later ones override earlier ones."""
-    config = CONFIGS / ("expression.yaml" if name == "ours" else f"{name}.yaml")
-    shared = [f"seed={seed}", f"trainer.max_steps={arguments.steps}", "trainer.validate_every=1000000"]
-    return [str(config), *shared, *arguments.overrides, *getattr(arguments, name)]
-
-
-def predict_once(file: Path, settings: dict[str, object], scored: Path, make: Callable[[], System]) -> None:
+def predict_once(file: Path, settings: dict[str, object], view: FoldView, make: Callable[[], System]) -> None:
     """Write a system's predictions for a fold's speakers, unless they exist.
 
     Raises:
@@ -96,7 +72,8 @@ def predict_once(file: Path, settings: dict[str, object], scored: Path, make: Ca
         return
     start = time.perf_counter()
     system = make()
-    predictions = {clip.clip_id: system.predict(clip).expression.contiguous() for clip in read_split([scored], "test")}
+    clips = read_split(view.stores[:1], "test", view.features[:1])
+    predictions = {clip.clip_id: system.predict(clip).expression.contiguous() for clip in clips}
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as partial:
         save_file(predictions, partial, metadata={"settings": description})
@@ -107,35 +84,38 @@ def predict_all(arguments: argparse.Namespace, output: Path) -> dict[str, list[d
     """Run every system on every fold with every seed; returns each system's predictions, by seed and clip."""
     stores = [arguments.scored, *arguments.also]
     fingerprints = [TrackStore(store).fingerprint() for store in stores]
+    features = check_features(stores, arguments.features)
     folds = divide({row.speaker for row in TrackStore(arguments.scored).rows}, arguments.folds)
     found: dict[str, list[dict[str, Tensor]]] = {name: [] for name in arguments.systems}
     with tempfile.TemporaryDirectory() as work:
+        run = Path(work, "run")
         views = [
-            [fold_view(s, Path(work, f"{fold}-{place}"), people, arguments.exclude) for place, s in enumerate(stores)]
+            FoldView(
+                people,
+                [fold_view(one, Path(work, f"{fold}-{n}"), people, arguments.exclude) for n, one in enumerate(stores)],
+                arguments.features,
+            )
             for fold, people in enumerate(folds)
         ]
-        for seed in range(arguments.seeds):
-            for name in arguments.systems:
-                if name in FITTED and seed:
-                    continue
-                layers = layers_of(name, seed, arguments) if name in TRAINED else []
-                predictions: dict[str, Tensor] = {}
-                for fold, people in enumerate(folds):
-                    file = output / "predictions" / f"seed{seed}" / f"fold{fold}" / f"{name}.safetensors"
-                    settings = {
-                        "stores": fingerprints,
-                        "people": sorted(people),
-                        "excluded": sorted(arguments.exclude),
-                        "layers": [layer.removeprefix(f"{CONFIGS}/") for layer in layers],
-                    }
-                    run = Path(work, "run")
-                    view = views[fold]
-                    make = (
-                        (lambda: train_network(name, view, layers, run)) if name in TRAINED else lambda: fit(name, view)  # noqa: B023 (called at once)
-                    )
-                    predict_once(file, settings, view[0], make)
-                    predictions |= load_file(file)
-                found[name].append(predictions)
+        for seed, name in itertools.product(range(arguments.seeds), arguments.systems):
+            if name in FITTED and seed:
+                continue
+            own = getattr(arguments, name, [])
+            layers = layers_of(name, seed, arguments.steps, arguments.overrides, own) if name in TRAINED else []
+            predictions: dict[str, Tensor] = {}
+            for fold, view in enumerate(views):
+                file = output / "predictions" / f"seed{seed}" / f"fold{fold}" / f"{name}.safetensors"
+                settings: dict[str, object] = {
+                    "stores": fingerprints,
+                    "people": sorted(view.people),
+                    "excluded": sorted(arguments.exclude),
+                    "layers": [layer.removeprefix(f"{CONFIGS}/") for layer in layers],
+                }
+                if reads_features(name):
+                    settings["features"] = features
+                predict_once(file, settings, view, partial(make_system, name, view, layers, run))
+                predictions |= load_file(file)
+            found[name].append(predictions)
     return found
 
 
@@ -157,9 +137,9 @@ def phonemes_of(clip: Clip, transcripts: dict[str, tuple[str, str]]) -> tuple[Ph
 
 def score_all(arguments: argparse.Namespace, found: dict[str, list[dict[str, Tensor]]]) -> dict[str, Row]:
     """Score every prediction, and the real clips themselves, in the order of the systems."""
-    if arguments.seeds > 1 and "ours" in found:
-        mean = {clip: torch.stack([one[clip] for one in found["ours"]]).mean(0) for clip in found["ours"][0]}
-        found = {**found, "ours_ensemble": [mean]}
+    for name in [name for name in ENSEMBLES if name in found and arguments.seeds > 1]:
+        mean = {clip: torch.stack([one[clip] for one in found[name]]).mean(0) for clip in found[name][0]}
+        found = {**found, f"{name}_ensemble": [mean]}
     scorer, transcripts = MotionScorer(builtin_face_model()), read_transcripts(arguments.transcripts)
     rows = {name: Row() for name in [*found, "real"]}
     store = TrackStore(arguments.scored)
@@ -179,19 +159,27 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scored", type=Path, required=True, help="Store whose speakers are scored, each once.")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="Further stores, used for training only.")
+    help_ = "Folder of speech features of each store, in their order."
+    parser.add_argument("--features", type=Path, nargs="*", default=[], metavar="FOLDER", help=help_)
     parser.add_argument("--exclude", nargs="*", default=[], metavar="SPEAKER", help="Speakers to leave out of --also.")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=1, help="Number of trainings of each network.")
     parser.add_argument("--steps", type=int, default=350, help="Training steps, unless a system's own options differ.")
-    parser.add_argument("--systems", default=",".join([*FITTED, *TRAINED]), help="Rows, separated by commas.")
+    parser.add_argument(
+        "--systems", help="Rows, separated by commas; without it all, those on features with --features."
+    )
     parser.add_argument("--transcripts", type=Path, help="CSV file with the columns clip and text.")
     parser.add_argument("--output", type=Path, help="Folder for predictions, table.md and accuracy.json.")
     for name, layers in TRAINED.items():
         flag = "--" + name.replace("_", "-")
         parser.add_argument(flag, nargs="*", default=layers, metavar="KEY=VALUE", help=f"Training of {name} only.")
     arguments, arguments.overrides = parser.parse_known_args(argv)
-    arguments.systems = arguments.systems.split(",")
-    wrong = [name for name in arguments.systems if name not in (*FITTED, *TRAINED)]
+    known = systems_for(features=bool(arguments.features))
+    arguments.systems = arguments.systems.split(",") if arguments.systems else known
+    deaf = [name for name in arguments.systems if name in (*FITTED, *TRAINED) and name not in known]
+    if deaf:
+        parser.error(f"{', '.join(deaf)} read speech features: give the folders of 'expnet features' with --features")
+    wrong = [name for name in arguments.systems if name not in known]
     wrong += [text for text in arguments.overrides if "=" not in text or text.startswith("-")]
     if wrong or arguments.seeds < 1:
         parser.error(f"these are neither systems nor options: {', '.join(wrong) or '--seeds below 1'}")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from expnet.data.store.feature_cache import ABOUT, FeatureCache
 from expnet.data.store.manifest import ManifestRow, read_manifest, write_manifest
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
@@ -14,6 +18,22 @@ from expnet.evaluation.store.clips import Clip
 
 VALIDATION_SHARE = 10  # one training speaker in this many is used for validation
 USUAL_EYE = 0.3  # aspect ratio of an open eye where a store does not give one
+
+
+@dataclass(frozen=True)
+class FoldView:
+    """The stores of one fold.
+
+    Attributes:
+        people: Speakers of the fold, who are tested.
+        stores: Views of the stores, see `fold_view`; the first is the scored one.
+        features: Folder of each store's speech features; empty for none. A view has the shards of its store, so the
+            features are found by the same name and frames, and only those of a split's clips are read.
+    """
+
+    people: set[str]
+    stores: list[Path]
+    features: list[Path]
 
 
 def bucket(name: str, count: int) -> int:
@@ -42,6 +62,27 @@ def check_names(stores: Sequence[Path]) -> None:
                 )
 
 
+def check_features(stores: Sequence[Path], folders: Sequence[Path]) -> list[str]:
+    """Check that each folder has the speech features of its store, all of one encoder.
+
+    Returns:
+        The sha256 of each folder's description, which names its encoder and its store.
+
+    Raises:
+        InputError: There is not one folder for each store, or they are of different encoders.
+        DataError: A folder has no features, or those of another store.
+    """
+    if len(folders) not in (0, len(stores)):
+        raise InputError(f"{len(folders)} folders of features were given for {len(stores)} stores: give one for each.")
+    pairs = zip(stores, folders, strict=False)
+    caches = [FeatureCache(folder, TrackStore(store)) for store, folder in pairs]
+    for cache in caches[1:]:
+        if cache.source != caches[0].source:
+            first, other = (f"{it.folder} ({it.source.describe()})" for it in (caches[0], cache))
+            raise InputError(f"{first} and {other} are features of different encoders: give those of one.")
+    return [hashlib.sha256((folder / ABOUT).read_bytes()).hexdigest() for folder in folders]
+
+
 def fold_view(store: Path, folder: Path, tested: set[str], excluded: Sequence[str] = ()) -> Path:
     """Make a store on the shards of another, with the given speakers as its test split and others excluded."""
     rows, shards = read_manifest(store)
@@ -59,12 +100,25 @@ def fold_view(store: Path, folder: Path, tested: set[str], excluded: Sequence[st
     return folder
 
 
-def read_clip(store: TrackStore, row: ManifestRow) -> Clip:
-    """Read one clip in the form that systems take."""
-    return Clip(store.read(row.clip_id), row.eye_open or USUAL_EYE, row.clip_id)
+def read_clip(store: TrackStore, row: ManifestRow, cache: FeatureCache | None = None) -> Clip:
+    """Read one clip in the form that systems take, with its speech features if there is a cache."""
+    features = None if cache is None else torch.from_numpy(cache.frames(row.shard, row.first_frame, row.frames))
+    return Clip(store.read(row.clip_id), row.eye_open or USUAL_EYE, row.clip_id, features=features)
 
 
-def read_split(stores: Sequence[Path], split: str) -> list[Clip]:
-    """The clips of one split of a fold; their arrays are memory-mapped and read on access."""
+def read_split(stores: Sequence[Path], split: str, features: Sequence[Path] = ()) -> list[Clip]:
+    """The clips of one split of a fold; the arrays of their tracks are memory-mapped and read on access.
+
+    Args:
+        stores: Views of the stores.
+        split: train, validation or test.
+        features: Folder of each store's speech features; empty for clips without them.
+    """
     opened = [TrackStore(store) for store in stores]
-    return [read_clip(store, row) for store in opened for row in store.rows if row.split == split]
+    caches = [FeatureCache(*pair) for pair in zip(features, opened, strict=True)] if features else [None] * len(opened)
+    return [
+        read_clip(store, row, cache)
+        for store, cache in zip(opened, caches, strict=True)
+        for row in store.rows
+        if row.split == split
+    ]

@@ -17,10 +17,21 @@ from shared.folds import fold_view
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-def train_network(name: str, stores: Sequence[Path], layers: Sequence[str], run: Path) -> System:
-    """Train an expression network on the training split of stores, in a folder that is emptied first."""
+def train_network(
+    name: str, stores: Sequence[Path], layers: Sequence[str], run: Path, *, features: Sequence[Path] = ()
+) -> System:
+    """Train an expression network on the training split of stores, in a folder that is emptied first.
+
+    Args:
+        name: Name of the system.
+        stores: Track stores to train on.
+        layers: Configuration of the training, files and KEY=VALUE.
+        run: Run folder.
+        features: Folder of each store's speech features; empty for a network that reads the mel alone.
+    """
     shutil.rmtree(run, ignore_errors=True)
-    train(load_config([*layers, f"data.store=[{','.join(map(str, stores))}]", f"output={run}"]))
+    heard = [f"data.features=[{','.join(map(str, features))}]"] if features else []
+    train(load_config([*layers, f"data.store=[{','.join(map(str, stores))}]", *heard, f"output={run}"]))
     return Networks(name, name, "model", "", expression=load_model(run, "expression"))  # type: ignore[arg-type]
 
 

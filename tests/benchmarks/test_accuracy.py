@@ -10,14 +10,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from expnet.data.store.manifest import read_manifest, write_manifest
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
-from expnet.errors import InputError
+from expnet.errors import DataError, InputError
 from expnet.evaluation.scores import Scores
 from tests.training.small import make_track
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+MIXING = np.random.default_rng(0).normal(size=(64, 8))
 SMALL = ["model.width=16", "model.audio_channels=8"]
 
 
@@ -80,7 +82,8 @@ def test_all_rows_resume_and_scores(
     accuracy: ModuleType, stores: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out"
-    systems = [*accuracy.FITTED, "small_convolution", "ours"]  # the others' configurations have a test of their own
+    fitted = [name for name in accuracy.FITTED if not accuracy.reads_features(name)]
+    systems = [*fitted, "small_convolution", "ours"]  # the others' configurations have a test of their own
     command = [
         *("--scored", str(stores[0]), "--also", str(stores[1]), "--folds", "2", "--seeds", "2", "--steps", "2"),
         *("trainer.accelerator=cpu", "data.batch_size=2", "data.window=16", "--output", str(output)),
@@ -112,6 +115,80 @@ def test_all_rows_resume_and_scores(
     assert json.loads((output / "accuracy.json").read_text()) == results
     with pytest.raises(InputError, match="was made with other stores, people or options"):
         accuracy.main([*command, "optim.lr=0.01"])
+
+
+def write_features(stores: tuple[Path, Path]) -> list[Path]:
+    """Features of each store, as `expnet features` writes them: eight numbers that follow the expression."""
+    folders = []
+    for path in stores:
+        store, folder = TrackStore(path), Path(f"{path}-whisper")
+        folder.mkdir()
+        about = {"store": store.fingerprint(), "encoder": "whisper", "layer": 3, "size": 8, "sha256": "ab" * 32}
+        (folder / "features.json").write_text(json.dumps(about))
+        for shard in {row.shard for row in store.rows}:
+            rows = [row for row in store.rows if row.shard == shard]
+            values = np.concatenate([store.read(row.clip_id).coefficients.expression @ MIXING for row in rows])
+            save_file({"features": values.astype(np.float16)}, folder / shard)
+        folders.append(folder)
+    return folders
+
+
+def test_rows_on_speech_features(accuracy: ModuleType, stores: tuple[Path, Path], tmp_path: Path) -> None:
+    folders = write_features(stores)
+    output, systems = tmp_path / "out", ["ridge", "ridge_features", "ridge_features_5_frames", "ours_features"]
+    command = [
+        *("--scored", str(stores[0]), "--also", str(stores[1]), "--folds", "2", "--steps", "2", "--seeds", "2"),
+        *("trainer.accelerator=cpu", "data.batch_size=2", "data.window=16", "--output", str(output)),
+        *("--systems", ",".join(systems), "--ours-features", "data.silent_share=0", *SMALL),
+    ]
+    with pytest.raises(SystemExit):
+        accuracy.main(command)  # without --features
+    features = ["--features", *map(str, folders)]
+    accuracy.main([*command, *features])
+    results = json.loads((output / "accuracy.json").read_text())
+    assert list(results) == [*systems, "ours_features_ensemble", "real"]
+    r2 = {name: row["metrics"]["within_clip_r2"]["mean"] for name, row in results.items()}
+    assert r2["ridge_features"] > max(r2["ridge"], 0.8)  # the features follow the face
+    assert {len(clip["seeds"]) for clip in results["ours_features"]["clips"]} == {2}
+
+    before = {file: file.read_bytes() for file in output.rglob("*.safetensors")}
+    accuracy.main([*command, *features])  # nothing to do
+    assert {file: file.read_bytes() for file in output.rglob("*.safetensors")} == before
+    about = json.loads((folders[0] / "features.json").read_text())
+    for folder in folders:
+        changed = json.loads((folder / "features.json").read_text()) | {"layer": 2}
+        (folder / "features.json").write_text(json.dumps(changed))
+    with pytest.raises(InputError, match=r"ridge_features\.safetensors was made with other"):
+        accuracy.main([*command, *features])
+    (folders[0] / "features.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="features of different encoders"):
+        accuracy.main([*command, *features])
+
+
+def test_a_fold_reads_the_features_of_its_own_clips(
+    accuracy: ModuleType, stores: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folders = write_features(stores)
+    tested = {"anna", "cleo"}
+    views = [accuracy.fold_view(s, tmp_path / f"view{place}", tested, ["gina"]) for place, s in enumerate(stores)]
+    read = {split: accuracy.read_split(views, split, folders) for split in ("train", "validation", "test")}
+    for split, clips in read.items():
+        assert all((clip.track.speaker in tested) == (split == "test") for clip in clips)
+        for clip in clips:
+            assert clip.features is not None
+            np.testing.assert_array_equal(clip.features, (clip.expression.numpy() @ MIXING).astype(np.float16))
+    assert len(read["test"]) == 3  # anna's clip in the second store is tested, too, and nobody is trained on it
+    assert sum(map(len, read.values())) == 7
+
+
+def test_features_must_be_those_of_the_stores(accuracy: ModuleType, stores: tuple[Path, Path]) -> None:
+    folders = write_features(stores)
+    assert len(accuracy.check_features(stores, folders)) == 2
+    assert accuracy.check_features(stores, []) == []
+    with pytest.raises(InputError, match="1 folders of features were given for 2 stores"):
+        accuracy.check_features(stores, folders[:1])
+    with pytest.raises(DataError, match="features of other clips"):
+        accuracy.check_features(stores, folders[::-1])
 
 
 @pytest.mark.parametrize("wrong", [["--systems", "ours,yours"], ["--fold", "x"], ["stray"], ["--seeds", "0"]])

@@ -21,7 +21,7 @@ from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.even_spacing import evenly_spaced
 from expnet.data.store.track import Track, blink_closure
-from expnet.errors import DataError
+from expnet.errors import DataError, InputError
 from expnet.metrics.functional import silent_frames
 from expnet.render.reenactment import source_video
 
@@ -42,12 +42,14 @@ class Clip:
         eye_open: The aspect ratio of the eyes when open in this clip.
         clip_id: A name that is unique among the scored clips.
         emotion: The index of the emotion, 0 for neutral or unknown.
+        features: Speech features (T, F) of the audio, for networks that were trained on them.
     """
 
     track: Track
     eye_open: float
     clip_id: str
     emotion: int = 0
+    features: Tensor | None = None
 
     @property
     def frames(self) -> int:
@@ -83,6 +85,19 @@ class Clip:
     def silent(self) -> Tensor:
         """The frames in which nobody speaks, (T,) boolean, judged by loudness."""
         return silent_frames(torch.from_numpy(np.array(self.track.audio)))
+
+    def speech_features(self) -> Tensor:
+        """The speech features (T, F).
+
+        Raises:
+            InputError: The clip was read without them.
+        """
+        if self.features is None:
+            raise InputError(
+                f"{self.clip_id} was read without speech features, which this system needs: compute those of its store "
+                "with 'expnet features STORE'."
+            )
+        return self.features
 
     @property
     def video(self) -> Path | None:

@@ -31,22 +31,29 @@ _log = logging.getLogger(__name__)
 
 
 class Ridge:
-    """Ridge regression from log-mel."""
+    """Ridge regression from log-mel, or from speech features.
 
-    name = "ridge"
-    title = "Ridge on mel"
+    Args:
+        regression: The fitted regression.
+        features: Whether it was fitted on the clips' speech features.
+    """
+
     kind = "baseline"
 
-    def __init__(self, regression: RidgeRegression) -> None:
-        self.regression = regression
+    def __init__(self, regression: RidgeRegression, *, features: bool = False) -> None:
+        self.regression, self.features = regression, features
+        self.name = "ridge_features" if features else "ridge"
+        self.title = "Ridge on speech features" if features else "Ridge on mel"
+        heard = "speech features" if features else "13 frames of 40-band log-mel"
         self.description = (
-            f"Ridge regression from 13 frames of 40-band log-mel, clip means removed, on {regression.clips} training "
-            f"clips; penalty {regression.penalty:g} of the mean eigenvalue."
+            f"Ridge regression from {heard}, clip means removed, on {regression.clips} training clips; penalty "
+            f"{regression.penalty:g} of the mean eigenvalue."
         )
 
     def predict(self, clip: Clip) -> Prediction:
         """Add the regressed motion to the first frame."""
-        return Prediction(self.regression.predict(clip.mel, clip.expression[0], clip.frames))
+        speech = clip.speech_features() if self.features else clip.mel
+        return Prediction(self.regression.predict(speech, clip.expression[0], clip.frames))
 
 
 class Networks:
@@ -83,12 +90,15 @@ class Networks:
     def predict(self, clip: Clip) -> Prediction:
         """Regress the expression, and draw the head's motion."""
         emotions = int(self.expression.options.get("emotions", 0))
+        reads_features = self.expression.options.get("speech_features") is not None
+        features = {"features": clip.speech_features()[None]} if reads_features else {}
         expression = self.expression(
             clip.mel[None],
             clip.frames,
             clip.expression[:1],
             blink=clip.blink[None] if self.expression.blink else None,
             emotion=torch.tensor([clip.emotion if clip.emotion < emotions else 0]) if emotions else None,
+            **features,
         )[0]
         if self.pose is None:
             return Prediction(expression)

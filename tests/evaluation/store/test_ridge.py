@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from expnet.audio.alignment import mel_columns
-from expnet.evaluation.store.ridge import BANDS, CONTEXT, fit_ridge, ridge_features
+from expnet.evaluation.store.ridge import BANDS, CONTEXT, feature_inputs, fit_ridge, frames_around, ridge_features
 
 
 def examples(count: int, seed: int, weights: torch.Tensor, noise: float = 0.0) -> list[tuple[torch.Tensor, ...]]:
@@ -71,3 +71,29 @@ def test_invalid_frames_are_not_learned_and_no_clip_is_an_error(weights: torch.T
     assert fit_ridge(spoilt, []).weights.abs().max() < 100
     with pytest.raises(ValueError, match="at least one training clip"):
         fit_ridge([], [])
+
+
+def test_frames_around_repeat_the_ends() -> None:
+    values = torch.arange(8.0).reshape(4, 2)
+    around = frames_around(values, 4, context=1).reshape(4, 3, 2)
+    assert around[0].tolist() == [[0, 1], [0, 1], [2, 3]]
+    assert around[2].tolist() == [[2, 3], [4, 5], [6, 7]]
+    assert around[3].tolist() == [[4, 5], [6, 7], [6, 7]]
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_speech_features_take_the_place_of_the_mel(context: int) -> None:
+    """The face follows the features of the next frame, so a frame alone tells little and its neighbours everything."""
+    generator = torch.Generator().manual_seed(7)
+    weights = torch.randn(6, 4, generator=generator)
+    clips = []
+    for frames in (50, 60, 70):
+        features = torch.randn(frames, 6, generator=generator)
+        expression = features.roll(-1, dims=0) @ weights + 3.0
+        clips.append((features, expression, torch.arange(frames) < frames - 1))
+    regression = fit_ridge(clips[:2], clips[2:], inputs=feature_inputs(context))
+    features, expression, valid = clips[2]
+    moved = (regression.predict(features, expression[0], 70) - expression)[valid]
+    error = (moved - moved.mean(0)).square().mean() / expression[valid].var(0).mean()
+    assert len(regression.weights) == 6 * (2 * context + 1)
+    assert error < 0.01 if context else error > 0.7
