@@ -27,6 +27,9 @@ TRAINED: dict[str, list[str]] = {
     "per_frame": _PER_FRAME,
     "autoregressive": [],
     "ours": ["init=synthetic"],
+    "small_convolution_features": [],
+    "per_frame_features": _PER_FRAME,
+    "autoregressive_features": [],
     # No packaged weights read features, and muting the mel does not mute the features.
     "ours_features": ["data.silent_share=0"],
 }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from expnet.audio.alignment import MEL_CONTEXT
 from expnet.audio.mel import MEL_BANDS
 from expnet.coefficients import DEFAULT_FACE_MODEL
-from expnet.models.audio_encoder import check_mel, level_mel, sample_columns
+from expnet.models.audio_encoder import FeatureEncoder, check_mel, level_mel, sample_columns
 
 COLUMNS = (-8, 0, 8)
 """Offsets from a frame's centre, in fifths of a mel column, whose mean pools the 3.2 columns of a frame."""
@@ -27,10 +27,14 @@ class SmallConvolution(nn.Module):
 
     ``expression[t] = first_expression + std * head(conv(conv(mel)))[t]``
 
+    Speech features, where it reads them, are projected frame by frame and added to the first convolution's output.
+
     Args:
         expression_size: Number of coefficients E.
         width: Channels of both convolutions.
         dropout: Dropout of whole channels, after the input and after each convolution.
+        speech_features: Source of the speech features that are read besides the mel, the values of an
+            `expnet.audio.speech_encoders.FeatureSource`; None for the mel alone.
         face_model: Name of the face model that the coefficients belong to.
         network: Name under which `expnet.models.saved_model` knows this class.
     """
@@ -50,6 +54,7 @@ class SmallConvolution(nn.Module):
         expression_size: int = 64,
         width: int = 96,
         dropout: float = 0.4,
+        speech_features: dict[str, Any] | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
         network: str = "small_convolution",
     ) -> None:
@@ -58,6 +63,7 @@ class SmallConvolution(nn.Module):
             "expression_size": expression_size,
             "width": width,
             "dropout": dropout,
+            "speech_features": speech_features,
             "face_model": face_model,
             "network": network,
         }
@@ -68,6 +74,10 @@ class SmallConvolution(nn.Module):
         self.dropout_bands = nn.Dropout1d(dropout / 2)
         self.enter = nn.Conv1d(MEL_BANDS, width, KERNEL, padding=KERNEL // 2)
         self.deepen = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2)
+        # The features' share of dropout is that of the mel bands, which they stand beside.
+        self.embed_features = (
+            FeatureEncoder(speech_features, width, dropout=dropout / 2) if speech_features is not None else None
+        )
         self.dropout = nn.Dropout1d(dropout)
         self.head = nn.Linear(width, expression_size)
         nn.init.zeros_(self.head.weight)
@@ -95,6 +105,7 @@ class SmallConvolution(nn.Module):
         blink: Tensor | None = None,
         emotion: Tensor | None = None,
         valid: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """Regress the expression of every frame.
 
@@ -105,6 +116,7 @@ class SmallConvolution(nn.Module):
             blink: Ignored.
             emotion: Ignored.
             valid: (B, T), false where a frame is padding.
+            features: (B, T, F) speech features, for a network that was trained on them.
 
         Returns:
             (B, T, E) coefficients.
@@ -116,7 +128,10 @@ class SmallConvolution(nn.Module):
         x = sample_columns(x, taps).unflatten(-1, (frames, len(COLUMNS))).mean(dim=-1)  # (B, 80, T)
         # Padded frames are zero, like those that the convolutions add at the ends of a clip.
         keep = x.new_ones(1) if valid is None else valid[:, None].to(x.dtype)  # (B, 1, T)
-        x = self.dropout(nn.functional.gelu(self.enter(self.dropout_bands(x) * keep)))  # (B, D, T)
+        x = self.enter(self.dropout_bands(x) * keep)  # (B, D, T)
+        if self.embed_features is not None:
+            x = x + self.embed_features(features, frames).transpose(1, 2)
+        x = self.dropout(nn.functional.gelu(x))
         x = self.dropout(nn.functional.gelu(self.deepen(x * keep)))
         change = self.head(x.transpose(1, 2))  # (B, T, E)
         return first_expression[:, None] + self.expression_std * change

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from expnet.audio.alignment import mel_columns
+from expnet.audio.speech_encoders import FeatureSource
+from expnet.errors import InputError
 from expnet.models.autoregressive import AutoregressiveRegressor
 from expnet.models.saved_model import build_model, load_model, save_model
 from expnet.models.small_convolution import SmallConvolution
@@ -63,6 +65,37 @@ def test_the_convolution_sees_thirteen_frames() -> None:
     model(mel_of(), FRAMES, torch.zeros(2, 64))[0, 10].sum().backward()
     assert seen[0].grad is not None
     assert seen[0].grad[0].abs().sum(dim=0).nonzero().flatten().tolist() == list(range(4, 17))
+
+
+@pytest.mark.parametrize("network", ["autoregressive", "small_convolution"])
+def test_speech_features_move_the_face(network: str, tmp_path) -> None:
+    source = FeatureSource("whisper", 3, 12, "ab" * 32)
+    small = SMALL if network == "autoregressive" else {"width": 16}
+    model = trained(network, speech_features=source.as_dict(), **small)
+    features = torch.randn(2, FRAMES, 12, generator=torch.Generator().manual_seed(2))
+    first = torch.ones(2, 64)
+    before = model(mel_of(), FRAMES, first, features=features)
+    changed = features.clone()
+    changed[0, 10] += torch.arange(12.0)
+    moved = (model(mel_of(), FRAMES, first, features=changed) - before).abs().amax(dim=-1)  # (2, T)
+    assert moved[0, 10] > 0
+    assert (moved[1] == 0).all()  # the other clip of the batch
+    loaded = load_model(save_model(tmp_path / "model.safetensors", model), "expression")
+    assert torch.equal(loaded(mel_of(), FRAMES, first, features=features), before)
+    with pytest.raises(InputError, match="needs the speech features"):
+        model(mel_of(), FRAMES, first)
+    with pytest.raises(InputError, match=r"\(batch, 20, 12\)"):
+        model(mel_of(), FRAMES, first, features=features[..., :5])
+
+
+def test_the_convolution_reads_seven_frames_of_features_and_none_of_the_padding() -> None:
+    source = FeatureSource("whisper", 3, 12, "ab" * 32)
+    model = trained("small_convolution", width=16, speech_features=source.as_dict())
+    features = torch.randn(2, FRAMES, 12, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    valid = (torch.arange(FRAMES) < 13).expand(2, -1)
+    model(mel_of(), FRAMES, torch.zeros(2, 64), valid=valid, features=features)[0, 10].sum().backward()
+    assert features.grad is not None
+    assert features.grad[0].abs().sum(dim=-1).nonzero().flatten().tolist() == list(range(7, 13))
 
 
 def test_cached_steps_equal_attention_over_the_whole_sequence() -> None:

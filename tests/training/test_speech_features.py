@@ -62,5 +62,3 @@ def test_what_does_not_go_together_is_refused(trained: dict[str, Path], capsys: 
     base = ["train", "configs/expression.yaml", f"data.store={store}", f"data.features={store}-hubert"]
     assert main([*base, "data.silent_share=0.1"]) == 2
     assert "set it to 0 with data.features" in capsys.readouterr().err
-    assert main(["train", "configs/small_convolution.yaml", *base[2:]]) == 2
-    assert "takes the mel spectrogram alone" in capsys.readouterr().err

@@ -89,20 +89,12 @@ def sync_loss(config: ExpressionLossConfig, face_model: str) -> SyncLoss | None:
 
 
 def expression_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the constructor arguments of the expression network that ``options["network"]`` names.
-
-    Raises:
-        ConfigError: Speech features were given for a network that takes the mel spectrogram alone.
-    """
+    """Return the constructor arguments of the expression network that ``options["network"]`` names."""
     if options["network"] == "expnet":
         return {name: value for name, value in options.items() if name != "network"}
-    if options["speech_features"] is not None:
-        raise ConfigError(
-            f"model.network={options['network']} takes the mel spectrogram alone: leave data.features empty."
-        )
-    options.pop("speech_features")
     if options["network"] == "small_convolution":
-        return {name: options[name] for name in ("network", "expression_size", "width", "dropout", "face_model")}
+        taken = ("network", "expression_size", "width", "dropout", "speech_features", "face_model")
+        return {name: options[name] for name in taken}
     return options
 
 

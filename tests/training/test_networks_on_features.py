@@ -1,0 +1,44 @@
+"""The baselines of the expression network on speech features: each trains, is loaded again, and animates."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import write_store
+from test_whisper_features import random_weights
+
+from expnet.audio.alignment import mel_columns
+from expnet.audio.speech_encoders.whisper_weights import write_whisper
+from expnet.cli import main
+from expnet.models.interfaces import load_expression_network
+
+QUICK = ("data.window=16", "data.batch_size=2", "trainer.max_steps=2", "trainer.validate_every=2", "model.width=16")
+SMALL = {"per_frame": ("model.audio_channels=2",), "autoregressive": ("model.audio_channels=8",)}
+
+
+@pytest.mark.parametrize("name", ["small_convolution", "per_frame", "autoregressive"])
+def test_a_baseline_on_features(name: str, tmp_path: Path) -> None:
+    store, run, encoder = write_store(tmp_path / "tracks"), tmp_path / "run", tmp_path / "whisper.safetensors"
+    write_whisper(encoder, random_weights(0))
+    assert main(["features", str(store), "--weights", str(encoder)]) == 0
+    options = [f"data.store={store}", f"data.features={store}-whisper", f"output={run}", "trainer.accelerator=cpu"]
+    assert main(["train", f"configs/{name}.yaml", *options, *QUICK, *SMALL.get(name, ())]) == 0
+
+    network = load_expression_network(run)
+    assert network.options["speech_features"]["size"] == 64
+    mel, first = torch.randn(1, 80, mel_columns(25)), torch.zeros(1, 64)
+    features = torch.randn(2, 1, 25, 64)
+    with torch.no_grad():
+        one, other = (network(mel, 25, first, features=given) for given in features)
+    assert (one - other).abs().max() > 0
+
+    pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+    from skimage.data import astronaut
+
+    from expnet.animate.animator import Animator
+
+    image = np.ascontiguousarray(astronaut()[:256, 90:346])
+    audio = (0.1 * np.random.default_rng(0).standard_normal(16_000)).astype(np.float32)
+    animator = Animator(expression=run, speech_encoder=encoder)
+    assert animator.coefficients(image, audio).expression.shape == (25, 64)
