@@ -14,7 +14,7 @@ ARGS ?=
 help: ## print this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
-install: .venv/.installed ## make .venv from the pinned constraints, with .venv/bin/expnet
+install: .venv/.installed ## make .venv from the pinned constraints, with .venv/bin/expnet, and fetch the speech encoder
 
 .venv/.installed: setup.cfg pyproject.toml constraints.txt Makefile
 	@test -n "$(PYTHON)" || { echo "expnet needs Python 3.11 or 3.12, and none was found on the PATH; set PYTHON=/path/to/python3.11." >&2; exit 2; }
@@ -26,6 +26,9 @@ install: .venv/.installed ## make .venv from the pinned constraints, with .venv/
 	@# mediapipe asks for the OpenCV build that needs a display library; the headless build is the same code without it.
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 		--no-deps --reinstall opencv-python-headless
+	@echo "Fetching the speech encoder that the lips follow best: whisper-tiny.en, of which 13 MB are kept"
+	@$(BIN)/expnet assets fetch whisper-tiny.en 2> /dev/null || echo "It could not be fetched, so the lips follow the mel \
+	spectrogram alone; everything works, and '$(BIN)/expnet assets fetch whisper-tiny.en' tries again and says what failed."
 	@touch $@
 
 demo: install ## the main job end to end, at most 10 minutes on 2 cores; CLIPS=folder for your own videos

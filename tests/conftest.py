@@ -1,12 +1,42 @@
 """What every test gets."""
 
+import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from expnet.assets.catalogue import ASSETS
+from expnet.assets.registry import locate
+from expnet.audio.speech_encoders.whisper_weights import _BLOCK, WhisperWeights, write_whisper
+from expnet.errors import MissingAssetError
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_fetched_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the speech encoders that the user has fetched: no test, nor a process of its own, depends on them.
+
+    Weights of metrics stay where tests find them, by links.
+    """
+    folder = tmp_path_factory.mktemp("user")
+    assets = folder / "expnet" / "assets"
+    assets.mkdir(parents=True)
+    for name, asset in ASSETS.items():
+        if asset.for_metrics:
+            with contextlib.suppress(MissingAssetError):
+                (assets / asset.file).symlink_to(locate(name).absolute())
+    with pytest.MonkeyPatch.context() as patch:
+        # Only expnet's own cache moves with this variable; the libraries keep theirs where they are.
+        for variable, name in (("TORCH_HOME", "torch"), ("MPLCONFIGDIR", "matplotlib"), ("HF_HOME", "huggingface")):
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+            patch.setenv(variable, os.environ.get(variable) or str(cache / name))
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.delenv("EXPNET_ASSETS", raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +45,39 @@ def _no_shared_wandb_service() -> Iterator[None]:
     yield
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
+
+
+def random_whisper(path: Path, seed: int, *, width: int = 64, blocks: int = 3) -> Path:
+    """Write random weights of the shapes that the first blocks of Whisper's encoder have."""
+    random = np.random.default_rng(seed)
+    shapes = {"conv1.weight": (width, 80, 3), "conv1.bias": (width,), "conv2.weight": (width, width, 3)}
+    shapes |= {"conv2.bias": (width,), "positions": (1500, width)}
+    for index in range(blocks):
+        for part in _BLOCK:
+            rows = {"qkv": 3, "mlp_in": 4}.get(part.split(".")[0], 1) * width
+            columns = 4 * width if part == "mlp_out.weight" else width
+            matrix = part.endswith("weight") and "norm" not in part
+            shapes[f"blocks.{index}.{part}"] = (rows, columns) if matrix else (rows,)
+    arrays = {name: (0.1 * random.normal(size=shape)).astype(np.float16) for name, shape in shapes.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whisper(path, WhisperWeights(arrays, blocks, 2))
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_encoder() -> Callable[..., Path]:
+    """Writes a Whisper encoder of random weights: ``write_encoder(path, seed, width=64)``."""
+    return random_whisper
+
+
+@pytest.fixture
+def assets_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of fetched assets, the only one that is searched."""
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    monkeypatch.setenv("EXPNET_ASSETS", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
 
 
 @pytest.fixture

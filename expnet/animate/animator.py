@@ -45,10 +45,12 @@ class Animator:
     """Makes portraits speak: a `MotionSource`, a `PortraitRenderer` and files to write to.
 
     Args:
-        expression: Weights of the expression network (run folder, .ckpt or .safetensors). None loads the built-in
-            weights, "streaming" the built-in weights for :meth:`stream`.
+        expression: Weights of the expression network (run folder, .ckpt or .safetensors), or the name of built-in ones:
+            "whisper", "mel", or "streaming" for :meth:`stream`. None loads "whisper" where the weights of its speech
+            encoder are found (``expnet assets fetch whisper-tiny.en``), and "mel" otherwise.
         pose: Weights of the head-pose network, or None for the built-in ones.
-        speech_encoder: Folder of the speech encoder that the expression network was trained with, if any.
+        speech_encoder: File or folder of the speech encoder that the expression network was trained with; None to
+            search the fetched assets for it.
         refiner: Weights of a refiner of the renderer (docs/results/rendering.md). There are no built-in ones.
         face_model: Face model of the coefficients.
         max_side: Larger portraits are scaled down to this many pixels.

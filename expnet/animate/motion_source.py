@@ -18,8 +18,9 @@ from expnet.animate.controls.controls import Controls, HeadStyle
 from expnet.animate.controls.idle import idle_expression, idle_head
 from expnet.animate.controls.motion_scale import RunningAverage, close_lips, scale_expression
 from expnet.animate.controls.reference_video import ReferenceMotion, measure_reference, track_video
-from expnet.animate.inputs import open_speech_encoder, weights_or_packaged
 from expnet.animate.streaming import StreamedHead, StreamedMotion, check_controls, head_delay
+from expnet.assets.encoders import open_speech_encoder
+from expnet.assets.packaged_expression import expression_weights
 from expnet.audio.alignment import SAMPLES_PER_FRAME, mel_for_frames
 from expnet.audio.stored_samples import Samples
 from expnet.coefficients import DEFAULT_FACE_MODEL
@@ -36,6 +37,7 @@ from expnet.models.interfaces import (
     runs_live,
 )
 from expnet.models.mel_source import CachedMel, MelSource
+from expnet.models.packaged_weights import packaged_weights
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.portrait import Portrait
 
@@ -44,11 +46,12 @@ class MotionSource:
     """The networks that move portraits to speech.
 
     Args:
-        expression: Weights of the expression network (run folder, .ckpt or .safetensors). None loads the built-in
-            weights, "streaming" the built-in weights for :meth:`live_motion`.
+        expression: Weights of the expression network (run folder, .ckpt or .safetensors), or the name of built-in ones:
+            "whisper", "mel", or "streaming" for :meth:`live_motion`. None loads "whisper" where the weights of its
+            speech encoder are found, and "mel" otherwise.
         pose: Weights of the head-pose network, or None for the built-in ones.
-        speech_encoder: Folder of the speech encoder (`expnet.audio.speech_encoders`) whose features the expression
-            network was trained on. None for a network that reads only the mel, as the built-in one does.
+        speech_encoder: File or folder of the speech encoder (`expnet.audio.speech_encoders`) whose features the
+            expression network was trained on; None to search the fetched assets for it.
         face_model: Face model of the coefficients.
         tracker: Face tracker for reference videos and styles; None for the one bundled with mediapipe.
 
@@ -67,7 +70,7 @@ class MotionSource:
     ) -> None:
         self._tracker = tracker
         self.face_model = load_face_model(face_model)
-        self._expression = load_expression_network(weights_or_packaged(expression, "expression"))
+        self._expression = load_expression_network(expression_weights(expression, speech_encoder=speech_encoder))
         needed = self._expression.face_model
         if needed != self.face_model.name:
             raise InputError(
@@ -75,7 +78,7 @@ class MotionSource:
                 f"'{self.face_model.name}'; use the face model that the network was trained with."
             )
         self._speech_encoder = open_speech_encoder(self._expression, speech_encoder)
-        self._pose = load_head_pose_network(weights_or_packaged(pose, "pose"))
+        self._pose = load_head_pose_network(packaged_weights("pose") if pose is None else pose)
 
     @torch.inference_mode()
     def motion(
@@ -213,7 +216,7 @@ class MotionSource:
         mel = _mel_for(speech, frames, in_pieces=self._expression.takes_pieces)
         encoded = {}
         if self._speech_encoder is not None:
-            encoded["features"] = torch.from_numpy(self._speech_encoder(np.asarray(samples), frames))[None]  # (1, T, F)
+            encoded["features"] = torch.from_numpy(self._speech_encoder(samples, frames))[None]  # (1, T, F)
         first = torch.from_numpy(close_lips(self.face_model, portrait.fit))
         predicted = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **encoded)[0]  # (T, 64)
         # In a streaming system the head follows delayed speech, so that the video equals the live one.

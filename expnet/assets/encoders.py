@@ -1,16 +1,26 @@
-"""Finding the speech encoder that a network was trained with among the fetched assets."""
+"""The speech encoder that an expression network was trained with: found among the fetched assets, and opened."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from expnet.assets.registry import locate
-from expnet.audio.speech_encoders import FeatureSource
+from expnet.assets.registry import known, locate, verify
+from expnet.audio.speech_encoders import FeatureSource, SpeechEncoder, load_speech_encoder
 from expnet.audio.speech_encoders.whisper_weights import KEPT_BLOCKS, read_whisper
-from expnet.errors import MissingAssetError
+from expnet.errors import InputError, MissingAssetError
+from expnet.models.interfaces import ExpressionNetwork
 
 ENCODERS = ("whisper-tiny.en", "whisper-base")
 """Assets that are speech encoders."""
+_WIDTHS = {384: "whisper-tiny.en", 512: "whisper-base"}
+"""The assets by the size of their features."""
+
+
+def source_of(expression: ExpressionNetwork) -> FeatureSource | None:
+    """Return the features that an expression network was trained on; None for a network that reads the mel alone."""
+    needed = expression.options.get("speech_features")
+    return None if needed is None else FeatureSource(**needed)
 
 
 def find_encoder(source: FeatureSource) -> Path | None:
@@ -29,3 +39,64 @@ def find_encoder(source: FeatureSource) -> Path | None:
         if read_whisper(path, source.layer).sha256() == source.sha256:
             return path
     return None
+
+
+def encoder_asset(source: FeatureSource) -> str | None:
+    """Return the name of the asset to fetch for a feature source; None if no asset can have its weights."""
+    fits = source.encoder == "whisper" and source.layer <= KEPT_BLOCKS
+    return _WIDTHS.get(source.size) if fits else None
+
+
+def check_fetched(asset: str) -> None:
+    """Check an encoder that was fetched, if there is one.
+
+    Raises:
+        InputError: The file has other weights, or is damaged.
+    """
+    try:
+        path = locate(asset)
+    except MissingAssetError:
+        return
+    verify(path, known(asset))
+
+
+def open_speech_encoder(
+    expression: ExpressionNetwork, path: str | os.PathLike[str] | None, *, option: str = "--speech-encoder"
+) -> SpeechEncoder | None:
+    """Open the speech encoder that an expression network was trained with; None for a network that needs none.
+
+    Args:
+        expression: The network.
+        path: File or folder of the encoder; None to search the fetched assets.
+        option: How the user gives the path, for the sentence of an error.
+
+    Raises:
+        InputError: The encoder is missing, is not needed, or has other weights than in training.
+    """
+    source = source_of(expression)
+    if source is None:
+        if path is not None:
+            raise InputError("The expression network reads only the mel: leave the speech encoder out.")
+        return None
+    found = find_encoder(source) if path is None else path
+    if found is None:
+        raise InputError(_missing(source, option))
+    encoder = load_speech_encoder(found, encoder=source.encoder, layer=source.layer)
+    if encoder.source != source:
+        raise InputError(
+            f"The expression network was trained on {source.describe()}, but {found} has "
+            f"{encoder.source.describe()}: give the same weights."
+        )
+    return encoder
+
+
+def _missing(source: FeatureSource, option: str) -> str:
+    """Return the sentence for an encoder that was not found; raises InputError if its file holds other weights."""
+    asset = encoder_asset(source)
+    needed = (
+        f"The expression network was trained on {source.describe()}: give the folder of those weights with {option}"
+    )
+    if asset is None:
+        return f"{needed}."
+    check_fetched(asset)
+    return f"{needed}, or fetch {asset} with 'expnet assets fetch {asset}'."

@@ -54,10 +54,17 @@ def add_pose_option(parser: argparse.ArgumentParser) -> None:
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the networks that move a portrait."""
-    parser.add_argument("--expression", metavar="RUN", help=f"expression weights: {WEIGHTS}")
+    parser.add_argument(
+        "--expression",
+        metavar="RUN",
+        help=f"expression weights: {WEIGHTS}; or built-in ones, whisper or mel (default: whisper where its speech "
+        "encoder was fetched, otherwise mel)",
+    )
     add_pose_option(parser)
     parser.add_argument(
-        "--speech-encoder", metavar="DIR", help="the speech encoder that the expression weights were trained with"
+        "--speech-encoder",
+        metavar="PATH",
+        help="the speech encoder that the expression weights were trained with (default: the fetched one)",
     )
 
 

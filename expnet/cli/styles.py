@@ -25,5 +25,6 @@ def run_styles(arguments: argparse.Namespace) -> None:
     from expnet.animate.style_sheet import PREVIEW_TEXT, style_sheet
 
     audio = arguments.audio or synthesize(PREVIEW_TEXT, "en")
-    animator = Animator(pose=arguments.pose, tracker=arguments.tracker)
+    # Heads follow the mel in any case, so no speech encoder is opened.
+    animator = Animator(expression="mel", pose=arguments.pose, tracker=arguments.tracker)
     print(style_sheet(animator, arguments.output, audio, image=arguments.image, seed=arguments.seed))

@@ -13,6 +13,9 @@ class EvaluateDataConfig:
 
     store: Any = ""
     """Track store or list of track stores: folders that `expnet preprocess` or `expnet synthesize` wrote."""
+    features: Any = ""
+    """Folder in which `expnet features` stored speech features of the store, or a list with one folder per store, for a
+    network that was trained on features; empty to compute them from the audio of the clips."""
     split: Literal["test", "validation", "train", "all"] = "test"
     """Split that is scored; the baselines are trained on the training split."""
     validation_fraction: float | None = None
@@ -33,6 +36,9 @@ class EvaluateDataConfig:
         stores = [self.store] if isinstance(self.store, str) else self.store
         good = isinstance(stores, list) and all(isinstance(store, str) for store in stores)
         require(good, f"data.store must be a folder or a list of folders, not {self.store!r}.")
+        folders = self.features if isinstance(self.features, list) else [self.features]
+        good = all(isinstance(folder, str) for folder in folders)
+        require(good, f"data.features must be a folder or a list of folders, not {self.features!r}.")
         at_least("data", self, limit=0)
 
     @property
@@ -103,7 +109,11 @@ class EvaluateConfig:
     """Score the two networks beside the trivial baselines, on speakers that they were not trained on."""
 
     expression: str | None = None
-    """Expression network: run folder, .ckpt or .safetensors; null for the one in the package."""
+    """Expression network: run folder, .ckpt or .safetensors, or one in the package: whisper, mel or streaming; null for
+    whisper where its speech encoder was fetched, otherwise mel."""
+    speech_encoder: str | None = None
+    """Speech encoder that the expression network was trained with, a file or folder; null to search the fetched assets.
+    Not needed with data.features."""
     pose: str | None = None
     """Head-pose network: run folder, .ckpt or .safetensors; null for the one in the package."""
     per_frame: str = "train"

@@ -10,7 +10,7 @@ from expnet.assets.catalogue import ASSETS
 from expnet.assets.registry import locate
 from expnet.doctor.conflicts import CONFLICTS, TASK_FILE, bundles_models
 from expnet.doctor.finding import Finding, import_error, version_of
-from expnet.errors import MissingAssetError
+from expnet.errors import InputError, MissingAssetError
 from expnet.models.packaged_weights import has_packaged_weights
 
 _PACKAGES = (
@@ -75,10 +75,30 @@ def _speech() -> Finding:
 
 
 def _weights() -> Finding:
-    missing = [name for name in ("expression", "expression-streaming", "pose") if not has_packaged_weights(name)]
+    used = ("expression", "expression-whisper", "expression-streaming", "pose")
+    missing = [name for name in used if not has_packaged_weights(name)]
     if missing:
         return Finding("built-in weights", f"no {' and no '.join(missing)}", "pip install --force-reinstall expnet")
     return Finding("built-in weights", "expression, live expression and head pose")
+
+
+def _hearing() -> Finding:
+    """Say which of the packaged expression networks is used."""
+    if not any(has_packaged_weights(name) for name in ("expression", "expression-whisper")):
+        return Finding("hearing", "no expression network", "pip install --force-reinstall expnet")
+    if util.find_spec("torch") is None or import_error("torch") is not None:
+        return Finding("hearing", "not known without torch", optional=True)
+    from expnet.assets.packaged_expression import choose
+
+    try:
+        choice = choose()
+    except InputError as error:
+        return Finding("hearing", str(error), "expnet assets fetch, or expnet animate --expression mel")
+    if choice.encoder is not None:
+        return Finding("hearing", f"lips follow the speech encoder {choice.encoder}")
+    if choice.missing:
+        return Finding("hearing", "lips follow the mel", f"expnet assets fetch {choice.missing}", optional=True)
+    return Finding("hearing", "lips follow the mel")
 
 
 def _assets() -> Finding:
@@ -104,6 +124,7 @@ _CHECKS: tuple[Callable[[], Finding], ...] = (
     _tracker,
     _speech,
     _weights,
+    _hearing,
     _assets,
 )
 

@@ -1,7 +1,9 @@
 """The trained networks that come with the package, and the one place that knows where they are.
 
-``expression`` and ``pose`` animate portraits and ``expression-streaming`` follows live speech. ``expression-synthetic``
-was trained on synthetic speech only: training starts from it, and audio offsets are estimated with it.
+``expression-whisper`` and ``pose`` animate portraits, and ``expression`` in place of the former where the weights of
+its speech encoder are missing (`expnet.assets.packaged_expression`). ``expression-streaming`` follows live speech.
+``expression-synthetic`` was trained on synthetic speech only: training starts from it, and audio offsets are estimated
+with it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from expnet.errors import MissingAssetError
 
-NAMES = ("expression", "expression-streaming", "expression-synthetic", "pose")
+NAMES = ("expression", "expression-whisper", "expression-streaming", "expression-synthetic", "pose")
 FOLDER = Path(__file__).parent / "weights"
 
 

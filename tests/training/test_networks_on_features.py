@@ -1,15 +1,14 @@
 """The baselines of the expression network on speech features: each trains, is loaded again, and animates."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from small import write_store
-from test_whisper_features import random_weights
 
 from expnet.audio.alignment import mel_columns
-from expnet.audio.speech_encoders.whisper_weights import write_whisper
 from expnet.cli import main
 from expnet.models.interfaces import load_expression_network
 
@@ -18,9 +17,9 @@ SMALL = {"per_frame": ("model.audio_channels=2",), "autoregressive": ("model.aud
 
 
 @pytest.mark.parametrize("name", ["small_convolution", "per_frame", "autoregressive"])
-def test_a_baseline_on_features(name: str, tmp_path: Path) -> None:
-    store, run, encoder = write_store(tmp_path / "tracks"), tmp_path / "run", tmp_path / "whisper.safetensors"
-    write_whisper(encoder, random_weights(0))
+def test_a_baseline_on_features(name: str, tmp_path: Path, write_encoder: Callable[..., Path]) -> None:
+    store, run = write_store(tmp_path / "tracks"), tmp_path / "run"
+    encoder = write_encoder(tmp_path / "whisper.safetensors", 0)
     assert main(["features", str(store), "--weights", str(encoder)]) == 0
     options = [f"data.store={store}", f"data.features={store}-whisper", f"output={run}", "trainer.accelerator=cpu"]
     assert main(["train", f"configs/{name}.yaml", *options, *QUICK, *SMALL.get(name, ())]) == 0

@@ -54,7 +54,9 @@ def test_the_run_animates_with_the_same_network_only(trained: dict[str, Path], t
     with pytest.raises(InputError, match="give the same weights"):
         Animator(expression=trained["run"], speech_encoder=write_network(tmp_path / "other", 1))
     with pytest.raises(InputError, match="reads only the mel"):
-        Animator(speech_encoder=trained["network"])
+        Animator(expression="mel", speech_encoder=trained["network"])
+    with pytest.raises(InputError, match="another network; expected the weights of Whisper"):
+        Animator(speech_encoder=trained["network"])  # the built-in network is trained on Whisper's features
 
 
 def test_what_does_not_go_together_is_refused(trained: dict[str, Path], capsys: pytest.CaptureFixture[Any]) -> None:

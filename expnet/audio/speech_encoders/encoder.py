@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from expnet.audio.stored_samples import Samples
+
 ENCODERS = ("whisper", "hubert", "wavlm", "wav2vec2")
 """Supported networks, by the ``model_type`` of their config.json."""
 
@@ -44,7 +46,7 @@ class SpeechEncoder(Protocol):
 
     source: FeatureSource
 
-    def __call__(self, samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    def __call__(self, samples: Samples, frames: int) -> NDArray[np.float32]:
         """Encode a recording.
 
         Args:

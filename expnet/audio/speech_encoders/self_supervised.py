@@ -25,6 +25,7 @@ from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
 from expnet.audio.speech_encoders.encoder import ENCODERS, FeatureSource
+from expnet.audio.stored_samples import Samples
 from expnet.errors import InputError, MissingAssetError
 
 SELF_SUPERVISED = tuple(name for name in ENCODERS if name != "whisper")
@@ -85,7 +86,7 @@ class SelfSupervisedEncoder:
         self._network.to(self.device)
 
     @torch.inference_mode()
-    def __call__(self, samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    def __call__(self, samples: Samples, frames: int) -> NDArray[np.float32]:
         """Encode a recording, see `expnet.audio.speech_encoders.SpeechEncoder`."""
         audio = torch.from_numpy(fit_length(np.asarray(samples, np.float32), frames))
         if self._normalise:

@@ -18,6 +18,7 @@ from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
 from expnet.audio.mel import mel_filterbank
 from expnet.audio.speech_encoders.encoder import FeatureSource
 from expnet.audio.speech_encoders.whisper_weights import KEPT_BLOCKS, WhisperWeights, read_whisper
+from expnet.audio.stored_samples import Samples
 from expnet.errors import InputError
 
 PIECE = 28 * FRAME_RATE
@@ -114,7 +115,7 @@ class WhisperSpeechEncoder:
         self.source = FeatureSource(encoder="whisper", layer=layer, size=size, sha256=weights.sha256())
 
     @torch.inference_mode()
-    def __call__(self, samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    def __call__(self, samples: Samples, frames: int) -> NDArray[np.float32]:
         """Encode a recording, see `expnet.audio.speech_encoders.SpeechEncoder`."""
         pieces = []
         for begin in range(0, frames, PIECE):

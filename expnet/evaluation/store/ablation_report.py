@@ -30,13 +30,13 @@ from expnet.evaluation.report.results_files import plain
 from expnet.evaluation.statistics.summary import LAG, summarise
 from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.store.ablation_tables import Difference, paired_differences, write_differences
-from expnet.evaluation.store.clips import select_clips
+from expnet.evaluation.store.clips import Selection, select_clips
 from expnet.evaluation.store.evaluate_networks import protocol_of, score_clips
 from expnet.evaluation.store.length_curve import report_lengths
 from expnet.evaluation.store.length_curve_tables import Point
 from expnet.evaluation.store.prediction import System
 from expnet.evaluation.store.scoring import Scorer
-from expnet.evaluation.store.systems import Networks, build_baselines
+from expnet.evaluation.store.systems import Networks, build_baselines, open_encoder_for
 from expnet.evaluation.store.trivial_systems import GroundTruth
 from expnet.evaluation.store.variants import Variant, mean_curves, mean_over_seeds
 from expnet.face.morphable import load_face_model
@@ -68,7 +68,7 @@ def report_ablation(variants: Sequence[Variant], trained: ExpressionConfig, opti
     selection = select_clips(config)
     notes: list[str] = []
     baselines = build_baselines(config, selection, scorer.expression_metric, notes)
-    trainings = [training for variant in variants for training in _trainings(variant)]
+    trainings = [training for variant in variants for training in _trainings(variant, selection)]
     _log.info("scoring %d trainings on %d clips", len(trainings), len(selection.scored))
     record = score_clips(config, selection, [GroundTruth(), *trainings, *baselines], scorer, folder)
 
@@ -107,7 +107,7 @@ def _evaluation(trained: ExpressionConfig, run: Path, options: AblationConfig) -
         output=options.output,
         face_model=trained.face_model,
         threads=options.threads,
-        data=EvaluateDataConfig(store=trained.data.store, split=options.split),
+        data=EvaluateDataConfig(store=trained.data.store, features=trained.data.features, split=options.split),
         # The baselines learn from no more clips than the variants did.
         baselines=BaselineConfig(
             ridge=options.baselines, train_clips=trained.data.limit_clips or BaselineConfig.train_clips
@@ -117,10 +117,17 @@ def _evaluation(trained: ExpressionConfig, run: Path, options: AblationConfig) -
     )
 
 
-def _trainings(variant: Variant) -> list[Networks]:
+def _trainings(variant: Variant, selection: Selection) -> list[Networks]:
     """Return the trainings of a variant as systems of their own."""
     return [
-        Networks(name, name, "model", variant.description, expression=network)
+        Networks(
+            name,
+            name,
+            "model",
+            variant.description,
+            expression=network,
+            speech_encoder=open_encoder_for(network, selection),
+        )
         for name, network in zip(variant.trainings, variant.networks(), strict=True)
     ]
 

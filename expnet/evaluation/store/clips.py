@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ import yaml
 from torch import Tensor
 
 from expnet.audio.alignment import mel_for_frames
+from expnet.audio.speech_encoders import FeatureSource, SpeechEncoder
 from expnet.config import SplitConfig
 from expnet.config.evaluate import EvaluateConfig
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.even_spacing import evenly_spaced
+from expnet.data.store.feature_cache import FeatureCache
 from expnet.data.store.track import Track, blink_closure
+from expnet.data.store_source import store_sources
 from expnet.errors import DataError, InputError
 from expnet.metrics.functional import silent_frames
 from expnet.render.reenactment import source_video
@@ -42,7 +46,7 @@ class Clip:
         eye_open: The aspect ratio of the eyes when open in this clip.
         clip_id: A name that is unique among the scored clips.
         emotion: The index of the emotion, 0 for neutral or unknown.
-        features: Speech features (T, F) of the audio, for networks that were trained on them.
+        features: Speech features (T, F) from the folder of the store, None where there is none.
     """
 
     track: Track
@@ -50,6 +54,7 @@ class Clip:
     clip_id: str
     emotion: int = 0
     features: Tensor | None = None
+    _encoded: dict[FeatureSource, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def frames(self) -> int:
@@ -99,6 +104,16 @@ class Clip:
             )
         return self.features
 
+    def encode(self, encoder: SpeechEncoder) -> Tensor:
+        """Return speech features (T, F) of the audio, computed once for each encoder.
+
+        They are rounded to half precision, as in the folders of ``expnet features``: both give the same scores.
+        """
+        if encoder.source not in self._encoded:
+            features = encoder(np.asarray(self.track.audio, np.float32), self.frames)
+            self._encoded[encoder.source] = torch.from_numpy(features.astype(np.float16).astype(np.float32))
+        return self._encoded[encoder.source]
+
     @property
     def video(self) -> Path | None:
         """The source video, None where it no longer exists."""
@@ -116,6 +131,7 @@ class Selection:
         emotions: The names of the emotions, indexed as in training on these stores.
         split: The fractions and the seed that split the clips.
         split_source: Where these were taken from.
+        features: Speech features of each store's clips, by the store's location; empty for none.
     """
 
     scored: tuple[ClipEntry, ...]
@@ -124,12 +140,15 @@ class Selection:
     emotions: tuple[str, ...]
     split: dict[str, Any]
     split_source: str
+    features: Mapping[str, FeatureCache] = field(default_factory=dict)
 
     def read(self, entry: ClipEntry) -> Clip:
         """Read one clip."""
         row = entry.row
         emotion = self.emotions.index(row.emotion) if row.emotion in self.emotions else 0
-        return Clip(entry.read(), row.eye_open or _TYPICAL_OPEN_EYE, self.name(entry), emotion)
+        cache = self.features.get(entry.store.files.location)
+        features = None if cache is None else torch.from_numpy(cache.frames(row.shard, row.first_frame, row.frames))
+        return Clip(entry.read(), row.eye_open or _TYPICAL_OPEN_EYE, self.name(entry), emotion, features)
 
     def name(self, entry: ClipEntry) -> str:
         """Return the name of a clip, prefixed with its store's where two stores have a clip of that name."""
@@ -155,7 +174,8 @@ def select_clips(config: EvaluateConfig) -> Selection:
         DataError: There is no store, the stores have different face models, or that side has no clip.
     """
     split, source = _split_options(config)
-    module = TalkingFaceDataModule(config.data.stores, split=SplitConfig(**split))
+    sources = store_sources(config.data.stores, None, config.data.features)
+    module = TalkingFaceDataModule(sources, split=SplitConfig(**split))
     sides = module.splits
     everything = [entry for side in sides.values() for entry in side]
     scored = sides.get(config.data.split, everything)
@@ -173,6 +193,7 @@ def select_clips(config: EvaluateConfig) -> Selection:
         emotions=module.emotions,
         split=split,
         split_source=source,
+        features=module.features,
     )
 
 

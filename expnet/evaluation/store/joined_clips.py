@@ -36,12 +36,14 @@ class JoinedClips:
         levels: (clips, 80) what levelling subtracts from each band of each clip.
         blink: (F,) closure of the eyelids.
         starts: The first frame of each clip, followed by F.
+        features: Speech features (F, size) of each clip by itself, if all clips bring them.
     """
 
     audio: Tensor
     levels: Tensor
     blink: Tensor
     starts: Tensor
+    features: Tensor | None = None
 
     @property
     def frames(self) -> int:
@@ -66,7 +68,9 @@ def join_clips(clips: Sequence[Clip]) -> JoinedClips:
     # Levelling subtracts one number a band, the same in every column.
     levels = [(clip.mel - level_mel(clip.mel[None])[0])[:, 0] for clip in clips]
     blink = torch.cat([clip.blink for clip in clips])
-    return JoinedClips(torch.cat(audio), torch.stack(levels), blink, lengths.cumsum(0))
+    brought = [clip.features for clip in clips if clip.features is not None]
+    features = torch.cat(brought) if len(brought) == len(clips) else None
+    return JoinedClips(torch.cat(audio), torch.stack(levels), blink, lengths.cumsum(0), features)
 
 
 @torch.no_grad()
@@ -111,7 +115,10 @@ def predict_at_length(
             start = min(max(taken - margin, 0), joined.frames - length)
             end = start + length if start + length == joined.frames else start + length - margin
             blink = joined.blink[None, start : start + length] if network.blink else None
-            window = network(joined.mel(start, length, level=levelled)[None], length, shown, blink=blink)[0]
+            heard = {}
+            if network.embed_features is not None and joined.features is not None:
+                heard["features"] = joined.features[None, start : start + length]
+            window = network(joined.mel(start, length, level=levelled)[None], length, shown, blink=blink, **heard)[0]
             change[taken:end] = (window - shown)[taken - start : end - start]
             taken = end
     finally:

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from expnet.assets.encoders import open_speech_encoder, source_of
+from expnet.assets.packaged_expression import expression_weights
+from expnet.audio.speech_encoders import SpeechEncoder
 from expnet.coefficients import split_pose
 from expnet.config.evaluate import EvaluateConfig
 from expnet.data.clip_entry import ClipEntry
@@ -65,6 +68,8 @@ class Networks:
         kind: ``model`` or ``baseline``.
         description: What the row is, in one sentence.
         expression: The expression network.
+        speech_encoder: Computes the features of an expression network that was trained on them, see
+            `open_encoder_for`; None if it needs none, or the clips bring them.
         pose: The head-pose network; None leaves the head out.
         pose_samples: The number of head motions drawn for each clip.
         seed: The seed of the draws, which also depend on the name of the clip, but not on its position.
@@ -78,33 +83,40 @@ class Networks:
         description: str,
         *,
         expression: ExpressionNetwork,
+        speech_encoder: SpeechEncoder | None = None,
         pose: HeadPoseNetwork | None = None,
         pose_samples: int = 1,
         seed: int = 0,
     ) -> None:
         self.name, self.title, self.kind, self.description = name, title, kind, description
         self.expression, self.pose = expression, pose
+        self.speech_encoder, self._hears_features = speech_encoder, source_of(expression) is not None
         self.pose_samples, self.seed = pose_samples, seed
 
     @torch.no_grad()
     def predict(self, clip: Clip) -> Prediction:
         """Regress the expression, and draw the head's motion."""
         emotions = int(self.expression.options.get("emotions", 0))
-        reads_features = self.expression.options.get("speech_features") is not None
-        features = {"features": clip.speech_features()[None]} if reads_features else {}
         expression = self.expression(
             clip.mel[None],
             clip.frames,
             clip.expression[:1],
             blink=clip.blink[None] if self.expression.blink else None,
             emotion=torch.tensor([clip.emotion if clip.emotion < emotions else 0]) if emotions else None,
-            **features,
+            **self._features(clip),
         )[0]
         if self.pose is None:
             return Prediction(expression)
         draws = [self._draw(self.pose, clip, number) for number in range(self.pose_samples)]
         samples = torch.stack([split_pose(draw)[0] for draw in draws]) if len(draws) > 1 else None
         return Prediction(expression, draws[0], samples)
+
+    def _features(self, clip: Clip) -> dict[str, Tensor]:
+        """Return the speech features (1, T, F) as the network's argument; none for a network on the mel alone."""
+        if not self._hears_features:
+            return {}
+        features = clip.speech_features() if self.speech_encoder is None else clip.encode(self.speech_encoder)
+        return {"features": features[None]}
 
     def _draw(self, pose: HeadPoseNetwork, clip: Clip, number: int) -> Tensor:
         """One head motion, absolute (T, 6)."""
@@ -139,37 +151,71 @@ def build_baselines(
     return (*systems, HoldFirstFrame(), ClipMean())
 
 
+def open_encoder_for(
+    expression: ExpressionNetwork, selection: Selection, path: str | None = None
+) -> SpeechEncoder | None:
+    """Open the speech encoder of an expression network; None if it needs none, or the clips bring its features.
+
+    Args:
+        expression: The network.
+        selection: The clips.
+        path: File or folder of the encoder; None to search the fetched assets.
+
+    Raises:
+        InputError: The clips bring features of another encoder or block, or the encoder cannot be opened.
+    """
+    source = source_of(expression)
+    if source is not None:
+        for cache in selection.features.values():
+            if cache.source != source:
+                raise InputError(
+                    f"The expression network was trained on {source.describe()}, but {cache.folder} holds "
+                    f"{cache.source.describe()}: leave data.features out, or compute features of the same layer and "
+                    "weights."
+                )
+        if selection.features:
+            return None
+    return open_speech_encoder(expression, path, option="speech_encoder=PATH")
+
+
 def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]) -> Networks | None:
     """Load the model that is evaluated; None without an expression network."""
-    paths = {
-        task: getattr(config, task) or (packaged_weights(task) if has_packaged_weights(task) else None)
-        for task in ("expression", "pose")
-    }
-    if paths["expression"] is None:
+    if config.expression is None and not has_packaged_weights("expression"):
         notes.append("No expression network was given (expression=RUN), so the table has baselines alone.")
         return None
-    if paths["pose"] is None:
+    weights = expression_weights(config.expression, speech_encoder=config.speech_encoder)
+    expression = load_expression_network(weights)
+    head = config.pose or (packaged_weights("pose") if has_packaged_weights("pose") else None)
+    if head is None:
         notes.append("No head-pose network was given (pose=RUN), so the model's head is not scored.")
-    expression = load_expression_network(paths["expression"])
-    pose = load_head_pose_network(paths["pose"]) if paths["pose"] is not None else None
+    pose = load_head_pose_network(head) if head is not None else None
     stored = sorted({entry.store.face_model for entry in selection.scored} - {expression.face_model})
     if stored:
         raise InputError(
-            f"expression={paths['expression']} gives coefficients of the face model '{expression.face_model}', but the "
+            f"expression={weights} gives coefficients of the face model '{expression.face_model}', but the "
             f"clips have those of '{stored[0]}': their coefficients cannot be compared."
         )
-    size = sum(parameter.numel() for parameter in expression.parameters())
+    if selection.features and source_of(expression) is None:
+        notes.append("The expression network reads the mel alone, so data.features was not used.")
     return Networks(
         "ours",
         "expnet",
         "model",
-        f"Expression network ({_architecture(expression.options)}, {size / 1000:.0f} k parameters)"
-        + ("." if pose is None else " and head-pose cVAE."),
+        _describe(expression) + ("." if pose is None else " and head-pose cVAE."),
         expression=expression,
+        speech_encoder=open_encoder_for(expression, selection, config.speech_encoder),
         pose=pose,
         pose_samples=config.protocol.pose_samples,
         seed=config.seed,
     )
+
+
+def _describe(expression: ExpressionNetwork) -> str:
+    """Describe an expression network by its architecture, its size and what it hears."""
+    size = sum(parameter.numel() for parameter in expression.parameters())
+    source = source_of(expression)
+    hears = "" if source is None else f", on the mel and {source.describe()}"
+    return f"Expression network ({_architecture(expression.options)}, {size / 1000:.0f} k parameters{hears})"
 
 
 def _architecture(options: dict[str, Any]) -> str:
