@@ -11,7 +11,7 @@ without a valid face are excluded by a boolean mask ``valid`` (B, T); None means
 from expnet.metrics.audio_mouth import AudioMouthCorrelation, AudioMouthLag
 from expnet.metrics.base import ClipMetric, NamedMetric
 from expnet.metrics.beats import BeatAlignment
-from expnet.metrics.blink import BlinkRate
+from expnet.metrics.blink import BlinkDuration, BlinkInterval, BlinkRate
 from expnet.metrics.coefficients import WithinClipR2
 from expnet.metrics.extractor import Extractor, as_extractor
 from expnet.metrics.frechet import FrechetInceptionDistance
@@ -23,8 +23,11 @@ from expnet.metrics.landmark_sync import LandmarkSyncConfidence, LandmarkSyncDis
 from expnet.metrics.landmarks import LandmarkDistance
 from expnet.metrics.mesh import LipVertexError, UpperFaceDynamicsDeviation
 from expnet.metrics.motion import JitterRatio, PoseDiversity, PoseRatio, PoseSampleDiversity
+from expnet.metrics.motion_amount import MotionAmountRatio, MotionBandRatio
+from expnet.metrics.motion_windows import MotionFrechetDistance, MotionNeighbours
 from expnet.metrics.mouth import MouthOpeningCorrelation, MouthOpeningLag, SilentLipMotion
 from expnet.metrics.perceptual import LearnedPerceptualDistance, StructureTextureDistance
+from expnet.metrics.samples import SampleDiversityRatio, SampledMouthCorrelation
 from expnet.metrics.sharpness import BlurDetection
 from expnet.metrics.sync import SYNC_PROTOCOLS, SyncConfidence, SyncDistance, SyncOffset, SyncProtocol, measure_sync
 
@@ -33,6 +36,8 @@ __all__ = [
     "AudioMouthCorrelation",
     "AudioMouthLag",
     "BeatAlignment",
+    "BlinkDuration",
+    "BlinkInterval",
     "BlinkRate",
     "BlurDetection",
     "ClipMetric",
@@ -47,6 +52,10 @@ __all__ = [
     "LearnedPerceptualDistance",
     "LipVertexError",
     "Moments",
+    "MotionAmountRatio",
+    "MotionBandRatio",
+    "MotionFrechetDistance",
+    "MotionNeighbours",
     "MouthOpeningCorrelation",
     "MouthOpeningLag",
     "MultiScaleStructuralSimilarity",
@@ -55,6 +64,8 @@ __all__ = [
     "PoseDiversity",
     "PoseRatio",
     "PoseSampleDiversity",
+    "SampleDiversityRatio",
+    "SampledMouthCorrelation",
     "SilentLipMotion",
     "StructuralSimilarity",
     "StructureTextureDistance",

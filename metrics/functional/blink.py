@@ -61,6 +61,72 @@ def blinks(
         >>> int(blinks(openness))  # the last dip is cut off by the end of the clip
         1
     """
+    clip, _, _ = _whole_dips(openness, valid, fps, closed_below, longest)
+    return torch.bincount(clip, minlength=openness[..., 0].numel()).reshape(openness.shape[:-1])
+
+
+def blink_duration(
+    landmarks: Tensor,
+    *,
+    valid: Tensor | None = None,
+    fps: float = 25.0,
+    closed_below: float = 0.7,
+    longest: float = 0.5,
+) -> tuple[Tensor, Tensor]:
+    """Return the mean duration of the blinks of each clip, from the first to the last frame below the threshold.
+
+    Args:
+        landmarks: iBUG landmarks, (..., T, 68, D).
+        valid: Frames to use, (..., T) boolean.
+        fps: Frames per second.
+        closed_below: Share of the clip's median eye aspect ratio below which the eyes count as closed.
+        longest: Maximum duration of a blink in seconds.
+
+    Returns:
+        The duration in seconds, (...) float64, a multiple of a frame for each blink, NaN for a clip without a blink;
+        and the number of blinks, (...) float64, to be used as weight.
+    """
+    openness = eye_aspect_ratio(landmarks)
+    clip, first, last = _whole_dips(openness, valid, fps, closed_below, longest)
+    return _mean_of(clip, (last - first + 1) / fps, openness[..., 0])
+
+
+def blink_interval(
+    landmarks: Tensor,
+    *,
+    valid: Tensor | None = None,
+    fps: float = 25.0,
+    closed_below: float = 0.7,
+    longest: float = 0.5,
+) -> tuple[Tensor, Tensor]:
+    """Return the mean time between the starts of successive blinks of each clip.
+
+    Only intervals that lie in a clip are seen, so the mean of short clips is shorter than the minute over the rate. Two
+    blinks with an invalid frame between them have no interval, since a blink may have been missed there.
+
+    Args:
+        landmarks: iBUG landmarks, (..., T, 68, D).
+        valid: Frames to use, (..., T) boolean.
+        fps: Frames per second.
+        closed_below: Share of the clip's median eye aspect ratio below which the eyes count as closed.
+        longest: Maximum duration of a blink in seconds.
+
+    Returns:
+        The interval in seconds, (...) float64, NaN for a clip with fewer than two blinks; and the number of intervals,
+        (...) float64, to be used as weight.
+    """
+    openness = eye_aspect_ratio(landmarks)
+    clip, first, _ = _whole_dips(openness, valid, fps, closed_below, longest)
+    lost = (frame_weights(valid, openness) == 0).reshape(-1, openness.shape[-1]).cumsum(-1)  # (N, T) invalid so far
+    seen = lost[clip[1:], first[1:]] == lost[clip[:-1], first[:-1]]
+    kept = (clip[1:] == clip[:-1]) & seen
+    return _mean_of(clip[1:][kept], first.diff()[kept] / fps, openness[..., 0])
+
+
+def _whole_dips(
+    openness: Tensor, valid: Tensor | None, fps: float, closed_below: float, longest: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return clip, first and last frame of every blink (`blinks` has the definition), each (K,), ordered by time."""
     known = frame_weights(valid, openness) > 0
     median = openness.double().masked_fill(~known, torch.nan).nanmedian(-1, keepdim=True).values
     closed = known & (openness < closed_below * median)
@@ -72,8 +138,14 @@ def blinks(
     clip, start, end = first[:, 0], first[:, 1], last[:, 1]
     whole = opened[clip, start] & opened[clip, end + 2]  # indices into the padded series are one larger
     short = (end - start + 1) <= longest * fps
-    counts = torch.bincount(clip[whole & short], minlength=inside.shape[0])
-    return counts.reshape(openness.shape[:-1])
+    return clip[whole & short], start[whole & short], end[whole & short]
+
+
+def _mean_of(clip: Tensor, values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of the values of each clip in the shape of ``like``, NaN without any, and their number."""
+    count = torch.bincount(clip, minlength=like.numel()).double()
+    total = torch.bincount(clip, weights=values.double(), minlength=like.numel())
+    return (total / count).reshape(like.shape), count.reshape(like.shape)
 
 
 def blink_rate(

@@ -50,6 +50,14 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.count + other.count, self.total + other.total, self.scatter + other.scatter)
 
+    def __sub__(self, other: "Moments") -> "Moments":
+        """Take vectors out of a set, which must contain them."""
+        return Moments(self.count - other.count, self.total - other.total, self.scatter - other.scatter)
+
+    def scaled(self, scale: Tensor) -> "Moments":
+        """Return the moments of the same vectors with each feature multiplied by a factor of ``scale`` (F,)."""
+        return Moments(self.count, self.total * scale, self.scatter * torch.outer(scale, scale))
+
     def to(self, device: torch.device | str) -> "Moments":
         """Return a copy on a device."""
         return Moments(self.count.to(device), self.total.to(device), self.scatter.to(device))
@@ -141,6 +149,34 @@ def frechet_distance(first: Moments, second: Moments) -> Tensor:
     root = product.clamp(min=0).sqrt().sum()
     distance = (first.mean - second.mean).square().sum() + covariance.trace() + other.trace() - 2 * root
     return distance.clamp(min=0)  # rounding could give -1e-13 for identical sets
+
+
+def standardised_frechet_distance(real: Moments, generated: Moments) -> Tensor:
+    r"""Return the Frechet distance in units of the real vectors' own spread.
+
+    .. math:: \frac{1}{F} d(D X, D Y), \quad D = \operatorname{diag}(1 / \sigma_f)
+
+    with the Frechet distance d of the two sets and the standard deviation of the F features of the real vectors. All
+    features count alike, whatever their units. 0 is the same distribution; vectors that are all equal to the real mean
+    score exactly 1, vectors that vary twice as much in every feature score 1 as well.
+
+    Args:
+        real: Moments of the real vectors, which define the unit; the distance is not symmetric.
+        generated: Moments of the generated vectors.
+
+    Returns:
+        () float64, at least 0, dimensionless; NaN if a set has fewer than two vectors or a real feature never varies.
+
+    Example:
+        >>> real, still = torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [1.0]])
+        >>> float(standardised_frechet_distance(Moments.of(real), Moments.of(still)))
+        1.0
+    """
+    variance = real.covariance.diagonal()
+    if int(real.count) < 2 or not bool((variance > 0).all()):
+        return torch.full((), torch.nan, dtype=torch.float64, device=real.total.device)
+    scale = variance.rsqrt()
+    return frechet_distance(real.scaled(scale), generated.scaled(scale)) / len(scale)
 
 
 def _canonical(protocol: Mapping[str, Any]) -> str:

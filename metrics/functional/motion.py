@@ -50,7 +50,7 @@ def jitter_ratio(predicted: Tensor, target: Tensor, *, valid: Tensor | None = No
         accelerate gives NaN and weight 0.
     """
     real = acceleration_energy(target, valid=valid)
-    return _ratio(acceleration_energy(predicted, valid=valid), real)
+    return ratio_to_real(acceleration_energy(predicted, valid=valid), real)
 
 
 def pose_diversity(rotation: Tensor, *, valid: Tensor | None = None) -> Tensor:
@@ -136,10 +136,10 @@ def pose_ratio(
     measures = {"diversity": pose_diversity, "speed": angular_speed}
     if measure not in measures:
         raise ValueError(f"measure must be one of {', '.join(measures)}, got {measure!r}")
-    return _ratio(measures[measure](predicted, valid=valid), measures[measure](target, valid=valid))
+    return ratio_to_real(measures[measure](predicted, valid=valid), measures[measure](target, valid=valid))
 
 
-def _ratio(predicted: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+def ratio_to_real(predicted: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Return the ratio and its weight; NaN and 0 if the real clip does not move at all."""
     still = ~(real > 0)
     ratio = (predicted / real).masked_fill(still, torch.nan)

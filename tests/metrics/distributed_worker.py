@@ -16,6 +16,8 @@ from expnet.metrics import (
     AudioMouthCorrelation,
     AudioMouthLag,
     BeatAlignment,
+    BlinkDuration,
+    BlinkInterval,
     BlinkRate,
     BlurDetection,
     ClipMetric,
@@ -24,6 +26,8 @@ from expnet.metrics import (
     LandmarkDistance,
     LearnedPerceptualDistance,
     LipVertexError,
+    MotionAmountRatio,
+    MotionBandRatio,
     MouthOpeningCorrelation,
     MouthOpeningLag,
     MultiScaleStructuralSimilarity,
@@ -71,6 +75,15 @@ def cases() -> dict[str, Case]:
     sync_network = torch.fx.symbolic_trace(Loudness())  # unlike a class of this file, a graph can be pickled
     large, real_large = draw(CLIPS, 1, 3, 162, 164), draw(CLIPS, 1, 3, 162, 164)
     points, real_points = draw(CLIPS, 2, 68, 2) * 16, draw(CLIPS, 2, 68, 2) * 16
+    moving, real_moving, tracked = (
+        draw(CLIPS, 110, 3, 3),
+        draw(CLIPS, 110, 3, 3),
+        torch.ones(CLIPS, 110, dtype=torch.bool),
+    )
+    tracked[1, 30] = False
+    blinking = predicted.clone()
+    blinking[:, (5, 14, 20)] = blinking[:, :1]  # three shut frames, the middle of the lids on the line of the corners
+    blinking[:, (5, 14, 20), 36:48, 1] *= 0.02
     # Networks of the metrics; each returns one distance per image pair.
     recogniser, difference = torch.nn.Sequential(torch.nn.AvgPool2d(28), torch.nn.Flatten()), torch.nn.L1Loss()
     return {
@@ -94,6 +107,12 @@ def cases() -> dict[str, Case]:
         "lip_vertices": (LipVertexError([1, 3, 4]), (mesh, other_mesh, valid)),
         "upper_face": (UpperFaceDynamicsDeviation([0, 2]), (mesh, other_mesh, rest, valid)),
         "blinks": (BlinkRate(shortest_clip=0.5), (predicted, valid)),
+        "blink_duration": (BlinkDuration(), (blinking, valid)),
+        "blink_interval": (BlinkInterval(), (blinking, valid | True)),
+        "lip_amount": (MotionAmountRatio("lips"), (moving, real_moving, tracked)),
+        "brow_speed": (MotionAmountRatio("brows", measure="speed"), (moving, real_moving, tracked)),
+        "head_jitter": (MotionAmountRatio("head", measure="jitter"), (moving, real_moving, tracked)),
+        "lip_band": (MotionBandRatio("lips", band="syllable"), (moving, real_moving, tracked)),
         "beats": (BeatAlignment(smoothing=0.04), (predicted, beats, valid)),
         "heard": (AudioMouthCorrelation(network="made up"), (predicted, heard, valid)),
         "sync_distance": (SyncDistance(sync_network), (shown, sound)),

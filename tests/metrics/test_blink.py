@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from expnet.metrics import BlinkRate
-from expnet.metrics.functional import blink_rate, blinks, eye_aspect_ratio
+from expnet.metrics import BlinkDuration, BlinkInterval, BlinkRate
+from expnet.metrics.functional import blink_duration, blink_interval, blink_rate, blinks, eye_aspect_ratio
 
 
 def face_with_eyes(openness: torch.Tensor) -> torch.Tensor:
@@ -91,3 +91,32 @@ def test_short_and_empty_clips_are_unscored() -> None:
 def test_another_frame_rate() -> None:
     fast = eyes(100, [(10, 4), (50, 4)]).repeat_interleave(2)
     assert blink_rate(face_with_eyes(fast), fps=50.0)[0].item() == pytest.approx(30.0)
+
+
+def test_durations_and_intervals_by_hand() -> None:
+    openness = torch.stack([eyes(750, [(100, 4), (300, 6), (550, 2)]), eyes(750, [(20, 5)]), eyes(750, [])])
+    landmarks = face_with_eyes(openness)
+    duration, blinked = blink_duration(landmarks)
+    assert blinked.tolist() == [3, 1, 0]
+    assert duration[:2].tolist() == pytest.approx([4 / 25, 5 / 25])
+    assert duration[2].isnan()
+    interval, between = blink_interval(landmarks)
+    assert between.tolist() == [2, 0, 0]  # the last blink of one clip and the first of the next have no interval
+    assert interval[0].item() == pytest.approx(225 / 25)
+    assert interval[1:].isnan().all()
+    metric = BlinkDuration()
+    metric.update(landmarks)
+    assert metric.compute().item() == pytest.approx(17 / 4 / 25)  # the mean over blinks, not over clips
+    assert (int(metric.clips), int(metric.unscored)) == (2, 1)
+    gap = BlinkInterval()
+    gap.update(landmarks)
+    gap.update(face_with_eyes(eyes(100, [(10, 3), (60, 3)]))[None])
+    assert gap.compute().item() == pytest.approx((200 + 250 + 50) / 3 / 25)
+
+
+def test_an_interval_over_lost_frames_is_not_counted() -> None:
+    landmarks = face_with_eyes(eyes(750, [(100, 4), (300, 4), (550, 4)]))
+    valid = torch.ones(750, dtype=torch.bool)
+    valid[200] = False
+    interval, between = blink_interval(landmarks, valid=valid)
+    assert (interval.item(), between.item()) == (pytest.approx(10.0), 1)
