@@ -83,8 +83,8 @@ class WindowsConfig(ClipsConfig):
 
 
 @dataclass
-class AudioAugmentationConfig:
-    """How the audio of training windows is augmented."""
+class DisturbanceConfig:
+    """How audio is disturbed without a change of its words and their timing."""
 
     gain_decibels: float = 6.0
     """Largest change of the level in decibels, up or down."""
@@ -98,15 +98,48 @@ class AudioAugmentationConfig:
     """Share of training windows that pass through a telephone band or a low-bit-rate codec."""
     pitch: float = 0.0
     """Share of training windows with a higher or lower voice."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("babble", "reverberation", "codec", "pitch"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"data.{name} must be at least 0 and at most 1, not {value}.")
+
+
+@dataclass
+class AudioAugmentationConfig(DisturbanceConfig):
+    """How the audio of training windows is augmented."""
+
     speed: float = 0.0
     """Largest relative change of the speaking rate, faster or slower; face and audio change together."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         require(0 <= self.speed < 1, f"data.speed must be at least 0 and below 1, not {self.speed}.")
-        for name in ("babble", "reverberation", "codec", "pitch"):
+        super().__post_init__()
+
+
+@dataclass
+class CopyConfig(DisturbanceConfig):
+    """How the audio of the copies that `expnet features --copies` makes is disturbed.
+
+    The shares are shares of the copies. The defaults are stronger than those of `DisturbanceConfig`, since the original
+    is always among the versions that a window is drawn from.
+    """
+
+    noise_snr: float | None = 5.0
+    babble: float = 0.2
+    reverberation: float = 0.3
+    codec: float = 0.2
+    pitch: float = 0.3
+    silent_share: float = 0.25
+    """Share of each clip's copies, rounded up, in which the speech falls silent in places."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("babble", "reverberation", "codec", "pitch", "silent_share"):
             value = getattr(self, name)
-            require(0 <= value <= 1, f"data.{name} must be at least 0 and at most 1, not {value}.")
+            require(0 <= value <= 1, f"{name} of a copy must be at least 0 and at most 1, not {value}.")
 
 
 @dataclass

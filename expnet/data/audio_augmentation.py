@@ -19,7 +19,7 @@ from expnet.audio.augmentation import (
     random_reverberation,
     sometimes,
 )
-from expnet.config import AudioAugmentationConfig
+from expnet.config import AudioAugmentationConfig, DisturbanceConfig
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.silent_windows import SilentRuns
 
@@ -53,7 +53,7 @@ class WindowAugmentation(AudioAugmentationConfig):
         return cls(gain_decibels=0.0, noise_snr=None)
 
 
-def audio_augmentations(clips: Sequence[ClipEntry], options: AudioAugmentationConfig) -> list[Augmentation]:
+def audio_augmentations(clips: Sequence[ClipEntry], options: DisturbanceConfig) -> list[Augmentation]:
     """Return the augmentations of the options, in the order of a recording: from the voice to the audio file.
 
     Args:

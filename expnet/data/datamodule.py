@@ -80,8 +80,6 @@ class TalkingFaceDataModule(LightningDataModule):
         self.split = split if split is not None else SplitConfig()
         self.augmentation = augmentation if augmentation is not None else WindowAugmentation()
         self.windows_per_clip = windows_per_clip
-        if any(source.features for source in self.sources) and self.augmentation.silent_runs is not None:
-            raise ConfigError("data.silent_share mutes the mel spectrogram only: set it to 0 with data.features")
         self._resume = (0, 0)
 
     @cached_property
@@ -126,6 +124,12 @@ class TalkingFaceDataModule(LightningDataModule):
             raise ConfigError(f"data.features needs {len(self.stores)} folders, one for each store of data.store")
         pairs = zip(self.sources, self.stores, strict=True)
         caches = [FeatureCache(source.features, store) for source, store in pairs]
+        for cache in caches:
+            if self.augmentation.silent_runs is not None and not (cache.copies and cache.silent_share):
+                raise ConfigError(
+                    f"{cache.folder} has no disturbed copies with silence, which data.silent_share draws from: make "
+                    "some with 'expnet features STORE --copies 2', or set it to 0 with data.features"
+                )
         for cache in caches[1:]:
             if cache.source != caches[0].source:
                 first, other = (f"{it.folder} ({it.source.describe()})" for it in (caches[0], cache))

@@ -16,6 +16,7 @@ from expnet.audio.augmentation import Augmentation
 from expnet.audio.mel import HOP, WINDOW
 from expnet.data.batch import NO_CLIP, FaceBatch, without_valid_frames
 from expnet.data.clip_entry import ClipEntry
+from expnet.data.disturbed_copies import draw_version, runs_of
 from expnet.data.sampling import WindowDraw
 from expnet.data.silent_windows import SilentRun, SilentRuns, silence
 from expnet.data.speaking_rate import resample_audio, resample_frames, source_frames
@@ -35,7 +36,8 @@ class _Window:
         frames: Number of frames of the window.
         speed: Speaking rate relative to the clip's.
         generator: Random generator of the audio augmentation; None for no augmentation.
-        run: Run of silence; None for no silence.
+        run: Run of silence that the window's audio gets; None for none.
+        copy: Number of the disturbed copy whose audio and features these are; 0 for the original.
     """
 
     first_frame: int
@@ -43,6 +45,7 @@ class _Window:
     speed: float = 1.0
     generator: np.random.Generator | None = None
     run: SilentRun | None = None
+    copy: int = 0
 
 
 class FaceDataset(Dataset[FaceBatch]):
@@ -59,7 +62,8 @@ class FaceDataset(Dataset[FaceBatch]):
         speakers: Names in the order of their style indices; other speakers have index 0.
         augmentations: Augmentations of the windows' audio.
         speed: Largest relative change of the speaking rate of windows; face and audio change together.
-        silent_runs: Mutes the speech and closes the lips in a share of the windows; None for none.
+        silent_runs: Mutes the speech and closes the lips in a share of the windows; None for none. With features, these
+            windows come from the disturbed copies in which the speech is muted already.
         features: Speech features of each store's clips, by the store's location; empty for none.
     """
 
@@ -103,12 +107,37 @@ class FaceDataset(Dataset[FaceBatch]):
         speed = 1.0 + self.speed * generator.uniform(-1.0, 1.0) if self.speed else 1.0
         needed = source_frames(self.window, speed)
         first = int(generator.integers(max(entry.row.frames - needed, 0) + 1))
-        run = self.silent_runs.draw(self.window, generator) if self.silent_runs is not None else None
-        return self._read(entry, _Window(first, self.window, speed, generator, run))
+        run, copy, cache = None, 0, self._cache(entry)
+        if cache is not None and cache.copies:
+            runs = [runs_of(cache.silent(entry.row, number)) for number in range(1, cache.copies + 1)]
+            share = 0.0 if self.silent_runs is None else self.silent_runs.share
+            copy, first = draw_version(runs, entry.row.frames, (first, first + needed), share, generator)
+        elif cache is None and self.silent_runs is not None:
+            run = self.silent_runs.draw(self.window, generator)
+        return self._read(entry, _Window(first, self.window, speed, generator, run, copy))
+
+    def _cache(self, entry: ClipEntry) -> FeatureCache | None:
+        return self.features.get(entry.store.files.location)
+
+    def _silence(self, entry: ClipEntry, window: _Window) -> list[SilentRun]:
+        """Return the runs of silence in the audio of a window, in its frames."""
+        if window.run is not None:
+            return [window.run]
+        cache = self._cache(entry)
+        if cache is None or not window.copy:
+            return []
+        found = []
+        for first, end in runs_of(cache.silent(entry.row, window.copy)):
+            begin, until = (round((place - window.first_frame) / window.speed) for place in (first, end))
+            if begin < window.frames and until > 0:
+                # Before the clip and after it is silence, so nothing fades there.
+                begin = 0 if first == 0 else begin
+                found.append(SilentRun(begin, window.frames if end == entry.row.frames else until, 0.0, 0.0))
+        return found
 
     def _mel(self, entry: ClipEntry, window: _Window) -> Tensor:
         """Log-mel of a window (80, columns), computed from the audio of the window and its context only."""
-        context, offset = _audio_with_context(entry, window)
+        context, offset = _audio_with_context(entry, window, self._cache(entry))
         if window.generator is not None:
             if window.run is not None:
                 context = silence(context, window.run, window.frames, offset, window.generator)
@@ -138,10 +167,12 @@ class FaceDataset(Dataset[FaceBatch]):
         blink = torch.from_numpy(blink_closure(read("landmarks").numpy(), row.eye_open))
         # Taken before the lips close: in a portrait they may be apart, whatever the audio that follows.
         first_expression = expression[:1]
-        if window.run is not None and self.silent_runs is not None:
-            expression = torch.from_numpy(self.silent_runs.close(expression.numpy(), window.run))
-        cache = self.features.get(entry.store.files.location)
-        features = {} if cache is None else {"features": fitted(cache.frames(row.shard, first, available))[None]}
+        silence_here = self._silence(entry, window)
+        if silence_here and self.silent_runs is not None:
+            expression = torch.from_numpy(self.silent_runs.close(expression.numpy(), *silence_here))
+        cache, features = self._cache(entry), {}
+        if cache is not None:
+            features["features"] = fitted(cache.frames(row.shard, first, available, window.copy))[None]
         return FaceBatch(
             mel=self._mel(entry, window)[None],  # (1, 80, columns)
             expression=expression[None],  # (1, T, 64)
@@ -161,14 +192,22 @@ class FaceDataset(Dataset[FaceBatch]):
         )
 
 
-def _audio_with_context(entry: ClipEntry, window: _Window) -> tuple[NDArray[np.float32], int]:
+def _audio_with_context(
+    entry: ClipEntry, window: _Window, cache: FeatureCache | None
+) -> tuple[NDArray[np.float32], int]:
     """Return the audio of a window and its context, and the number of context frames before the window."""
-    store, row, first = entry.store, entry.row, window.first_frame
+    row, first = entry.row, window.first_frame
+
+    def read(begin: int, frames: int) -> NDArray[np.float32]:
+        if cache is not None and window.copy:
+            return cache.read_audio(row, begin, frames, window.copy)
+        return entry.store.read_audio(row, begin, frames)
+
     if window.speed == 1:
         begin = max(first - _AUDIO_MARGIN, 0)
-        return store.read_audio(row, begin, first + window.frames + _AUDIO_MARGIN - begin), first - begin
+        return read(begin, first + window.frames + _AUDIO_MARGIN - begin), first - begin
     frames = window.frames + 2 * _AUDIO_MARGIN
     place = first - _AUDIO_MARGIN * window.speed  # where the audio begins in the clip, in frames
     begin = max(math.floor(place), 0)
-    samples = store.read_audio(row, begin, math.ceil(place + frames * window.speed) + 2 - begin)
+    samples = read(begin, math.ceil(place + frames * window.speed) + 2 - begin)
     return resample_audio(samples, place - begin, frames, window.speed), _AUDIO_MARGIN

@@ -5,6 +5,7 @@ noise, which it has never met alone. In a share of the windows, this module mute
 noise throughout the window or without, and closes the mouth of the training target in the run.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,21 +66,25 @@ class SilentRuns:
         length = int(generator.integers(SHORTEST_RUN, frames + 1))
         # Runs may begin before the window and end after it, so that its edges are silent as often as its middle.
         first = int(generator.integers(SHORTEST_RUN - length, frames - SHORTEST_RUN + 1))
-        ratio = generator.uniform(*_NOISE_RATIOS)
-        noise = 0.0 if generator.random() < _QUIET_SHARE else 10 ** (-ratio / 20)
-        return SilentRun(max(first, 0), min(first + length, frames), noise, float(generator.random()))
+        noise, tilt = draw_noise(generator)
+        return SilentRun(max(first, 0), min(first + length, frames), noise, tilt)
 
-    def close(self, expression: NDArray[np.float32], run: SilentRun) -> NDArray[np.float32]:
-        """Close the lips during the run, (T, E) -> (T, E); other frames stay as they are.
+    def close(self, expression: NDArray[np.float32], *runs: SilentRun) -> NDArray[np.float32]:
+        """Close the lips during the runs, (T, E) -> (T, E); other frames stay as they are.
 
         The rest position is the window's mean expression ``m``, moved by the smallest step to a closed mouth: ``m -
         (opening(m) - closed) g / |g|^2``, where ``g`` is the gradient of the opening at the mean face. The lips take
         0.2 s to get there and back, both within the run: they close after the speech ends and open before it resumes.
+        A run that begins at frame 0 or ends with the last frame is silent beyond the window, too; one that is cut by
+        the window may be given with its ends outside of it.
         """
         frames = np.arange(len(expression))
-        since = np.inf if run.first == 0 else frames - run.first + 1
-        until = np.inf if run.end == len(expression) else run.end - frames
-        near = np.clip(np.minimum(since, until) / _FADE_FRAMES, 0, 1) * ((frames >= run.first) & (frames < run.end))
+        near = np.zeros(len(expression))
+        for run in runs:
+            since = np.inf if run.first == 0 else frames - run.first + 1
+            until = np.inf if run.end == len(expression) else run.end - frames
+            inside = (frames >= run.first) & (frames < run.end)
+            near = np.maximum(near, np.clip(np.minimum(since, until) / _FADE_FRAMES, 0, 1) * inside)
         weight = (near * near * (3 - 2 * near))[:, None]  # (T, 1)
         mean = expression.mean(axis=0)
         excess = self._opening + mean @ self._gradient - CLOSED
@@ -102,16 +107,44 @@ def silence(samples: Samples, run: SilentRun, frames: int, margin: int, generato
     """
     begin = 0 if run.first == 0 else (margin + run.first) * SAMPLES_PER_FRAME
     end = len(samples) if run.end == frames else (margin + run.end) * SAMPLES_PER_FRAME
+    return mute(samples, [(begin, end)], (run.noise, run.tilt), generator)
+
+
+def mute(
+    samples: Samples, parts: Sequence[tuple[int, int]], noise: tuple[float, float], generator: np.random.Generator
+) -> Samples:
+    """Mute parts of a recording, and add noise to all of it, so that noise does not give the silence away.
+
+    Args:
+        samples: (S,).
+        parts: First sample of each muted part, and the sample after its last one.
+        noise: Root mean square of the noise relative to that of the audio, and the tilt of its spectrum.
+        generator: Random generator of the noise.
+
+    Returns:
+        (S,)
+    """
     place = np.arange(len(samples))
-    # 1 inside and 0 outside, with linear fades of 20 ms.
-    inside = np.clip(np.minimum(place - begin, end - place) / _FADE_SAMPLES + 1, 0, 1)
-    if begin == 0:
-        inside = np.where(place < end, 1.0, inside)
-    if end == len(samples):
-        inside = np.where(place >= begin, 1.0, inside)
+    muted = np.zeros(len(samples))
+    for begin, end in parts:
+        # 1 inside and 0 outside, with linear fades of 20 ms.
+        inside = np.clip(np.minimum(place - begin, end - place) / _FADE_SAMPLES + 1, 0, 1)
+        if begin == 0:
+            inside = np.where(place < end, 1.0, inside)
+        if end == len(samples):
+            inside = np.where(place >= begin, 1.0, inside)
+        muted = np.maximum(muted, inside)
     level = max(float(np.sqrt(np.mean(np.square(samples)))), _SOFTEST_SPEECH)
-    noise = coloured_noise(len(samples), run.tilt, generator) * np.float32(run.noise * level)
-    return np.clip(samples * (1 - inside) + noise, -1.0, 1.0).astype(np.float32)
+    floor, tilt = noise
+    added = coloured_noise(len(samples), tilt, generator) * np.float32(floor * level)
+    return np.clip(samples * (1 - muted) + added, -1.0, 1.0).astype(np.float32)
+
+
+def draw_noise(generator: np.random.Generator) -> tuple[float, float]:
+    """Draw the noise under a run of silence: its root mean square relative to the audio's, often 0, and its tilt."""
+    ratio = generator.uniform(*_NOISE_RATIOS)
+    level = 0.0 if generator.random() < _QUIET_SHARE else 10 ** (-ratio / 20)
+    return level, float(generator.random())
 
 
 def coloured_noise(samples: int, tilt: float, generator: np.random.Generator) -> Samples:

@@ -50,3 +50,22 @@ def test_an_encoder_is_found_by_its_weights_not_its_name(
     assert encoders.find_encoder(source) is None
     path.unlink()
     assert encoders.find_encoder(source) is None
+
+
+def test_training_draws_from_disturbed_copies(
+    tmp_path: Path, assets_folder: Path, write_encoder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_encoder(assets_folder / "whisper-tiny.en.safetensors", 0)
+    store, run = tmp_path / "tracks", tmp_path / "run"
+    assert main(["synthesize", "--output", str(store), "--clips", "6", "--speakers", "3", "--languages", "en"]) == 0
+    assert main(["features", str(store), "--seed", "1"]) == 2
+    assert "options of --copies" in capsys.readouterr().err
+    assert main(["features", str(store), "--copies", "2", "--disturb", "noise"]) == 2
+    assert "takes KEY=VALUE" in capsys.readouterr().err
+    assert main(["features", str(store), "--copies", "2", "--disturb", "pitch=2"]) == 2
+    assert "pitch of a copy must be at least 0 and at most 1" in capsys.readouterr().err
+    assert main(["features", str(store), "--copies", "2", "--disturb", "babble=1", "--workers", "2"]) == 0
+    options = [f"data.store={store}", f"data.features={store}-whisper-tiny.en", f"output={run}", "data.window=32"]
+    options += ["trainer.max_steps=2", "trainer.validate_every=2", "trainer.accelerator=cpu", "data.silent_share=0.3"]
+    options += ["model.width=16", "model.layers=1", "model.audio_channels=8", "data.batch_size=4"]
+    assert main(["train", "configs/expression.yaml", *options]) == 0

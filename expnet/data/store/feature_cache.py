@@ -1,95 +1,47 @@
-"""Speech features of the clips of a track store, computed once and kept in a folder of their own.
+"""Reading speech features of the clips of a track store, which are kept in a folder of their own.
 
-``features.json`` records the encoder and the store that the features belong to. Every shard of the store has a file of
-the same name with the ``features`` of its frames, (N, F) float16, memory-mapped. Files are written atomically, so an
-interrupted run resumes with the first shard that is missing.
+``features.json`` records the encoder and the store that the features belong to. Every shard of the store, such as
+``00000.safetensors``, has a file of the same name with the ``features`` of its frames, (N, F) float16, memory-mapped.
+With disturbed copies, ``features.json`` has ``copies`` (their number, seed and options), and copy k of a shard is the
+file ``00000.copy<k>.safetensors``: the ``features`` of the disturbed audio, that ``audio`` itself, (640 N,) int16, and
+``silent``, (N,) bool, true where the speech was muted. `expnet.data.feature_extraction` writes all of them.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from expnet.audio.speech_encoders import FeatureSource, SpeechEncoder
-from expnet.data.store.folder_storage import FolderFiles
+from expnet.audio.alignment import SAMPLES_PER_FRAME
+from expnet.audio.speech_encoders import FeatureSource
 from expnet.data.store.manifest import ManifestRow
+from expnet.data.store.shards import decode_audio
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import DataError
-from expnet.io.atomic import atomic_path
-from expnet.io.machine_faults import machine_faults_reported
 
 ABOUT = "features.json"
-_FEATURES = "features"
+FEATURES, AUDIO, SILENT = "features", "audio", "silent"
 
 
-def default_folder(store: str, encoder: str) -> Path:
-    """Return the default folder for the features of a store: ``STORE-hubert``."""
-    return Path(f"{str(store).rstrip('/')}-{encoder}")
-
-
-def cache_features(
-    store: TrackStore,
-    folder: Path,
-    encoder: SpeechEncoder,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Compute the features of all usable clips of a store that are not in the folder yet.
-
-    Args:
-        store: The track store.
-        folder: The folder to write to.
-        encoder: The encoder that turns audio into features.
-        progress: Called after each clip with the number of clips done and the number of all clips.
-
-    Returns:
-        The folder.
-
-    Raises:
-        DataError: If the folder holds features of other clips or of another encoder, or anything else.
-        MachineError: If the machine is at fault, such as a full disk; the next run continues.
-    """
-    files = FolderFiles(str(folder))
-    about = {"store": store.fingerprint(), **encoder.source.as_dict()}
-    if files.exists(ABOUT):
-        found = _read_about(folder)
-        if found != about:
-            raise DataError(f"{folder} holds features of other clips or another encoder; give another --output")
-    elif folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder} is not a folder of features (it has no {ABOUT}); give another --output")
-    with machine_faults_reported():
-        files.write(ABOUT, json.dumps(about, indent=1).encode())
-    shards: dict[str, list[ManifestRow]] = {}
-    for row in store.rows:
-        shards.setdefault(row.shard, []).append(row)
-    done = 0
-    for name, rows in shards.items():
-        if not (folder / name).is_file():
-            features = np.zeros((max(row.first_frame + row.frames for row in rows), encoder.source.size), np.float16)
-            for row in rows:
-                part = slice(row.first_frame, row.first_frame + row.frames)
-                features[part] = encoder(store.read_audio(row, 0, row.frames), row.frames)
-                done += 1
-                if progress is not None:
-                    progress(done, len(store))
-            with machine_faults_reported(), atomic_path(folder / name) as partial:
-                save_file({_FEATURES: features}, partial)
-        else:
-            done += len(rows)
-    return folder
+def file_name(shard: str, copy: int) -> str:
+    """Return the file with the features of a shard: of the original audio for copy 0, else of a disturbed copy."""
+    return f"{shard.removesuffix('.safetensors')}.copy{copy}.safetensors" if copy else shard
 
 
 class FeatureCache:
     """Cached speech features of the clips of a store.
 
     Args:
-        folder: A folder written by `cache_features`.
+        folder: A folder written by `expnet features`.
         store: The store that the features must belong to.
+
+    Attributes:
+        source: The encoder.
+        copies: Number of disturbed copies of each clip.
+        silent_share: Share of the copies with runs of silence.
 
     Raises:
         DataError: If the folder has no features, features of other clips, or features of some clips only.
@@ -97,32 +49,55 @@ class FeatureCache:
 
     def __init__(self, folder: str | Path, store: TrackStore) -> None:
         self.folder = Path(folder)
-        about = _read_about(self.folder)
+        about = read_about(self.folder)
         if about.pop("store") != store.fingerprint():
             raise DataError(
                 f"{folder} holds features of other clips than those in {store.files.location}: run 'expnet features' "
                 "on that store"
             )
+        copies = about.pop("copies", {"count": 0, "silent_share": 0.0})
+        self.copies, self.silent_share = int(copies["count"]), float(copies["silent_share"])
         self.source = FeatureSource(**about)
-        missing = sorted({row.shard for row in store.rows if not (self.folder / row.shard).is_file()})
+        names = {file_name(row.shard, copy) for row in store.rows for copy in range(self.copies + 1)}
+        missing = sorted(name for name in names if not (self.folder / name).is_file())
         if missing:
             raise DataError(
                 f"{folder} is incomplete ({missing[0]} is missing); run 'expnet features' again to finish it"
             )
-        self._shards: dict[str, NDArray[np.float16]] = {}
+        self._files: dict[str, dict[str, NDArray[Any]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the memory maps out: a spawned worker opens its own."""
-        return {**self.__dict__, "_shards": {}}
+        return {**self.__dict__, "_files": {}}
 
-    def frames(self, shard: str, first: int, count: int) -> NDArray[np.float32]:
+    def frames(self, shard: str, first: int, count: int, copy: int = 0) -> NDArray[np.float32]:
         """Return the features of ``count`` frames of a shard from ``first`` on, (count, F)."""
-        if shard not in self._shards:
-            self._shards[shard] = _open_features(self.folder / shard)
-        return self._shards[shard][first : first + count].astype(np.float32)
+        return self._arrays(shard, copy)[FEATURES][first : first + count].astype(np.float32)
+
+    def read_audio(self, row: ManifestRow, first_frame: int, frames: int, copy: int) -> NDArray[np.float32]:
+        """Return the disturbed audio of a range of frames of a clip, limited to the clip, (640 n,)."""
+        begin = row.first_frame + min(max(first_frame, 0), row.frames)
+        end = row.first_frame + min(max(first_frame + frames, 0), row.frames)
+        return decode_audio(self._arrays(row.shard, copy)[AUDIO][begin * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME])
+
+    def silent(self, row: ManifestRow, copy: int) -> NDArray[np.bool_]:
+        """Return whether the speech of each frame of a clip, (T,), was muted in a copy."""
+        found: NDArray[np.bool_] = self._arrays(row.shard, copy)[SILENT][row.first_frame : row.first_frame + row.frames]
+        return found
+
+    def _arrays(self, shard: str, copy: int) -> dict[str, NDArray[Any]]:
+        name = file_name(shard, copy)
+        if name not in self._files:
+            self._files[name] = _open_file(self.folder / name)
+        return self._files[name]
 
 
-def _read_about(folder: Path) -> dict[str, Any]:
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return the contents of a folder's ``features.json``.
+
+    Raises:
+        DataError: If there is no such file, or it cannot be read.
+    """
     try:
         return dict(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
@@ -131,10 +106,10 @@ def _read_about(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _open_features(path: Path) -> NDArray[np.float16]:
+def _open_file(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        # Read as a torch tensor, which is a view of the memory map; for numpy, safetensors would copy.
+        # Read as torch tensors, which are views of the memory map; for numpy, safetensors would copy.
         with safe_open(path, framework="pt") as file:
-            return np.asarray(file.get_tensor(_FEATURES).numpy())
+            return {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} cannot be read ({error}); delete it and run 'expnet features' again") from error

@@ -49,7 +49,7 @@ def track_to_arrays(track: Track) -> Arrays:
         "translation": coefficients.translation,
         "landmarks": np.asarray(track.landmarks, np.float32),
         "valid": np.asarray(track.valid, np.bool_),
-        "audio": np.clip(np.round(track.audio * _INT16_SCALE), -_INT16_MAX - 1, _INT16_MAX).astype(np.int16),
+        "audio": encode_audio(track.audio),
         "identity": identity[None],
         "crop": np.asarray(crop, np.float64)[None],
         "phonemes": encoded,
@@ -67,6 +67,11 @@ def join_arrays(clips: Sequence[Arrays]) -> Arrays:
 def encode_arrays(arrays: Arrays) -> bytes:
     """Return the contents of a safetensors file with these arrays."""
     return save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
+
+
+def encode_audio(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Convert samples in [-1, 1] to the 16-bit integers that are stored."""
+    return np.clip(np.round(samples * _INT16_SCALE), -_INT16_MAX - 1, _INT16_MAX).astype(np.int16)
 
 
 def decode_audio(samples: NDArray[np.int16]) -> NDArray[np.float32]:
