@@ -8,17 +8,25 @@ from expnet.config.data import (
     CopyConfig,
     DataConfig,
     DisturbanceConfig,
+    MotionDataConfig,
     RegionDataConfig,
     SplitConfig,
 )
-from expnet.config.losses import ExpressionLossConfig, PoseLossConfig, RefinerLossConfig
-from expnet.config.models import ExpressionModelConfig, LandmarkSyncModelConfig, PoseModelConfig, RefinerModelConfig
+from expnet.config.losses import ExpressionLossConfig, MotionLossConfig, PoseLossConfig, RefinerLossConfig
+from expnet.config.models import (
+    ExpressionModelConfig,
+    LandmarkSyncModelConfig,
+    MotionModelConfig,
+    PoseModelConfig,
+    RefinerModelConfig,
+)
 from expnet.config.tasks import (
     TASKS,
     BaseConfig,
     Config,
     ExpressionConfig,
     LandmarkSyncConfig,
+    MotionConfig,
     PoseConfig,
     RefinerConfig,
     load_config,
@@ -43,6 +51,10 @@ __all__ = [
     "LandmarkSyncModelConfig",
     "LoggerConfig",
     "MetricsConfig",
+    "MotionConfig",
+    "MotionDataConfig",
+    "MotionLossConfig",
+    "MotionModelConfig",
     "OptimConfig",
     "PoseConfig",
     "PoseLossConfig",

@@ -164,6 +164,21 @@ class DataConfig(AudioAugmentationConfig, WindowsConfig):
 
 
 @dataclass
+class MotionDataConfig(DataConfig):
+    """The clips of a run of the motion network, and the frames that its windows are told as the first."""
+
+    reference_share: float = 0.5
+    """Share of training windows that are given a random frame of their clip as the first frame, as windows in the
+    middle of a long recording are; the others are given their own."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        share = self.reference_share
+        require(0 <= share <= 1, f"data.reference_share must be at least 0 and at most 1, not {share}.")
+
+
+@dataclass
 class RegionDataConfig(ClipsConfig):
     """Clips that are reenacted from their own frames and cut into regions of the face, for the refiner."""
 

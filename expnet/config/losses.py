@@ -77,6 +77,35 @@ class PoseLossConfig:
 
 
 @dataclass
+class MotionLossConfig:
+    """Loss of the motion network: the squared error of the predicted velocity, about 2 for an untrained network."""
+
+    expression_weight: float = 1.0
+    """Weight of the expression."""
+    head_weight: float = 0.3
+    """Weight of the head motion."""
+    lid_weight: float = 0.1
+    """Weight of the closure of the eyelids."""
+    metric_power: float = 0.5
+    """How strongly a coefficient counts by how far it moves the face: 0 counts all alike, 0.5 by the distance that the
+    vertices move, 1 by its square, as the loss of the expression network does."""
+    landmark_weight: float = 0.0
+    """Weight of the error of the 68 landmarks of the denoised estimate, 1 for a face that never moves."""
+    velocity_weight: float = 0.0
+    """Weight of the error in the change from frame to frame of the denoised estimate, 1 for a face that never moves."""
+    mouth: float = 2.0
+    """Weight of an outer lip landmark relative to a landmark elsewhere."""
+    inner_mouth: float = 10.0
+    """Weight of an inner lip landmark relative to a landmark elsewhere."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        not_negative("loss", self)
+        weights = (self.expression_weight, self.head_weight, self.lid_weight)
+        require(any(weights), "Every weight in loss is 0: there is nothing to train on.")
+
+
+@dataclass
 class RefinerLossConfig:
     """Loss of the renderer's refiner."""
 

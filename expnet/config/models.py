@@ -101,6 +101,74 @@ class PoseModelConfig:
 
 
 @dataclass
+class MotionModelConfig:
+    """The motion network, `expnet.models.flow_matching.motion_flow.MotionFlow`."""
+
+    groups: list[str] = field(default_factory=lambda: ["expression", "head", "lids"])
+    """What is drawn together: expression (64 coefficients), head (rotation and translation), lids (their closure)."""
+    width: int = 128
+    """Size of the features."""
+    layers: int = 4
+    """Depth of the Transformer."""
+    heads: int = 4
+    """Attention heads."""
+    feedforward: int = 2
+    """Size of the hidden layer of a block, as a multiple of the width."""
+    dropout: float = 0.1
+    """Dropout of the blocks."""
+    speech_dropout: float = 0.2
+    """Dropout of the speech features."""
+    audio_channels: int = 64
+    """Channels of the audio encoder's convolutions, for networks without speech features."""
+    level: bool = True
+    """Subtract each mel band's average over the speech, for networks without speech features."""
+    attention_bias: Literal["alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none"] = "alibi"
+    """Position information of attention, as for the expression network."""
+    period: int = 25
+    """Period of alibi_periodic in frames."""
+    first_frame_conditioning: bool = True
+    """Condition the network on the first frame's expression."""
+    first_frame_dropout: float = 0.1
+    """Fraction of training windows without that condition."""
+    emotion: bool = False
+    """Take the clip's emotion label as an input."""
+    audio_left_out: float = 0.1
+    """Fraction of training windows without audio, from which guidance by the audio learns."""
+    style_left_out: float = 0.1
+    """Fraction of training windows without head-motion style and emotion, from which guidance by these learns."""
+    previous: int = 15
+    """Most frames before a window that it continues; a multiple of five."""
+    previous_share: float = 0.5
+    """Fraction of training windows that continue frames before them, from one frame to that many."""
+    head_noise_frames: int = 8
+    """Frames over which the noise of the head is smooth, since heads move slowly; 0 for white noise."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        known = ("expression", "head", "lids")
+        chosen = bool(self.groups) and set(self.groups) <= set(known) and len(set(self.groups)) == len(self.groups)
+        require(chosen, f"model.groups must be some of {', '.join(known)}, each once, not {self.groups}.")
+        for name in ("width", "layers", "heads", "feedforward", "audio_channels", "period"):
+            require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
+        fractions = ("dropout", "speech_dropout", "first_frame_dropout", "audio_left_out", "style_left_out")
+        for name in fractions:
+            value = getattr(self, name)
+            require(0 <= value < 1, f"model.{name} must be at least 0 and below 1, not {value}.")
+        share = self.previous_share
+        require(0 <= share <= 1, f"model.previous_share must be at least 0 and at most 1, not {share}.")
+        require(
+            self.width % (2 * self.heads) == 0,
+            f"model.width ({self.width}) must be an even multiple of model.heads ({self.heads}).",
+        )
+        require(
+            self.previous >= 5 and self.previous % 5 == 0,
+            f"model.previous must be a multiple of five and at least 5, not {self.previous}.",
+        )
+        frames = self.head_noise_frames
+        require(frames >= 0, f"model.head_noise_frames must be 0 or more, not {frames}.")
+
+
+@dataclass
 class LandmarkSyncModelConfig:
     """The sync expert, `expnet.models.landmark_sync.LandmarkSync`."""
 

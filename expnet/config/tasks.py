@@ -9,10 +9,16 @@ from typing import Literal
 from omegaconf import OmegaConf
 
 from expnet.config.checks import require
-from expnet.config.data import AugmentConfig, ClipsConfig, DataConfig, RegionDataConfig
+from expnet.config.data import AugmentConfig, ClipsConfig, DataConfig, MotionDataConfig, RegionDataConfig
 from expnet.config.grammar import merge, read_layer
-from expnet.config.losses import ExpressionLossConfig, PoseLossConfig, RefinerLossConfig
-from expnet.config.models import ExpressionModelConfig, LandmarkSyncModelConfig, PoseModelConfig, RefinerModelConfig
+from expnet.config.losses import ExpressionLossConfig, MotionLossConfig, PoseLossConfig, RefinerLossConfig
+from expnet.config.models import (
+    ExpressionModelConfig,
+    LandmarkSyncModelConfig,
+    MotionModelConfig,
+    PoseModelConfig,
+    RefinerModelConfig,
+)
 from expnet.config.training import LoggerConfig, MetricsConfig, OptimConfig, TrainerConfig
 from expnet.errors import ConfigError
 
@@ -59,7 +65,7 @@ class ExpressionConfig(BaseConfig):
     """Training of the expression network."""
 
     task: Literal["expression"] = "expression"
-    """Network to train: expression, pose, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync or refiner."""
     # Recorded speech hardly contains silence, in which the lips have to close.
     data: DataConfig = field(default_factory=lambda: DataConfig(silent_share=0.1))
     """Training and validation clips."""
@@ -77,7 +83,7 @@ class PoseConfig(BaseConfig):
     """Training of the head-pose network."""
 
     task: Literal["pose"] = "pose"
-    """Network to train: expression, pose, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync or refiner."""
     data: DataConfig = field(default_factory=lambda: DataConfig(window=129, batch_size=8))
     """Training and validation clips."""
     model: PoseModelConfig = field(default_factory=PoseModelConfig)
@@ -95,11 +101,42 @@ class PoseConfig(BaseConfig):
 
 
 @dataclass
+class MotionConfig(BaseConfig):
+    """Training of the motion network, which draws expression, head motion and lids together."""
+
+    task: Literal["motion"] = "motion"
+    """Network to train: expression, pose, motion, landmark_sync or refiner."""
+    data: MotionDataConfig = field(default_factory=MotionDataConfig)
+    """Training and validation clips."""
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(warmup_steps=100))
+    """Optimiser and learning rate schedule."""
+    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(max_steps=3000, validate_every=500))
+    """Length of the run and hardware."""
+    model: MotionModelConfig = field(default_factory=MotionModelConfig)
+    """Motion network."""
+    loss: MotionLossConfig = field(default_factory=MotionLossConfig)
+    """Loss terms and their weights."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        least = self.model.previous + 25
+        require(
+            self.data.window >= least,
+            f"data.window must be {least} frames or more, a second beyond model.previous, not {self.data.window}.",
+        )
+        require(
+            not self.metrics.renders or "expression" in self.model.groups,
+            "metrics renders faces, which needs expression among model.groups: add it, or switch metrics off.",
+        )
+
+
+@dataclass
 class LandmarkSyncConfig(BaseConfig):
     """Training of the sync expert on lip landmarks."""
 
     task: Literal["landmark_sync"] = "landmark_sync"
-    """Network to train: expression, pose, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync or refiner."""
     data: DataConfig = field(default_factory=lambda: DataConfig(window=80, batch_size=32))
     """Training and validation clips."""
     model: LandmarkSyncModelConfig = field(default_factory=LandmarkSyncModelConfig)
@@ -123,7 +160,7 @@ class RefinerConfig(BaseConfig):
     """Training of the renderer's refiner."""
 
     task: Literal["refiner"] = "refiner"
-    """Network to train: expression, pose, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync or refiner."""
     data: RegionDataConfig = field(default_factory=RegionDataConfig)
     """Training and validation clips."""
     model: RefinerModelConfig = field(default_factory=RefinerModelConfig)
@@ -140,10 +177,11 @@ class RefinerConfig(BaseConfig):
         )
 
 
-Config = ExpressionConfig | PoseConfig | LandmarkSyncConfig | RefinerConfig
+Config = ExpressionConfig | PoseConfig | MotionConfig | LandmarkSyncConfig | RefinerConfig
 TASKS: dict[str, type[Config]] = {
     "expression": ExpressionConfig,
     "pose": PoseConfig,
+    "motion": MotionConfig,
     "landmark_sync": LandmarkSyncConfig,
     "refiner": RefinerConfig,
 }
@@ -173,7 +211,8 @@ def load_config(layers: Sequence[str], overrides: Sequence[str] = ()) -> Config:
         overrides: More of them, merged last.
 
     Returns:
-        The task's configuration: an `ExpressionConfig`, a `PoseConfig`, a `LandmarkSyncConfig` or a `RefinerConfig`.
+        The task's configuration: an `ExpressionConfig`, a `PoseConfig`, a `MotionConfig`, a `LandmarkSyncConfig` or a
+        `RefinerConfig`.
 
     Raises:
         ConfigError: One sentence about the first thing that is wrong.

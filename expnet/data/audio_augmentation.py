@@ -36,16 +36,18 @@ class WindowAugmentation(AudioAugmentationConfig):
     Args:
         silent_runs: Mutes the speech and closes the lips in a share of the windows; None for none.
         further: Further augmentations of the audio, applied before the configured ones.
+        reference_share: Share of windows whose first expression and pose are those of a random frame of their clip.
     """
 
     silent_runs: SilentRuns | None = None
     further: Sequence[Augmentation] = ()
+    reference_share: float = 0.0
 
     @classmethod
     def from_config(cls, config: AudioAugmentationConfig, silent_runs: SilentRuns | None = None) -> Self:
         """Take the options of a configuration."""
         options = {field.name: getattr(config, field.name) for field in fields(AudioAugmentationConfig)}
-        return cls(**options, silent_runs=silent_runs)
+        return cls(**options, silent_runs=silent_runs, reference_share=getattr(config, "reference_share", 0.0))
 
     @classmethod
     def none(cls) -> Self:

@@ -21,8 +21,9 @@ class FaceBatch:
         identity: (B, K) identity coefficients.
         rotation: (B, T, 3) absolute rotation in radians.
         translation: (B, T, 3) absolute translation in face units.
-        first_expression: (B, 64) expression of the window's first frame.
-        first_pose: (B, 6) absolute pose of the window's first frame.
+        first_expression: (B, 64) expression of the window's first frame, or of another frame of the clip where windows
+            with such a reference were asked for.
+        first_pose: (B, 6) absolute pose of the same frame.
         blink: (B, T) eyelid closure, from 0 (open) to 1 (closed).
         valid: (B, T) False for padding and for interpolated frames.
         emotion: (B,) index of the emotion, 0 for unknown and neutral.
@@ -59,7 +60,7 @@ class FaceBatch:
 
     @property
     def relative_pose(self) -> Tensor:
-        """Pose relative to the window's first frame (B, T, 6), which the pose network learns."""
+        """Pose relative to ``first_pose`` (B, T, 6), which the pose network learns."""
         return self.pose - self.first_pose[:, None]  # (B, T, 6)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "FaceBatch":

@@ -52,6 +52,41 @@ def measure_statistics(entries: Sequence[ClipEntry], window: int) -> Coefficient
     return CoefficientStatistics(expression.mean(), expression.std(), pose.rms(), mel.mean(), mel.std())
 
 
+@dataclass(frozen=True)
+class MotionStatistics:
+    """How faces move within clips of the training split, for networks that draw motion.
+
+    Args:
+        expression_std: (64,) standard deviation of the expression from each clip's own mean: its motion, without the
+            differences between people.
+        lid_mean: Mean closure of the eyelids, in [0, 1].
+        lid_std: Standard deviation of the closure of the eyelids.
+    """
+
+    expression_std: Tensor
+    lid_mean: Tensor
+    lid_std: Tensor
+
+
+def measure_motion(entries: Sequence[ClipEntry]) -> MotionStatistics:
+    """Measure :class:`MotionStatistics` over whole clips, in float64 and in the order of the clips.
+
+    Raises:
+        DataError: If there are no clips.
+    """
+    if not entries:
+        raise DataError("there is no training clip to measure statistics on")
+    dataset = FaceDataset(entries)
+    expression, lids = _Moments(), _Moments()
+    for index in range(len(dataset)):
+        batch = dataset[index]
+        seen = batch.expression[batch.valid].double()  # (valid frames, 64)
+        if len(seen):
+            expression.add(seen - seen.mean(0))
+            lids.add(batch.blink[batch.valid][:, None])
+    return MotionStatistics(expression.std(), lids.mean()[0], lids.std()[0])
+
+
 class _Moments:
     """Sums of values and of their squares, in float64."""
 

@@ -16,7 +16,12 @@ from expnet.config import DataConfig, SplitConfig
 from expnet.data.audio_augmentation import WindowAugmentation, audio_augmentations
 from expnet.data.batch import NO_CLIP, FaceBatch, collate
 from expnet.data.clip_entry import ClipEntry
-from expnet.data.coefficient_statistics import CoefficientStatistics, measure_statistics
+from expnet.data.coefficient_statistics import (
+    CoefficientStatistics,
+    MotionStatistics,
+    measure_motion,
+    measure_statistics,
+)
 from expnet.data.dataset import FaceDataset
 from expnet.data.even_spacing import evenly_spaced
 from expnet.data.sampling import ShardSampler, WindowSampler
@@ -161,6 +166,11 @@ class TalkingFaceDataModule(LightningDataModule):
         """Statistics of the training split."""
         return measure_statistics(evenly_spaced(self.splits[TRAIN], STATISTICS_CLIPS), self.window)
 
+    @cached_property
+    def motion_statistics(self) -> MotionStatistics:
+        """How faces move within the clips of the training split."""
+        return measure_motion(evenly_spaced(self.splits[TRAIN], STATISTICS_CLIPS))
+
     def facts(self) -> dict[str, Any]:
         """Describe the data for a model's records: stores with fingerprints, and the sizes of the splits."""
         return {
@@ -204,6 +214,7 @@ class TalkingFaceDataModule(LightningDataModule):
             augmentations=[*self.augmentation.further, *audio_augmentations(entries, self.augmentation)],
             speed=self.augmentation.speed,
             silent_runs=self.augmentation.silent_runs,
+            reference_share=self.augmentation.reference_share,
         )
         return self._loader(dataset, sampler, collate, batch_size=self.batch_size, drop_last=True)
 

@@ -38,6 +38,7 @@ class _Window:
         generator: Random generator of the audio augmentation; None for no augmentation.
         run: Run of silence that the window's audio gets; None for none.
         copy: Number of the disturbed copy whose audio and features these are; 0 for the original.
+        reference: Frame of the clip whose expression and pose are given as the first; None for the window's first.
     """
 
     first_frame: int
@@ -46,6 +47,7 @@ class _Window:
     generator: np.random.Generator | None = None
     run: SilentRun | None = None
     copy: int = 0
+    reference: int | None = None
 
 
 class FaceDataset(Dataset[FaceBatch]):
@@ -65,6 +67,8 @@ class FaceDataset(Dataset[FaceBatch]):
         silent_runs: Mutes the speech and closes the lips in a share of the windows; None for none. With features, these
             windows come from the disturbed copies in which the speech is muted already.
         features: Speech features of each store's clips, by the store's location; empty for none.
+        reference_share: Share of windows whose ``first_expression`` and ``first_pose`` are those of a random frame of
+            their clip, as for a window in the middle of a long recording.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class FaceDataset(Dataset[FaceBatch]):
         speed: float = 0.0,
         silent_runs: SilentRuns | None = None,
         features: Mapping[str, FeatureCache] | None = None,
+        reference_share: float = 0.0,
     ) -> None:
         self.clips = list(clips)
         self.window = window
@@ -87,6 +92,7 @@ class FaceDataset(Dataset[FaceBatch]):
         self.speed = speed
         self.silent_runs = silent_runs
         self.features = dict(features or {})
+        self.reference_share = reference_share
         self._emotions = {name: index for index, name in enumerate(emotions)}
         self._speakers = {name: index for index, name in enumerate(speakers)}
 
@@ -114,7 +120,10 @@ class FaceDataset(Dataset[FaceBatch]):
             copy, first = draw_version(runs, entry.row.frames, (first, first + needed), share, generator)
         elif cache is None and self.silent_runs is not None:
             run = self.silent_runs.draw(self.window, generator)
-        return self._read(entry, _Window(first, self.window, speed, generator, run, copy))
+        reference = None
+        if self.reference_share and generator.random() < self.reference_share:
+            reference = int(generator.integers(entry.row.frames))
+        return self._read(entry, _Window(first, self.window, speed, generator, run, copy, reference))
 
     def _cache(self, entry: ClipEntry) -> FeatureCache | None:
         return self.features.get(entry.store.files.location)
@@ -166,7 +175,12 @@ class FaceDataset(Dataset[FaceBatch]):
         valid[present:] = False
         blink = torch.from_numpy(blink_closure(read("landmarks").numpy(), row.eye_open))
         # Taken before the lips close: in a portrait they may be apart, whatever the audio that follows.
-        first_expression = expression[:1]
+        first_expression, first_rotation, first_translation = expression[:1], rotation[:1], translation[:1]
+        if window.reference is not None:
+            first_expression, first_rotation, first_translation = (
+                torch.from_numpy(shard.frames(name, row.first_frame + window.reference, 1))
+                for name in ("expression", "rotation", "translation")
+            )
         silence_here = self._silence(entry, window)
         if silence_here and self.silent_runs is not None:
             expression = torch.from_numpy(self.silent_runs.close(expression.numpy(), *silence_here))
@@ -180,7 +194,7 @@ class FaceDataset(Dataset[FaceBatch]):
             rotation=rotation[None],  # (1, T, 3)
             translation=translation[None],  # (1, T, 3)
             first_expression=first_expression,  # (1, 64)
-            first_pose=torch.cat([rotation[:1], translation[:1]], dim=1),  # (1, 6)
+            first_pose=torch.cat([first_rotation, first_translation], dim=1),  # (1, 6)
             blink=blink[None],  # (1, T)
             valid=valid[None],  # (1, T)
             emotion=torch.tensor([self._emotions.get(row.emotion, 0)]),

@@ -17,6 +17,7 @@ from expnet.io.atomic import write_atomically
 from expnet.io.machine_faults import writing_failed
 from expnet.models.autoregressive import AutoregressiveRegressor
 from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.flow_matching.motion_flow import MotionFlow
 from expnet.models.landmark_sync import LandmarkSync
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.refiner import Refiner
@@ -27,6 +28,7 @@ from expnet.models.small_convolution import SmallConvolution
 MODELS: dict[str, type[nn.Module]] = {
     "expression": ExpressionRegressor,
     "pose": PoseCVAE,
+    "motion": MotionFlow,
     "landmark_sync": LandmarkSync,
     "refiner": Refiner,
 }

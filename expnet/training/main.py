@@ -33,6 +33,7 @@ configs/pose.yaml and data.store=STORE.
 PROGRESS = {
     "expression": ("train/loss", "val/loss", "val/within_clip_r2", "val/mouth_opening_correlation"),
     "pose": ("train/loss", "val/loss", "val/kl", "val/active_units"),
+    "motion": ("train/loss", "val/loss", "val/mouth_opening_correlation", "val/jitter_ratio"),
     "landmark_sync": ("train/loss", "val/loss", "val/offset_error"),
     "refiner": ("train/loss", "val/loss", "val/mouth_error", "val/mouth_drawn_error"),
 }

@@ -22,6 +22,7 @@ from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.build import sync_loss
 from expnet.training.tasks.expression_task import ExpressionTask
 from expnet.training.tasks.landmark_sync_task import LandmarkSyncTask
+from expnet.training.tasks.motion_task import MotionTask
 from expnet.training.tasks.pose_task import PoseTask
 from expnet.training.tasks.refiner_task import RefinerTask
 
@@ -95,6 +96,8 @@ class SavedStep:
         if name == "refiner":
             return RefinerTask(**arguments)
         face_model = load_face_model(self.about["face_model"])
+        if name == "motion":
+            return MotionTask(**arguments, face_model=face_model)
         if name == "landmark_sync":
             return LandmarkSyncTask(**arguments, face_model=face_model)
         sync = sync_loss(ExpressionLossConfig(**arguments["loss"]), face_model.name)

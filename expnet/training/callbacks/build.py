@@ -42,7 +42,9 @@ def build_metric_callbacks(config: Config, validation: list[ClipEntry], folder: 
         return []
     clips = spread_clips(validation, options.clips)
     model = load_face_model(config.face_model)
-    samples = RenderedSamples(validation, clips, model, predicts=config.task, frames=options.frames)
+    samples = RenderedSamples(
+        validation, clips, model, predicts="pose" if config.task == "pose" else "expression", frames=options.frames
+    )
     schedule: dict[str, Any] = {"samples": samples, "every": options.every, "clips": clips}
     of_clips: dict[str, Any] = {**schedule, "strict": options.strict}
     of_frames: dict[str, Any] = {**of_clips, "stride": options.stride}

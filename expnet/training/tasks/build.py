@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from expnet.config import Config, ExpressionLossConfig, LandmarkSyncConfig, PoseConfig, PoseModelConfig, RefinerConfig
+from expnet.config import (
+    Config,
+    ExpressionLossConfig,
+    LandmarkSyncConfig,
+    MotionConfig,
+    PoseConfig,
+    PoseModelConfig,
+    RefinerConfig,
+)
 from expnet.config.grammar import to_container
 from expnet.errors import ConfigError
 from expnet.face.morphable import load_face_model
@@ -17,6 +25,7 @@ from expnet.training.run_folder import versions
 from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.expression_task import ExpressionTask
 from expnet.training.tasks.landmark_sync_task import LandmarkSyncTask, SyncLoss
+from expnet.training.tasks.motion_task import MotionTask
 from expnet.training.tasks.pose_task import PoseTask
 from expnet.training.tasks.refiner_task import RefinerTask
 
@@ -62,8 +71,11 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
     options |= {"expression_size": face_model.expression_size, "face_model": face_model.name}
     source = data.feature_source
     options["speech_features"] = None if source is None else source.as_dict()
-    options = expression_options(options)
     loss = dataclasses.asdict(config.loss)
+    if isinstance(config, MotionConfig):
+        options["styles"] = len(data.speakers)
+        return MotionTask(options=options, loss=loss, face_model=face_model, motion=data.motion_statistics, **shared)
+    options = expression_options(options)
     return ExpressionTask(
         options=options, loss=loss, face_model=face_model, sync=sync_loss(config.loss, face_model.name), **shared
     )
