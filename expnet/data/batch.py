@@ -17,6 +17,7 @@ class FaceBatch:
 
     Args:
         mel: (B, 80, 2 * 16 + ceil(3.2 T)) log-mel spectrogram; frame i is centred at column 16 + 3.2 (i + 1/2).
+            No columns where a DataModule was told to leave the mel out.
         expression: (B, T, 64) expression coefficients.
         identity: (B, K) identity coefficients.
         rotation: (B, T, 3) absolute rotation in radians.

@@ -86,6 +86,8 @@ class TalkingFaceDataModule(LightningDataModule):
         self.augmentation = augmentation if augmentation is not None else WindowAugmentation()
         self.windows_per_clip = windows_per_clip
         self._resume = (0, 0)
+        self.mel = True
+        """Whether batches have a mel spectrogram; false saves a third of the time of a network that reads none."""
 
     @cached_property
     def stores(self) -> list[TrackStore]:
@@ -267,6 +269,7 @@ class TalkingFaceDataModule(LightningDataModule):
             emotions=self.emotions,
             speakers=self.speakers,
             features=self.features,
+            mel=self.mel,
             **options,
         )
 

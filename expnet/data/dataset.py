@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, mel_for_frames
 from expnet.audio.augmentation import Augmentation
-from expnet.audio.mel import HOP, WINDOW
+from expnet.audio.mel import HOP, MEL_BANDS, WINDOW
 from expnet.data.batch import NO_CLIP, FaceBatch, without_valid_frames
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.disturbed_copies import draw_version, runs_of
@@ -69,6 +69,7 @@ class FaceDataset(Dataset[FaceBatch]):
         features: Speech features of each store's clips, by the store's location; empty for none.
         reference_share: Share of windows whose ``first_expression`` and ``first_pose`` are those of a random frame of
             their clip, as for a window in the middle of a long recording.
+        mel: Whether to compute the mel spectrogram; without it, batches have one of no columns.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class FaceDataset(Dataset[FaceBatch]):
         silent_runs: SilentRuns | None = None,
         features: Mapping[str, FeatureCache] | None = None,
         reference_share: float = 0.0,
+        mel: bool = True,
     ) -> None:
         self.clips = list(clips)
         self.window = window
@@ -93,6 +95,7 @@ class FaceDataset(Dataset[FaceBatch]):
         self.silent_runs = silent_runs
         self.features = dict(features or {})
         self.reference_share = reference_share
+        self.mel = mel
         self._emotions = {name: index for index, name in enumerate(emotions)}
         self._speakers = {name: index for index, name in enumerate(speakers)}
 
@@ -188,7 +191,7 @@ class FaceDataset(Dataset[FaceBatch]):
         if cache is not None:
             features["features"] = fitted(cache.frames(row.shard, first, available, window.copy))[None]
         return FaceBatch(
-            mel=self._mel(entry, window)[None],  # (1, 80, columns)
+            mel=self._mel(entry, window)[None] if self.mel else torch.zeros(1, MEL_BANDS, 0),  # (1, 80, columns)
             expression=expression[None],  # (1, T, 64)
             identity=torch.from_numpy(shard.clip("identity", row.shard_clip))[None],  # (1, K)
             rotation=rotation[None],  # (1, T, 3)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expnet.config import TASKS, Config, RefinerConfig, TrainerConfig, load_config, task_of
+from expnet.config import TASKS, Config, MotionConfig, RefinerConfig, TrainerConfig, load_config, task_of
 from expnet.config.grammar import describe, parse_arguments, to_container, to_yaml
 from expnet.errors import ConfigError
 from expnet.training.run_folder import RunDirectory, command_line, export_weights, leave_run, open_run
@@ -174,6 +174,8 @@ def build_data(config: Config) -> TalkingFaceDataModule:
             augmentation=WindowAugmentation.from_config(windows, silent_runs),
             **shared,
         )
+        # The motion network reads the mel only where there are no speech features.
+        data.mel = not (isinstance(config, MotionConfig) and data.features)
     data.setup("fit")
     return data
 

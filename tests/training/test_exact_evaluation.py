@@ -13,6 +13,7 @@ from expnet.evaluation.main import main as evaluate
 N_OF = {
     "val/within_clip_r2": "val/clips",
     "val/mouth_opening_correlation": "val/clips",
+    "val/jitter_ratio": "val/clips",
     "val/active_units": "val/windows",
     "val/landmark_distance": "val/landmark_distance_clips",
     "val/landmark_distance_mouth": "val/landmark_distance_mouth_clips",
@@ -27,7 +28,7 @@ def validations(run: Path) -> list[dict[str, float]]:
     return [{name[4:]: float(value) for name, value in row.items() if name[:4] == "val/" and value} for row in rows]
 
 
-@pytest.mark.parametrize("task", ["expression", "pose"])
+@pytest.mark.parametrize("task", ["expression", "pose", "motion"])
 def test_any_number_of_processes_scores_a_checkpoint_alike(
     task: str, store: Path, tmp_path: Path, whole: Callable[..., Path]
 ) -> None:
@@ -51,7 +52,9 @@ def test_any_number_of_processes_scores_a_checkpoint_alike(
         assert alone[f"val/{name}"] == pytest.approx(value, rel=1e-6, abs=1e-9), name
 
     # Each score states the number of frames, windows or clips behind it.
-    assert alone["val/frames"] == {"expression": 120 + 130 + 140, "pose": 119 + 129 + 139}[task]
+    assert (
+        alone["val/frames"] == {"expression": 120 + 130 + 140, "pose": 119 + 129 + 139, "motion": 120 + 130 + 140}[task]
+    )
     for name in set(alone) - set(COUNTS):
         assert alone[N_OF.get(name, "val/frames")] >= 3, name
 

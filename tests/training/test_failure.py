@@ -58,7 +58,7 @@ def test_a_number_that_is_none(task: str, store: Path, capsys: pytest.CaptureFix
     assert "again: loss nan, gradient norm nan" in said
 
 
-@pytest.mark.parametrize("task", ["expression", "pose"])
+@pytest.mark.parametrize("task", ["expression", "pose", "motion"])
 def test_an_exploding_loss_is_replayed_bit_for_bit(
     task: str, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,19 @@ def test_head_poses_resume_in_the_middle_of_annealing(
     assert_same_run(whole("pose", *overrides), tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("point", "processes"), [((killable.in_a_step, 6), 1), ((killable.after_last_checkpoint, 8), 2)]
+)
+def test_drawn_motion_resumes_with_the_same_noise(
+    point: Point, processes: int, store: Path, tmp_path: Path, whole: Callable[..., Path]
+) -> None:
+    given = arguments("motion", store, "data.workers=0")
+    killed = finish(start(given, tmp_path, processes=processes, point=point))
+    assert killed[0] == -signal.SIGKILL, log_of(tmp_path)
+    assert finish(start(given, tmp_path, processes=processes)) == [0] * processes, log_of(tmp_path)
+    assert_same_run(whole("motion", "data.workers=0", processes=processes), tmp_path / "run")
+
+
 def test_what_is_measured_now_and_then_keeps_its_turns(store: Path, tmp_path: Path, whole: Callable[..., Path]) -> None:
     """Every second of six validations is rendered; the run is killed before a validation that is not."""
     overrides = (

@@ -72,8 +72,12 @@ def smooth_head(white: Tensor, layout: MotionLayout, smooth: int) -> Tensor:
         return white
     noise = white[:, smooth:].clone()
     if "head" in layout:
-        columns = layout.slice("head")
+        columns, frames = layout.slice("head"), noise.shape[1]
         taps = torch.hann_window(smooth + 3, periodic=False, device=white.device, dtype=white.dtype)[1:-1]  # (K + 1,)
-        frames = white[..., columns].unfold(1, smooth + 1, 1)  # (B, T, 6, K + 1)
-        noise[..., columns] = (frames * (taps / taps.norm())).sum(dim=-1)
+        head, taps = white[..., columns], taps / taps.norm()
+        # Summed in one order, so that a frame's noise is the same to the last bit in windows of any length.
+        total = torch.zeros_like(noise[..., columns])
+        for place, tap in enumerate(taps):
+            total = total + tap * head[:, place : place + frames]
+        noise[..., columns] = total
     return noise

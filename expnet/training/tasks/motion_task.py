@@ -160,7 +160,7 @@ class MotionTask(BaseTask):
         known = _known(model, draws.previous, frames)  # (B, T, G)
         not_padding = torch.arange(frames, device=data.device)[None] < batch.frames[:, None]  # (B, T)
         point = torch.where(layout.spread(known), data, on_the_path(draws.noise, data, draws.time))
-        if model.config.level:
+        if model.speech.mel is not None and model.config.level:
             mel = level_mel(mel, not_padding)
         speech = model.speech(mel, batch.features if batch.features.numel() else None, frames)
         velocity = model(
@@ -176,8 +176,9 @@ class MotionTask(BaseTask):
             terms = {}
             for place, group in enumerate(layout.groups):
                 columns, counted = layout.slice(group), batch.valid & ~known[..., place]
-                parts = (part[..., columns] for part in (velocity, draws.noise, data))
-                terms[f"{group}_loss"] = flow_matching_loss(*parts, self._column_weights(model, group), counted)
+                predicted, noise, target = (part[..., columns] for part in (velocity, draws.noise, data))
+                weights = self._column_weights(model, group)
+                terms[f"{group}_loss"] = flow_matching_loss(predicted, noise, target, weights, counted)
             if "expression" in layout and (self.weights.landmark_weight or self.weights.velocity_weight):
                 estimate = torch.where(layout.spread(known), data, denoised(point, velocity, draws.time))
                 terms |= self._face_losses(model, model.unwhiten(estimate, reference), batch)
@@ -195,11 +196,11 @@ class MotionTask(BaseTask):
         std, valid = model.motion_std, batch.valid
         moved = landmark_displacements(self.face_model, std).square().sum(dim=-1)  # (E, 68)
         scale = (moved * self.landmark_weights).mean(dim=-1).sum().clamp_min(1e-12)
-        marks = [self.landmarks(batch.identity, x) for x in (estimate.expression, batch.expression)]
+        predicted, target = (self.landmarks(batch.identity, x) for x in (estimate.expression, batch.expression))
         energy = (self.metric.diagonal() * std.square()).sum().clamp_min(1e-12)
         change = velocity_loss(estimate.expression, batch.expression, self.metric, valid)
         return {
-            "landmark_loss": landmark_loss(*marks, self.landmark_weights, valid) / scale,
+            "landmark_loss": landmark_loss(predicted, target, self.landmark_weights, valid) / scale,
             "velocity_loss": change / (VELOCITY_SHARE * energy),
         }
 

@@ -1,15 +1,18 @@
-"""Small tasks of the expression and the head-pose network, and clips from which they learn something in seconds."""
+"""Small tasks of the expression, head-pose and motion networks, and clips that they learn from in seconds."""
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
 from expnet.audio.alignment import mel_columns
 from expnet.data.batch import FaceBatch
+from expnet.data.coefficient_statistics import MotionStatistics
 from expnet.face.face_model_data import FaceModelData
 from expnet.face.morphable import MorphableModel
 from expnet.training.tasks.expression_task import ExpressionTask
+from expnet.training.tasks.motion_task import MotionTask
 from expnet.training.tasks.pose_task import PoseTask
 
 E, K, V = 6, 3, 80
@@ -91,3 +94,19 @@ def pose_task(steps: int = 30, **loss: float) -> PoseTask:
     torch.manual_seed(0)
     options = {"width": 32, "audio_channels": 8, "layers": 2, "latent": 4}
     return PoseTask(options=options, loss=loss, optim=OPTIM, augment=QUIET, max_steps=steps, statistics=statistics())
+
+
+def motion_task(steps: int = 30, **changes: Any) -> MotionTask:
+    torch.manual_seed(0)
+    options = {"expression_size": E, "width": 32, "audio_channels": 8, "layers": 1, "dropout": 0.0}
+    loss = {name: changes.pop(name) for name in list(changes) if name.endswith("weight")}
+    return MotionTask(
+        options={**options, **changes},
+        loss=loss,
+        optim=OPTIM,
+        augment=QUIET,
+        max_steps=steps,
+        face_model=face_model(),
+        statistics=statistics(),
+        motion=MotionStatistics(torch.linspace(0.5, 1.5, E), torch.tensor(0.1), torch.tensor(0.2)),
+    )

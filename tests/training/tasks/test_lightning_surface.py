@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
-from small_tasks import QUIET, clip, expression_task, face_model, pose_task
+from small_tasks import QUIET, clip, expression_task, face_model, motion_task, pose_task
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -26,8 +26,8 @@ from expnet.training.tasks.expression_task import ExpressionTask
 from expnet.training.tasks.landmark_sync_task import LandmarkSyncTask, SyncLoss
 from expnet.training.tasks.pose_task import PoseTask
 
-TASKS = {"expression": expression_task, "pose": pose_task}
-FRAMES = {"expression": 3 * 70, "pose": 3 * 69}  # the pose of the first frame is given
+TASKS = {"expression": expression_task, "pose": pose_task, "motion": motion_task}
+FRAMES = {"expression": 3 * 70, "pose": 3 * 69, "motion": 3 * 70}  # the pose of the first frame is given
 BUILTIN_SIZE = 64
 
 
