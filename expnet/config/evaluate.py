@@ -96,7 +96,9 @@ class ProtocolConfig:
     resamples: int = 2000
     """Bootstrap resamples."""
     pose_samples: int = 4
-    """Head motions sampled for each clip; the first one is scored, and all of them measure the diversity."""
+    """Head motions sampled for each clip; the first one is scored, and all of them measure diversity and realism."""
+    realism: bool = True
+    """Score the realism of motion (amounts, spectra, blinks, windows) beside the halves of the real clips."""
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -109,7 +109,10 @@ class MorphableModel(nn.Module):
 
     def landmarks(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Return the 68 landmarks, (..., 68, 3) in face units; only these rows are computed."""
-        rows = self.landmark_indices
+        return self.chosen_vertices(self.landmark_indices, identity, expression)
+
+    def chosen_vertices(self, rows: Tensor, identity: Tensor, expression: Tensor) -> Tensor:
+        """Return the vertices with the indices ``rows`` (P,), as (..., P, 3) in face units; no others are computed."""
         return _combine(self.mean[rows], self.identity_basis[rows], self.expression_basis[rows], identity, expression)
 
     def forward(self, identity: Tensor, expression: Tensor) -> Tensor:

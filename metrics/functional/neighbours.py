@@ -48,8 +48,8 @@ def neighbour_scores(real: Tensor, generated: Tensor, *, neighbours: int = NEIGH
     Example:
         >>> real = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
         >>> scores = neighbour_scores(real, torch.tensor([[0.5], [1.5]]), neighbours=1)
-        >>> float(scores.precision), float(scores.coverage)  # the balls have radii 1, 1, 1 and 8
-        (1.0, 1.0)
+        >>> float(scores.precision), float(scores.coverage)  # the balls have radii 1, 1, 1 and 8; the last one is empty
+        (1.0, 0.75)
     """
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise ValueError(f"both sets must be (N, F), got {tuple(real.shape)} and {tuple(generated.shape)}")
