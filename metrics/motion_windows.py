@@ -141,8 +141,8 @@ class MotionNeighbours(NamedMetric):
         self.title = f"{_named(region)} {_TITLES[score]}"
         self.explanation = (
             f"{_MEANINGS[score]} ({_named(region).lower()}). Near means within the distance of the {neighbours}th "
-            "neighbour of its own set. The value between the real clips' own halves is the aim. A set of cautious, "
-            "average motions has a high precision and a low coverage, a set of wild ones the reverse."
+            "neighbour of its own set. The value between the real clips' own halves is the aim. Average motions "
+            "lie near many real ones, so cautious sets have a high precision and coverage: only their recall is low."
         )
         for side in ("real", "generated"):
             empty = torch.zeros(0, WINDOW_FEATURES, dtype=torch.float64)

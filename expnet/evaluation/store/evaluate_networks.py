@@ -35,6 +35,7 @@ from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.store.clips import Clip, Selection, select_clips
 from expnet.evaluation.store.curve_examples import curve_examples
 from expnet.evaluation.store.prediction import Prediction, System
+from expnet.evaluation.store.realism_record import OTHER_HALF, RealismRecord
 from expnet.evaluation.store.rendered_clips import REAL, RenderedClip, render_clip
 from expnet.evaluation.store.scoring import Scorer
 from expnet.evaluation.store.systems import build_systems
@@ -81,10 +82,15 @@ def evaluate_networks(config: EvaluateConfig) -> Path:
     selection = select_clips(config)
     notes: list[str] = []
     systems = build_systems(config, selection, scorer.expression_metric, notes)
-    record = score_clips(config, selection, systems, scorer, output)
+    realism = RealismRecord(model) if config.protocol.realism else None
+    record = score_clips(config, selection, systems, scorer, output, realism)
 
-    infos = scorer.infos()
-    results = summarise(systems, infos, record.rows, {LAG: record.curves}, config.protocol, seed=config.seed)
+    infos = (*scorer.infos(), *(realism.infos() if realism else ()))
+    table = realism.described(systems) if realism else systems
+    results = summarise(table, infos, record.rows, {LAG: record.curves}, config.protocol, seed=config.seed)
+    if realism:
+        results = realism.complete(results)
+        notes += realism.windows.notes()
     corpora = sorted({entry.row.corpus for entry in selection.scored})
     notes += table_warnings(results, record.rows, config.protocol, corpora=corpora)
     notes += _notes_on_rendering(config, record)
@@ -94,7 +100,10 @@ def evaluate_networks(config: EvaluateConfig) -> Path:
         metrics=tuple(info for info in infos if info.key in used),
         systems=results,
         clips=tuple(record.rows),
-        protocol=protocol_of(config, selection, scorer, record),
+        protocol={
+            **protocol_of(config, selection, scorer, record),
+            **({"realism": realism.protocol()} if realism else {}),
+        },
         versions=package_versions(),
         details={**_details(config, selection), "seconds": round(time.monotonic() - started, 1)},
         notes=tuple(notes),
@@ -110,11 +119,17 @@ def evaluate_networks(config: EvaluateConfig) -> Path:
 
 
 def score_clips(
-    config: EvaluateConfig, selection: Selection, systems: Sequence[System], scorer: Scorer, output: Path
+    config: EvaluateConfig,
+    selection: Selection,
+    systems: Sequence[System],
+    scorer: Scorer,
+    output: Path,
+    realism: RealismRecord | None = None,
 ) -> Record:
     """Score the clips one after the other, and keep only rows, lag curves and a few rendered clips."""
     record = Record()
     tracker = open_tracker(config.tracker)
+    table = realism.described(systems) if realism else systems
     rendered = {id(entry) for entry in evenly_spaced(selection.scored, config.pictures.clips)}
     for entry in tqdm(selection.scored, desc="Scoring", unit="clip", disable=None, leave=False):
         row = entry.row
@@ -124,32 +139,41 @@ def score_clips(
             reason = clip_fault(error)
             name = selection.name(entry)
             record.rows += [
-                ScoredClip(name, system.name, row.speaker, row.frames, "failed", reason) for system in systems
+                ScoredClip(name, system.name, row.speaker, row.frames, "failed", reason) for system in table
             ]
             continue
-        predictions, scores, faults = _score_clip(clip, systems, scorer)
+        predictions, scores, faults = _score_clip(clip, systems, scorer, realism)
         if id(entry) in rendered:
             titled = {s.name: (s.title, predictions[s.name]) for s in systems if s.name in predictions}
             try:
                 record.rendered.append(render_clip(clip, titled, scores, scorer, config.pictures, output, tracker))
             except CLIP_FAULTS as error:
                 record.render_faults.append(f"{clip.clip_id}: {clip_fault(error)}")
-        for system in systems:
-            _keep(record, clip, system.name, scores.get(system.name), faults.get(system.name, ""))
+        for described in table:
+            _keep(record, clip, described.name, scores.get(described.name), faults.get(described.name, ""))
     return record
 
 
 def _score_clip(
-    clip: Clip, systems: Sequence[System], scorer: Scorer
+    clip: Clip, systems: Sequence[System], scorer: Scorer, realism: RealismRecord | None
 ) -> tuple[dict[str, Prediction], dict[str, Scores], dict[str, str]]:
     """Return predictions, scores and faults of every system on one clip, by system name."""
     predictions: dict[str, Prediction] = {}
     scores: dict[str, Scores] = {}
     faults: dict[str, str] = {}
+    real = None
+    if realism is not None:
+        try:
+            real, scores[OTHER_HALF] = realism.add_real(clip)
+        except CLIP_FAULTS as error:
+            faults[OTHER_HALF] = clip_fault(error)
     for system in systems:
         try:
             prediction = system.predict(clip)
-            scores[system.name] = scorer.score(clip, prediction)
+            scored = scorer.score(clip, prediction)
+            if realism is not None and real is not None:
+                realism.add(clip, system.name, prediction, real, scored)
+            scores[system.name] = scored
             predictions[system.name] = prediction
         except CLIP_FAULTS as error:
             faults[system.name] = clip_fault(error)
@@ -159,7 +183,7 @@ def _score_clip(
 
 def _keep(record: Record, clip: Clip, system: str, scores: Scores | None, fault: str) -> None:
     """Record the scores of one system on one clip as a row."""
-    known = (clip.clip_id, system, clip.track.speaker, clip.frames)
+    known = (clip.clip_id, system, clip.track.speaker, clip.frames // 2 if system == OTHER_HALF else clip.frames)
     if scores is None:
         record.rows.append(ScoredClip(*known, "failed", fault))
         return

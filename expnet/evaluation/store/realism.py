@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +22,8 @@ from expnet.metrics import (
     ClipMetric,
     MotionAmountRatio,
     MotionBandRatio,
-    SampledMouthCorrelation,
     SampleDiversityRatio,
+    SampledMouthCorrelation,
 )
 from expnet.metrics.functional.motion_amount import BANDS, MOTION_REGIONS
 from expnet.metrics.functional.motion_windows import WINDOW_REGIONS, motion_windows, region_measures
@@ -177,8 +176,3 @@ def _pool(scores: Scores, metric: ClipMetric, values: Tensor, weights: Tensor) -
     weight = weights[kept].sum()
     value = (values * weights)[kept].sum() / weight  # NaN without any
     scores.put(metric.name, float(value), float(weight) / len(values))
-
-
-def protocols(metrics: Iterable[ClipMetric]) -> dict[str, object]:
-    """Return the protocol of each metric by its key."""
-    return {metric.name: metric.protocol for metric in metrics}

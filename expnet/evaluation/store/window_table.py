@@ -25,6 +25,8 @@ from expnet.metrics.functional.motion_windows import WINDOW_REGIONS
 from expnet.metrics.functional.neighbours import standardised
 from expnet.metrics.motion_windows import FEWEST_WINDOWS
 
+SHARES = ("precision", "recall", "coverage")
+"""The scores of nearest neighbours in the table."""
 MOST_GROUPS = 20
 """Groups of people of which one after the other is left out for the interval."""
 MOST_NEIGHBOURS = 600
@@ -66,8 +68,7 @@ class WindowTable:
             for region in WINDOW_REGIONS
             for kind in (
                 MotionFrechetDistance(region),
-                MotionNeighbours(region, score="precision"),
-                MotionNeighbours(region, score="coverage"),
+                *(MotionNeighbours(region, score=score) for score in SHARES),
             )
         ]
         return tuple(describe_metric(metric, GROUP) for metric in metrics)
@@ -95,7 +96,7 @@ class WindowTable:
             named = f"{region.replace('_', ' ')}: {counts[0]} and {counts[1]}"
             notes.append(named if min(counts) >= FEWEST_WINDOWS else f"{named}, too few of at least {FEWEST_WINDOWS}")
         return [
-            f"Windows of motion (one second each) in the two halves of {len(self.real)} real clips: {'; '.join(notes)}. "
+            f"Windows of motion, one second each, in the halves of {len(self.real)} real clips: {'; '.join(notes)}. "
             "Their distances are biased upwards by the same amount in every row; the row of the real clips' other half "
             "is the yardstick."
         ]
@@ -109,10 +110,11 @@ class WindowTable:
             if not pairs or min(_counts(pairs)) < FEWEST_WINDOWS:
                 continue
             groups = _groups([self.people[clip] for clip in clips])
-            for score, most in (("frechet_distance", math.inf), ("window_precision", 1.0), ("window_coverage", 1.0)):
-                measure = _frechet(pairs, groups) if score == "frechet_distance" else _neighbours(pairs, groups, score)
-                mean, ends = jackknife(measure, sorted(set(groups)), most)
-                found[f"{region}_{score}"] = MetricSummary(mean=mean, ci95=ends, n=len(pairs))
+            mean, ends = jackknife(_frechet(pairs, groups), sorted(set(groups)))
+            found[f"{region}_frechet_distance"] = MetricSummary(mean=mean, ci95=ends, n=len(pairs))
+            for score in SHARES:
+                mean, ends = jackknife(_neighbours(pairs, groups, score), sorted(set(groups)), most=1.0)
+                found[f"{region}_window_{score}"] = MetricSummary(mean=mean, ci95=ends, n=len(pairs))
         return found
 
 
@@ -187,7 +189,7 @@ def _neighbours(pairs: Pairs, groups: Sequence[int], score: str) -> Callable[[in
             real = rows(0, half, 0, without)
             for sample in range(samples):
                 found = neighbour_scores(*standardised(real, rows(1, 1 - half, sample, without)))
-                shares.append(found.precision if score == "window_precision" else found.coverage)
+                shares.append(getattr(found, score))
         return float(torch.stack(shares).mean())
 
     return measure

@@ -53,7 +53,15 @@ def test_every_file_is_there_and_nothing_else(results: dict[str, Any]) -> None:
 
 
 def test_the_known_scores(results: dict[str, Any]) -> None:
-    assert list(results["systems"]) == ["ground_truth", "ours", "ridge", "per_frame", "hold_first_frame", "clip_mean"]
+    assert list(results["systems"]) == [
+        "ground_truth",
+        "real_other_half",
+        "ours",
+        "ridge",
+        "per_frame",
+        "hold_first_frame",
+        "clip_mean",
+    ]
     assert value(results, "ground_truth", "mouth_opening_correlation") == pytest.approx(1.0, abs=1e-4)
     assert value(results, "ground_truth", "landmark_distance") == pytest.approx(0.0, abs=1e-3)
     assert value(results, "ground_truth", "within_clip_r2") == 1.0
@@ -94,7 +102,7 @@ def test_the_table_has_units_intervals_and_counts(results: dict[str, Any], world
     assert len(results["protocol_hash"]) == 16
     assert any("people" in note for note in results["notes"])
     with (results["output"] / "results.csv").open() as stream:
-        assert len(list(csv.DictReader(stream))) == 6 * len(test_ids)
+        assert len(list(csv.DictReader(stream))) == 7 * len(test_ids)
 
 
 def test_means_are_those_of_the_metric_classes(results: dict[str, Any], world: SimpleNamespace) -> None:
@@ -166,9 +174,9 @@ def test_without_networks_the_baselines_stand_alone(options: list[str], monkeypa
     monkeypatch.setattr("expnet.evaluation.store.systems.has_packaged_weights", lambda name: False)
     kept = [option for option in options if not option.startswith(("expression=", "pose="))]
     results = run(kept, "per_frame=none", "baselines.ridge=false", "data.split=all")
-    assert list(results["systems"]) == ["ground_truth", "hold_first_frame", "clip_mean"]
+    assert list(results["systems"]) == ["ground_truth", "real_other_half", "hold_first_frame", "clip_mean"]
     assert any("No expression network" in note for note in results["notes"])
-    assert len(results["clips"]) == 3 * 20
+    assert len(results["clips"]) == 4 * 20
 
 
 def test_another_protocol_has_another_hash(options: list[str], results: dict[str, Any]) -> None:
