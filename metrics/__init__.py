@@ -11,6 +11,7 @@ without a valid face are excluded by a boolean mask ``valid`` (B, T); None means
 from expnet.metrics.audio_mouth import AudioMouthCorrelation, AudioMouthLag
 from expnet.metrics.base import ClipMetric, NamedMetric
 from expnet.metrics.beats import BeatAlignment
+from expnet.metrics.bilabial_closure import BilabialClosure
 from expnet.metrics.blink import BlinkDuration, BlinkInterval, BlinkRate
 from expnet.metrics.coefficients import WithinClipR2
 from expnet.metrics.extractor import Extractor, as_extractor
@@ -36,6 +37,7 @@ __all__ = [
     "AudioMouthCorrelation",
     "AudioMouthLag",
     "BeatAlignment",
+    "BilabialClosure",
     "BlinkDuration",
     "BlinkInterval",
     "BlinkRate",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from expnet.audio.speech_synthesis import Phoneme
 from expnet.evaluation.scores import Scores
+from expnet.evaluation.store.bilabials import bilabial_windows
 from expnet.evaluation.store.clips import Clip
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import (
@@ -26,8 +27,7 @@ from expnet.metrics import (
     SilentLipMotion,
     WithinClipR2,
 )
-from expnet.metrics.functional import mouth_opening
-from shared.lip_closure import bilabial_windows, lip_closure
+from expnet.metrics.functional import lip_closure, mouth_opening
 
 PERCENT = 100.0
 LAST = 50

@@ -1,6 +1,7 @@
 """The maths of the metrics: pure functions of tensors that return one float64 score per clip."""
 
 from expnet.metrics.functional.beats import audio_beats, beat_alignment, motion_beats
+from expnet.metrics.functional.bilabial_closure import LipClosure, lip_closure
 from expnet.metrics.functional.blink import blink_duration, blink_interval, blink_rate, blinks, eye_aspect_ratio
 from expnet.metrics.functional.cepstra import mel_cepstra
 from expnet.metrics.functional.coefficients import within_clip_r2
@@ -43,6 +44,7 @@ from expnet.metrics.functional.sync import SyncResult, UnscorableClipError, shif
 
 __all__ = [
     "Interval",
+    "LipClosure",
     "Moments",
     "NeighbourScores",
     "SyncResult",
@@ -73,6 +75,7 @@ __all__ = [
     "jitter_ratio",
     "lagged_pearson",
     "landmark_distance",
+    "lip_closure",
     "lip_vertex_error",
     "mel_cepstra",
     "motion_amount_ratio",

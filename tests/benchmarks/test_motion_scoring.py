@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from expnet.audio.speech_synthesis import Phoneme
+from expnet.evaluation.store.bilabials import bilabial_windows
 from expnet.evaluation.store.clips import Clip
 from expnet.face.measures import expression_for
 from expnet.face.morphable import builtin_face_model
-from shared.lip_closure import bilabial_windows, lip_closure
+from expnet.metrics.functional import lip_closure
 from shared.log_energy_jaw import fit_log_energy_jaw, frame_energy
 from shared.motion_scoring import COLUMNS, STILL_POINTS, MotionScorer, drifts
 from tests.training.small import make_track

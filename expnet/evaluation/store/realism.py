@@ -12,10 +12,12 @@ from expnet.coefficients import split_pose
 from expnet.errors import DataError
 from expnet.evaluation.report.results import MetricInfo
 from expnet.evaluation.scores import Scores, describe_metric
+from expnet.evaluation.store.bilabials import bilabial_windows
 from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.prediction import Prediction
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import (
+    BilabialClosure,
     BlinkDuration,
     BlinkInterval,
     BlinkRate,
@@ -91,11 +93,12 @@ class RealismScorer:
         self.blinks: tuple[ClipMetric, ...] = (BlinkRate(), BlinkDuration(), BlinkInterval())
         self.diversity = tuple(SampleDiversityRatio(region) for region in WINDOW_REGIONS)
         self.correlations = tuple(SampledMouthCorrelation(of=of) for of in ("one", "mean"))
+        self.closures = tuple(BilabialClosure(what=what) for what in ("opening", "recall", "precision"))
 
     @property
     def metrics(self) -> tuple[ClipMetric, ...]:
         """Every metric, in the order of the table."""
-        return (*self.amounts, *self.blinks, *self.diversity, *self.correlations)
+        return (*self.amounts, *self.blinks, *self.diversity, *self.correlations, *self.closures)
 
     def infos(self) -> tuple[MetricInfo, ...]:
         """Return what each metric means."""
@@ -135,6 +138,16 @@ class RealismScorer:
         if len(predicted.landmarks) > 1:
             for correlation in self.correlations:
                 scores.add_whole(correlation, predicted.landmarks, real.landmarks[0], real.valid)
+
+    def add_closures(self, scores: Scores, clip: Clip, predicted: Motion, real: Motion) -> None:
+        """Add the closures at m, b and p, where the clip's phonemes are known."""
+        windows = bilabial_windows(clip.track.phonemes, clip.frames)
+        for closure in self.closures if windows else ():
+            scored = [
+                closure.score(landmarks, real.landmarks[0], windows, real.valid, clip.silent)
+                for landmarks in predicted.landmarks
+            ]
+            _pool(scores, closure, *(torch.stack(column) for column in zip(*scored, strict=True)))
 
     def other_half(self, real: Motion) -> Scores:
         """Score the second half of a real clip as if it had been generated for the first: the yardstick of a table."""

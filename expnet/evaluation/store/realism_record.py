@@ -80,6 +80,7 @@ class RealismRecord:
         """Add what a system predicted for a clip to the windows and to its scores."""
         predicted = self.scorer.predicted(clip, prediction)
         self.scorer.add(scores, predicted, real)
+        self.scorer.add_closures(scores, clip, predicted, real)
         if system != GROUND_TRUTH:
             self.windows.add(system, clip.clip_id, windows_by_half(predicted))
 

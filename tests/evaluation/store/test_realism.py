@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from expnet.audio.speech_synthesis import Phoneme
 from expnet.coefficients import split_pose
 from expnet.config.evaluate import ProtocolConfig
 from expnet.evaluation.report.results import ScoredClip
@@ -154,6 +156,22 @@ def test_replayed_halves_are_as_near_as_the_yardstick(clips: list[Clip], scored:
     }
     yardstick = scored[1][OTHER_HALF].metrics["lips_frechet_distance"].mean
     assert found["copy"]["lips_frechet_distance"].mean == pytest.approx(yardstick)
+
+
+def test_closures_are_scored_where_phonemes_are_known(clips: list[Clip]) -> None:
+    spoken = tuple(Phoneme("m", start, start + 0.1) for start in np.arange(1.0, 13.0, 0.5).tolist())
+    clip = dataclasses.replace(clips[0], track=clips[0].track.with_phonemes(spoken))
+    record = RealismRecord(builtin_face_model())
+    real, _ = record.add_real(clip)
+    found = {}
+    for system in (GroundTruth(), HoldFirstFrame()):
+        record.add(clip, system.name, system.predict(clip), real, scores := Scores())
+        found[system.name] = scores.values
+    assert found["ground_truth"]["lip_closure_recall"] == 1
+    assert found["ground_truth"]["lip_closure_precision"] == 1
+    assert found["hold_first_frame"]["lip_closure_recall"] == 0
+    record.add(clips[1], "ground_truth", GroundTruth().predict(clips[1]), real, scores := Scores())
+    assert not [key for key in scores.values if "closure" in key]
 
 
 def test_too_few_windows_are_left_out_and_said(clips: list[Clip]) -> None:

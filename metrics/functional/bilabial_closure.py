@@ -14,14 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from expnet.audio.alignment import FRAME_RATE
-from expnet.audio.speech_synthesis import Phoneme
-
-BILABIALS = frozenset("mbpɓʙʘ")
 SHUT = 0.2
 """Share of the real clip's range below which a mouth counts as shut."""
 MARGIN = 1
-"""Frames around a phoneme in which the lips may close for it."""
+"""Frames by which a real closure may lie beside a predicted one."""
 AROUND = 5
 """Frames around a closure in which the mouth must be open at least once; a mouth that rests shut does not close."""
 NARROWEST = 0.02
@@ -49,30 +45,15 @@ class LipClosure:
     speech_frames: int
 
 
-def bilabial_windows(phonemes: Sequence[Phoneme], frames: int) -> tuple[slice, ...]:
-    """Frames in which the lips may close for each /m/, /b/ and /p/; adjacent ones, such as /mp/, are merged."""
-    windows: list[tuple[int, int]] = []
-    for phoneme in phonemes:
-        if phoneme.symbol.strip("ˈˌ")[:1] not in BILABIALS:
-            continue
-        begin = max(math.floor(phoneme.start * FRAME_RATE) - MARGIN, 0)
-        end = min(math.ceil(phoneme.end * FRAME_RATE) + MARGIN, frames)
-        if windows and begin < windows[-1][1] - 2 * MARGIN + 1:
-            begin = windows.pop()[0]
-        if begin < end:
-            windows.append((begin, end))
-    return tuple(slice(*window) for window in windows)
-
-
 def lip_closure(
     predicted: Tensor, real: Tensor, windows: Sequence[slice], *, valid: Tensor, silent: Tensor
 ) -> LipClosure:
     """Compare the closures of a predicted mouth with those of the real mouth.
 
     Args:
-        predicted: (T,) Mouth opening in eye distances, see `expnet.metrics.functional.mouth_opening`.
+        predicted: (T,) Mouth opening in eye distances, ``functional.mouth_opening``.
         real: (T,) Mouth opening of the real clip.
-        windows: Frames of each bilabial, see `bilabial_windows`.
+        windows: Frames of each bilabial, the frames of the phoneme and one on either side.
         valid: (T,) bool, frames that were tracked.
         silent: (T,) bool, frames without speech, in which shut lips are not a closure.
     """
