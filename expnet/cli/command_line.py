@@ -25,6 +25,7 @@ from expnet.cli.preprocess import add_preprocess_command
 from expnet.cli.printing import print_any_name
 from expnet.cli.replay import add_replay_command
 from expnet.cli.styles import add_styles_command
+from expnet.cli.synchronise import add_synchronise_command
 from expnet.cli.synthesize import add_synthesize_command
 from expnet.cli.ui import add_ui_command
 from expnet.errors import ExpnetError, InputError
@@ -37,6 +38,7 @@ _COMMANDS = (
     add_styles_command,
     add_ui_command,
     add_preprocess_command,
+    add_synchronise_command,
     add_synthesize_command,
     add_features_command,
     add_compare_command,

@@ -33,6 +33,8 @@ class ExpressionModelConfig:
     """Channels of the (first) convolutions of the audio encoder; SadTalker's window network has 32."""
     level: bool = True
     """Subtract each mel band's average over the speech, which removes differences of voices and microphones."""
+    feature_context: int = 5
+    """Frames of the convolution over the speech features, where the network reads them; 1 for none."""
     temporal_module: Literal["transformer", "conv", "gru", "none"] = "transformer"
     """Module over time; none is SadTalker's linear layer per frame."""
     attention_bias: Literal["alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none"] = "alibi"
@@ -59,6 +61,8 @@ class ExpressionModelConfig:
         """Check ranges."""
         for name in ("width", "layers", "heads", "feedforward", "audio_channels", "period"):
             require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
+        odd = self.feature_context >= 1 and self.feature_context % 2 == 1
+        require(odd, f"model.feature_context must be an odd number of frames, not {self.feature_context}.")
         for name in ("dropout", "stochastic_depth", "first_frame_dropout"):
             value = getattr(self, name)
             require(0 <= value < 1, f"model.{name} must be at least 0 and below 1, not {value}.")

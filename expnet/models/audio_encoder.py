@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from expnet.audio.alignment import MEL_CONTEXT, mel_columns
 from expnet.audio.mel import MEL_BANDS
@@ -269,21 +270,26 @@ class WindowEncoder(nn.Module):
 class FeatureEncoder(nn.Module):
     """Normalises and projects the speech features of a published network, which are used besides the mel.
 
+    ``p = W norm(features)``, and with a context of several frames ``p + conv(gelu(p))``: a mouth shape depends on the
+    phones on either side of it, which the convolution reads at exact distances.
+
     Args:
         source: Source of the features, the values of an `expnet.audio.speech_encoders.FeatureSource`.
         width: Size of the result D.
         dropout: Dropout of the features.
+        context: Frames of the convolution, an odd number; 1 for none.
     """
 
-    def __init__(self, source: dict[str, Any], width: int, *, dropout: float = 0.0) -> None:
+    def __init__(self, source: dict[str, Any], width: int, *, dropout: float = 0.0, context: int = 1) -> None:
         super().__init__()
         self.source = FeatureSource(**source)
         self.norm = nn.LayerNorm(self.source.size)
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(self.source.size, width)
+        self.convolution = nn.Conv1d(width, width, context, padding=context // 2) if context > 1 else None
 
-    def forward(self, features: Tensor | None, frames: int) -> Tensor:
-        """Encode features (B, T, F) to (B, T, D) for T = ``frames``."""
+    def forward(self, features: Tensor | None, frames: int, valid: Tensor | None = None) -> Tensor:
+        """Encode features (B, T, F) to (B, T, D) for T = ``frames``; frames that are not valid (B, T) are padding."""
         if features is None:
             raise InputError(
                 f"This network needs the speech features that it was trained with, {self.source.describe()}."
@@ -293,7 +299,13 @@ class FeatureEncoder(nn.Module):
                 f"The speech features of {frames} frames must have shape (batch, {frames}, {self.source.size}), not "
                 f"{tuple(features.shape)}."
             )
-        return self.project(self.dropout(self.norm(features)))
+        projected = self.project(self.dropout(self.norm(features)))
+        if self.convolution is None:
+            return projected
+        hidden = F.gelu(projected)
+        if valid is not None:  # padding is zero, like the frames that the convolution adds at the ends of a clip
+            hidden = hidden * valid[..., None]
+        return projected + self.convolution(hidden.transpose(1, 2)).transpose(1, 2)  # (B, T, D)
 
 
 def build_audio_encoder(

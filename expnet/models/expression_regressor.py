@@ -110,7 +110,10 @@ class ExpressionRegressor(nn.Module):
         self.audio_encoder, features = build_audio_encoder(
             config.audio_encoder, width, channels=config.audio_channels, dropout=dropout
         )
-        self.embed_features = FeatureEncoder(speech_features, features, dropout=dropout) if speech_features else None
+        context = config.feature_context
+        self.embed_features = (
+            FeatureEncoder(speech_features, features, dropout=dropout, context=context) if speech_features else None
+        )
         self.temporal = build_temporal(config.temporal_module, features, width, _temporal_options(config))
         self.embed_emotion = nn.Embedding(emotions, width if self.temporal else features) if emotions else None
         if self.temporal is None:
@@ -239,7 +242,7 @@ class ExpressionRegressor(nn.Module):
         """Return the change (B, T, E), in standard deviations, for a levelled mel."""
         x = self.audio_encoder(mel, frames)  # (B, T, D)
         if self.embed_features is not None:
-            x = x + self.embed_features(conditions.features, frames)
+            x = x + self.embed_features(conditions.features, frames, conditions.valid)
         return self._decode(x, conditions, caches)
 
     def _decode(self, x: Tensor, conditions: _Conditions, caches: list[KeyValueCache] | None = None) -> Tensor:

@@ -44,8 +44,11 @@ SCHEMA = 1
 
 def build_model(task: str, options: dict[str, Any]) -> nn.Module:
     """Construct the model of a task from the arguments of its constructor."""
+    network = NETWORKS.get(options.get("network", ""), MODELS[task])
+    if network is ExpressionRegressor and options.get("speech_features"):
+        options = {"feature_context": 1, **options}  # networks on speech features of older versions had no convolution
     try:
-        return NETWORKS.get(options.get("network", ""), MODELS[task])(**options)
+        return network(**options)
     except TypeError as error:
         raise InputError(f"These are not the options of a {task} model: {error}.") from error
 

@@ -1,5 +1,7 @@
 """Networks that read speech features besides the mel."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -64,3 +66,39 @@ def test_the_file_names_the_features_that_it_needs(network: ExpressionRegressor,
     loaded, header = open_model(save_model(tmp_path / "model.safetensors", network), "expression")
     assert FeatureSource(**header["options"]["speech_features"]) == SOURCE
     torch.testing.assert_close(run(loaded, features), run(network, features))
+
+
+def test_padding_does_not_reach_the_frames_before_it(network: ExpressionRegressor) -> None:
+    """A clip beside a longer one is regressed as it is alone, whatever its padding holds."""
+    short = 30
+    generator = torch.Generator().manual_seed(4)
+    mel = torch.rand(1, 80, mel_columns(short), generator=generator) * 4 - 4
+    features = torch.randn(1, short, SOURCE.size, generator=generator)
+    padded_mel = torch.nn.functional.pad(mel, (0, mel_columns(FRAMES) - mel.shape[-1]), value=-4.0)
+    padded = torch.cat([features, torch.full((1, FRAMES - short, SOURCE.size), 7.0)], dim=1)
+    valid = torch.arange(FRAMES)[None] < short
+    with torch.no_grad():
+        alone = network(mel, short, torch.zeros(1, 5), valid=valid[:, :short], features=features)
+        beside = network(padded_mel, FRAMES, torch.zeros(1, 5), valid=valid, features=padded)[:, :short]
+    torch.testing.assert_close(beside, alone, atol=1e-5, rtol=0)
+
+
+def test_networks_of_older_versions_have_no_convolution_over_features(
+    network: ExpressionRegressor, tmp_path: Path
+) -> None:
+    assert network.embed_features is not None
+    assert network.embed_features.convolution is not None
+    older = ExpressionRegressor(
+        width=16,
+        audio_channels=8,
+        layers=1,
+        heads=2,
+        expression_size=5,
+        feature_context=1,
+        speech_features=SOURCE.as_dict(),
+    )
+    del older.options["feature_context"]
+    loaded = open_model(save_model(tmp_path / "older.safetensors", older), "expression")[0]
+    features = torch.randn(2, FRAMES, SOURCE.size, generator=torch.Generator().manual_seed(2))
+    assert isinstance(loaded, ExpressionRegressor)
+    torch.testing.assert_close(run(loaded, features), run(older.eval(), features))

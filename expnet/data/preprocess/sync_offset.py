@@ -1,15 +1,13 @@
 """Estimation of the offset between a clip's audio and video, and its treatment; needs no download.
 
 The tracked mouth (its opening and width, the lower lip, the jaw) is correlated at every lag with the mouth that a
-network predicts from the audio. The network is the packaged one that was trained on synthetic speech only. There, audio
-and lips are synchronous by construction, so no real clip with late audio has taught the network a delay.
+network predicts from the audio, see `expnet.data.preprocess.mouth_listener`.
 
 The sign is that of SyncNet's offset: positive if the audio is early, negative if it is late, in frames. Delaying the
 audio by the offset brings the two together.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -18,14 +16,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from expnet.audio.alignment import SAMPLES_PER_FRAME, fit_length, mel_for_frames
+from expnet.audio.alignment import SAMPLES_PER_FRAME, fit_length
+from expnet.data.preprocess.mouth_listener import MouthListener, best_listener
 from expnet.data.store.manifest import UnusableClipError
 from expnet.data.store.track import Track
 from expnet.face.measures import jaw_drop, lower_lip_depress, mouth_opening, mouth_width
-from expnet.face.morphable import builtin_face_model
-from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.packaged_weights import packaged_weights
-from expnet.models.saved_model import load_model
 
 LONGEST_OFFSET = 10
 """Largest offset that is considered, in frames to either side."""
@@ -36,11 +31,6 @@ MEASURES = (mouth_opening, jaw_drop, lower_lip_depress, mouth_width)
 # Standard deviation, in frames, of the moving average that is subtracted: speech moves the mouth faster, while head
 # turns and moods move the landmarks more slowly.
 _SLOW_FRAMES = 8.0
-# What one frame adds to the log-likelihood of a lag per unit of correlation, and the correlation at which unrelated
-# audio is equally likely. Both were fitted on real clips of 2 to 18 s, one in seven of which was given the audio of
-# another clip: of estimates with confidence c, a share of c or more is correct (benchmarks/sync_offset.py prints it).
-_EVIDENCE_PER_FRAME = 0.31
-_UNRELATED_CORRELATION = 0.17
 OffsetAction = Literal["keep", "drop", "correct"]
 
 
@@ -51,10 +41,12 @@ class OffsetEstimate:
     Args:
         frames: Frames by which the audio is early; negative if it is late.
         confidence: Probability that ``frames`` is correct to within one frame, in [0, 1]; 0 if nothing was estimated.
+        exact: Probability that ``frames`` is correct, in [0, 1].
     """
 
     frames: int = 0
     confidence: float = 0.0
+    exact: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ class OffsetPolicy:
 
     Args:
         action: ``keep`` such clips as they are, ``drop`` them, or ``correct`` them by shifting the audio.
-        max_offset: Largest offset in frames that is tolerated.
+        max_offset: Largest offset in frames that is tolerated. With 0, an estimate counts only if it is exact.
         min_confidence: Estimates of lower confidence are ignored.
     """
 
@@ -72,26 +64,35 @@ class OffsetPolicy:
     min_confidence: float = 0.95
 
 
-def estimate_offset(track: Track) -> OffsetEstimate:
+def estimate_offset(track: Track, listener: MouthListener | None = None) -> OffsetEstimate:
     """Estimate by how many frames a clip's audio is early.
 
     Args:
         track: The clip, with landmarks and audio.
+        listener: Network that predicts the mouth from the audio; None for the best one at hand.
 
     Returns:
         The estimate. Its confidence is 0 if the clip is short, has no landmarks, or correlates at no lag.
     """
     if track.frames < LEAST_FRAMES or not track.landmarks.any():
         return OffsetEstimate()
-    correlations = lag_correlations(observed_mouth(track), predicted_mouth(track))
+    listener = listener or best_listener()
+    predicted = _fast_changes(listener.landmarks(track).double())
+    correlations = lag_correlations(observed_mouth(track), predicted)
     best = int(correlations.argmax())
     if correlations[best] <= 0:
         return OffsetEstimate()
-    return OffsetEstimate(best - LONGEST_OFFSET, _confidence(correlations, track.frames))
+    probabilities = _lag_probabilities(correlations, track.frames, listener)
+    near = np.abs(np.arange(len(correlations)) - best) <= 1
+    return OffsetEstimate(best - LONGEST_OFFSET, float(probabilities[near].sum()), float(probabilities[best]))
 
 
 def synchronise(
-    clip: Track, audio: NDArray[np.float32], begin: int, policy: OffsetPolicy
+    clip: Track,
+    audio: NDArray[np.float32],
+    begin: int,
+    policy: OffsetPolicy,
+    listener: MouthListener | None = None,
 ) -> tuple[Track, OffsetEstimate, int]:
     """Estimate a clip's offset and apply the policy.
 
@@ -100,6 +101,7 @@ def synchronise(
         audio: (S,) samples of the source that the clip's audio was taken from.
         begin: Frame of ``audio`` at which the clip begins.
         policy: What to do with clips whose audio is early or late.
+        listener: Network that predicts the mouth from the audio; None for the best one at hand.
 
     Returns:
         The clip, the offset estimated before any correction, and the number of frames by which its audio was delayed.
@@ -107,8 +109,8 @@ def synchronise(
     Raises:
         UnusableClipError: If the clip must be dropped.
     """
-    estimate = estimate_offset(clip)
-    certain = estimate.confidence >= policy.min_confidence
+    estimate = estimate_offset(clip, listener)
+    certain = (estimate.confidence if policy.max_offset else estimate.exact) >= policy.min_confidence
     if policy.action == "keep" or not certain or abs(estimate.frames) <= policy.max_offset:
         return clip, estimate, 0
     if policy.action == "drop":
@@ -142,15 +144,6 @@ def observed_mouth(track: Track) -> NDArray[np.float64]:
     return _fast_changes(torch.from_numpy(track.landmarks.astype(np.float64)))
 
 
-def predicted_mouth(track: Track) -> NDArray[np.float64]:
-    """Return the measures that the network predicts from the audio for the mean face, as `observed_mouth`, (T, 4)."""
-    model, face = _network(), builtin_face_model()
-    mel = mel_for_frames(track.audio, 0, track.frames)[None]
-    with torch.inference_mode():
-        expression = model(mel, track.frames, model.expression_mean[None])[0]  # (T, 64)
-        return _fast_changes(face.landmarks(torch.zeros(face.identity_size), expression).double())
-
-
 def lag_correlations(observed: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean correlation of the measures at each offset of the audio from -10 to +10 frames, (21,).
 
@@ -182,22 +175,14 @@ def _correlation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
     return float(np.divide((one * two).sum(axis=0), scale, out=np.zeros_like(scale), where=scale > 1e-9).mean())
 
 
-def _confidence(correlations: NDArray[np.float64], frames: int) -> float:
-    """Probability that the lag of the highest correlation is correct to within one frame.
+def _lag_probabilities(correlations: NDArray[np.float64], frames: int, listener: MouthListener) -> NDArray[np.float64]:
+    """Probability of each lag; they sum to less than 1, since the audio may be unrelated.
 
     The likelihood of a lag is ``exp(evidence * frames * correlation)``. It is normalised over all lags and as many
     alternatives of equal likelihood for unrelated audio.
     """
-    evidence = _EVIDENCE_PER_FRAME * frames
+    evidence = listener.evidence_per_frame * frames
     likelihood = np.exp(evidence * (correlations - correlations.max()))
-    unrelated = len(correlations) * np.exp(evidence * (_UNRELATED_CORRELATION - correlations.max()))
-    near = np.abs(np.arange(len(correlations)) - correlations.argmax()) <= 1
-    return float(likelihood[near].sum() / (likelihood.sum() + unrelated))
-
-
-@lru_cache(maxsize=1)
-def _network() -> ExpressionRegressor:
-    """The packaged network that was trained on synthetic speech only."""
-    model = load_model(packaged_weights("expression-synthetic"), "expression")
-    assert isinstance(model, ExpressionRegressor)
-    return model
+    unrelated = len(correlations) * np.exp(evidence * (listener.unrelated_correlation - correlations.max()))
+    probabilities: NDArray[np.float64] = likelihood / (likelihood.sum() + unrelated)
+    return probabilities
