@@ -20,7 +20,9 @@ from pack_weights import pack
 from stages import EXPNET, Stage, resume, run_stages, script
 
 MADE = ["--clips", "1200", "--seed", "1"]
-STEPS = {"synthetic": 1100, "expression": 500, "streaming": 400, "pose": 400}
+STEPS = {"synthetic": 1100, "expression": 500, "whisper": 500, "streaming": 400, "pose": 400}
+ENCODER = "whisper-tiny.en"
+"""The speech encoder of ``expression-whisper``; 'expnet assets fetch' gets it."""
 HIDE = ["augment.time_masks=2", "augment.band_masks=2"]
 """Augmentation of synthetic speech, parts of which are masked: it is cleaner than any recording, and plentiful."""
 
@@ -36,6 +38,17 @@ def preprocess(folder: Path, output: Path, speakers: Path | None) -> Stage:
     command = [EXPNET, "preprocess", str(folder), "--output", str(store), "--offset", "correct", "--workers", "2"]
     command += ["--speakers", str(speakers)] if speakers else []
     return Stage(f"Tracks of {folder.name}", command, store / "manifest.parquet")
+
+
+def features_of(store: Path, output: Path) -> Path:
+    """The folder of a store's speech features."""
+    return output / "features" / store.name
+
+
+def features(store: Path, output: Path) -> Stage:
+    """The stage that computes the speech features of a store, or continues; needed until the network is trained."""
+    command = [EXPNET, "features", str(store), "--encoder", ENCODER, "--output", str(features_of(store, output))]
+    return Stage(f"Speech features of {store.name}", command, output / "whisper" / "model.safetensors")
 
 
 def train(name: str, config: str, stores: list[Path], output: Path, *overrides: str) -> Stage:
@@ -79,6 +92,9 @@ def main() -> int:
         )
         todo.append(train("synthetic", "expression.yaml", [made], output, *HIDE))
     todo.append(train("expression", "expression.yaml", stores, output, f"init={start}"))
+    todo += [features(store, output) for store in stores]
+    heard = f"data.features=[{','.join(str(features_of(store, output)) for store in stores)}]"
+    todo.append(train("whisper", "expression.yaml", stores, output, f"init={start}", heard, "data.silent_share=0"))
     todo.append(train("streaming", "streaming.yaml", stores, output, f"init={start}"))
     todo.append(train("pose", "pose.yaml", stores, output))
     code = run_stages(todo)
@@ -86,6 +102,8 @@ def main() -> int:
         if arguments.pretrain:
             pack(output / "synthetic", "expression-synthetic", f"the built-in corpus: {contents([made])}")
         pack(output / "expression", "expression", f"{contents(stores)}; before that, the built-in corpus")
+        heard = f"{contents(stores)}, with features of {ENCODER}; before that, the built-in corpus without them"
+        pack(output / "whisper", "expression-whisper", heard)
         pack(output / "streaming", "expression-streaming", f"{contents(stores)}; before that, the built-in corpus")
         pack(output / "pose", "pose", contents(stores))
     return code

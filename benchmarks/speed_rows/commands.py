@@ -45,22 +45,27 @@ def startup(setting: Setting) -> Iterator[Row]:
 
 
 def animate(setting: Setting) -> Iterator[Row]:
-    """Ten seconds of speech at 256 pixels, in a process of its own."""
+    """Ten seconds of speech at 256 pixels, in a process of its own, with either packaged network."""
     recording, picture = setting.folder / "speech.wav", setting.folder / "portrait.png"
     write_wav(recording, setting.speech(10.0))
     Image.fromarray(setting.portrait).save(picture)
     output = str(setting.folder / "talking.mp4")
     files = ("--image", str(picture), "--audio", str(recording), "--output", output, "--size", "256")
-    whole = run("-c", ANIMATE, "animate", *files)
+    for expression in ["mel", "whisper"] if setting.hearing_animator is not None else ["mel"]:
+        yield _animate_row(setting, expression, *files)
+
+
+def _animate_row(setting: Setting, expression: str, *files: str) -> Row:
+    whole = run("-c", ANIMATE, "animate", "--expression", expression, *files)
     imports = run("-c", "import torch, mediapipe")
     pairs = compare(whole, imports, repeats=min(setting.repeats, 5))
     taken = list(zip(pairs.ours, pairs.theirs, strict=True))
     shares = Spread.of([(own.wall - other.wall) / 5.0 for own, other in taken])
     used = Spread.of([(own.processor - other.processor) / 5.0 for own, other in taken])
     ours, theirs = pairs.seconds("wall")
-    yield Row(
+    return Row(
         "animate",
-        "expnet animate, 10 s of speech, 256 pixels, whole process",
+        f"expnet animate --expression {expression}, 10 s of speech, 256 pixels, whole process",
         "import torch, mediapipe, and 5 s",
         ours,
         theirs + 5.0,

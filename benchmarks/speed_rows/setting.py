@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 
 from expnet.animate.animator import Animator
+from expnet.assets.packaged_expression import choose
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.data.corpora import read_corpus
@@ -50,8 +52,17 @@ class Setting:
 
     @cached_property
     def animator(self) -> Animator:
-        """An animator with the packaged networks."""
-        return Animator()
+        """An animator with the packaged networks that read the mel alone."""
+        return Animator(expression="mel")
+
+    @cached_property
+    def hearing_animator(self) -> Animator | None:
+        """An animator with the packaged network on Whisper's features; None where its encoder was not fetched."""
+        choice = choose()
+        if choice.encoder is None:
+            print(f"Rows with the speech encoder are left out. {choice.advice}", file=sys.stderr)
+            return None
+        return Animator(expression="whisper")
 
     @cached_property
     def portrait(self) -> NDArray[np.uint8]:

@@ -34,9 +34,9 @@ class BaseConfig:
     ckpt: str | None = None
     """Checkpoint to resume from: a path, or 'last' for the last one of the run folder."""
     init: str | None = None
-    """Trained weights to start from: a run folder, .ckpt or .safetensors of a network of the same shape, or weights in
-    the package: 'synthetic', trained on synthetic speech alone; 'expression', 'streaming' and 'pose', which
-    `expnet animate` uses, for fine-tuning."""
+    """Trained weights to start from: a run folder, .ckpt or .safetensors of a network of the same shape (or, with
+    data.features, of one without them), or weights in the package: 'synthetic', trained on synthetic speech alone;
+    'expression', 'whisper', 'streaming' and 'pose', which `expnet animate` uses, for fine-tuning."""
     face_model: str = "mediapipe468"
     """Face model of the coefficients: the built-in one, or the path of a BFM .mat or FLAME file."""
     compile: bool = False

@@ -4,7 +4,8 @@
 file              inputs                                                     output
 ================  =========================================================  ===================================
 expression.onnx   mel (B, 80, N), first_expression (B, 64), and if the       expression (B, T, 64)
-                  network uses them blink (B, T), emotion (B,)
+                  network uses them blink (B, T), emotion (B,),
+                  features (B, T, F)
 pose_audio.onnx   mel (B, 80, N)                                             audio (B, T, A)
 pose_window.onnx  audio (B, 32, A), past (B, P, 6), seen (B, P),             motion (B, 32, 6), pose (B, 32, 6)
                   first_pose (B, 6), style (B,), noise (B, Z)
@@ -12,7 +13,8 @@ pose_window.onnx  audio (B, 32, A), past (B, P, 6), seen (B, P),             mot
 
 ``N = 32 + ceil(3.2 T)`` for any T: the mel of `expnet.audio.alignment.mel_for_frames`. Head motion is drawn window by
 window, each from Gaussian ``noise`` and the preceding ``motion``; docs/guides/export.md has the loop. expression.onnx
-runs long speech in one pass, at quadratic cost, whereas the module works in pieces beyond 2000 frames.
+runs long speech in one pass, at quadratic cost, whereas the module works in pieces beyond 2000 frames. The speech
+encoder that computes ``features`` is not part of the graph.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from expnet.models.pose_motion import POSE, within_reach
 
 TOLERANCE = 1e-4
 """Largest difference of a coefficient (in radians and face units for poses) between the graph and the module."""
-_OPEN = {"mel": (0, 2), "blink": (0, 1)}  # axes of any size; of other inputs only the batch axis
+_OPEN = {"mel": (0, 2), "blink": (0, 1), "features": (0, 1)}  # axes of any size; of other inputs only the batch axis
 _TRACED = {"batch": 2, "frames": 50}
 _CHECKED = ({"batch": 1, "frames": 7}, {"batch": 3, "frames": 201})
 
@@ -53,10 +55,16 @@ class ExpressionGraph(nn.Module):
         self.model.longest = 10**9  # one pass for any length
 
     def forward(
-        self, mel: Tensor, first_expression: Tensor, blink: Tensor | None = None, emotion: Tensor | None = None
+        self,
+        mel: Tensor,
+        first_expression: Tensor,
+        blink: Tensor | None = None,
+        emotion: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """Regress mel (B, 80, N) to (B, T, E)."""
-        return self.model(mel, frames_of_columns(mel.shape[-1]), first_expression, blink, emotion)
+        frames = frames_of_columns(mel.shape[-1])
+        return self.model(mel, frames, first_expression, blink, emotion, features=features)
 
     def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
         """Return random inputs of a given size."""
@@ -66,6 +74,8 @@ class ExpressionGraph(nn.Module):
             inputs["blink"] = torch.rand(batch, frames)
         if options["emotions"]:
             inputs["emotion"] = torch.arange(batch) % options["emotions"]
+        if options["speech_features"]:
+            inputs["features"] = torch.randn(batch, frames, options["speech_features"]["size"])
         return inputs
 
 

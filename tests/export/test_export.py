@@ -235,8 +235,9 @@ def write_random(folder: Path, model: nn.Module) -> Path:
     [
         {"attention_bias": "alibi", "blink": True, "emotions": 3},
         {"audio_encoder": "window", "temporal_module": "none", "level": False, "residual": False, "blink": True},
+        {"speech_features": {"encoder": "whisper", "layer": 3, "size": 8, "sha256": "0" * 64}, "blink": True},
     ],
-    ids=["transformer", "per_frame"],
+    ids=["transformer", "per_frame", "speech_features"],
 )
 def test_onnx_expression_equals_the_network_at_any_length(options: dict, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -251,9 +252,11 @@ def test_onnx_expression_equals_the_network_at_any_length(options: dict, tmp_pat
         inputs["blink"] = torch.rand(2, frames)
         if options.get("emotions"):
             inputs["emotion"] = torch.tensor([2, 0])
+        if "speech_features" in options:
+            inputs["features"] = torch.randn(2, frames, options["speech_features"]["size"])
         found = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
         with torch.no_grad():
-            expected = model(inputs["mel"], frames, *list(inputs.values())[1:])
+            expected = model(frames=frames, **inputs)
         assert found.shape == (2, frames, 64)
         assert expected.std() > 0.05
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-4, rtol=0)

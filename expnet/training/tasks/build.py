@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor, nn
+
+from expnet.audio.speech_encoders import FeatureSource
 from expnet.config import (
     Config,
     ExpressionLossConfig,
@@ -32,6 +36,7 @@ from expnet.training.tasks.refiner_task import RefinerTask
 PACKAGED = {
     "synthetic": "expression-synthetic",
     "expression": "expression",
+    "whisper": "expression-whisper",
     "streaming": "expression-streaming",
     "pose": "pose",
 }
@@ -127,19 +132,42 @@ def start_from(path: str, task: BaseTask) -> None:
         path: Name of weights in the package, see `PACKAGED`, or a run folder, .ckpt or .safetensors.
         task: The task.
 
+    A network on speech features may start from one on the mel alone: its features then begin without influence.
+
     Raises:
-        ConfigError: The shapes differ.
+        ConfigError: The shapes, or the sources of speech features, differ.
     """
     file = packaged_weights(PACKAGED[path]) if path in PACKAGED else path
-    given = load_model(file, task.model.task).state_dict()  # type: ignore[arg-type]
+    network = load_model(file, task.model.task)  # type: ignore[arg-type]
+    trained, configured = (_feature_source(model) for model in (network, task.model))
+    if trained is not None and configured is not None and trained != configured:
+        raise ConfigError(
+            f"init={path} was trained on {trained.describe()}, but data.features holds {configured.describe()}: "
+            "compute features of the same layer and weights."
+        )
     for model in (task.model, task.averaged):
         if model is None:
             continue
+        given = network.state_dict()
+        if trained is None and configured is not None:
+            given |= _silent_features(model)
         try:
             model.load_state_dict(given)
         except RuntimeError as error:
             reason = str(error).splitlines()[1].strip()
             raise ConfigError(f"init={path} has another shape than the configured network: {reason}") from error
+
+
+def _feature_source(model: nn.Module) -> FeatureSource | None:
+    """Return the speech features that a network reads; None if it reads none."""
+    source = model.options.get("speech_features")  # type: ignore[operator, union-attr]
+    return None if source is None else FeatureSource(**source)
+
+
+def _silent_features(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of a network's feature encoder with a projection of zeros, which changes nothing at first."""
+    own = {name: value for name, value in model.state_dict().items() if name.startswith("embed_features.")}
+    return {name: torch.zeros_like(value) if ".project." in name else value for name, value in own.items()}
 
 
 def describe_training(config: Config, data: TalkingFaceDataModule, task: BaseTask) -> dict[str, Any]:
