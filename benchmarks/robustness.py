@@ -1,11 +1,12 @@
 """What do the lips do in silence, in noise, and in languages that were not trained on?
 
-Usage: python benchmarks/robustness.py [--weights RUN] [--speech FOLDER] [--output FILE.json]
+Usage: python benchmarks/robustness.py [--weights RUN] [--speech-encoder FILE] [--speech FOLDER]
+       [--output FILE.json]
 
-The expression network (the packaged one, unless --weights names another) is given non-speech audio, speech, and speech
-in noise, always from the same portrait: the mean face with its lips just closed. --speech adds the recordings of a
-folder to the synthetic voices. A good network keeps the lips closed in silence and in pauses, does not chatter on
-noise, and opens the mouth equally far and equally soon in any language.
+The expression network (the packaged one on the mel, unless --weights names another) is given non-speech audio, speech,
+and speech in noise, always from the same portrait: the mean face with its lips just closed. --speech adds the
+recordings of a folder to the synthetic voices. A good network keeps the lips closed in silence and in pauses, does not
+chatter on noise, and opens the mouth equally far and equally soon in any language.
 
 Everything is in percent of clean speech: 100 is the median over the clean voices of the opening's range (95th minus 5th
 percentile), and of the root mean square of its change from frame to frame.
@@ -23,20 +24,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length, mel_for_frames
+from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
 from expnet.audio.mel import SAMPLE_RATE
+from expnet.audio.speech_encoders import SpeechEncoder
 from expnet.audio.speech_synthesis import synthesize_speech
 from expnet.audio.wave import load_audio
-from expnet.face.measures import expression_for, signed_mouth_opening
-from expnet.face.morphable import builtin_face_model
+from expnet.face.measures import expression_for
 from expnet.io.markdown import markdown_table
 from expnet.metrics.functional import silent_frames
 from expnet.metrics.functional.mouth import best_lag, lagged_pearson, pearson
 from expnet.models.expression_regressor import ExpressionRegressor
-from expnet.models.packaged_weights import packaged_weights
-from expnet.models.saved_model import load_model
-
-Samples = NDArray[np.float32]
+from shared.noise_and_music import Samples, at_level, clicks, hum, music, noise
+from shared.predicted_lips import PredictedLips, open_lips
 
 SECONDS = 8.0
 SPEECH_LEVEL = -26.0
@@ -118,25 +117,20 @@ class Reaction:
 
 
 class Listener:
-    """A network together with the portrait that it moves.
+    """A network together with the portrait that it moves: the mean face with its lips just closed.
 
     Args:
         network: Regressor of the expression.
+        encoder: Its speech encoder; None for a network that reads the mel alone.
     """
 
-    def __init__(self, network: ExpressionRegressor) -> None:
-        self.network = network
-        self.face = builtin_face_model()
-        self.portrait = expression_for(self.face, {"mouth_opening": CLOSED}, relative=False).float()
+    def __init__(self, network: ExpressionRegressor, encoder: SpeechEncoder | None = None) -> None:
+        self.lips = PredictedLips(network, encoder)
+        self.portrait = expression_for(self.lips.face, {"mouth_opening": CLOSED}, relative=False).float()
 
-    @torch.inference_mode()
     def opening(self, samples: Samples) -> NDArray[np.float64]:
         """Opening of the lips minus the portrait's, (T,), negative where the lips intersect."""
-        frames = len(samples) // SAMPLES_PER_FRAME
-        expression = self.network(mel_for_frames(samples, 0, frames)[None], frames, self.portrait[None])[0]
-        identity = expression.new_zeros(frames, self.face.identity_size)
-        opening = signed_mouth_opening(self.face.landmarks(identity, expression))  # (T,)
-        return opening.double().numpy() - CLOSED
+        return self.lips.opening(samples, self.portrait) - CLOSED
 
     def react(self, clip: AudioClip) -> Reaction:
         """Run the network on an audio clip and measure the lips."""
@@ -165,49 +159,6 @@ def loudness(samples: Samples) -> NDArray[np.float64]:
     power = np.square(samples.astype(np.float64)).reshape(-1, SAMPLES_PER_FRAME).mean(axis=1)
     decibels = 10 * np.log10(power + 1e-12)
     return np.maximum(decibels, np.percentile(decibels, 90) - _ENERGY_DECIBELS)
-
-
-def at_level(samples: Samples, decibels: float) -> Samples:
-    """Scale audio to a root mean square level in dB of full scale."""
-    root = np.sqrt(np.mean(np.square(samples.astype(np.float64))))
-    return np.clip(samples * (10 ** (decibels / 20) / root), -1, 1).astype(np.float32)
-
-
-def noise(colour: str, samples: int, seed: int = 0) -> Samples:
-    """White noise, or pink noise (power 1 / f), which resembles rooms and streets."""
-    white = np.random.default_rng(seed).standard_normal(samples)
-    if colour == "white":
-        return white.astype(np.float32)
-    spectrum = np.fft.rfft(white)
-    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
-    spectrum[0] = 0
-    return np.fft.irfft(spectrum, samples).astype(np.float32)
-
-
-def music(samples: int) -> Samples:
-    """Chords of decaying harmonics, two per second, over a bass."""
-    time = np.arange(samples) / SAMPLE_RATE
-    since = time % 0.5
-    chords = np.array([[220.0, 277.2, 329.6], [196.0, 246.9, 293.7], [174.6, 220.0, 261.6], [164.8, 207.7, 246.9]])
-    pitches = chords[(time // 0.5).astype(int) % len(chords)]  # (S, 3)
-    partials = sum(np.sin(2 * np.pi * pitches * k * since[:, None]).sum(axis=1) / k for k in range(1, 7))
-    bass = np.sin(2 * np.pi * pitches[:, 0] / 4 * time)
-    return (partials * np.exp(-4 * since) + bass).astype(np.float32)
-
-
-def hum(samples: int) -> Samples:
-    """Mains hum: 50 Hz and its harmonics."""
-    time = np.arange(samples) / SAMPLE_RATE
-    return sum(np.sin(2 * np.pi * 50 * k * time + k) / k for k in range(1, 9)).astype(np.float32)
-
-
-def clicks(samples: int) -> Samples:
-    """Keyboard clicks or footsteps: bursts of 15 ms, about four per second."""
-    generator = np.random.default_rng(1)
-    gate = np.zeros(samples)
-    for start in np.arange(0.1, samples / SAMPLE_RATE - 0.1, 0.25) + generator.uniform(-0.08, 0.08, 1000)[0]:
-        gate[int(start * SAMPLE_RATE) : int((start + 0.015) * SAMPLE_RATE)] = 1
-    return (noise("white", samples, 1) * gate).astype(np.float32)
 
 
 def non_speech_audio() -> Iterator[AudioClip]:
@@ -278,13 +229,17 @@ def table(reactions: Sequence[Reaction], *, each: str = "") -> str:
 def main() -> None:
     """Run all audio clips and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", default=packaged_weights("expression"), help="Run folder, .ckpt or .safetensors.")
+    parser.add_argument(
+        "--weights",
+        default="mel",
+        help="mel or whisper (packaged), or a run folder, .ckpt or .safetensors.",
+    )
+    parser.add_argument("--speech-encoder", help="Speech encoder of the network (default: the fetched one).")
     parser.add_argument("--speech", type=Path, help="Folder of recordings (wav).")
     parser.add_argument("--output", type=Path, help="JSON file for every response.")
     arguments = parser.parse_args()
-    network = load_model(arguments.weights, "expression")
-    assert isinstance(network, ExpressionRegressor)
-    listener = Listener(network)
+    lips = open_lips(arguments.weights, arguments.speech_encoder)
+    listener = Listener(lips.network, lips.encoder)
     reactions = [listener.react(clip) for clip in (*non_speech_audio(), *speech_audio(voices(arguments.speech)))]
     print(table(reactions))
     for group in ("synthetic speech", "recorded speech"):
