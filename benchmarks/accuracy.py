@@ -1,7 +1,8 @@
 """How accurate are the models on unseen speakers? Cross-validation by speaker, with baselines.
 
 Usage: python benchmarks/accuracy.py --scored STORE [--also STORE ...] [--folds 5] [--seeds 3] [--output DIR]
-           [--systems NAME,...] [--features FOLDER ...] [--transcripts FILE.csv] [KEY=VALUE ...] [--ours KEY=VALUE ...]
+           [--systems NAME,...] [--features FOLDER ...] [--transcripts FILE.csv] [--languages FILE.csv]
+           [KEY=VALUE ...] [--ours KEY=VALUE ...]
 
 The speakers of --scored are divided into folds. Each fold is scored by models trained on all other speakers, and on the
 clips of --also that are not of the fold's speakers. Speakers are identified by name, so the stores must use the same
@@ -14,19 +15,23 @@ With --seeds N, each system is trained N times and a clip's score is the mean; a
 our N networks.
 
 --features names one folder of `expnet features` for each store, that of --scored first. It adds rows of systems that
-read these features, a ridge regression among them: what such a row is ahead of ridge_features is what the network
-brings, and what it is ahead of the row without _features is what the features bring. --ours-features KEY=VALUE changes
-the training of that row alone; it starts from random weights, since no packaged weights of the same shape exist.
+read these features, two ridge regressions among them. What such a row is ahead of ridge_features is what the network
+brings, and what it is ahead of the row without _features is what the features bring; tables of paired differences say
+both. --ours-features KEY=VALUE changes the training of that row alone, and so on. ours_features starts from random
+weights, unless --ours-features init=synthetic data.silent_share=0 is given; the packaged network on features has seen
+the people. Folders with disturbed copies (`expnet features --copies`) are drawn from in training, and allow
+--ours-features data.silent_share=0.1.
 
-Lip closure is scored where phonemes are known: in stores of `expnet synthesize`, and in the clips of --transcripts, a
-CSV file with the columns clip, text and, unless it is en-us, language. --output keeps the predictions, so that an
+Lip closure is scored where phonemes are known: in stores of `expnet synthesize`, and in the clips of --transcripts, CSV
+files with the columns clip, text and, unless it is en-us, language (benchmarks/transcripts.py writes one). Where the
+clips are of several languages, according to the store or to --languages (columns clip and language, whatever groups
+they name), the correlation is also given for each of them. --output keeps the predictions, so that an
 interrupted command resumes and scores can be recomputed without training.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import json
 import tempfile
@@ -40,19 +45,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from expnet.audio.speech_synthesis import Phoneme
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
-from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.prediction import System
 from expnet.face.morphable import builtin_face_model
 from expnet.io.atomic import atomic_path
-from shared.accuracy_systems import FITTED, TRAINED, layers_of, make_system, reads_features, systems_for
+from shared.accuracy_systems import FITTED, TRAINED, comparisons, layers_of, make_system, reads_features, systems_for
 from shared.accuracy_table import Row, as_json, tables
 from shared.folds import FoldView, check_features, check_names, divide, fold_view, read_clip, read_split
-from shared.forced_alignment import align_text
 from shared.left_out_networks import CONFIGS
 from shared.motion_scoring import MotionScorer
+from shared.transcripts import phonemes_of, read_languages, read_transcripts
 
 ENSEMBLES = ("ours", "ours_features")
 """Networks whose predictions are also averaged over the seeds."""
@@ -119,28 +122,13 @@ def predict_all(arguments: argparse.Namespace, output: Path) -> dict[str, list[d
     return found
 
 
-def read_transcripts(file: Path | None) -> dict[str, tuple[str, str]]:
-    """Read the text and language of each clip from a CSV file with the columns clip, text and optionally language."""
-    if file is None:
-        return {}
-    with open(file, newline="", encoding="utf-8") as opened:
-        return {row["clip"]: (row["text"], row.get("language") or "en-us") for row in csv.DictReader(opened)}
-
-
-def phonemes_of(clip: Clip, transcripts: dict[str, tuple[str, str]]) -> tuple[Phoneme, ...]:
-    """Phonemes of a clip: those in its store, or those of its transcript aligned with the audio."""
-    if clip.track.phonemes or clip.clip_id not in transcripts:
-        return clip.track.phonemes
-    text, language = transcripts[clip.clip_id]
-    return align_text(clip.track.audio, text, language=language)
-
-
 def score_all(arguments: argparse.Namespace, found: dict[str, list[dict[str, Tensor]]]) -> dict[str, Row]:
     """Score every prediction, and the real clips themselves, in the order of the systems."""
     for name in [name for name in ENSEMBLES if name in found and arguments.seeds > 1]:
         mean = {clip: torch.stack([one[clip] for one in found[name]]).mean(0) for clip in found[name][0]}
         found = {**found, f"{name}_ensemble": [mean]}
     scorer, transcripts = MotionScorer(builtin_face_model()), read_transcripts(arguments.transcripts)
+    languages = read_languages(arguments.languages)
     rows = {name: Row() for name in [*found, "real"]}
     store = TrackStore(arguments.scored)
     for clip_row in store.rows:
@@ -150,6 +138,7 @@ def score_all(arguments: argparse.Namespace, found: dict[str, list[dict[str, Ten
             predictions = [clip.expression] if name == "real" else [seed[clip.clip_id] for seed in found[name]]
             row.clips.append(clip.clip_id)
             row.speakers.append(clip_row.speaker)
+            row.languages.append(languages.get(clip.clip_id, clip_row.language))
             row.scores.append([scorer.score(clip, prediction, phonemes) for prediction in predictions])
     return rows
 
@@ -168,7 +157,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--systems", help="Rows, separated by commas; without it all, those on features with --features."
     )
-    parser.add_argument("--transcripts", type=Path, help="CSV file with the columns clip and text.")
+    for name, columns in (("transcripts", "clip and text"), ("languages", "clip and language")):
+        help_ = f"CSV file with the columns {columns}; may be given several times."
+        parser.add_argument(f"--{name}", type=Path, action="append", default=[], metavar="FILE.csv", help=help_)
     parser.add_argument("--output", type=Path, help="Folder for predictions, table.md and accuracy.json.")
     for name, layers in TRAINED.items():
         flag = "--" + name.replace("_", "-")
@@ -192,11 +183,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_names([arguments.scored, *arguments.also])
     with tempfile.TemporaryDirectory() as scratch:
         rows = score_all(arguments, predict_all(arguments, arguments.output or Path(scratch)))
-    text = tables(rows)
+    pairs = comparisons(list(rows))
+    text = tables(rows, pairs)
     print(text)
     if arguments.output:
         (arguments.output / "table.md").write_text(text, encoding="utf-8")
-        (arguments.output / "accuracy.json").write_text(json.dumps(as_json(rows), indent=1), encoding="utf-8")
+        (arguments.output / "accuracy.json").write_text(json.dumps(as_json(rows, pairs), indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ TRAINED: dict[str, list[str]] = {
     "small_convolution_features": [],
     "per_frame_features": _PER_FRAME,
     "autoregressive_features": [],
-    # No packaged weights read features, and muting the mel does not mute the features.
+    # Without silence, which not all folders of features have: `expnet features --copies` makes it.
     "ours_features": ["data.silent_share=0"],
 }
 """Systems that are trained, with the configuration in which they differ."""
@@ -44,6 +44,17 @@ def reads_features(name: str) -> bool:
 def systems_for(*, features: bool) -> list[str]:
     """Return the names of all systems, or of those that need no speech features."""
     return [name for name in (*FITTED, *TRAINED) if features or not reads_features(name)]
+
+
+def comparisons(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the pairs of rows whose difference says what features, or what a network, bring.
+
+    These are each row on features with the row of the same name without, and each network with the ridge regression
+    that reads the same.
+    """
+    pairs = [(name, name.replace(FEATURES, "")) for name in names if FEATURES in name]
+    pairs += [(name, "ridge" + FEATURES * reads_features(name)) for name in names if name in TRAINED]
+    return [(name, other) for name, other in pairs if other in names]
 
 
 def layers_of(name: str, seed: int, steps: int, overrides: Sequence[str], own: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
-"""Accuracy tables: means with intervals over speakers, and paired differences to our own row."""
+"""Accuracy tables: means with intervals over speakers, paired differences, and the correlation by language."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,8 +20,11 @@ from expnet.metrics.functional.statistics import (
 from shared.motion_scoring import COLUMNS, Column
 
 LAG = "mouth_opening_lag"
-LIPS = 8
+CORRELATION = "mouth_opening_correlation"
+LIPS = 9
 """Number of columns in the first of the two tables."""
+REFERENCES = ("ours", "ours_features")
+"""Rows that all others are compared with, where they exist."""
 
 
 @dataclass(eq=False)
@@ -31,11 +35,19 @@ class Row:
         clips: Names of the scored clips.
         speakers: Speaker of each clip.
         scores: Scores of each clip, for each training seed.
+        languages: Language of each clip; empty if none is known.
     """
 
     clips: list[str] = field(default_factory=list)
     speakers: list[str] = field(default_factory=list)
     scores: list[list[Scores]] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)
+
+    def part(self, languages: set[str]) -> Row:
+        """The clips in some languages."""
+        kept = [place for place, language in enumerate(self.languages) if language in languages]
+        parts = ([values[place] for place in kept] for values in (self.clips, self.speakers, self.scores))
+        return Row(*parts, [self.languages[place] for place in kept])
 
     def values(self, key: str) -> NDArray[np.float64]:
         """Values of a column, (clips, seeds)."""
@@ -71,12 +83,12 @@ class Row:
         return bootstrap_difference(first, second, weights=self.weights(key), groups=self.speakers)
 
 
-def tables(rows: dict[str, Row], reference: str = "ours") -> str:
+def tables(rows: dict[str, Row], pairs: Sequence[tuple[str, str]] = ()) -> str:
     """Format all tables as Markdown.
 
     Args:
         rows: Scores by name of the system.
-        reference: Name of the row that the others are compared with, if it exists.
+        pairs: Names of the rows (first less second) whose differences have a table of their own.
     """
     people = {speaker for row in rows.values() for speaker in row.speakers}
     clips = max(len(row.clips) for row in rows.values())
@@ -85,40 +97,92 @@ def tables(rows: dict[str, Row], reference: str = "ours") -> str:
     parts += [
         _table(columns, {name: [_cell(row, c) for c in columns] for name, row in rows.items()}) for columns in halves
     ]
-    if reference in rows:
+    parts += _language_table(rows)
+    for reference in [name for name in REFERENCES if name in rows]:
         parts.append(f"Paired difference to {reference}; bold where the interval leaves out 0:")
-        others = {name: row for name, row in rows.items() if name not in (reference, "real")}
-        for half in halves:
-            compared = [column for column in half if column.key != LAG]
-            cells = {
-                name: [_difference_cell(row.difference(rows[reference], c.key), c) for c in compared]
-                for name, row in others.items()
-            }
-            parts.append(_table(compared, cells))
+        others = [name for name in rows if name not in (reference, "real")]
+        parts += _difference_tables(rows, {name: (name, reference) for name in others})
+    if pairs:
+        parts.append("What features bring, and what a network brings beside ridge regression on the same input:")
+        parts += _difference_tables(rows, {f"{one} less {other}": (one, other) for one, other in pairs})
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(rows: dict[str, Row], reference: str = "ours") -> dict[str, object]:
-    """Everything in the tables and the scores of every clip, as plain values."""
-    return {
-        name: {
-            "metrics": {column.key: _plain(row.interval(column.key), row.spread(column.key)) for column in COLUMNS},
-            "difference": {
-                column.key: _plain(row.difference(rows[reference], column.key))
-                for column in COLUMNS
-                if reference in rows and column.key != LAG
+def _difference_tables(rows: dict[str, Row], compared: dict[str, tuple[str, str]]) -> list[str]:
+    """The two tables of differences (first less second), by title."""
+    halves = ([c for c in half if c.key != LAG] for half in (COLUMNS[:LIPS], COLUMNS[LIPS:]))
+    return [
+        _table(
+            half,
+            {
+                title: [_difference_cell(rows[one].difference(rows[other], c.key), c) for c in half]
+                for title, (one, other) in compared.items()
             },
-            "clips": [
-                {
-                    "clip": clip,
-                    "speaker": speaker,
-                    "seeds": [one.values for one in seeds],
-                    "weights": seeds[0].weights,
-                }
-                for clip, speaker, seeds in zip(row.clips, row.speakers, row.scores, strict=True)
-            ],
-        }
-        for name, row in rows.items()
+        )
+        for half in halves
+    ]
+
+
+def language_groups(languages: Sequence[str]) -> dict[str, set[str]]:
+    """Return the groups of languages that a table tells apart: each one, the most frequent first, and all but that.
+
+    With one language, or none known, there is nothing to tell apart.
+    """
+    counts = Counter(language or "unknown" for language in languages)
+    if len(counts) < 2:
+        return {}
+    ordered = [language for language, _ in counts.most_common()]
+    groups = {language: {"" if language == "unknown" else language} for language in ordered}
+    if len(ordered) > 2:
+        groups[f"all but {ordered[0]}"] = set.union(*(groups[language] for language in ordered[1:]))
+    return groups
+
+
+def _language_table(rows: dict[str, Row]) -> list[str]:
+    """The correlation by language, under its title; nothing if all clips are of one."""
+    real = next(iter(rows.values()))
+    groups = language_groups(real.languages)
+    if not groups:
+        return []
+    column = next(column for column in COLUMNS if column.key == CORRELATION)
+    sizes = {title: real.part(group) for title, group in groups.items()}
+    head = [f"{title} ({len(part.clips)} clips, {len(set(part.speakers))} people)" for title, part in sizes.items()]
+    cells = [[name, *(_cell(row.part(group), column) for group in groups.values())] for name, row in rows.items()]
+    return ["Mouth-opening correlation by language:", markdown_table(["system", *head], cells, align="lr")]
+
+
+def as_json(rows: dict[str, Row], pairs: Sequence[tuple[str, str]] = ()) -> dict[str, object]:
+    """Everything in the tables and the scores of every clip, as plain values."""
+    return {name: _row_as_json(name, rows, pairs) for name in rows}
+
+
+def _row_as_json(name: str, rows: dict[str, Row], pairs: Sequence[tuple[str, str]]) -> dict[str, object]:
+    row = rows[name]
+
+    def differences(other: str) -> dict[str, object]:
+        return {c.key: _plain(row.difference(rows[other], c.key)) for c in COLUMNS if other in rows and c.key != LAG}
+
+    others = [other for other in REFERENCES if other in rows and other != name]
+    others += [other for one, other in pairs if one == name and other not in others]
+    groups = language_groups(row.languages)
+    return {
+        "metrics": {column.key: _plain(row.interval(column.key), row.spread(column.key)) for column in COLUMNS},
+        "difference": differences(REFERENCES[0]),
+        "differences": {other: differences(other) for other in others},
+        "correlation_by_language": {
+            title: _plain(part.interval(CORRELATION), part.spread(CORRELATION))
+            for title, group in groups.items()
+            for part in [row.part(group)]
+        },
+        "clips": [
+            {
+                "clip": clip,
+                "speaker": speaker,
+                "seeds": [one.values for one in seeds],
+                "weights": seeds[0].weights,
+            }
+            for clip, speaker, seeds in zip(row.clips, row.speakers, row.scores, strict=True)
+        ],
     }
 
 

@@ -1,4 +1,4 @@
-"""Reads the CSV files that a training run writes."""
+"""Reads CSV files: those that a training run writes, and tables about clips."""
 
 import csv
 from pathlib import Path

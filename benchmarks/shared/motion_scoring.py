@@ -27,13 +27,15 @@ from expnet.metrics import (
     SilentLipMotion,
     WithinClipR2,
 )
-from expnet.metrics.functional import lip_closure, mouth_opening
+from expnet.metrics.functional import lip_closure, motion_amount_ratio, mouth_opening
+from expnet.metrics.functional.motion_amount import MOTION_REGIONS
 
 PERCENT = 100.0
 LAST = 50
 """Frames at the end of a clip (two seconds, at most half of it) over which the mean face is taken for its drift."""
 STILL_POINTS = (*range(4), *range(13, 17), *range(27, 36), 36, 39, 42, 45)
 """Landmarks that speech hardly moves (upper jaw line, nose, eye corners) and that therefore show identity."""
+
 
 Better = Literal["more", "less", "real"]
 
@@ -59,6 +61,7 @@ COLUMNS = (
     Column("mouth_opening_correlation", "mouth-opening correlation", "more"),
     Column("mouth_opening_lag", "lag, frames", "real", 0),
     Column("within_clip_r2", "within-clip R2", "more"),
+    Column("opening_deviation_ratio", "opening std over real", "real", 2),
     Column("landmark_distance_mouth_percent", "mouth distance, %", "less", 2),
     Column("landmark_distance_percent", "face distance, %", "less", 2),
     Column("lip_closure_opening", "opening at m, b, p", "real", 2),
@@ -66,6 +69,7 @@ COLUMNS = (
     Column("lip_closure_precision", "closures right", "more", 2),
     Column("silent_lip_motion_percent", "lip motion in silence, %", "real", 2),
     Column("jitter_ratio", "jitter against real", "real", 2),
+    Column("brow_motion_ratio", "brow motion over real", "real", 2),
     Column("blink_rate", "blinks a minute", "real", 1),
     Column("identity_drift", "drift of identity, %", "real", 2),
     Column("style_drift", "drift from first frame, %", "real", 2),
@@ -101,6 +105,11 @@ class MotionScorer:
             _put_percent(scores, metric, predicted, target, valid)
         _put_percent(scores, self.silence, predicted, clip.silent, valid)
         scores.add(self.jitter, predicted, target, valid)
+        openings = [mouth_opening(points)[:, None, None] for points in (predicted, target)]  # (T, 1, 1)
+        brows = [points[:, list(MOTION_REGIONS["brows"])] for points in (predicted, target)]  # (T, 10, 3)
+        for key, points in (("opening_deviation_ratio", openings), ("brow_motion_ratio", brows)):
+            ratio, weight = motion_amount_ratio(*points, measure="deviation", valid=valid)
+            scores.put(key, float(ratio), float(weight))
         scores.add(self.blinks, predicted, valid)
         self._add_closures(scores, clip, predicted, target, phonemes)
         identity_drift, style_drift = drifts(predicted, target[0], valid)

@@ -92,7 +92,7 @@ def test_all_rows_resume_and_scores(
     accuracy.main(command)
     results = json.loads((output / "accuracy.json").read_text())
     assert list(results) == [*systems, "ours_ensemble", "real"]
-    assert (output / "table.md").read_text().count("\n| ours ") == 2
+    assert (output / "table.md").read_text().count("\n| ours |") == 2
     for name, row in results.items():
         assert [clip["speaker"] for clip in row["clips"]] == ["anna", "bert", "cleo", "dora", "emil"]
         assert {len(clip["seeds"]) for clip in row["clips"]} == {2 if name in accuracy.TRAINED else 1}
@@ -218,6 +218,40 @@ def test_a_table_by_hand(accuracy: ModuleType) -> None:
     ours.clips = ["a", "c"]
     with pytest.raises(ValueError, match="same clips"):
         other.difference(ours, "mouth_opening_correlation")
+
+
+def test_differences_and_languages(accuracy: ModuleType) -> None:
+    table = importlib.import_module("shared.accuracy_table")
+    names = ["ridge", "ridge_features", "ours", "ours_features"]
+    pairs = accuracy.comparisons([*names, "real"])
+    assert sorted(pairs) == [
+        ("ours", "ridge"),
+        ("ours_features", "ours"),
+        ("ours_features", "ridge_features"),
+        ("ridge_features", "ridge"),
+    ]
+    rows = {
+        name: table.Row(
+            ["a", "b", "c", "d"],
+            ["anna", "bert", "bert", "cleo"],
+            [[_scores(table, place + clip / 10)] for clip in range(4)],
+            ["en", "it", "en", "de"],
+        )
+        for place, name in enumerate(names)
+    }
+    text = table.tables(rows, pairs)
+    assert text.count("\n| ours_features less ridge_features |") == 2
+    assert "| ours less ridge | **+2.000**" in text
+    assert text.count("Paired difference to ours") == 2
+    assert "| system | en (2 clips, 2 people) | it (1 clips, 1 people) | de (1 clips, 1 people) |" in text
+    # English are clips a and c, the rest b and d.
+    assert re.search(r"\n\| ridge \| 0\.100 .*\| 0\.200 \[0\.100, 0\.300\] \|\n", text)
+    results = table.as_json(rows, pairs)
+    differences = results["ours_features"]["differences"]
+    assert list(differences) == ["ours", "ridge_features"]
+    assert differences["ridge_features"]["within_clip_r2"]["mean"] == pytest.approx(2)
+    assert results["ridge"]["correlation_by_language"]["all but en"]["mean"] == pytest.approx(0.2)
+    assert table.language_groups(["en", "en"]) == {}
 
 
 def _scores(table: ModuleType, value: float) -> Scores:

@@ -86,6 +86,10 @@ def test_every_column_is_scored() -> None:
     assert set(scores.values) == {column.key for column in COLUMNS}
     assert scores.values["mouth_opening_correlation"] == pytest.approx(1)
     assert scores.values["landmark_distance_percent"] == 0
+    assert scores.values["opening_deviation_ratio"] == scores.values["brow_motion_ratio"] == 1
+    mean = real.expression.mean(0)
+    half = scorer.score(real, mean + (real.expression - mean) / 2)
+    assert half.values["brow_motion_ratio"] == pytest.approx(0.5, rel=1e-3)  # landmarks are linear in the expression
     held = scorer.score(real, real.expression[:1].expand_as(real.expression))
     assert held.values["within_clip_r2"] == pytest.approx(0)
     assert held.weights["lip_closure_opening"] == 0
