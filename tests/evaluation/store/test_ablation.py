@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -249,6 +250,26 @@ def test_the_command(world: SimpleNamespace, tmp_path: Path, capsys: pytest.Capt
     message = capsys.readouterr().err
     assert "stopped with exit code 2" in message
     assert "nowhere.ckpt" in message
+
+
+@pytest.mark.slow
+def test_the_command_on_speech_features(
+    world: SimpleNamespace, write_encoder: Callable[..., Path], tmp_path: Path
+) -> None:
+    features, output = tmp_path / "features", tmp_path / "out"
+    encoder = write_encoder(tmp_path / "whisper.safetensors", 0)
+    assert command_line(["features", str(world.store), "--weights", str(encoder), "--output", str(features)]) == 0
+    files = [str(FOLDER / f"{name}.yaml") for name in ("full", "no_first_frame")]
+    mine = ["seeds=1", "jobs=1", "lengths=[32]", "threads=1", "resamples=200", "baselines=false", f"output={output}"]
+    heard = [f"data.store=[{world.store}]", f"data.features=[{features}]", "data.silent_share=0"]
+    assert command_line(["ablate", *files, *heard, *SMALL, *mine]) == 0
+    content = json.loads((output / "ablation.json").read_text())
+    assert {d["variant"] for d in content["differences"]} == {"no_first_frame"}
+    assert all(value["mouth_opening_correlation"] is not None for value in content["trainings"].values())
+    for name in ("full", "no_first_frame"):
+        network = load_model(output / "runs" / name / "seed-0" / "model.safetensors", "expression")
+        assert network.options["speech_features"]["size"] == 64
+        assert network.options["first_frame_conditioning"] == (name == "full")
 
 
 def weights(path: Path) -> torch.Tensor:
