@@ -97,8 +97,8 @@ class WindowTable:
             notes.append(named if min(counts) >= FEWEST_WINDOWS else f"{named}, too few of at least {FEWEST_WINDOWS}")
         return [
             f"Windows of motion, one second each, in the halves of {len(self.real)} real clips: {'; '.join(notes)}. "
-            "Their distances are biased upwards by the same amount in every row; the row of the real clips' other half "
-            "is the yardstick."
+            "With few windows their distances are mostly bias, about the same in rows that move as much as real "
+            "people: compare rows of one table, and with the row of the real clips' other half, which is the yardstick."
         ]
 
     def _summaries_of(self, windows: Mapping[str, WindowsOfClip]) -> dict[str, MetricSummary]:
