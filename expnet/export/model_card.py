@@ -18,6 +18,7 @@ _PURPOSES = {
     "expression": "Regresses the expression coefficients of a face at 25 frames/s from speech and the first frame's "
     "expression.",
     "pose": "Draws head motion for speech: rotation and translation at 25 frames/s, relative to the first frame.",
+    "motion": "Draws expression coefficients, head motion and eyelids for speech at 25 frames/s; a seed repeats them.",
 }
 _SECONDS_PER_HOUR = 3600
 
@@ -59,6 +60,8 @@ def _head(model: nn.Module, header: dict[str, Any]) -> str:
 
 def _use(header: dict[str, Any], graphs: dict[str, float]) -> str:
     task = header["task"]
+    if task == "motion":
+        return _use_in_python(graphs)
     lines = [
         "## Use",
         "",
@@ -71,10 +74,26 @@ def _use(header: dict[str, Any], graphs: dict[str, float]) -> str:
         f'In Python: `expnet.animate.animator.Animator({task}="DIR")`, or the network alone with '
         f'`expnet.models.saved_model.load_model("DIR", "{task}")`. Neither needs Lightning.',
     ]
-    if graphs:
-        rows = [(f"`{name}`", f"{difference:.0e}") for name, difference in graphs.items()]
-        lines += ["", markdown_table(["ONNX graph", "largest difference from the network"], rows)]
-    return "\n".join(lines)
+    return "\n".join(lines + _graphs(graphs))
+
+
+def _use_in_python(graphs: dict[str, float]) -> str:
+    lines = [
+        "## Use",
+        "",
+        'With this folder as `DIR`, in Python: `expnet.models.saved_model.load_model("DIR", "motion")`, and its '
+        "`sample`. It does not need Lightning.",
+        "",
+        "    expnet train DIR/config.yaml data.store=STORE init=DIR      # fine-tune on your own clips",
+    ]
+    return "\n".join(lines + _graphs(graphs))
+
+
+def _graphs(graphs: dict[str, float]) -> list[str]:
+    if not graphs:
+        return []
+    rows = [(f"`{name}`", f"{difference:.0e}") for name, difference in graphs.items()]
+    return ["", markdown_table(["ONNX graph", "largest difference from the network"], rows)]
 
 
 def _data(notes: dict[str, Any]) -> str:

@@ -9,12 +9,18 @@ expression.onnx   mel (B, 80, N), first_expression (B, 64), and if the       exp
 pose_audio.onnx   mel (B, 80, N)                                             audio (B, T, A)
 pose_window.onnx  audio (B, 32, A), past (B, P, 6), seen (B, P),             motion (B, 32, 6), pose (B, 32, 6)
                   first_pose (B, 6), style (B,), noise (B, Z)
+motion_step.onnx  state (B, T, M), time (B,), known (B, T, G), features      velocity (B, T, M)
+                  (B, T, F) or levelled mel (B, 80, N), heard (B,), and
+                  if the network uses them first_expression (B, 64),
+                  style (B, 12), anchor (B, 6), emotion (B,), styled (B,)
 ================  =========================================================  ===================================
 
 ``N = 32 + ceil(3.2 T)`` for any T: the mel of `expnet.audio.alignment.mel_for_frames`. Head motion is drawn window by
 window, each from Gaussian ``noise`` and the preceding ``motion``; docs/guides/export.md has the loop. expression.onnx
 runs long speech in one pass, at quadratic cost, whereas the module works in pieces beyond 2000 frames. The speech
 encoder that computes ``features`` is not part of the graph.
+motion_step.onnx is one evaluation of the motion network's velocity; `expnet.models.flow_matching.sampler` has the loop
+around it.
 """
 
 from __future__ import annotations
@@ -33,12 +39,16 @@ from expnet.audio.alignment import FRAME_RATE, frames_of_columns, mel_columns
 from expnet.audio.mel import MEL_BANDS
 from expnet.errors import ExpnetError, InputError, MissingAssetError
 from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.flow_matching.motion import Reference
+from expnet.models.flow_matching.motion_flow import MotionFlow
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.pose_motion import POSE, within_reach
+from expnet.models.pose_style import STYLE
 
 TOLERANCE = 1e-4
 """Largest difference of a coefficient (in radians and face units for poses) between the graph and the module."""
-_OPEN = {"mel": (0, 2), "blink": (0, 1), "features": (0, 1)}  # axes of any size; of other inputs only the batch axis
+_OPEN = {"mel": (0, 2), **dict.fromkeys(("blink", "features", "state", "known"), (0, 1))}
+"""Axes of any size; of other inputs only the batch axis."""
 _TRACED = {"batch": 2, "frames": 50}
 _CHECKED = ({"batch": 1, "frames": 7}, {"batch": 3, "frames": 201})
 
@@ -133,14 +143,74 @@ class PoseWindowGraph(nn.Module):
         }
 
 
-Graph = ExpressionGraph | PoseAudioGraph | PoseWindowGraph
+class MotionStepGraph(nn.Module):
+    """The velocity of a `MotionFlow` at one time of the flow; inputs that the network does not read are left out."""
+
+    name = "motion_step"
+    outputs = ("velocity",)
+
+    def __init__(self, model: MotionFlow) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        state: Tensor,
+        time: Tensor,
+        known: Tensor,
+        heard: Tensor,
+        features: Tensor | None = None,
+        mel: Tensor | None = None,
+        first_expression: Tensor | None = None,
+        style: Tensor | None = None,
+        anchor: Tensor | None = None,
+        emotion: Tensor | None = None,
+        styled: Tensor | None = None,
+    ) -> Tensor:
+        """Return the velocity (B, T, M)."""
+        model, batch = self.model, state.shape[0]
+        speech = model.speech.without(model.speech(mel, features, state.shape[1]), heard)
+        reference = Reference(
+            state.new_zeros(batch, len(model.expression_mean)) if first_expression is None else first_expression,
+            state.new_ones(batch, STYLE) if style is None else style,
+            state.new_zeros(batch, POSE) if anchor is None else anchor,
+            torch.zeros(batch, dtype=torch.long) if emotion is None else emotion,
+        )
+        styled = torch.ones(batch, dtype=torch.bool) if styled is None else styled
+        return model(state, time, known, speech, model.condition(reference, styled))
+
+    def example(self, *, batch: int, frames: int) -> dict[str, Tensor]:
+        """Return random inputs of a given size."""
+        model, options, layout = self.model, self.model.options, self.model.layout
+        inputs = {
+            "state": torch.randn(batch, frames, layout.size),
+            "time": torch.rand(batch),
+            "known": torch.rand(batch, frames, len(layout.groups)) < 0.2,
+            "heard": torch.rand(batch) < 0.8,
+        }
+        source = options["speech_features"]
+        inputs |= (
+            {"mel": _mel(batch, frames)} if source is None else {"features": torch.randn(batch, frames, source["size"])}
+        )
+        if model.embed_first is not None:
+            inputs["first_expression"] = torch.randn(batch, options["expression_size"])
+        if "head" in layout:
+            inputs |= {"style": torch.rand(batch, STYLE) + 0.5, "anchor": 0.1 * torch.randn(batch, POSE)}
+        if options["emotions"]:
+            inputs["emotion"] = torch.arange(batch) % options["emotions"]
+        if model.no_style is not None:
+            inputs["styled"] = torch.rand(batch) < 0.8
+        return inputs
+
+
+Graph = ExpressionGraph | PoseAudioGraph | PoseWindowGraph | MotionStepGraph
 
 
 def export_onnx(model: nn.Module, folder: Path) -> dict[str, float]:
     """Write the graphs of a network, and compare each with its module at sizes other than the traced one.
 
     Args:
-        model: An `ExpressionRegressor` or `PoseCVAE`.
+        model: An `ExpressionRegressor`, `PoseCVAE` or `MotionFlow`.
         folder: Folder for the files.
 
     Returns:
@@ -156,9 +226,12 @@ def export_onnx(model: nn.Module, folder: Path) -> dict[str, float]:
         graphs = [ExpressionGraph(model)]
     elif isinstance(model, PoseCVAE):
         graphs = [PoseAudioGraph(model), PoseWindowGraph(model)]
+    elif isinstance(model, MotionFlow):
+        graphs = [MotionStepGraph(model)]
     else:
         raise InputError(
-            f"A {type(model).__name__} cannot be written as ONNX; export an ExpressionRegressor or a PoseCVAE."
+            f"A {type(model).__name__} cannot be written as ONNX; export an ExpressionRegressor, a PoseCVAE or a "
+            "MotionFlow."
         )
     return {f"{graph.name}.onnx": _export(graph.eval(), folder / f"{graph.name}.onnx") for graph in graphs}
 

@@ -22,6 +22,7 @@ from expnet.export.model_card import write_card
 from expnet.export.model_folder import export_model
 from expnet.face.morphable import builtin_face_model
 from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.flow_matching.motion_flow import MotionFlow
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.sadtalker import SADTALKER_EXPRESSION, SadTalkerPose
 from expnet.models.saved_model import HEADER, load_model, open_model, save_model
@@ -298,6 +299,26 @@ def test_onnx_head_motion_by_the_loop_of_the_documentation(tmp_path: Path, monke
         assert found.shape == (frames, 6)
         assert expected.abs().max() > (0.01 if frames > 8 else 0)  # the decoder takes over gradually
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"speech_features": {"encoder": "whisper", "layer": 3, "size": 12, "sha256": "0" * 64}},
+        {"emotions": 3, "attention_bias": "alibi_causal"},
+        {"groups": ["expression"], "first_frame_conditioning": False},
+    ],
+)
+def test_a_step_of_the_motion_network_equals_the_network_at_any_length(options: dict, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = lively(MotionFlow(width=16, layers=1, audio_channels=8, **options))
+    folder = export_model(save_model(tmp_path / "motion.safetensors", model), tmp_path / "out", onnx=True)
+    loaded = load_model(folder, "motion").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in model.state_dict().items())
+    card = (folder / "README.md").read_text()
+    assert "# Motion network" in card
+    assert "`motion_step.onnx`" in card
+    assert "--motion" not in card
 
 
 def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 WINDOW = 250
 """Frames drawn at once (ten seconds), a multiple of five, see `expnet.models.mel_source.MelSource`."""
-LOOKAHEAD = 10
-"""Frames at the end of a window that are drawn and thrown away, unless the speech ends there: they lack the speech that
-follows. The next window draws them again from the same noise."""
+LOOKAHEAD = 20
+"""Frames at the end of a window that the next window draws again, from the same noise, because they lack the speech
+that follows them. The result fades from the first drawing, which continues the frames before, to the second."""
 
 Speech = Tensor | Callable[[int, int], Tensor]
 """The whole speech, or a function of a first frame and a number of frames that returns a part of it."""
@@ -94,13 +94,15 @@ def draw_pieces(
     speech_of = speech_source(network, mel, features, frames)
     base = _reference(network, first_expression, style, emotion)
     first_pose = torch.zeros(batch, POSE, device=device) if first_pose is None else first_pose
-    previous, start = Motion(), 0
+    previous, tail, start = Motion(), Motion(), 0
     while True:
         count = min(WINDOW, frames - start)
         ends = start + count == frames
         window = _Window(network, start, count, previous, base)
         drawn = window.draw(speech_of(start, count), noise(start, count).to(first_expression), sampling)
-        piece = drawn.between(window.known_frames, count if ends else count - LOOKAHEAD)
+        fresh, kept = cross_fade(tail, drawn.between(window.known_frames, count)), count - window.known_frames
+        kept -= 0 if ends else LOOKAHEAD
+        piece, tail = fresh.between(0, kept), fresh.between(kept, kept + LOOKAHEAD)
         previous = piece if not start else join([previous, piece])
         previous = previous.between(-network.config.previous, _length(previous))
         pose = None if piece.pose is None else within_reach(piece.pose, first_pose, network.pose_std)
@@ -165,6 +167,23 @@ def _reference(network: MotionFlow, first: Tensor, style: Tensor | None, emotion
         anchor=first.new_zeros(len(first), POSE),
         emotion=unknown if emotion is None else emotion,
     )
+
+
+def cross_fade(tail: Motion, motion: Motion) -> Motion:
+    """Fade from the frames ``tail``, if there are any, to those of a motion that begins at the same frame.
+
+    The weight of the motion rises as ``3 u^2 - 2 u^3``, so that position and velocity are continuous.
+    """
+    faded = []
+    for old, new in ((tail.expression, motion.expression), (tail.pose, motion.pose), (tail.lids, motion.lids)):
+        if old is None or new is None:
+            faded.append(new)
+            continue
+        frames = old.shape[1]
+        place = torch.arange(1, frames + 1, device=new.device, dtype=new.dtype) / (frames + 1)
+        weight = (3 * place**2 - 2 * place**3).reshape(-1, *[1] * (new.dim() - 2))  # (L, 1) or (L,)
+        faded.append(torch.cat([old + weight * (new[:, :frames] - old), new[:, frames:]], dim=1))
+    return Motion(*faded)
 
 
 def _length(motion: Motion) -> int:

@@ -1,0 +1,145 @@
+"""Does a sampled motion follow the audio as well as a regression does, and does it move like a person?
+
+Usage: python benchmarks/sampled_motion.py --run RUN --scored STORE --features FOLDER [--samples 4]
+           [--settings KEY=VALUE,... ...] [--regression NAME|RUN ...] [--output DIR]
+
+RUN is a run of configs/motion.yaml that was trained without the people of --scored: a person of both is refused. Each
+row is one setting of the sampler, such as ``temperature=0.5,audio_guidance=1.25,steps=10,method=midpoint``; keys that
+are left out are those of the network. Expression networks of the package or of a run (--regression) stand beside them.
+
+Columns: correlation of the mouth opening of one sample and of the mean of all samples with the real one; standard
+deviation of the opening over the real one's; landmark jitter, motion of the brows and of the lids over the real one's
+(medians over clips); standard deviation of the head's angles, their speed and their jitter over the real ones (medians
+over clips); milliseconds of one core for a second of speech.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from expnet.data.store.feature_cache import FeatureCache
+from expnet.data.store.track_store import TrackStore
+from expnet.errors import InputError
+from expnet.evaluation.store.clips import Clip
+from expnet.evaluation.store.systems import Networks
+from expnet.face.morphable import builtin_face_model
+from expnet.io.markdown import markdown_table
+from expnet.models.flow_matching.motion import Motion
+from expnet.models.flow_matching.motion_flow import MotionFlow
+from expnet.models.flow_matching.solver import Sampling
+from expnet.models.interfaces import load_expression_network
+from expnet.models.packaged_weights import NAMES, packaged_weights
+from expnet.models.saved_model import open_model
+from shared.folds import read_clip
+from shared.sampled_motion_scores import COLUMNS, SampledMotionScorer, summary
+
+SETTINGS = [
+    "temperature=0.5",
+    "temperature=0.7",
+    "temperature=1.0",
+    "temperature=0.7,audio_guidance=1.0",
+    "temperature=0.7,audio_guidance=1.5",
+    "temperature=0.7,steps=4",
+    "temperature=0.7,steps=25",
+    "temperature=0.7,steps=5,method=midpoint",
+]
+
+
+def read_setting(text: str) -> Sampling:
+    """Read a setting of the sampler from KEY=VALUE pairs with commas between them."""
+    values: dict[str, object] = {}
+    for pair in filter(None, text.split(",")):
+        name, _, value = pair.partition("=")
+        if name not in Sampling.__dataclass_fields__:
+            raise InputError(f"{pair}: a setting is one of {', '.join(Sampling.__dataclass_fields__)} with a value.")
+        values[name] = value if name == "method" else int(value) if name == "steps" else float(value)
+    return Sampling(**values)  # type: ignore[arg-type]
+
+
+def clips_of(store: Path, features: Path, known: set[str]) -> list[Clip]:
+    """Read the clips to score.
+
+    Raises:
+        InputError: The network was trained on one of their people.
+    """
+    opened = TrackStore(store)
+    people = known & {row.speaker for row in opened.rows}
+    if people:
+        raise InputError(f"The network was trained on {', '.join(sorted(people))}, who are scored: leave them out.")
+    cache = FeatureCache(features, opened)
+    return [read_clip(opened, row, cache) for row in opened.rows]
+
+
+def sampler(network: MotionFlow, sampling: Sampling, samples: int) -> Callable[[Clip], Motion]:
+    """Return a function that draws motions of a clip, each with a seed of its own."""
+
+    def draw(clip: Clip) -> Motion:
+        first, pose = clip.expression[:1].expand(samples, -1), clip.pose[:1].expand(samples, -1)
+        features = clip.speech_features()[None].expand(samples, -1, -1)
+        return network.sample(
+            clip.frames, first, features=features, first_pose=pose, seed=list(range(samples)), sampling=sampling
+        )
+
+    return draw
+
+
+def regression(name: str) -> Callable[[Clip], Motion]:
+    """Return a function that regresses the expression of a clip."""
+    network = load_expression_network(packaged_weights(name) if name in NAMES else name)
+    system = Networks(name, name, "model", "", expression=network)
+    return lambda clip: Motion(expression=system.predict(clip).expression[None])
+
+
+def score(clips: Sequence[Clip], draw: Callable[[Clip], Motion]) -> dict[str, float]:
+    """Score one row of the table."""
+    scorer = SampledMotionScorer(builtin_face_model())
+    rows, seconds, drawn = [], 0.0, 0.0
+    for clip in clips:
+        begin = time.process_time()
+        motion = draw(clip)
+        seconds += time.process_time() - begin
+        count = next(len(part) for part in (motion.expression, motion.pose, motion.lids) if isinstance(part, Tensor))
+        drawn += count * clip.frames / 25
+        rows.append(scorer.score(clip, motion))
+    return {**summary(rows), "milliseconds": 1000 * seconds / drawn}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Score every row and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", required=True, help="Run of configs/motion.yaml, or its weights.")
+    parser.add_argument("--scored", type=Path, required=True, help="Store whose clips are scored.")
+    parser.add_argument("--features", type=Path, required=True, help="Speech features of that store.")
+    parser.add_argument("--samples", type=int, default=4, help="Motions drawn for each clip.")
+    parser.add_argument("--settings", nargs="*", default=SETTINGS, metavar="KEY=VALUE,...", help="Rows of the table.")
+    parser.add_argument("--regression", nargs="*", default=[], help="Expression networks beside the sampled motion.")
+    parser.add_argument("--output", type=Path, help="Folder for table.md and scores.json.")
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    network, header = open_model(arguments.run, "motion")
+    assert isinstance(network, MotionFlow)
+    clips = clips_of(arguments.scored, arguments.features, set(header["notes"].get("speakers", ())))
+    rows: dict[str, dict[str, float]] = {}
+    for name in arguments.regression:
+        rows[name] = score(clips, regression(name))
+    for text in arguments.settings:
+        rows[text] = score(clips, sampler(network, read_setting(text), arguments.samples))
+        print(text, {key: round(value, 3) for key, value in rows[text].items()}, flush=True)
+    cells = [[name, *(f"{row[key]:.{digits}f}" for key, _, digits in COLUMNS)] for name, row in rows.items()]
+    table = markdown_table(["", *(title for _, title, _ in COLUMNS)], cells, align="lr")
+    print(table)
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        (arguments.output / "table.md").write_text(table + "\n", encoding="utf-8")
+        (arguments.output / "scores.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
