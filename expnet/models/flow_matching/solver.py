@@ -30,7 +30,7 @@ class Sampling:
 
     steps: int = 10
     method: Literal["euler", "midpoint"] = "euler"
-    audio_guidance: float = 1.5
+    audio_guidance: float = 2.0
     style_guidance: float = 1.0
     temperature: float = 0.7
 
