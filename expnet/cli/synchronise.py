@@ -27,7 +27,7 @@ def add_synchronise_command(commands: Commands[argparse.ArgumentParser]) -> None
         type=int,
         default=1,
         metavar="N",
-        help="offset in frames that is tolerated; with 0, only exact estimates count (default: 1)",
+        help="offset in frames that is tolerated; 0 corrects single frames, too (default: 1)",
     )
 
 

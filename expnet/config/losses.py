@@ -24,6 +24,11 @@ class ExpressionLossConfig:
     motion, values near 1 give every window the same share."""
     eye_weight: float = 0.0
     """Weight of the error in how far the eyes are open."""
+    correlation_weight: float = 0.0
+    """Weight of one minus the correlation of the mouth opening with the real one."""
+    spread_weight: float = 0.0
+    """Weight of the squared logarithm of how far the lips move relative to the real ones: it makes them move as far,
+    where the other terms leave them too calm."""
     mouth: float = 2.0
     """Weight of an outer lip landmark relative to a landmark elsewhere."""
     inner_mouth: float = 10.0
@@ -42,6 +47,7 @@ class ExpressionLossConfig:
             self.velocity_weight,
             self.landmark_weight,
             self.eye_weight,
+            self.correlation_weight,
             self.sync_weight,
         )
         require(any(weights), "Every weight in loss is 0: there is nothing to train on.")

@@ -1,7 +1,9 @@
 """Losses against values computed by hand and against explicit loops."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,8 +19,10 @@ from expnet.training.losses import (
     kl_loss,
     landmark_loss,
     landmark_weights,
+    lip_spread_loss,
     masked_mean,
     motion_energy,
+    opening_correlation_loss,
     pyramid_loss,
     sharpness,
     texture_loss,
@@ -229,3 +233,48 @@ def test_texture_loss_punishes_a_blur_more_than_a_shift() -> None:
 def test_sharpness_of_a_slope() -> None:
     slope = 0.1 * torch.arange(8.0).expand(1, 1, 8, 8)
     assert float(sharpness(slope, torch.ones(1, 1, 8, 8))) == pytest.approx(0.1, rel=1e-3)
+
+
+def mouths(opening: torch.Tensor) -> torch.Tensor:
+    """Landmarks (B, T, 68, 3) whose lower inner lip is ``opening`` (B, T) below the upper one; the eyes are 1 apart."""
+    points = torch.zeros(*opening.shape, 68, 3)
+    points[:, :, 45, 0] = 1.0
+    points[:, :, 65:68, 1] = -opening[..., None]
+    return points
+
+
+def test_lips_that_move_together_and_as_far_cost_nothing() -> None:
+    opening = torch.rand(2, 50, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(2, 50, dtype=torch.bool)
+    real = mouths(opening)
+    assert float(opening_correlation_loss(real, real, valid)) == pytest.approx(0, abs=1e-6)
+    assert float(lip_spread_loss(real, real, valid)) == 0
+    half = mouths(0.5 * opening + 3)
+    assert float(opening_correlation_loss(half, real, valid)) == pytest.approx(0, abs=1e-6)
+    assert float(lip_spread_loss(half, real, valid)) == pytest.approx(math.log(2) ** 2, rel=1e-4)
+    assert float(opening_correlation_loss(mouths(1 - opening), real, valid)) == pytest.approx(2, abs=1e-6)
+    still = mouths(torch.full((2, 50), 0.3))
+    assert float(opening_correlation_loss(still, real, valid)) == 1
+    assert float(lip_spread_loss(still, real, valid)) == pytest.approx(math.log(20) ** 2, rel=1e-4)
+
+
+def test_the_correlation_is_that_of_the_valid_frames_of_each_window() -> None:
+    generator = torch.Generator().manual_seed(1)
+    one, two = (torch.rand(3, 60, generator=generator) for _ in range(2))
+    valid = torch.rand(3, 60, generator=generator) < 0.7
+    valid[2, 19:] = False  # too few frames to count
+    expected = np.mean([1 - np.corrcoef(one[b][valid[b]], two[b][valid[b]])[0, 1] for b in range(2)])
+    assert float(opening_correlation_loss(mouths(one), mouths(two), valid)) == pytest.approx(expected, abs=1e-5)
+    ratios = [math.log(float(one[b][valid[b]].std() / two[b][valid[b]].std())) ** 2 for b in range(2)]
+    assert float(lip_spread_loss(mouths(one), mouths(two), valid)) == pytest.approx(np.mean(ratios), rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", [opening_correlation_loss, lip_spread_loss])
+def test_losses_of_the_lips_have_finite_gradients(loss: Callable[..., torch.Tensor]) -> None:
+    real = mouths(torch.rand(2, 30))
+    for predicted in (mouths(torch.zeros(2, 30)), real.clone(), mouths(1e-3 * torch.rand(2, 30))):
+        for valid in (torch.ones(2, 30, dtype=torch.bool), torch.zeros(2, 30, dtype=torch.bool)):
+            points = predicted.clone().requires_grad_()
+            loss(points, real, valid).backward()
+            assert points.grad is not None
+            assert torch.isfinite(points.grad).all()

@@ -55,7 +55,8 @@ class OffsetPolicy:
 
     Args:
         action: ``keep`` such clips as they are, ``drop`` them, or ``correct`` them by shifting the audio.
-        max_offset: Largest offset in frames that is tolerated. With 0, an estimate counts only if it is exact.
+        max_offset: Largest offset in frames that is tolerated. With 0, an offset of one frame counts only if it is
+            exact: half of what is right to one frame would make it no better.
         min_confidence: Estimates of lower confidence are ignored.
     """
 
@@ -110,7 +111,7 @@ def synchronise(
         UnusableClipError: If the clip must be dropped.
     """
     estimate = estimate_offset(clip, listener)
-    certain = (estimate.confidence if policy.max_offset else estimate.exact) >= policy.min_confidence
+    certain = (estimate.exact if abs(estimate.frames) == 1 else estimate.confidence) >= policy.min_confidence
     if policy.action == "keep" or not certain or abs(estimate.frames) <= policy.max_offset:
         return clip, estimate, 0
     if policy.action == "drop":

@@ -19,6 +19,7 @@ from expnet.training.losses.landmarks import (
     landmark_weights,
 )
 from expnet.training.losses.latent import annealed, gaussian_kl, kl_loss
+from expnet.training.losses.lips import lip_spread_loss, opening_correlation_loss
 from expnet.training.losses.masking import both_valid, masked_mean
 
 __all__ = [
@@ -35,8 +36,10 @@ __all__ = [
     "landmark_displacements",
     "landmark_loss",
     "landmark_weights",
+    "lip_spread_loss",
     "masked_mean",
     "motion_energy",
+    "opening_correlation_loss",
     "pyramid_loss",
     "sharpness",
     "texture_loss",

@@ -21,7 +21,9 @@ from expnet.training.losses import (
     landmark_displacements,
     landmark_loss,
     landmark_weights,
+    lip_spread_loss,
     motion_energy,
+    opening_correlation_loss,
     velocity_loss,
 )
 from expnet.training.tasks.base_task import BaseTask, StepOutput, at_least_float32
@@ -38,7 +40,16 @@ VELOCITY_SHARE = 0.15
 """Variance of the frame-to-frame change divided by the variance of the expression, in 23 tracked clips of 18 people."""
 EYE_SCALE = 0.1
 """A typical difference of `expnet.training.losses.eye_ratio`."""
-LOSSES = ("loss", "coefficient_loss", "velocity_loss", "landmark_loss", "eye_loss", "sync_loss")
+LOSSES = (
+    "loss",
+    "coefficient_loss",
+    "velocity_loss",
+    "landmark_loss",
+    "eye_loss",
+    "correlation_loss",
+    "spread_loss",
+    "sync_loss",
+)
 
 
 class ExpressionTask(BaseTask):
@@ -154,8 +165,14 @@ class ExpressionTask(BaseTask):
         with torch.no_grad():
             target_landmarks = self.landmarks(batch.identity, target)
         output = StepOutput(predicted.detach(), target, valid, batch.clip_ids, landmarks.detach(), target_landmarks)
-        # The expert takes the audio without augmentation, and the lips before offsets and windows are reweighted.
-        sync = {"sync_loss": self.sync(landmarks, batch.mel, valid)} if self.sync else {}
+        # All of these take the lips before offsets and windows are reweighted; the expert, audio without augmentation.
+        lips: dict[str, Tensor] = {}
+        if weights.correlation_weight:
+            lips["correlation_loss"] = opening_correlation_loss(landmarks, target_landmarks, valid)
+        if weights.spread_weight:
+            lips["spread_loss"] = lip_spread_loss(landmarks, target_landmarks, valid)
+        if self.sync:
+            lips["sync_loss"] = self.sync(landmarks, batch.mel, valid)
         energy = motion_energy(target, self.metric, valid)
         predicted = self._reweighted(predicted, target, energy, valid)
         landmarks = self._reweighted(landmarks, target_landmarks, energy, valid)
@@ -166,7 +183,7 @@ class ExpressionTask(BaseTask):
             "landmark_loss": landmark_loss(landmarks, target_landmarks, self.landmark_weights, valid)
             / self.landmark_scale,
             "eye_loss": eye_loss(landmarks, target_landmarks, valid) / EYE_SCALE,
-            **sync,
+            **lips,
         }
         loss = (
             weights.coefficient_weight * terms["coefficient_loss"]
@@ -174,8 +191,8 @@ class ExpressionTask(BaseTask):
             + weights.landmark_weight * terms["landmark_loss"]
             + weights.eye_weight * terms["eye_loss"]
         )
-        if sync:
-            loss = loss + weights.sync_weight * terms["sync_loss"]
+        for name in lips:
+            loss = loss + getattr(weights, f"{name.removesuffix('_loss')}_weight") * terms[name]
         return {"loss": loss, **terms}, output
 
     def _reweighted(self, predicted: Tensor, target: Tensor, energy: Tensor, valid: Tensor) -> Tensor:

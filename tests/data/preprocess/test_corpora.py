@@ -320,7 +320,7 @@ def test_landmarks_need_the_face_model_of_the_coefficients(tmp_path):
 )
 def test_what_is_done_with_late_sound(tmp_path, monkeypatch, action, max_offset, status, shift):
     """The face moves at frame 30 and the click comes three frames late."""
-    monkeypatch.setattr("expnet.data.preprocess.sync_offset.estimate_offset", lambda track: OffsetEstimate(-3, 0.95))
+    monkeypatch.setattr("expnet.data.preprocess.sync_offset.estimate_offset", lambda *_: OffsetEstimate(-3, 0.95))
     film(tmp_path / "videos" / "a.mp4", [60] * 30 + [66] * 30, audio=tone(60 / 25, click_at=33 / 25))
     film(tmp_path / "videos" / "b.mp4", [60] * 60, audio=tone(60 / 25))
     policy = OffsetPolicy(action, max_offset)
