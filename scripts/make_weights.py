@@ -35,7 +35,8 @@ def track_store(folder: Path, output: Path) -> Path:
 def preprocess(folder: Path, output: Path, speakers: Path | None) -> Stage:
     """The stage that tracks a folder of videos."""
     store = track_store(folder, output)
-    command = [EXPNET, "preprocess", str(folder), "--output", str(store), "--offset", "correct", "--workers", "2"]
+    command = [EXPNET, "preprocess", str(folder), "--output", str(store), "--offset", "correct", "--max-offset", "0"]
+    command += ["--workers", "2"]
     command += ["--speakers", str(speakers)] if speakers else []
     return Stage(f"Tracks of {folder.name}", command, store / "manifest.parquet")
 
@@ -47,7 +48,8 @@ def features_of(store: Path, output: Path) -> Path:
 
 def features(store: Path, output: Path) -> Stage:
     """The stage that computes the speech features of a store, or continues; needed until the network is trained."""
-    command = [EXPNET, "features", str(store), "--encoder", ENCODER, "--output", str(features_of(store, output))]
+    command = [EXPNET, "features", str(store), "--encoder", ENCODER, "--copies", "4"]
+    command += ["--output", str(features_of(store, output))]
     return Stage(f"Speech features of {store.name}", command, output / "whisper" / "model.safetensors")
 
 
@@ -94,7 +96,7 @@ def main() -> int:
     todo.append(train("expression", "expression.yaml", stores, output, f"init={start}"))
     todo += [features(store, output) for store in stores]
     heard = f"data.features=[{','.join(str(features_of(store, output)) for store in stores)}]"
-    todo.append(train("whisper", "expression.yaml", stores, output, f"init={start}", heard, "data.silent_share=0"))
+    todo.append(train("whisper", "expression.yaml", stores, output, heard, "data.silent_share=0.15"))
     todo.append(train("streaming", "streaming.yaml", stores, output, f"init={start}"))
     todo.append(train("pose", "pose.yaml", stores, output))
     code = run_stages(todo)
@@ -102,8 +104,7 @@ def main() -> int:
         if arguments.pretrain:
             pack(output / "synthetic", "expression-synthetic", f"the built-in corpus: {contents([made])}")
         pack(output / "expression", "expression", f"{contents(stores)}; before that, the built-in corpus")
-        heard = f"{contents(stores)}, with features of {ENCODER}; before that, the built-in corpus without them"
-        pack(output / "whisper", "expression-whisper", heard)
+        pack(output / "whisper", "expression-whisper", f"{contents(stores)}, with features of {ENCODER}")
         pack(output / "streaming", "expression-streaming", f"{contents(stores)}; before that, the built-in corpus")
         pack(output / "pose", "pose", contents(stores))
     return code
