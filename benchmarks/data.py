@@ -14,15 +14,36 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from expnet.audio.speech_encoders import FeatureSource
 from expnet.data.audio_augmentation import WindowAugmentation
 from expnet.data.datamodule import TalkingFaceDataModule
+from expnet.data.disturbed_copies import CopyRecipe
+from expnet.data.feature_extraction import cache_features
+from expnet.data.store.feature_cache import FeatureCache
+from expnet.data.store.manifest import ManifestRow
 from expnet.data.store.track_store import TrackStore
+from expnet.data.store_source import StoreSource
 from shared.random_stores import LARGE, SMALL, make_large_store, make_small_store
 
 
-def measure_loading(path: Path, workers: int, batches: int = 60) -> float:
+class ZeroEncoder:
+    """Stands in for Whisper tiny, whose features have 384 values a frame."""
+
+    source = FeatureSource("whisper", 3, 384, "0" * 64)
+
+    def __call__(self, samples: np.ndarray, frames: int) -> np.ndarray:
+        """Return zeros."""
+        return np.zeros((frames, 384), np.float32)
+
+
+def measure_loading(path: Path, workers: int, batches: int = 60, features: str = "") -> float:
     """Milliseconds per training window."""
-    module = TalkingFaceDataModule(str(path), window=64, workers=workers, augmentation=WindowAugmentation.none())
+    module = TalkingFaceDataModule(
+        StoreSource(str(path), features=features),
+        window=64,
+        workers=workers,
+        augmentation=WindowAugmentation.none(),
+    )
     module.setup("fit")
     loader = iter(module.train_dataloader())
     next(loader)
@@ -64,6 +85,35 @@ def measure_stores(folder: Path) -> dict[str, float]:
     return results
 
 
+def measure_features(folder: Path) -> dict[str, float]:
+    """Compare windows of features with windows of coefficients: alone, and in training windows with mel and all."""
+    store = TrackStore(folder / "small")
+    plain = cache_features(store, folder / "features", ZeroEncoder())
+    copies = cache_features(store, folder / "copies", ZeroEncoder(), copies=CopyRecipe(2))
+    cache = FeatureCache(plain, store)
+    generator = np.random.default_rng(0)
+    chosen = [store.rows[index] for index in generator.integers(0, SMALL, size=500)]
+    results: dict[str, float] = {}
+
+    def coefficients(row: ManifestRow) -> None:
+        for name in ("expression", "rotation", "translation"):
+            store.shard(row).frames(name, row.first_frame + 50, 64)
+
+    def features(row: ManifestRow) -> None:
+        cache.frames(row.shard, row.first_frame + 50, 64)
+
+    for name, read in (("coefficients", coefficients), ("features", features)):
+        times = []
+        for row in [chosen[0], *chosen]:
+            start = time.perf_counter()
+            read(row)
+            times.append(time.perf_counter() - start)
+        results[f"read {name} of 64 frames, ms"] = float(np.median(times[1:])) * 1000
+    for name, used in (("no", ""), ("stored", str(plain)), ("two copies of", str(copies))):
+        results[f"window with {name} features, ms"] = measure_loading(folder / "small", 0, features=used)
+    return results
+
+
 def measure_preprocess(videos: Path, folder: Path) -> dict[str, float]:
     """Preprocessing speed of one process in frames/s, and that of the tracker alone on decoded frames."""
     from expnet.data.corpora import read_corpus
@@ -100,7 +150,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        results = measure_stores(Path(folder))
+        results = measure_stores(Path(folder)) | measure_features(Path(folder))
         if arguments.videos:
             results |= measure_preprocess(arguments.videos, Path(folder))
     for name, value in results.items():

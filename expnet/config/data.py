@@ -149,8 +149,14 @@ class DataConfig(AudioAugmentationConfig, WindowsConfig):
     silent_share: float = 0.0
     """Share of training windows in which the speech is muted, with or without noise, and the lips close."""
     features: Any = ""
-    """Folder in which `expnet features` stored speech features of the store, or a list with one folder per store; empty
-    for none."""
+    """Folder in which `expnet features` stored speech features of the store, or a list with one folder per store;
+    online to compute them in the batch, from the augmented audio; empty for none."""
+    encoder: str = "whisper-tiny.en"
+    """Speech encoder of data.features=online, as `expnet assets fetch` gets it."""
+    encoder_layer: int | None = None
+    """Transformer block of that encoder whose output is used; null for its usual one, the third."""
+    encoder_context: float = 2.0
+    """Seconds of audio before and after a training window that the encoder of data.features=online hears."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -159,6 +165,10 @@ class DataConfig(AudioAugmentationConfig, WindowsConfig):
         folders = self.features if isinstance(self.features, list) else [self.features]
         good = all(isinstance(folder, str) for folder in folders)
         require(good, f"data.features must be a folder or a list of folders, not {self.features!r}.")
+        longest = (28 - self.window / 25) / 2
+        context = self.encoder_context
+        good = self.features != "online" or 0 <= context <= longest
+        require(good, f"data.encoder_context must be at least 0 and at most {longest:g} s, not {context}.")
         share = self.silent_share
         require(0 <= share < 1, f"data.silent_share must be at least 0 and below 1, not {share}.")
 

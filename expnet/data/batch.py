@@ -33,6 +33,8 @@ class FaceBatch:
         clip_ids: Name of each window's clip.
         first_frame: (B,) first frame of each window in its clip.
         features: (B, T, F) features of a pretrained speech encoder, empty if none are used.
+        audio: (B, 640 N) audio of the windows and their context, for features to be computed in the batch; else empty.
+        audio_before: (B,) frames of that audio before the window, empty without it.
     """
 
     mel: Tensor
@@ -50,6 +52,8 @@ class FaceBatch:
     clip_ids: tuple[str, ...]
     first_frame: Tensor
     features: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
+    audio: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    audio_before: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
     def __len__(self) -> int:
         return len(self.clip_ids)

@@ -24,6 +24,7 @@ from expnet.data.coefficient_statistics import (
 )
 from expnet.data.dataset import FaceDataset
 from expnet.data.even_spacing import evenly_spaced
+from expnet.data.online_features import OnlineFeatures
 from expnet.data.sampling import ShardSampler, WindowSampler
 from expnet.data.splits import TEST, TRAIN, VALIDATION, refuse_shared_speakers, split_by_speaker, split_by_time
 from expnet.data.store.feature_cache import FeatureCache
@@ -61,6 +62,7 @@ class TalkingFaceDataModule(LightningDataModule):
         split: How the clips are divided, and how many of them are used.
         augmentation: How training windows are augmented.
         windows_per_clip: Windows per clip and epoch; None for as many as its duration holds.
+        online: Computes speech features in the batches, from their augmented audio; None for features of the sources.
 
     Raises:
         DataError: If a store cannot be read, the stores do not fit together, or no training clip is left.
@@ -78,6 +80,7 @@ class TalkingFaceDataModule(LightningDataModule):
         split: SplitConfig | None = None,
         augmentation: WindowAugmentation | None = None,
         windows_per_clip: float | None = None,
+        online: OnlineFeatures | None = None,
     ) -> None:
         super().__init__()
         self.sources = as_sources(store)
@@ -85,6 +88,7 @@ class TalkingFaceDataModule(LightningDataModule):
         self.split = split if split is not None else SplitConfig()
         self.augmentation = augmentation if augmentation is not None else WindowAugmentation()
         self.windows_per_clip = windows_per_clip
+        self.online = online
         self._resume = (0, 0)
         self.mel = True
         """Whether batches have a mel spectrogram; false saves a third of the time of a network that reads none."""
@@ -146,6 +150,8 @@ class TalkingFaceDataModule(LightningDataModule):
     @property
     def feature_source(self) -> FeatureSource | None:
         """Encoder of the speech features; None if none are used."""
+        if self.online is not None:
+            return self.online.source
         return next((cache.source for cache in self.features.values()), None)
 
     @property
@@ -232,6 +238,10 @@ class TalkingFaceDataModule(LightningDataModule):
         """Whole test clips."""
         return self._whole_clips(TEST)
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Compute speech features on the device of the training, if they are not stored."""
+        return batch if self.online is None else self.online(batch)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the epoch, which Lightning stores in the checkpoint."""
         trainer = self.trainer
@@ -270,6 +280,7 @@ class TalkingFaceDataModule(LightningDataModule):
             speakers=self.speakers,
             features=self.features,
             mel=self.mel,
+            audio_context=None if self.online is None else self.online.context,
             **options,
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, mel_for_frames
+from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, fit_length, mel_for_frames
 from expnet.audio.augmentation import Augmentation
 from expnet.audio.mel import HOP, MEL_BANDS, WINDOW
 from expnet.data.batch import NO_CLIP, FaceBatch, without_valid_frames
@@ -70,6 +70,7 @@ class FaceDataset(Dataset[FaceBatch]):
         reference_share: Share of windows whose ``first_expression`` and ``first_pose`` are those of a random frame of
             their clip, as for a window in the middle of a long recording.
         mel: Whether to compute the mel spectrogram; without it, batches have one of no columns.
+        audio_context: Frames of context on either side of the audio that batches carry; None for batches without audio.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class FaceDataset(Dataset[FaceBatch]):
         features: Mapping[str, FeatureCache] | None = None,
         reference_share: float = 0.0,
         mel: bool = True,
+        audio_context: int | None = None,
     ) -> None:
         self.clips = list(clips)
         self.window = window
@@ -96,6 +98,7 @@ class FaceDataset(Dataset[FaceBatch]):
         self.features = dict(features or {})
         self.reference_share = reference_share
         self.mel = mel
+        self.audio_context = audio_context
         self._emotions = {name: index for index, name in enumerate(emotions)}
         self._speakers = {name: index for index, name in enumerate(speakers)}
 
@@ -147,15 +150,20 @@ class FaceDataset(Dataset[FaceBatch]):
                 found.append(SilentRun(begin, window.frames if end == entry.row.frames else until, 0.0, 0.0))
         return found
 
-    def _mel(self, entry: ClipEntry, window: _Window) -> Tensor:
-        """Log-mel of a window (80, columns), computed from the audio of the window and its context only."""
-        context, offset = _audio_with_context(entry, window, self._cache(entry))
+    def _audio(self, entry: ClipEntry, window: _Window) -> tuple[NDArray[np.float32], int]:
+        """Return the augmented audio of a window and its context, and the frames of context before the window."""
+        if self.audio_context is None:
+            context, offset = _audio_with_context(entry, window, self._cache(entry))
+        elif window.generator is None:
+            return entry.store.read_audio(entry.row, window.first_frame, window.frames), 0
+        else:
+            context, offset = _audio_inside_clip(entry, window, max(self.audio_context, _AUDIO_MARGIN))
         if window.generator is not None:
             if window.run is not None:
                 context = silence(context, window.run, window.frames, offset, window.generator)
             for augmentation in self.augmentations:
                 context = augmentation(context, window.generator)
-        return mel_for_frames(context, offset, window.frames)
+        return context, offset
 
     def _read(self, entry: ClipEntry, window: _Window) -> FaceBatch:
         row, shard, frames = entry.row, entry.store.shard(entry.row), window.frames
@@ -190,8 +198,15 @@ class FaceDataset(Dataset[FaceBatch]):
         cache, features = self._cache(entry), {}
         if cache is not None:
             features["features"] = fitted(cache.frames(row.shard, first, available, window.copy))[None]
+        mel = torch.zeros(MEL_BANDS, 0)
+        if self.mel or self.audio_context is not None:
+            audio, before = self._audio(entry, window)
+            if self.mel:
+                mel = mel_for_frames(audio, before, frames)
+            if self.audio_context is not None:
+                features |= {"audio": torch.from_numpy(audio)[None], "audio_before": torch.tensor([before])}
         return FaceBatch(
-            mel=self._mel(entry, window)[None] if self.mel else torch.zeros(1, MEL_BANDS, 0),  # (1, 80, columns)
+            mel=mel[None],  # (1, 80, columns)
             expression=expression[None],  # (1, T, 64)
             identity=torch.from_numpy(shard.clip("identity", row.shard_clip))[None],  # (1, K)
             rotation=rotation[None],  # (1, T, 3)
@@ -228,3 +243,22 @@ def _audio_with_context(
     begin = max(math.floor(place), 0)
     samples = read(begin, math.ceil(place + frames * window.speed) + 2 - begin)
     return resample_audio(samples, place - begin, frames, window.speed), _AUDIO_MARGIN
+
+
+def _audio_inside_clip(entry: ClipEntry, window: _Window, margin: int) -> tuple[NDArray[np.float32], int]:
+    """Return the audio of a window and ``2 margin`` frames of context, and how many of these come before the window.
+
+    At the ends of the clip, the context on the other side is longer instead, so that all audio is real and all windows
+    have the same length. Only a clip that is shorter than that is padded, with silence at its end.
+    """
+    row, speed = entry.row, window.speed
+    first, clip = window.first_frame / speed, row.frames / speed  # at the window's speed
+    frames = window.frames + 2 * margin
+    before = max(margin, math.ceil(first + frames - clip))
+    before = min(before, math.floor(first))
+    if speed == 1:
+        return fit_length(entry.store.read_audio(row, window.first_frame - before, frames), frames), before
+    place = window.first_frame - before * speed  # where the audio begins in the clip, in frames
+    begin = math.floor(place)
+    samples = entry.store.read_audio(row, begin, math.ceil(place + frames * speed) + 2 - begin)
+    return resample_audio(samples, place - begin, frames, speed), before

@@ -141,6 +141,7 @@ def build_data(config: Config) -> TalkingFaceDataModule:
     """Open the track stores and split their clips into training, validation and test."""
     from expnet.data.audio_augmentation import WindowAugmentation
     from expnet.data.datamodule import TalkingFaceDataModule
+    from expnet.data.online_features import ONLINE, open_online_features
     from expnet.data.silent_windows import SilentRuns
     from expnet.data.store_source import store_sources
     from expnet.face.morphable import load_face_model
@@ -167,15 +168,19 @@ def build_data(config: Config) -> TalkingFaceDataModule:
         windows = config.data
         share = windows.silent_share
         silent_runs = SilentRuns(load_face_model(config.face_model), share) if share else None
+        online = None
+        if windows.features == ONLINE:
+            online = open_online_features(windows.encoder, windows.encoder_layer, windows.encoder_context)
         data = TalkingFaceDataModule(
-            store_sources(windows.store, windows.store_weights, windows.features),
+            store_sources(windows.store, windows.store_weights, "" if online else windows.features),
             window=windows.window,
             split=windows,
             augmentation=WindowAugmentation.from_config(windows, silent_runs),
+            online=online,
             **shared,
         )
         # The motion network reads the mel only where there are no speech features.
-        data.mel = not (isinstance(config, MotionConfig) and data.features)
+        data.mel = not (isinstance(config, MotionConfig) and data.feature_source)
     data.setup("fit")
     return data
 

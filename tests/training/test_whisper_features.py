@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from expnet.assets import encoders
 from expnet.audio.speech_encoders import load_speech_encoder
@@ -69,3 +70,35 @@ def test_training_draws_from_disturbed_copies(
     options += ["trainer.max_steps=2", "trainer.validate_every=2", "trainer.accelerator=cpu", "data.silent_share=0.3"]
     options += ["model.width=16", "model.layers=1", "model.audio_channels=8", "data.batch_size=4"]
     assert main(["train", "configs/expression.yaml", *options]) == 0
+
+
+def test_features_computed_in_the_batch_resume_exactly(
+    tmp_path: Path, assets_folder: Path, write_encoder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "tracks"
+    assert main(["synthesize", "--output", str(store), "--clips", "6", "--speakers", "3", "--languages", "en"]) == 0
+    options = [f"data.store={store}", "data.features=online", "data.window=32", "data.silent_share=0.3"]
+    options += [
+        "trainer.validate_every=2",
+        "trainer.accelerator=cpu",
+        "data.batch_size=4",
+        "trainer.deterministic=true",
+    ]
+    options += [
+        "model.width=16",
+        "model.layers=1",
+        "model.audio_channels=8",
+        "optim.warmup_steps=0",
+        "optim.final_lr=1",
+    ]
+    assert main(["train", "configs/expression.yaml", *options, f"output={tmp_path / 'none'}"]) == 2
+    assert "expnet assets fetch whisper-tiny.en" in capsys.readouterr().err
+    write_encoder(assets_folder / "whisper-tiny.en.safetensors", 0)
+    through, stopped = tmp_path / "through", tmp_path / "stopped"
+    assert main(["train", "configs/expression.yaml", *options, f"output={through}", "trainer.max_steps=4"]) == 0
+    assert main(["train", "configs/expression.yaml", *options, f"output={stopped}", "trainer.max_steps=2"]) == 0
+    again = [f"output={stopped}", "trainer.max_steps=4", "ckpt=last"]
+    assert main(["train", "configs/expression.yaml", *options, *again]) == 0
+    whole, resumed = (load_file(run / "model.safetensors") for run in (through, stopped))
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, resumed[name], err_msg=name)

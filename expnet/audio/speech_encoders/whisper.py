@@ -114,6 +114,12 @@ class WhisperSpeechEncoder:
         size = weights.arrays["positions"].shape[1]
         self.source = FeatureSource(encoder="whisper", layer=layer, size=size, sha256=weights.sha256())
 
+    def to(self, device: torch.device | str) -> None:
+        """Move the network to another device."""
+        if torch.device(device) != self.device:
+            self.device = torch.device(device)
+            self.network.to(self.device)
+
     @torch.inference_mode()
     def __call__(self, samples: Samples, frames: int) -> NDArray[np.float32]:
         """Encode a recording, see `expnet.audio.speech_encoders.SpeechEncoder`."""

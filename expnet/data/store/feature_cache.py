@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
@@ -72,7 +73,9 @@ class FeatureCache:
 
     def frames(self, shard: str, first: int, count: int, copy: int = 0) -> NDArray[np.float32]:
         """Return the features of ``count`` frames of a shard from ``first`` on, (count, F)."""
-        return self._arrays(shard, copy)[FEATURES][first : first + count].astype(np.float32)
+        stored = torch.from_numpy(self._arrays(shard, copy)[FEATURES][first : first + count])
+        found: NDArray[np.float32] = stored.float().numpy()  # several times as fast as numpy's conversion
+        return found
 
     def read_audio(self, row: ManifestRow, first_frame: int, frames: int, copy: int) -> NDArray[np.float32]:
         """Return the disturbed audio of a range of frames of a clip, limited to the clip, (640 n,)."""

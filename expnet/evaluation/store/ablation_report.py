@@ -23,6 +23,7 @@ from expnet.config.evaluate import (
     PictureConfig,
     ProtocolConfig,
 )
+from expnet.data.online_features import ONLINE
 from expnet.evaluation.output_folder import prepare_output
 from expnet.evaluation.report import write_report
 from expnet.evaluation.report.results import Results, SystemResult
@@ -101,13 +102,15 @@ def report_ablation(variants: Sequence[Variant], trained: ExpressionConfig, opti
 
 def _evaluation(trained: ExpressionConfig, run: Path, options: AblationConfig) -> EvaluateConfig:
     """Return the configuration with which ``expnet evaluate`` would score one of the runs."""
+    # Features that were computed in the batch are computed again, with the encoder that the network names.
+    features = "" if trained.data.features == ONLINE else trained.data.features
     return EvaluateConfig(
         expression=str(run),
         per_frame="train" if options.baselines else "none",
         output=options.output,
         face_model=trained.face_model,
         threads=options.threads,
-        data=EvaluateDataConfig(store=trained.data.store, features=trained.data.features, split=options.split),
+        data=EvaluateDataConfig(store=trained.data.store, features=features, split=options.split),
         # The baselines learn from no more clips than the variants did.
         baselines=BaselineConfig(
             ridge=options.baselines, train_clips=trained.data.limit_clips or BaselineConfig.train_clips

@@ -1,6 +1,8 @@
 """Speech features of a store: computed once, aligned with the windows, and of these clips only."""
 
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from expnet.audio.speech_encoders import FeatureSource
+from expnet.audio.speech_encoders import FeatureSource, load_speech_encoder
 from expnet.config import SplitConfig
 from expnet.data.audio_augmentation import WindowAugmentation
 from expnet.data.datamodule import TalkingFaceDataModule
+from expnet.data.disturbed_copies import CopyRecipe
 from expnet.data.feature_extraction import cache_features, default_folder
 from expnet.data.sampling import WindowDraw
 from expnet.data.store.feature_cache import FeatureCache
@@ -141,3 +144,38 @@ def test_each_store_needs_its_features(store: TrackStore, folder: Path) -> None:
 def test_files_are_half_precision(folder: Path) -> None:
     (features,) = load_file(next(folder.glob("*.safetensors"))).values()
     assert features.dtype == torch.float16
+
+
+def test_a_store_behind_a_url_has_the_same_features(
+    store: TrackStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPNET_SHARD_CACHE", str(tmp_path / "cache"))
+    url = f"local://{store.files.location}"
+    remote = TrackStore(url)
+    found = cache_features(remote, tmp_path / "remote", Counting())
+    for path in folder.glob("*.safetensors"):
+        assert (found / path.name).read_bytes() == path.read_bytes()
+    FeatureCache(found, remote)
+    assert default_folder("s3://bucket/tracks/", "whisper-base") == Path("tracks-whisper-base")
+
+
+def test_processes_write_the_same_files_and_go_on(
+    store: TrackStore, tmp_path: Path, write_encoder: Callable[..., Path]
+) -> None:
+    load = partial(load_speech_encoder, write_encoder(tmp_path / "whisper.safetensors", 0))
+    told: list[tuple[int, int]] = []
+    several = tmp_path / "several"
+    options: dict[str, Any] = {"copies": CopyRecipe(1), "workers": 2, "load": load}
+    cache_features(store, several, load(), progress=lambda *numbers: told.append(numbers), **options)
+    assert told == [(number, 8) for number in range(1, 9)]
+    alone = cache_features(store, tmp_path / "alone", load(), copies=CopyRecipe(1))
+    for path in alone.glob("*.safetensors"):
+        ours, theirs = load_file(several / path.name), load_file(path)
+        for name, values in theirs.items():
+            torch.testing.assert_close(ours[name], values, atol=4e-3, rtol=4e-3)  # other numbers of threads
+    (several / "00000.copy1.safetensors").unlink()
+    kept = {path.name: path.stat().st_mtime_ns for path in several.glob("*.safetensors")}
+    cache_features(store, several, load(), **options)
+    for name, time in kept.items():
+        assert (several / name).stat().st_mtime_ns == time
+    assert (several / "00000.copy1.safetensors").is_file()
