@@ -10,6 +10,10 @@ frames. This warp is given the true position of every point, while the renderer 
 are compared in the clip's crop at 256 px and tracked there again, including the real frames, so that errors of the
 first tracking do not enter the scores.
 
+A second table shows what lies between the lips at equal openings, real and rendered: brightness of the upper, middle
+and lower third over the cheeks', the share of bright pixels, and how red they are. DIR/inner_mouth.png shows mouths
+from every bin, real above rendered.
+
 --frames are evenly spaced in each clip. The scores of a clip are kept in DIR/clips, and the frame with its mouth open
 widest in DIR/pictures, so that an interrupted command resumes. A clip that could not be scored is a row with its
 reason. LPIPS is left out if its weights are not available (expnet assets list).

@@ -24,6 +24,8 @@ from expnet.render.portrait import open_portrait
 from expnet.render.reenactment import CROP_PIXELS, crop_frame, label_images, to_tensor
 from expnet.render.refiner.region_refiner import RegionModel
 from expnet.render.refiner.training_pairs import read_frames
+from shared.inner_mouth import REAL, measure_bins
+from shared.inner_mouth_sheet import SHEET, save_sheet
 from shared.piecewise_affine import PiecewiseAffine
 
 Frames = list[NDArray[np.uint8]]
@@ -112,10 +114,14 @@ def tracked(frames: Frames) -> NDArray[np.float32]:
 
 
 def score(
-    drawn: Frames, real: Frames, given: NDArray[np.float32], perceptual: Callable[..., torch.Tensor] | None
+    drawn: Frames,
+    found: NDArray[np.float32],
+    real: Frames,
+    given: NDArray[np.float32],
+    perceptual: Callable[..., torch.Tensor] | None,
 ) -> Scores:
-    """Compare one system's frames with the real frames, whose landmarks (T, 68, 2) are given."""
-    got, known = torch.from_numpy(tracked(drawn)), torch.from_numpy(given)
+    """Compare one system's frames with the real ones; ``found`` and ``given`` are their landmarks (T, 68, 2)."""
+    got, known = torch.from_numpy(found), torch.from_numpy(given)
     # The first frame is the portrait itself and is not scored.
     images, points = (to_tensor(drawn[1:]), to_tensor(real[1:])), (got[1:], known[1:])
     openings = [mouth_opening(one) for one in points]
@@ -140,10 +146,13 @@ def examine(
     model: MorphableModel,
     count: int,
     perceptual: Callable[..., torch.Tensor] | None,
-    image: Path,
+    pictures: Path,
     refiner: RegionModel | None = None,
-) -> dict[str, Scores]:
-    """Score every system on one clip, and save an image of the frame in which the real mouth is open widest."""
+) -> dict[str, dict]:
+    """Score every system on one clip: the scores, and what shows between the lips at each opening.
+
+    Saved in ``pictures`` are the frame in which the real mouth is open widest, and the mouths at each opening.
+    """
     chosen = spread(track.valid, count)
     frames = list(read_frames(track, chosen).values())
     crop = track.coefficients.crop
@@ -154,6 +163,14 @@ def examine(
     widest = int(mouth_opening(torch.from_numpy(track.landmarks[chosen])).argmax())
     tiles = [("portrait", real[0]), ("real", real[widest])]
     tiles += [(name, frames[widest]) for name, frames in systems.items() if name != STILL]
-    Image.fromarray(label_images(tiles)).save(image)
+    Image.fromarray(label_images(tiles)).save(pictures / f"{track.clip_id}.png")
     given = tracked(real)
-    return {name: score(drawn, real, given, perceptual) for name, drawn in systems.items()}
+    found = {name: tracked(drawn) for name, drawn in systems.items()}
+    scores = {name: score(drawn, found[name], real, given, perceptual) for name, drawn in systems.items()}
+    # The first frame is the portrait itself.
+    shown = {REAL: (real[1:], given[1:])} | {
+        name: (drawn[1:], found[name][1:]) for name, drawn in systems.items() if name != STILL
+    }
+    rows = [(name, *pair) for name, pair in shown.items() if name != AFFINE]
+    save_sheet(pictures / f"{track.clip_id}{SHEET}", track.clip_id, rows)
+    return {"systems": scores, "inner_mouth": {name: measure_bins(*pair) for name, pair in shown.items()}}

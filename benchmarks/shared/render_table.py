@@ -20,6 +20,8 @@ from expnet.metrics import LearnedPerceptualDistance
 from expnet.metrics.functional.statistics import Interval, bootstrap_difference, bootstrap_interval
 from expnet.models.perceptual import load_lpips
 from expnet.render.refiner.region_refiner import open_refiner
+from shared.inner_mouth import BINS, inner_mouth_table
+from shared.inner_mouth_sheet import SHEET, stack_sheets
 from shared.render_scores import OURS, REFINED, examine
 
 COLUMNS = {
@@ -58,6 +60,7 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
         "frames": arguments.frames,
         "lpips": perceptual is not None,
         "refiner": None if arguments.refiner is None else str(arguments.refiner),
+        "openings": [list(limits) for limits in BINS],
     }
     for folder in ("clips", "pictures"):
         (arguments.output / folder).mkdir(parents=True, exist_ok=True)
@@ -68,19 +71,21 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
         file = arguments.output / "clips" / f"{clip.clip_id}.json"
         if not file.is_file():
             row: dict = {"clip": clip.clip_id, "speaker": clip.speaker, "settings": settings}
-            picture = arguments.output / "pictures" / f"{clip.clip_id}.png"
+            pictures = arguments.output / "pictures"
             try:
-                track = store.read(clip.clip_id)
-                row["systems"] = examine(track, model, arguments.frames, perceptual, picture, refiner)
+                row |= examine(store.read(clip.clip_id), model, arguments.frames, perceptual, pictures, refiner)
             except ExpnetError as error:
                 row["reason"] = str(error)
             write_atomically(file, json.dumps(row, indent=1))
         rows.append(json.loads(file.read_text(encoding="utf-8")))
         if rows[-1]["settings"] != settings:
             raise InputError(
-                f"{file} was made with another store, --frames, --refiner or --lpips; give another --output."
+                f"{file} was made with another store, --frames, --refiner or --lpips, or by another version; "
+                "give another --output."
             )
         print(describe(rows[-1]), flush=True)
+    sheets = [arguments.output / "pictures" / f"{row['clip']}{SHEET}" for row in rows]
+    stack_sheets(sheets, arguments.output / "inner_mouth.png")
     return rows
 
 
@@ -119,6 +124,8 @@ def table(rows: list[dict]) -> str:
     reached = dict(zip((row["clip"] for row in scored), column(best, "mouth_opening_correlation"), strict=True))
     below = [f"{clip} {value:.3f}" for clip, value in sorted(reached.items(), key=lambda item: item[1]) if value < AIM]
     lines += ["", f"Mouth opening below {AIM}: {', '.join(below) or 'no clip'}."]
+    lines += ["", f"Between the lips at equal openings, real / {best}, medians over people:", ""]
+    lines += [inner_mouth_table(scored, best), ""]
     lines += [f"{row['clip']} is left out: {row['reason']}" for row in rows if "reason" in row]
     return "\n".join(lines) + "\n"
 

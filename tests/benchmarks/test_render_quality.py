@@ -11,6 +11,7 @@ from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import InputError
 from render_quality import main
+from shared.inner_mouth import BINS, MEASURES, REAL
 from shared.piecewise_affine import PiecewiseAffine
 from shared.render_scores import AFFINE, OURS, STILL, region_error, spread
 from shared.render_table import COLUMNS, table
@@ -55,7 +56,8 @@ def row(clip: str, speaker: str, correlation: float) -> dict:
     scores = dict.fromkeys(COLUMNS, 1.0)
     systems = {name: dict(scores) for name in (OURS, AFFINE, STILL)}
     systems[OURS]["mouth_opening_correlation"] = correlation
-    return {"clip": clip, "speaker": speaker, "systems": systems}
+    bins = {name: [dict.fromkeys(MEASURES, level)] * len(BINS) for name, level in ((REAL, 0.6), (OURS, 0.4))}
+    return {"clip": clip, "speaker": speaker, "systems": systems, "inner_mouth": bins}
 
 
 def test_the_table_names_what_falls_short_and_what_is_left_out() -> None:
@@ -65,6 +67,7 @@ def test_the_table_names_what_falls_short_and_what_is_left_out() -> None:
     assert "poor 0.500" in written
     assert "good 0.990" not in written
     assert "gone is left out: the video is not here" in written
+    assert written.count("| 0.60 / 0.40 |") >= len(BINS)
     with pytest.raises(InputError, match="no clip could be scored"):
         table([{"clip": "gone", "speaker": "c", "reason": "the video is not here"}])
 
