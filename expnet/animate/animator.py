@@ -1,8 +1,8 @@
 """From a portrait and a recording to a video of the portrait speaking.
 
     image -> tracker, fit ----------------+-> first expression, identity, pose
-    audio -> mel -> expression network ---+-> expression ---+
-                 -> head-pose network ----+-> head pose ----+-> MeshRenderer -> frames -> mp4 with audio
+    audio -> networks --------------------+-> expression ---+
+                                          +-> head pose ----+-> MeshRenderer -> frames -> mp4 with audio
 
 Nothing here imports Lightning, librosa, wandb or torchmetrics. Frames are rendered one at a time, so memory does not
 grow with the number of frames.
@@ -35,6 +35,7 @@ from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import open_tracker
 from expnet.media.image_reader import LARGEST_SIDE
 from expnet.models.mel_source import MelSource
+from expnet.models.packaged_weights import MotionKind
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import Portrait
 
@@ -45,12 +46,18 @@ class Animator:
     """Makes portraits speak: a `MotionSource`, a `PortraitRenderer` and files to write to.
 
     Args:
+        motion: How portraits move: "regressed", the average of all plausible motions, or "sampled", another performance
+            for each seed, or weights of a motion network, whose motion is sampled. None for
+            `expnet.models.packaged_weights.DEFAULT_MOTION`; regressed also where the speech encoder of the motion
+            network is missing, or one of the next two is given. `Controls.motion` chooses for one video.
         expression: Weights of the expression network (run folder, .ckpt or .safetensors), or the name of built-in ones:
             "whisper", "mel", or "streaming" for :meth:`stream`. None loads "whisper" where the weights of its speech
-            encoder are found (``expnet assets fetch whisper-tiny.en``), and "mel" otherwise.
-        pose: Weights of the head-pose network, or None for the built-in ones.
-        speech_encoder: File or folder of the speech encoder that the expression network was trained with; None to
-            search the fetched assets for it.
+            encoder are found (``expnet assets fetch whisper-tiny.en``), and "mel" otherwise. Given with sampled motion,
+            it replaces its expression.
+        pose: Weights of the head-pose network, or None for the built-in ones. Given with sampled motion, it replaces
+            its head motion.
+        speech_encoder: File or folder of the speech encoder that the expression or motion network was trained with;
+            None to search the fetched assets for it.
         refiner: Weights of a refiner of the renderer (docs/results/rendering.md). There are no built-in ones.
         face_model: Face model of the coefficients.
         max_side: Larger portraits are scaled down to this many pixels.
@@ -64,6 +71,7 @@ class Animator:
     def __init__(
         self,
         *,
+        motion: str | os.PathLike[str] | None = None,
         expression: str | os.PathLike[str] | None = None,
         pose: str | os.PathLike[str] | None = None,
         speech_encoder: str | os.PathLike[str] | None = None,
@@ -74,11 +82,16 @@ class Animator:
     ) -> None:
         tracks = open_tracker(tracker)
         self._source = MotionSource(
-            expression=expression, pose=pose, speech_encoder=speech_encoder, face_model=face_model, tracker=tracks
+            motion=motion,
+            expression=expression,
+            pose=pose,
+            speech_encoder=speech_encoder,
+            face_model=face_model,
+            tracker=tracks,
         )
         self._renderer = PortraitRenderer(self._source.face_model, refiner=refiner, max_side=max_side, tracker=tracks)
         # What no video may be written over.
-        self._files = (expression, pose, speech_encoder, refiner, face_model, tracker)
+        self._files = (motion, expression, pose, speech_encoder, refiner, face_model, tracker)
 
     @property
     def face_model(self) -> MorphableModel:
@@ -88,7 +101,12 @@ class Animator:
     @property
     def styles(self) -> int:
         """Number of head-motion styles that the head-pose network knows by number, including the average style."""
-        return self._source.styles
+        return self._source.networks.styles
+
+    @property
+    def default_motion(self) -> MotionKind:
+        """How portraits move unless their controls choose."""
+        return self._source.networks.default_motion
 
     def animate(
         self,

@@ -1,12 +1,9 @@
-"""How a portrait moves: the predictions of the networks for its speech, and the controls applied to them.
+"""How a portrait moves: what the networks give for its speech, and the controls applied to it.
 
-first expression, mel -> expression network -> expression --+
-first pose, mel ------> head-pose network ---> head pose ---+-> controls -> Motion
+speech, portrait -> sampled_motion or regressed_motion -> expression, head pose, blinks -> controls -> Motion
 """
 
 from __future__ import annotations
-
-import os
 
 import numpy as np
 import torch
@@ -16,28 +13,22 @@ from torch import Tensor
 from expnet.animate.controls.apply_controls import Motion, apply_controls, blinks_for
 from expnet.animate.controls.controls import Controls, HeadStyle
 from expnet.animate.controls.idle import idle_expression, idle_head
-from expnet.animate.controls.motion_scale import RunningAverage, close_lips, scale_expression
-from expnet.animate.controls.reference_video import ReferenceMotion, measure_reference, track_video
-from expnet.animate.streaming import StreamedHead, StreamedMotion, check_controls, head_delay
-from expnet.assets.encoders import open_speech_encoder
-from expnet.assets.packaged_expression import expression_weights
-from expnet.audio.alignment import SAMPLES_PER_FRAME, mel_for_frames
+from expnet.animate.controls.motion_scale import close_lips, identity_of, scale_expression
+from expnet.animate.controls.reference_video import ReferenceMotion, hold_lids, measure_reference
+from expnet.animate.motion_networks import MotionNetworks, Weights
+from expnet.animate.regressed_motion import SpeechMel, mel_for_head, regress_expression
+from expnet.animate.sampled_motion import SampledMotion
+from expnet.animate.streaming import StreamedHead, StreamedMotion, check_controls
+from expnet.audio.alignment import SAMPLES_PER_FRAME
 from expnet.audio.stored_samples import Samples
 from expnet.coefficients import DEFAULT_FACE_MODEL
 from expnet.errors import InputError
-from expnet.face.fitting import fit_clip
+from expnet.face.facial_features import feature_space
 from expnet.face.morphable import load_face_model
 from expnet.face.tracker import FaceTracker
-from expnet.models.expression_regressor import LONGEST, ExpressionRegressor
-from expnet.models.interfaces import (
-    draws_live,
-    load_expression_network,
-    load_head_pose_network,
-    measures_styles,
-    runs_live,
-)
-from expnet.models.mel_source import CachedMel, MelSource
-from expnet.models.packaged_weights import packaged_weights
+from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.interfaces import draws_live, runs_live
+from expnet.models.mel_source import MelSource
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.portrait import Portrait
 
@@ -46,12 +37,16 @@ class MotionSource:
     """The networks that move portraits to speech.
 
     Args:
+        motion: How portraits move unless their controls choose: "regressed" or "sampled"
+            (`expnet.models.packaged_weights.MOTIONS`), or weights of a motion network, whose motion is sampled. None
+            for `expnet.models.packaged_weights.DEFAULT_MOTION`, or "regressed" where one of the next two is given.
         expression: Weights of the expression network (run folder, .ckpt or .safetensors), or the name of built-in ones:
             "whisper", "mel", or "streaming" for :meth:`live_motion`. None loads "whisper" where the weights of its
-            speech encoder are found, and "mel" otherwise.
-        pose: Weights of the head-pose network, or None for the built-in ones.
+            speech encoder are found, and "mel" otherwise. Given with sampled motion, it replaces its expression.
+        pose: Weights of the head-pose network, or None for the built-in ones. Given with sampled motion, it replaces
+            its head motion.
         speech_encoder: File or folder of the speech encoder (`expnet.audio.speech_encoders`) whose features the
-            expression network was trained on; None to search the fetched assets for it.
+            expression or motion network was trained on; None to search the fetched assets for it.
         face_model: Face model of the coefficients.
         tracker: Face tracker for reference videos and styles; None for the one bundled with mediapipe.
 
@@ -62,23 +57,23 @@ class MotionSource:
     def __init__(
         self,
         *,
-        expression: str | os.PathLike[str] | None = None,
-        pose: str | os.PathLike[str] | None = None,
-        speech_encoder: str | os.PathLike[str] | None = None,
+        motion: Weights = None,
+        expression: Weights = None,
+        pose: Weights = None,
+        speech_encoder: Weights = None,
         face_model: str = DEFAULT_FACE_MODEL,
         tracker: FaceTracker | None = None,
     ) -> None:
         self._tracker = tracker
         self.face_model = load_face_model(face_model)
-        self._expression = load_expression_network(expression_weights(expression, speech_encoder=speech_encoder))
-        needed = self._expression.face_model
-        if needed != self.face_model.name:
-            raise InputError(
-                f"The expression network predicts coefficients of the face model '{needed}', but face_model is "
-                f"'{self.face_model.name}'; use the face model that the network was trained with."
-            )
-        self._speech_encoder = open_speech_encoder(self._expression, speech_encoder)
-        self._pose = load_head_pose_network(packaged_weights("pose") if pose is None else pose)
+        self.networks = MotionNetworks(
+            self.face_model,
+            tracker,
+            motion=motion,
+            expression=expression,
+            pose=pose,
+            speech_encoder=speech_encoder,
+        )
 
     @torch.inference_mode()
     def motion(
@@ -106,12 +101,12 @@ class MotionSource:
                 raise ValueError("the number of frames is required when there is no speech")
             frames = frames_covering(samples)
         reference = self._reference(chosen, frames)
-        blink = blinks_for(frames, chosen, reference)
         if samples is None:
+            blink = blinks_for(frames, chosen, reference)
             expression: NDArray = idle_expression(self.face_model, portrait.fit, frames, seed=chosen.seed)
             relative_pose: NDArray = idle_head(frames, seed=chosen.seed)
         else:
-            expression, relative_pose = self._predict(portrait, samples, frames, blink, chosen)
+            expression, relative_pose, blink = self._speak(portrait, SpeechMel(samples, frames), chosen, reference)
         return apply_controls(self.face_model, portrait.fit, expression, relative_pose, blink, chosen, reference)
 
     def check_live(self, controls: Controls) -> None:
@@ -121,6 +116,8 @@ class MotionSource:
             InputError: A network was not made for live speech, or a control needs the whole recording.
         """
         check_controls(controls)
+        if self.networks.kind_for(controls) == "sampled":
+            raise InputError("Sampled motion needs the whole recording: give motion='regressed' for live speech.")
         self._live_networks()
 
     def live_motion(self, portrait: Portrait, controls: Controls) -> StreamedMotion:
@@ -129,35 +126,15 @@ class MotionSource:
         Raises:
             InputError: See :meth:`check_live`, or there is no such head-motion style.
         """
-        check_controls(controls)
+        self.check_live(controls)
         expression, pose = self._live_networks()
         first_pose = torch.from_numpy(portrait.fit.pose[:1])
         head = StreamedHead(pose, first_pose, self.head_style(controls.pose_style), seed=controls.seed)
         return StreamedMotion(expression, head, self.face_model, portrait.fit, controls)
 
     def head_style(self, style: HeadStyle) -> Tensor:
-        """Return a head-motion style for the head-pose network: a number (1,), or one measured in a video (1, 12).
-
-        Raises:
-            InputError: There is no such style, the video shows no face for long enough, or the network accepts only
-                numbers.
-        """
-        if isinstance(style, int):
-            if not 0 <= style < self.styles:
-                raise InputError(
-                    f"pose_style {style} does not exist: the network knows 0 to {self.styles - 1}, or a video."
-                )
-            return torch.tensor([style])
-        if not measures_styles(self._pose):
-            raise InputError(f"pose_style {style}: this head-pose network takes a number, not a video.")
-        track = track_video(style, "to measure a head-motion style", self._tracker)
-        motion = fit_clip(self.face_model, track.points, track.found)
-        return self._pose.style_of(torch.from_numpy(motion.pose), torch.from_numpy(track.found))
-
-    @property
-    def styles(self) -> int:
-        """Number of head-motion styles that the head-pose network knows by number, including the average style."""
-        return int(self._pose.options["styles"])
+        """Return a head-motion style for the head-pose network, see `MotionNetworks.head_style`."""
+        return self.networks.head_style(style)
 
     def head_motion(
         self,
@@ -182,19 +159,20 @@ class MotionSource:
             (T, 6) relative to the first pose.
         """
         generator = torch.Generator().manual_seed(seed)
-        drawn = self._pose.sample(mel, frames, torch.from_numpy(first_pose), self.head_style(style), generator)
+        drawn = self.networks.pose.sample(mel, frames, torch.from_numpy(first_pose), self.head_style(style), generator)
         return drawn[0].numpy()
 
     def _live_networks(self) -> tuple[ExpressionRegressor, PoseCVAE]:
         """Return the networks if both can follow live speech."""
-        if not runs_live(self._expression):
+        expression, pose = self.networks.expression, self.networks.pose
+        if not runs_live(expression):
             raise InputError(
                 "The expression network needs the whole recording: give expression='streaming', or a network of your "
                 "own trained with configs/streaming.yaml."
             )
-        if not draws_live(self._pose):
+        if not draws_live(pose):
             raise InputError("This head-pose network needs the whole recording: leave pose out for the built-in one.")
-        return self._expression, self._pose
+        return expression, pose
 
     def _reference(self, controls: Controls, frames: int) -> ReferenceMotion | None:
         """Measure the reference video that the controls name, and fit its length."""
@@ -202,47 +180,48 @@ class MotionSource:
             return None
         return measure_reference(controls.reference_video, self.face_model, self._tracker).fit_length(frames)
 
-    def _predict(
-        self,
-        portrait: Portrait,
-        samples: Samples,
-        frames: int,
-        blink: NDArray[np.float32],
-        controls: Controls,
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Run the networks: expression (T, 64) at its scale, and head pose (T, 6) relative to the portrait's."""
-        streaming = self._expression.streaming
-        speech = CachedMel(samples)
-        mel = _mel_for(speech, frames, in_pieces=self._expression.takes_pieces)
-        encoded = {}
-        if self._speech_encoder is not None:
-            encoded["features"] = torch.from_numpy(self._speech_encoder(samples, frames))[None]  # (1, T, F)
-        first = torch.from_numpy(close_lips(self.face_model, portrait.fit))
-        predicted = self._expression(mel, frames, first, blink=torch.from_numpy(blink)[None], **encoded)[0]  # (T, 64)
-        # In a streaming system the head follows delayed speech, so that the video equals the live one.
-        delay = head_delay(self._pose.window) if streaming and draws_live(self._pose) else 0
-        if delay or not isinstance(mel, Tensor):  # otherwise both networks read the same mel
-            mel = _mel_for(speech, frames, in_pieces=self._pose.takes_pieces, delay=delay)
-        relative_pose = self.head_motion(
-            mel, frames, portrait.fit.pose[:1], style=controls.pose_style, seed=controls.seed
+    def _speak(
+        self, portrait: Portrait, speech: SpeechMel, controls: Controls, reference: ReferenceMotion | None
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.float32]]:
+        """Return expression (T, 64) at its scale, head pose (T, 6) relative to the portrait's, and blinks (T,)."""
+        rest = close_lips(self.face_model, portrait.fit)
+        drawn = self._sample(portrait, speech, rest, controls)
+        sampled_blinks = drawn.blink is not None and controls.blink == "auto" and not controls.takes("blink")
+        blink = drawn.blink if sampled_blinks else blinks_for(speech.frames, controls, reference)
+        assert blink is not None
+        if drawn.expression is None:
+            expression = regress_expression(self.networks, speech, rest, blink, controls)
+        else:
+            expression = scale_expression(
+                drawn.expression.astype(np.float64), rest[0].astype(np.float64), controls.scale_of("sampled")
+            )
+            if not sampled_blinks:
+                space = feature_space(self.face_model)
+                expression = hold_lids(space, identity_of(portrait.fit), expression, rest[0])
+        relative_pose = drawn.pose
+        if relative_pose is None:
+            mel = mel_for_head(
+                self.networks, speech, live=drawn.expression is None and self.networks.expression.streaming
+            )
+            first_pose, style = portrait.fit.pose[:1], controls.pose_style
+            relative_pose = self.head_motion(mel, speech.frames, first_pose, style=style, seed=controls.seed)
+        return expression, relative_pose, blink
+
+    def _sample(
+        self, portrait: Portrait, speech: SpeechMel, rest: NDArray[np.float32], controls: Controls
+    ) -> SampledMotion:
+        """Draw a performance from the motion network, or nothing where motion is regressed."""
+        if self.networks.kind_for(controls) == "regressed":
+            return SampledMotion()
+        sampler = self.networks.sampler
+        return sampler.draw(
+            speech.samples,
+            speech.frames,
+            torch.from_numpy(rest),
+            torch.from_numpy(portrait.fit.pose[:1]),
+            style=self.networks.sampled_style(controls.pose_style if "head" in sampler.groups else 0),
+            seed=controls.seed,
         )
-        expression, rest = predicted.numpy(), first[0].numpy()
-        average = RunningAverage()(expression - rest) if streaming else None
-        return scale_expression(expression, rest, controls.expression_scale, average), relative_pose
-
-
-def _mel_for(speech: CachedMel, frames: int, *, in_pieces: bool, delay: int = 0) -> Tensor | MelSource:
-    """Return the mel of speech for a network: in pieces where it is long or delayed and the network accepts pieces.
-
-    Args:
-        speech: The speech.
-        frames: Number of frames T.
-        in_pieces: Whether the network accepts pieces.
-        delay: Frames by which the speech is delayed, a multiple of five.
-    """
-    if in_pieces and (delay or frames > LONGEST):
-        return speech.delayed(delay)
-    return mel_for_frames(speech.samples, -delay, frames)[None]
 
 
 def frames_covering(samples: Samples) -> int:

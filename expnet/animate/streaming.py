@@ -199,7 +199,8 @@ class StreamedMotion:
             # A longer track begins like a shorter one, so blinks that were used stay as they are.
             self._blink = blinks_for(2 * frame, self._controls, None)
         rest = self._first[0].numpy()
-        scaled = scale_expression(predicted, rest, self._controls.expression_scale, self._average(predicted - rest))
+        scale = self._controls.scale_of("regressed")
+        scaled = scale_expression(predicted, rest, scale, self._average(predicted - rest))
         blink = self._blink[frame : frame + 1]
         self._frame += 1
         return apply_controls(self._face_model, self._fit, scaled, relative_pose, blink, self._controls, first=frame)

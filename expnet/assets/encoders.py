@@ -1,15 +1,15 @@
-"""The speech encoder that an expression network was trained with: found among the fetched assets, and opened."""
+"""The speech encoder that a network was trained with: found among the fetched assets, and opened."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, Protocol
 
 from expnet.assets.registry import known, locate, verify
 from expnet.audio.speech_encoders import FeatureSource, SpeechEncoder, load_speech_encoder
 from expnet.audio.speech_encoders.whisper_weights import KEPT_BLOCKS, read_whisper
 from expnet.errors import InputError, MissingAssetError
-from expnet.models.interfaces import ExpressionNetwork
 
 ENCODERS = ("whisper-tiny.en", "whisper-base")
 """Assets that are speech encoders."""
@@ -17,9 +17,21 @@ _WIDTHS = {384: "whisper-tiny.en", 512: "whisper-base"}
 """The assets by the size of their features."""
 
 
-def source_of(expression: ExpressionNetwork) -> FeatureSource | None:
-    """Return the features that an expression network was trained on; None for a network that reads the mel alone."""
-    needed = expression.options.get("speech_features")
+class HearingNetwork(Protocol):
+    """A network that may have been trained on speech features.
+
+    Attributes:
+        task: ``expression`` or ``motion``.
+        options: Arguments of its constructor; ``speech_features`` has the values of a `FeatureSource`.
+    """
+
+    task: str
+    options: dict[str, Any]
+
+
+def source_of(network: HearingNetwork) -> FeatureSource | None:
+    """Return the features that a network was trained on; None for a network that reads the mel alone."""
+    needed = network.options.get("speech_features")
     return None if needed is None else FeatureSource(**needed)
 
 
@@ -61,41 +73,39 @@ def check_fetched(asset: str) -> None:
 
 
 def open_speech_encoder(
-    expression: ExpressionNetwork, path: str | os.PathLike[str] | None, *, option: str = "--speech-encoder"
+    network: HearingNetwork, path: str | os.PathLike[str] | None, *, option: str = "--speech-encoder"
 ) -> SpeechEncoder | None:
-    """Open the speech encoder that an expression network was trained with; None for a network that needs none.
+    """Open the speech encoder that a network was trained with; None for a network that needs none.
 
     Args:
-        expression: The network.
+        network: The network.
         path: File or folder of the encoder; None to search the fetched assets.
         option: How the user gives the path, for the sentence of an error.
 
     Raises:
         InputError: The encoder is missing, is not needed, or has other weights than in training.
     """
-    source = source_of(expression)
+    source = source_of(network)
     if source is None:
         if path is not None:
-            raise InputError("The expression network reads only the mel: leave the speech encoder out.")
+            raise InputError(f"The {network.task} network reads only the mel: leave the speech encoder out.")
         return None
     found = find_encoder(source) if path is None else path
     if found is None:
-        raise InputError(_missing(source, option))
+        raise InputError(_missing(network.task, source, option))
     encoder = load_speech_encoder(found, encoder=source.encoder, layer=source.layer)
     if encoder.source != source:
         raise InputError(
-            f"The expression network was trained on {source.describe()}, but {found} has "
+            f"The {network.task} network was trained on {source.describe()}, but {found} has "
             f"{encoder.source.describe()}: give the same weights."
         )
     return encoder
 
 
-def _missing(source: FeatureSource, option: str) -> str:
+def _missing(task: str, source: FeatureSource, option: str) -> str:
     """Return the sentence for an encoder that was not found; raises InputError if its file holds other weights."""
     asset = encoder_asset(source)
-    needed = (
-        f"The expression network was trained on {source.describe()}: give the folder of those weights with {option}"
-    )
+    needed = f"The {task} network was trained on {source.describe()}: give the folder of those weights with {option}"
     if asset is None:
         return f"{needed}."
     check_fetched(asset)

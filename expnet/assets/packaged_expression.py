@@ -1,7 +1,7 @@
-"""Which packaged expression network is used: the one on Whisper's features wherever its speech encoder is found.
+"""Which packaged networks give the expression: those on Whisper's features wherever their speech encoder is found.
 
 This module alone decides it. Everything that animates or evaluates without weights of the user's own calls
-`expression_weights`; ``expnet doctor`` shows the result of `choose`.
+`expression_weights`, and `choose_motion` for motion that is sampled; ``expnet doctor`` shows the result of `choose`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from functools import cache
 from pathlib import Path
 
 from expnet.assets.encoders import check_fetched, encoder_asset, find_encoder, source_of
-from expnet.models.interfaces import load_expression_network
-from expnet.models.packaged_weights import has_packaged_weights, packaged_weights
+from expnet.models.interfaces import load_expression_network, load_motion_network
+from expnet.models.packaged_weights import (
+    DEFAULT_MOTION,
+    MOTIONS,
+    MotionKind,
+    has_packaged_weights,
+    packaged_weights,
+)
 
 STREAMING = "streaming"
 """Name of the packaged network for live speech, which reads the mel alone."""
@@ -92,6 +98,38 @@ def expression_weights(
             _warn_once(choice.advice)
         return packaged_weights(PACKAGED[choice.name])
     return packaged_weights(PACKAGED[given]) if given in PACKAGED else Path(given)
+
+
+def choose_motion(
+    given: str | os.PathLike[str] | None = None, *, other_networks: bool = False, encoder: bool = False
+) -> tuple[MotionKind, Path | None]:
+    """Choose how portraits move.
+
+    Args:
+        given: One of `MOTIONS`, or weights of a motion network, which are sampled; None for `DEFAULT_MOTION`.
+        other_networks: Whether the user gave an expression or head-pose network; without ``given``, they are used.
+        encoder: Whether the user gave the speech encoder.
+
+    Returns:
+        How the portrait moves, and the weights of the motion network; None for the packaged ones.
+
+    Raises:
+        InputError: The encoder's file is there, but damaged, or has other weights.
+    """
+    if given is None:
+        return ("sampled" if not other_networks and _sampled_by_default(encoder) else "regressed"), None
+    for kind in MOTIONS:
+        if given == kind:
+            return kind, None
+    return "sampled", Path(given)
+
+
+def _sampled_by_default(encoder: bool) -> bool:
+    """Tell whether motion is sampled when nobody chooses; ``encoder`` tells whether the speech encoder was given."""
+    if DEFAULT_MOTION != "sampled" or not has_packaged_weights("motion"):
+        return False
+    source = source_of(load_motion_network(packaged_weights("motion")))
+    return encoder or source is None or find_encoder(source) is not None
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from expnet.cli.arguments import WEIGHTS, Commands, add_command, add_network_options, add_tracker_option, scale
 from expnet.cli.choices import EMOTIONS
 from expnet.errors import InputError
+from expnet.models.packaged_weights import MOTIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +71,7 @@ def _open_animator(arguments: argparse.Namespace) -> Animator:
     from expnet.animate.animator import Animator
 
     return Animator(
+        motion=arguments.motion,
         expression=arguments.expression,
         pose=arguments.pose,
         speech_encoder=arguments.speech_encoder,
@@ -83,6 +85,8 @@ def _given_controls(arguments: argparse.Namespace) -> dict[str, Any]:
     from expnet.animate.controls.controls import CONTROL_NAMES, parse_controls
 
     given = {name: getattr(arguments, name) for name in CONTROL_NAMES if getattr(arguments, name) is not None}
+    if given.get("motion") not in MOTIONS:  # weights belong to the animator
+        given.pop("motion", None)
     texts = {name: value for name, value in given.items() if isinstance(value, str)}
     return {**given, **parse_controls(texts)}
 
@@ -126,9 +130,14 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_motion_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--seed", type=int, help="seed of head motion and blinks (default: 0)")
     group.add_argument(
-        "--expression-scale", type=scale, metavar="SCALE", help="strength of the facial motion (default: 1.5)"
+        "--seed", type=int, help="seed of head motion and blinks, and of the face where it is sampled (default: 0)"
+    )
+    group.add_argument(
+        "--expression-scale",
+        type=scale,
+        metavar="SCALE",
+        help="strength of the facial motion (default: 1.5 regressed, 1 sampled)",
     )
     group.add_argument("--lip-scale", type=scale, metavar="SCALE", help="how far the lips open (default: 1)")
     group.add_argument("--head-scale", type=scale, metavar="SCALE", help="strength of the head motion (default: 1)")

@@ -7,6 +7,8 @@ import math
 import sys
 from collections.abc import Callable
 
+from expnet.models.packaged_weights import DEFAULT_MOTION
+
 Commands = argparse._SubParsersAction
 """The commands of a parser, to which each module of this package adds its own."""
 WEIGHTS = "run folder, .ckpt or .safetensors"
@@ -55,6 +57,12 @@ def add_pose_option(parser: argparse.ArgumentParser) -> None:
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the networks that move a portrait."""
     parser.add_argument(
+        "--motion",
+        metavar="KIND|RUN",
+        help="regressed, the average of all plausible motions, or sampled, another performance of face, head and lids "
+        f"for each seed; or motion weights: {WEIGHTS} (default: {DEFAULT_MOTION})",
+    )
+    parser.add_argument(
         "--expression",
         metavar="RUN",
         help=f"expression weights: {WEIGHTS}; or built-in ones, whisper or mel (default: whisper where its speech "
@@ -64,7 +72,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speech-encoder",
         metavar="PATH",
-        help="the speech encoder that the expression weights were trained with (default: the fetched one)",
+        help="the speech encoder that the expression or motion weights were trained with (default: the fetched one)",
     )
 
 

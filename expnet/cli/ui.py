@@ -40,6 +40,7 @@ def run_ui(arguments: argparse.Namespace) -> None:
 
     with listen(arguments.host, arguments.port) as listening:
         animator = Animator(
+            motion=arguments.motion,
             expression=arguments.expression,
             pose=arguments.pose,
             speech_encoder=arguments.speech_encoder,

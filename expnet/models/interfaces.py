@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.flow_matching.motion_flow import MotionFlow
 from expnet.models.mel_source import MelSource
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import load_model
@@ -23,6 +24,7 @@ class ExpressionNetwork(Protocol):
     """Regresses the expression of every frame from speech and the first frame's expression.
 
     Attributes:
+        task: ``expression``.
         options: Arguments of its constructor, which are stored with its weights.
         face_model: Name of the face model that the coefficients belong to.
         blink: Whether it takes the closure of the eyelids as an input.
@@ -31,6 +33,7 @@ class ExpressionNetwork(Protocol):
         frame_by_frame: Whether it can regress live speech one frame at a time, see `runs_live`.
     """
 
+    task: str
     options: dict[str, Any]
     face_model: str
     blink: bool
@@ -116,3 +119,8 @@ def load_expression_network(path: str | os.PathLike[str]) -> ExpressionNetwork:
 def load_head_pose_network(path: str | os.PathLike[str]) -> HeadPoseNetwork:
     """Load a head-pose network of any architecture, see `expnet.models.saved_model.open_model`."""
     return cast(HeadPoseNetwork, load_model(os.fspath(path), "pose"))
+
+
+def load_motion_network(path: str | os.PathLike[str]) -> MotionFlow:
+    """Load a motion network, see `expnet.models.saved_model.open_model`."""
+    return cast(MotionFlow, load_model(os.fspath(path), "motion"))

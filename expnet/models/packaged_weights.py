@@ -1,7 +1,8 @@
 """The trained networks that come with the package, and the one place that knows where they are.
 
 ``expression-whisper`` and ``pose`` animate portraits, and ``expression`` in place of the former where the weights of
-its speech encoder are missing (`expnet.assets.packaged_expression`). ``expression-streaming`` follows live speech.
+its speech encoder are missing (`expnet.assets.packaged_expression`). ``motion`` draws expression, head motion and lids
+together, with the same encoder. ``expression-streaming`` follows live speech.
 ``expression-synthetic`` was trained on synthetic speech only: training starts from it, and audio offsets are estimated
 with it.
 """
@@ -9,11 +10,20 @@ with it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
 from expnet.errors import MissingAssetError
 
-NAMES = ("expression", "expression-whisper", "expression-streaming", "expression-synthetic", "pose")
+NAMES = ("expression", "expression-whisper", "expression-streaming", "expression-synthetic", "motion", "pose")
 FOLDER = Path(__file__).parent / "weights"
+
+MotionKind = Literal["regressed", "sampled"]
+MOTIONS: tuple[MotionKind, ...] = get_args(MotionKind)
+"""How a portrait can move: ``regressed``, the average of all plausible motions by the expression network, with a drawn
+head and drawn blinks; or ``sampled``, one motion of expression, head and lids by the motion network."""
+DEFAULT_MOTION: MotionKind = "regressed"
+"""How portraits move when nobody chooses. Only this value decides it; where the speech encoder of the motion network is
+missing, motion is regressed in any case."""
 
 
 def packaged_weights(name: str) -> Path:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from expnet.animate.controls.controls import GAZE_LIMITS, REFERENCE_PARTS, Controls, parse_controls
+from expnet.animate.controls.controls import EXPRESSION_SCALES, GAZE_LIMITS, REFERENCE_PARTS, Controls, parse_controls
 from expnet.errors import InputError
 from expnet.face.emotions import EMOTIONS
+from expnet.models.packaged_weights import MOTIONS, MotionKind
 
 Kind = Literal["slider", "switch", "choice", "number", "gaze", "background", "reference"]
 
@@ -32,6 +33,7 @@ class Field:
         high: Highest value of a slider.
         step: Step of a slider.
         options: Value and label of each option of a choice.
+        start: Where a slider starts if the library's default depends on other controls.
     """
 
     name: str
@@ -43,30 +45,42 @@ class Field:
     high: float = 1.0
     step: float = 0.05
     options: tuple[tuple[str, str], ...] = ()
+    start: float | None = None
 
     @property
     def default(self) -> Any:
         """The library's own default; the page sends only values that differ from it."""
-        return next(field.default for field in fields(Controls) if field.name == self.name)
+        value = next(field.default for field in fields(Controls) if field.name == self.name)
+        return self.start if value is None else value
+
+    @property
+    def starts(self) -> dict[str, float]:
+        """Where a slider starts for each kind of motion, if that depends on it."""
+        return dict(EXPRESSION_SCALES) if self.name == "expression_scale" else {}
 
 
 def _named(*values: str) -> tuple[tuple[str, str], ...]:
     return tuple((value, value) for value in values)
 
 
-def form(styles: int) -> list[Field]:
+def form(styles: int, motion: MotionKind = "regressed") -> list[Field]:
     """Return every control in the order of the page.
 
     Args:
         styles: Number of head-motion styles that the head-pose network knows.
+        motion: How portraits move unless the user chooses.
     """
     numbered = (("0", "average"), *((str(number), f"speaker {number}") for number in range(1, styles)))
     sizes = (("", "as the portrait"), *((str(side), f"{side} px") for side in (256, 512, 768, 1024)))
     blinks = (("auto", "natural"), ("none", "none"), *((str(rate), f"{rate} a minute") for rate in (6, 12, 24, 40)))
     rates = tuple((rate, f"{rate} per second") for rate in ("25", "30", "50", "60"))
+    kinds = (("", motion), *_named(*(kind for kind in MOTIONS if kind != motion)))
     right, up = GAZE_LIMITS
+    scale = EXPRESSION_SCALES[motion]
     return [
-        Field("expression_scale", "Expression", "strength of the facial motion", "slider", "Face", high=3.0),
+        Field("motion", "Motion", "sampled: another for each seed", "choice", "Face", options=kinds),
+        Field("seed", "Seed", "", "number", "Face", high=9999, step=1),
+        Field("expression_scale", "Expression", "strength of the facial motion", "slider", "Face", high=3, start=scale),
         Field("lip_scale", "Lips", "how far they open", "slider", "Face", high=2.0),
         Field("emotion", "Emotion", "", "choice", "Face", options=_named(*EMOTIONS)),
         Field("blink", "Blinks", "", "choice", "Face", options=blinks),
@@ -74,7 +88,6 @@ def form(styles: int) -> list[Field]:
         Field("gaze", "Gaze", "degrees, relative to the portrait", "gaze", "Face", low=up, high=right, step=1),
         Field("head_scale", "Head motion", "strength of the head motion", "slider", "Head", high=3.0),
         Field("pose_style", "Style", "", "choice", "Head", options=numbered),
-        Field("seed", "Seed", "", "number", "Head", high=9999, step=1),
         Field("still", "Still", "keep the head as it is", "switch", "Head"),
         Field("reference_video", "From a clip", "use the motion of a video", "reference", "Head"),
         Field("reference_parts", "Parts used", "", "reference", "Head", options=_named(*REFERENCE_PARTS)),

@@ -128,12 +128,20 @@ function showValue(range) {
   output.textContent = "gaze" in range.dataset ? `${range.value}°` : String(Number(range.value));
 }
 
+function showUsualStrength() {  // the slider that the user has not moved starts where this kind of motion does
+  const [motion, scale] = ["motion", "expression_scale"].map((name) => document.querySelector(`[data-control=${name}]`));
+  const untouched = scale.value === scale.defaultValue;
+  scale.defaultValue = scale.dataset[motion.selectedOptions[0].text];
+  if (untouched) scale.value = scale.defaultValue;
+}
+
 function showDependent() {
   show("background-colour", find("background").value === "colour");
   show("background-file", find("background").value === "picture");
   show("reference-parts", find("reference-video").files.length > 0);
   const [emotion, level] = ["emotion", "level"].map((name) => document.querySelector(`[data-control=${name}]`));
   level.closest("label").hidden = emotion.selectedIndex === 0;
+  showUsualStrength();
   document.querySelectorAll("input[type=range]").forEach(showValue);
 }
 

@@ -153,7 +153,7 @@ def _pages(runner: JobRunner) -> dict[str, tuple[str, str]]:
     folder = resources.files("expnet.ui")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string((folder / "page.html").read_text(encoding="utf-8")).render(
-        fields=form(runner.animator.styles),
+        fields=form(runner.animator.styles, runner.animator.default_motion),
         limits=runner.limits,
         length=_length(runner.limits.seconds),
         speech=util.find_spec("espeakng_loader") is not None,

@@ -33,6 +33,7 @@ class BusyAnimator:
     """Waits for a signal before it opens a portrait, and then fails."""
 
     styles = 2
+    default_motion = "regressed"
 
     def __init__(self) -> None:
         self.opened = threading.Event()

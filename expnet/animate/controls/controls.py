@@ -10,10 +10,12 @@ from expnet.errors import InputError
 from expnet.face.emotions import EMOTIONS, LEVEL_GAIN
 from expnet.media.image_reader import LARGEST_SIDE, SMALLEST_SIDE
 from expnet.media.video_reader import FRAME_RATE
+from expnet.models.packaged_weights import MOTIONS, MotionKind
 
-EXPRESSION_SCALE = 1.5
-"""A regression predicts the average of all plausible motions, which moves less than a face does. This scale gives the
-mouth opening the standard deviation that tracked clips have (benchmarks/portraits.py prints it)."""
+EXPRESSION_SCALES: dict[MotionKind, float] = {"regressed": 1.5, "sampled": 1.0}
+"""Usual strength of the facial motion. A regression predicts the average of all plausible motions, which moves less
+than a face does: a scale of 1.5 gives the mouth opening the standard deviation that tracked clips have
+(benchmarks/portraits.py prints it). A sampled motion moves as much as a face and is left as it is."""
 LARGEST_SCALE = 5.0
 """No face and no head moves more than this."""
 MOST_BLINKS = 60.0
@@ -35,8 +37,12 @@ class Controls:
     """How a portrait moves and what the video looks like; docs/guides/controls.md describes each control.
 
     Args:
-        seed: Seed of head motion, blinks and idle motion; the same seed gives the same frames.
+        seed: Seed of head motion, blinks and idle motion, and of the expression where it is sampled; the same seed
+            gives the same frames.
+        motion: ``regressed`` or ``sampled`` (`expnet.models.packaged_weights.MOTIONS`); None for what the
+            `expnet.animate.animator.Animator` was opened with.
         expression_scale: Strength of the whole face's motion about its average, 0 to 5; 1 is the network's prediction.
+            None for the usual one, `EXPRESSION_SCALES`.
         lip_scale: Strength of the lips' opening and motion on top of that, 0 to 5; lips that meet still meet.
         head_scale: Strength of the head motion, 0 to 5; 0 keeps the head still.
         still: Keep the head as it is in the portrait; the face still speaks and blinks.
@@ -46,7 +52,8 @@ class Controls:
             and backwards.
         reference_parts: Parts of the motion that are taken from the reference video, any of ``head``, ``blink`` and
             ``expression`` (the face except for lips and eyelids, which follow the speech).
-        blink: ``auto`` for natural blinks, ``none``, or the number of blinks a minute, up to 60.
+        blink: ``auto`` for natural blinks, which are sampled with the expression or else drawn on their own, ``none``,
+            or the number of blinks a minute, up to 60.
         emotion: One of `expnet.face.emotions.EMOTIONS`; ``neutral`` adds nothing to the portrait.
         level: Strength of the emotion, 1 to 3.
         gaze: Degrees by which the eyes turn to the image's right and upwards, relative to the portrait, or None.
@@ -60,7 +67,8 @@ class Controls:
     """
 
     seed: int = 0
-    expression_scale: float = EXPRESSION_SCALE
+    motion: MotionKind | None = None
+    expression_scale: float | None = None
     lip_scale: float = 1.0
     head_scale: float = 1.0
     still: bool = False
@@ -81,7 +89,10 @@ class Controls:
         if self.seed < 0:
             raise InputError(f"seed {self.seed}: expected a whole number of 0 or more.")
         for name in ("expression_scale", "lip_scale", "head_scale"):
-            _check_range(name, getattr(self, name), 0.0, LARGEST_SCALE)
+            if getattr(self, name) is not None:
+                _check_range(name, getattr(self, name), 0.0, LARGEST_SCALE)
+        if self.motion is not None:
+            _check_one_of("motion", self.motion, MOTIONS)
         _check_range("fps", self.fps, *FRAME_RATES)
         _check_one_of("emotion", self.emotion, EMOTIONS)
         _check_one_of("level", self.level, [level for level in LEVEL_GAIN if level])
@@ -109,6 +120,10 @@ class Controls:
     def files(self) -> tuple[HeadStyle | None, ...]:
         """The values of the controls that may be files."""
         return self.pose_style, self.reference_video, self.background
+
+    def scale_of(self, motion: MotionKind) -> float:
+        """Return the strength of a facial motion that was regressed or sampled."""
+        return EXPRESSION_SCALES[motion] if self.expression_scale is None else self.expression_scale
 
     def takes(self, part: ReferencePart) -> bool:
         """Tell whether a part of the motion comes from the reference video."""

@@ -1,0 +1,91 @@
+"""Motion that is drawn by the motion network: expression, head motion and lids of one performance.
+
+speech -> speech encoder -> features --+
+portrait, lips closed -> expression ---+-> motion network, seed -> expression, head pose, lids
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from expnet.animate.controls.reference_video import without_narrowing
+from expnet.assets.encoders import open_speech_encoder
+from expnet.audio.stored_samples import Samples
+from expnet.models.interfaces import load_motion_network
+from expnet.models.mel_source import CachedMel
+
+
+@dataclass(frozen=True, eq=False)
+class SampledMotion:
+    """One performance; what is not sampled is None.
+
+    Attributes:
+        expression: (T, E) coefficients.
+        pose: (T, 6) head pose relative to the portrait's.
+        blink: (T,) closure of the eyelids, from 0, open, to 1, closed.
+    """
+
+    expression: NDArray[np.float32] | None = None
+    pose: NDArray[np.float32] | None = None
+    blink: NDArray[np.float32] | None = None
+
+
+class MotionSampler:
+    """A motion network with its speech encoder.
+
+    Args:
+        weights: Weights of the motion network.
+        speech_encoder: File or folder of its speech encoder; None to search the fetched assets.
+        without: Groups (`expnet.models.flow_matching.layout.GROUPS`) that other networks provide.
+
+    Raises:
+        InputError: The weights belong to another task, or the speech encoder is missing or has other weights.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str],
+        speech_encoder: str | os.PathLike[str] | None = None,
+        *,
+        without: Sequence[str] = (),
+    ) -> None:
+        self.network = load_motion_network(weights)
+        self.groups = tuple(group for group in self.network.layout.groups if group not in without)
+        self._encoder = open_speech_encoder(self.network, speech_encoder)
+
+    @torch.inference_mode()
+    def draw(
+        self, samples: Samples, frames: int, first: Tensor, first_pose: Tensor, *, style: Tensor, seed: int
+    ) -> SampledMotion:
+        """Draw a performance.
+
+        Args:
+            samples: Speech (S,) at 16 kHz.
+            frames: Number of frames T.
+            first: (1, E) expression of the portrait with closed lips.
+            first_pose: (1, 6) pose of the portrait.
+            style: Head-motion style, as in `expnet.models.flow_matching.motion_flow.MotionFlow.sample`.
+            seed: The same seed gives the same performance.
+        """
+        features = None if self._encoder is None else torch.from_numpy(self._encoder(samples, frames))[None]
+        drawn = self.network.sample(
+            frames,
+            first,
+            mel=CachedMel(samples) if features is None else None,
+            features=features,  # (1, T, F)
+            first_pose=first_pose,
+            style=style,
+            seed=seed,
+        )
+        parts = zip(("expression", "head", "lids"), (drawn.expression, drawn.pose, drawn.lids), strict=True)
+        expression, pose, lids = (None if x is None or name not in self.groups else x[0].numpy() for name, x in parts)
+        if lids is not None:
+            lids = without_narrowing(lids.astype(np.float64)).astype(np.float32)
+        return SampledMotion(expression, pose, lids)
