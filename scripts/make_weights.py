@@ -20,9 +20,9 @@ from pack_weights import pack
 from stages import EXPNET, Stage, resume, run_stages, script
 
 MADE = ["--clips", "1200", "--seed", "1"]
-STEPS = {"synthetic": 1100, "expression": 500, "whisper": 500, "streaming": 400, "pose": 400}
+STEPS = {"synthetic": 1100, "expression": 500, "whisper": 500, "streaming": 400, "motion": 3000, "pose": 400}
 ENCODER = "whisper-tiny.en"
-"""The speech encoder of ``expression-whisper``; 'expnet assets fetch' gets it."""
+"""The speech encoder of ``expression-whisper`` and ``motion``; 'expnet assets fetch' gets it."""
 HIDE = ["augment.time_masks=2", "augment.band_masks=2"]
 """Augmentation of synthetic speech, parts of which are masked: it is cleaner than any recording, and plentiful."""
 
@@ -47,10 +47,10 @@ def features_of(store: Path, output: Path) -> Path:
 
 
 def features(store: Path, output: Path) -> Stage:
-    """The stage that computes the speech features of a store, or continues; needed until the network is trained."""
+    """The stage that computes the speech features of a store, or continues; needed until the networks are trained."""
     command = [EXPNET, "features", str(store), "--encoder", ENCODER, "--copies", "4"]
     command += ["--output", str(features_of(store, output))]
-    return Stage(f"Speech features of {store.name}", command, output / "whisper" / "model.safetensors")
+    return Stage(f"Speech features of {store.name}", command, output / "motion" / "model.safetensors")
 
 
 def train(name: str, config: str, stores: list[Path], output: Path, *overrides: str) -> Stage:
@@ -97,6 +97,7 @@ def main() -> int:
     todo += [features(store, output) for store in stores]
     heard = f"data.features=[{','.join(str(features_of(store, output)) for store in stores)}]"
     todo.append(train("whisper", "expression.yaml", stores, output, heard, "data.silent_share=0.15"))
+    todo.append(train("motion", "motion.yaml", stores, output, heard))
     todo.append(train("streaming", "streaming.yaml", stores, output, f"init={start}"))
     todo.append(train("pose", "pose.yaml", stores, output))
     code = run_stages(todo)
@@ -105,6 +106,7 @@ def main() -> int:
             pack(output / "synthetic", "expression-synthetic", f"the built-in corpus: {contents([made])}")
         pack(output / "expression", "expression", f"{contents(stores)}; before that, the built-in corpus")
         pack(output / "whisper", "expression-whisper", f"{contents(stores)}, with features of {ENCODER}")
+        pack(output / "motion", "motion", f"{contents(stores)}, with features of {ENCODER}")
         pack(output / "streaming", "expression-streaming", f"{contents(stores)}; before that, the built-in corpus")
         pack(output / "pose", "pose", contents(stores))
     return code

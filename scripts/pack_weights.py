@@ -2,8 +2,9 @@
 
 Usage: python scripts/pack_weights.py RUN NAME [--notes "what it was trained on"]
 
-NAME is the file under expnet/models/weights: expression, expression-whisper, expression-streaming, expression-synthetic
-or pose. Only the weights, the model's options and the notes are kept; paths and names of the training machine are not.
+NAME is the file under expnet/models/weights: expression, expression-whisper, expression-streaming,
+expression-synthetic, motion or pose. Only the weights, the model's options and the notes are kept; paths and names of
+the training machine are not.
 """
 
 from __future__ import annotations

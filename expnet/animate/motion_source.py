@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from expnet.animate.controls.apply_controls import Motion, apply_controls, blinks_for
+from expnet.animate.controls.calm_lips import calm_lips
 from expnet.animate.controls.controls import Controls, HeadStyle
 from expnet.animate.controls.idle import idle_expression, idle_head
 from expnet.animate.controls.motion_scale import close_lips, identity_of, scale_expression
@@ -20,6 +21,7 @@ from expnet.animate.regressed_motion import SpeechMel, mel_for_head, regress_exp
 from expnet.animate.sampled_motion import SampledMotion
 from expnet.animate.streaming import StreamedHead, StreamedMotion, check_controls
 from expnet.audio.alignment import SAMPLES_PER_FRAME
+from expnet.audio.pauses import pauses
 from expnet.audio.stored_samples import Samples
 from expnet.coefficients import DEFAULT_FACE_MODEL
 from expnet.errors import InputError
@@ -192,9 +194,7 @@ class MotionSource:
         if drawn.expression is None:
             expression = regress_expression(self.networks, speech, rest, blink, controls)
         else:
-            expression = scale_expression(
-                drawn.expression.astype(np.float64), rest[0].astype(np.float64), controls.scale_of("sampled")
-            )
+            expression = self._sampled_expression(portrait, speech, drawn.expression, rest, controls)
             if not sampled_blinks:
                 space = feature_space(self.face_model)
                 expression = hold_lids(space, identity_of(portrait.fit), expression, rest[0])
@@ -206,6 +206,20 @@ class MotionSource:
             first_pose, style = portrait.fit.pose[:1], controls.pose_style
             relative_pose = self.head_motion(mel, speech.frames, first_pose, style=style, seed=controls.seed)
         return expression, relative_pose, blink
+
+    def _sampled_expression(
+        self,
+        portrait: Portrait,
+        speech: SpeechMel,
+        drawn: NDArray[np.float32],
+        rest: NDArray[np.float32],
+        controls: Controls,
+    ) -> NDArray[np.float64]:
+        """Return a sampled expression (T, 64) at its scale, with lips that rest in pauses."""
+        space, identity = feature_space(self.face_model), identity_of(portrait.fit)
+        scale = controls.scale_of("sampled")
+        expression = scale_expression(drawn.astype(np.float64), rest[0].astype(np.float64), scale)
+        return calm_lips(space, identity, expression, pauses(speech.samples, speech.frames))
 
     def _sample(
         self, portrait: Portrait, speech: SpeechMel, rest: NDArray[np.float32], controls: Controls

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from expnet.cli.arguments import WEIGHTS, Commands, add_command, add_network_options, add_tracker_option, scale
+from expnet.cli.arguments import (
+    WEIGHTS,
+    Commands,
+    add_command,
+    add_network_options,
+    add_tracker_option,
+    positive,
+    scale,
+)
 from expnet.cli.choices import EMOTIONS
 from expnet.errors import InputError
 from expnet.models.packaged_weights import MOTIONS
@@ -36,6 +44,8 @@ def run_animate(arguments: argparse.Namespace) -> None:
             "one of them."
         )
     controls = Controls(**_given_controls(arguments))
+    if arguments.seeds is not None and (arguments.idle is not None or arguments.batch is not None or arguments.export):
+        raise InputError("--seeds makes one video of one recording: leave --idle, --batch and --export out.")
     if arguments.batch is not None:
         _run_batch(arguments, controls)
         return
@@ -46,6 +56,11 @@ def run_animate(arguments: argparse.Namespace) -> None:
         print(animator.idle(arguments.image, arguments.idle, arguments.output, controls, exports=arguments.export))
         return
     speech = arguments.audio if arguments.text is None else synthesize(arguments.text, arguments.language)
+    if arguments.seeds is not None:
+        from expnet.animate.seed_sheet import seed_sheet
+
+        print(seed_sheet(animator, arguments.image, speech, arguments.output, controls, seeds=arguments.seeds))
+        return
     print(animator.animate(arguments.image, speech, arguments.output, controls, exports=arguments.export))
 
 
@@ -132,6 +147,12 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
 def _add_motion_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--seed", type=int, help="seed of head motion and blinks, and of the face where it is sampled (default: 0)"
+    )
+    group.add_argument(
+        "--seeds",
+        type=positive,
+        metavar="N",
+        help="show N performances side by side in one .mp4, 2 to 16, with the seeds from --seed on",
     )
     group.add_argument(
         "--expression-scale",

@@ -75,11 +75,11 @@ def _speech() -> Finding:
 
 
 def _weights() -> Finding:
-    used = ("expression", "expression-whisper", "expression-streaming", "pose")
+    used = ("expression", "expression-whisper", "expression-streaming", "motion", "pose")
     missing = [name for name in used if not has_packaged_weights(name)]
     if missing:
         return Finding("built-in weights", f"no {' and no '.join(missing)}", "pip install --force-reinstall expnet")
-    return Finding("built-in weights", "expression, live expression and head pose")
+    return Finding("built-in weights", "expression, live expression, sampled motion and head pose")
 
 
 def _hearing() -> Finding:

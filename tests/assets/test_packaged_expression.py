@@ -10,12 +10,13 @@ from PIL import Image
 from skimage.data import astronaut
 
 from expnet.assets import packaged_expression
-from expnet.assets.packaged_expression import PACKAGED, choose, expression_weights
+from expnet.assets.packaged_expression import PACKAGED, choose, choose_motion, expression_weights
 from expnet.audio.speech_encoders import load_speech_encoder
 from expnet.audio.wave import write_wav
 from expnet.cli import main
 from expnet.models import packaged_weights
 from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.flow_matching.motion_flow import MotionFlow
 from expnet.models.saved_model import save_model
 
 TINY = "whisper-tiny.en.safetensors"
@@ -67,6 +68,26 @@ def test_an_explicit_choice_is_silent(assets_folder: Path, tmp_path: Path, caplo
     assert expression_weights(tmp_path / "run") == tmp_path / "run"
     assert expression_weights(speech_encoder=tmp_path).stem == "expression-whisper"
     assert caplog.records == []
+
+
+def test_motion_is_sampled_by_default_only_where_its_encoder_is_found(
+    heard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose_motion("sampled") == ("sampled", None)
+    assert choose_motion("regressed") == ("regressed", None)
+    assert choose_motion(tmp_path / "run") == ("sampled", tmp_path / "run")
+    monkeypatch.setattr(packaged_expression, "DEFAULT_MOTION", "sampled")
+    assert choose_motion()[0] == "regressed"  # no motion network in this installation
+    source = load_speech_encoder(heard).source.as_dict()
+    network = MotionFlow(width=16, layers=1, heads=2, speech_features=source)
+    save_model(tmp_path / "weights" / "motion.safetensors", network)
+    assert choose_motion()[0] == "sampled"
+    assert choose_motion(other_networks=True)[0] == "regressed"
+    heard.unlink()
+    assert choose_motion()[0] == "regressed"
+    assert choose_motion(encoder=True)[0] == "sampled"
+    monkeypatch.setattr(packaged_expression, "DEFAULT_MOTION", "regressed")
+    assert choose_motion(encoder=True)[0] == "regressed"
 
 
 def test_a_wrong_encoder_is_one_sentence(

@@ -43,6 +43,15 @@ def test_both_ends_of_a_slider_are_taken(field: Field) -> None:
     assert steps == pytest.approx(round(steps)), "a browser would round a default between two steps"
 
 
+def test_the_expression_slider_starts_where_the_motion_does() -> None:
+    for motion, start in (("regressed", 1.5), ("sampled", 1.0)):
+        fields = {field.name: field for field in form(STYLES, motion)}
+        assert fields["expression_scale"].default == start
+        assert fields["expression_scale"].starts == {"regressed": 1.5, "sampled": 1.0}
+        assert fields["motion"].options[0] == ("", motion)
+    assert read_form({"motion": "sampled", "seed": "3"}, {}) == Controls(motion="sampled", seed=3)
+
+
 def test_the_ends_of_gaze_are_taken() -> None:
     field = next(field for field in form(STYLES) if field.name == "gaze")
     assert read_form({"gaze": f"{-field.high:g},{field.low:g}"}, {}).gaze == (-field.high, field.low)
