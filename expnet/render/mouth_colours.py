@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _CHEEKS = (50, 280, 205, 425, 117, 346, 101, 330, 151, 9, 195)
+_LOWER_LIP = (86, 15, 316, 85, 16, 315)
 # Colours of a mouth under the light in which average skin has the colour _SKIN.
 _SKIN = np.array([205.0, 160.0, 138.0])
 _TEETH = np.array([226.0, 216.0, 200.0])
@@ -32,16 +33,18 @@ class MouthColours:
         cavity: Colour of the dark cavity.
         tongue: Colour of the lit back of the tongue.
         gum: Colour of the gum above the teeth.
+        lip: Colour of the portrait's own lower lip near the seam, whose wet inside continues into the mouth.
     """
 
     teeth: Array
     cavity: Array
     tongue: Array
     gum: Array
+    lip: Array
 
     def table(self) -> Array:
-        """The four colours in one array (4, 3)."""
-        return np.stack([self.teeth, self.cavity, self.tongue, self.gum])
+        """The five colours in one array (5, 3)."""
+        return np.stack([self.teeth, self.cavity, self.tongue, self.gum, self.lip])
 
 
 def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: Array) -> MouthColours:
@@ -52,14 +55,7 @@ def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: 
         points: (V, 2) tracked points in pixels.
         opening: (N, 3) the portrait's pixels between the lips; few or none if the mouth is closed.
     """
-    rows = np.clip(points[list(_CHEEKS), 1].round().astype(int), 2, portrait.shape[0] - 3)
-    columns = np.clip(points[list(_CHEEKS), 0].round().astype(int), 2, portrait.shape[1] - 3)
-    patches = np.stack(
-        [
-            portrait[row - 2 : row + 3, column - 2 : column + 3].reshape(-1, 3).mean(axis=0)
-            for row, column in zip(rows, columns, strict=True)
-        ]
-    )
+    patches = _patches(portrait, points[list(_CHEEKS)])
     skin = np.median(patches, axis=0)
     # Dark skin and dim light look alike; bright patches tell more about the light than the average does.
     bright = float(np.percentile(patches.mean(axis=1), 80))
@@ -79,7 +75,28 @@ def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: 
     if own is None:
         # Teeth are about as bright as lit fair skin, and brighter than dark skin.
         teeth *= min(0.95 * max(bright, 0.55 * bright + 80.0) / teeth.mean(), 1.0)
-    return MouthColours(teeth=teeth, cavity=lit(_CAVITY), tongue=lit(_TONGUE), gum=lit(_GUM))
+    lip = _lower_lip(portrait, points, bright)
+    # The tongue is as red as the lips under the same light, and lies deeper.
+    tongue = 0.5 * (lit(_TONGUE) + lip)
+    return MouthColours(teeth=teeth, cavity=lit(_CAVITY), tongue=tongue, gum=lit(_GUM), lip=lip)
+
+
+def _patches(portrait: NDArray[np.uint8], places: Array) -> Array:
+    """Mean colours (N, 3) of patches of 5 x 5 pixels around places (N, 2)."""
+    rows = np.clip(places[:, 1].round().astype(int), 2, portrait.shape[0] - 3)
+    columns = np.clip(places[:, 0].round().astype(int), 2, portrait.shape[1] - 3)
+    return np.stack(
+        [
+            portrait[row - 2 : row + 3, column - 2 : column + 3].reshape(-1, 3).mean(axis=0)
+            for row, column in zip(rows, columns, strict=True)
+        ]
+    )
+
+
+def _lower_lip(portrait: NDArray[np.uint8], points: Array, skin_brightness: float) -> Array:
+    """Colour of the middle of the lower lip, bounded by the skin's brightness: glossy lips reflect the light."""
+    colour = np.median(_patches(portrait, points[list(_LOWER_LIP)]), axis=0)
+    return colour * np.clip(colour.mean(), 0.55 * skin_brightness, 0.95 * skin_brightness) / max(colour.mean(), 1.0)
 
 
 def _own_teeth(opening: Array, skin_brightness: float) -> Array | None:

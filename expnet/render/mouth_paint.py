@@ -12,9 +12,15 @@ Array = NDArray[np.float64]
 _TOOTH_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
 _TOOTH_HEIGHT = 0.095
 # Distances from the middle at which the teeth start to darken and at which they disappear in shadow, face units.
-_ARCH_DARKENS, _ARCH_ENDS = 0.17, 0.28
+_ARCH_DARKENS, _ARCH_ENDS = 0.13, 0.25
+# Distance of the upper teeth's biting edge below the seam of the lips, face units.
+_UPPER_EDGE = 0.022
 # The arch curves back: depth decreases by this much times the squared distance from the middle.
 _ARCH = 2.2
+# Brightness of the mouth's red on teeth in full shadow, relative to the tongue.
+_REFLECTED = 0.45
+# Opacity of the inside of the lower lip, and its brightness relative to the outside.
+_WET_OPACITY, _WET_TONE = 0.8, 0.8
 # Lip distances (face units) below which a portrait shows only the dark seam, and above which it shows teeth.
 _SEAM_ONLY, _SHOWS_TEETH = 0.015, 0.04
 
@@ -121,10 +127,26 @@ def depth_tones(side: float, share_down: float, above_lip: float, opening: float
     """
     across = min(side * side / 0.04, 1.0)
     cavity = (0.35 + 0.65 * share_down) * (1.0 - 0.5 * smoothstep(0.08, 0.26, abs(side)))
-    top = 0.45 + 0.4 * across
-    cover = smoothstep(top - 0.12, top + 0.2, share_down) * smoothstep(0.06, 0.15, opening) * (1.0 - across)
-    light = (0.45 + 0.4 * smoothstep(top, top + 0.4, share_down)) * (1.0 - 0.35 * across)
-    return cavity, cover, light * (0.6 + 0.4 * smoothstep(0.0, 0.05, above_lip))
+    top = 0.42 + 0.4 * across
+    cover = smoothstep(top - 0.15, top + 0.2, share_down) * smoothstep(0.05, 0.12, opening) * (1.0 - across)
+    light = (0.65 + 0.35 * smoothstep(top, top + 0.4, share_down)) * (1.0 - 0.35 * across)
+    # The shadow behind the lip keeps the edge of the lip visible.
+    return cavity, cover, light * (0.5 + 0.5 * smoothstep(0.0, 0.03, above_lip))
+
+
+@compiled_fast
+def wet_lip(side: float, below_lip: float, above_lip: float) -> float:
+    """Coverage of the inside of the lower lip, which curves back into the mouth; lengths are in face units.
+
+    Args:
+        side: Distance from the middle.
+        below_lip: Distance from the upper lip.
+        above_lip: Distance from the lower lip.
+    """
+    reach = 0.012 + 0.12 * (above_lip + below_lip)
+    # A crease separates it from the outside, so that the edge of the lip stays visible.
+    crease = smoothstep(0.0, 0.015, above_lip)
+    return crease * (1.0 - smoothstep(0.0, reach, above_lip)) * (1.0 - 0.7 * smoothstep(0.1, 0.24, abs(side)))
 
 
 @compiled_fast
@@ -148,7 +170,7 @@ def row_tones(
         shade = 0.62 * (0.4 + 0.6 * smoothstep(0.0, 0.06, below_lip))
         shade *= 0.6 + 0.4 * smoothstep(0.0, 0.02, above_lip)
     else:
-        above = y - (seam - 0.022)
+        above = y - (seam - _UPPER_EDGE)
         shade = 0.58 + 0.42 * smoothstep(0.0, 0.045, below_lip)
     cover, tone = tooth_tone(side, above, softness)
     return cover, tone * shade, smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
@@ -197,7 +219,7 @@ def paint_pixels(
         source_camera: (12,) rotation, offset and scale of the portrait.
         mouth: (8,) in face units: x, seam, teeth_z, jaw relative to neutral, jaw relative to the portrait, opening,
             the portrait's opening; and the share of the portrait's opening that belongs to the skull.
-        tint: (4, 3) colours of teeth, cavity, tongue and gum.
+        tint: (5, 3) colours of teeth, cavity, tongue, gum and lower lip.
     """
     middle, seam, teeth_z, jaw, jaw_moved, opening, source_opening, split = mouth
     scale, source_scale = camera[11], source_camera[11]
@@ -227,11 +249,16 @@ def paint_pixels(
             blue = dark_blue + tongue * (light * tint[2, 2] - dark_blue)
             for jaw_row in (True, False):
                 teeth, tone, gum = row_tones(jaw_row, side, y, below_lip, above_lip, seam, jaw, softness)
-                # Teeth are shaded with the red of the mouth around them, not with grey.
-                shadow = 1.0 - tone
-                red += teeth * (tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) + shadow * tint[1, 0] - red)
-                green += teeth * (tone * (tint[0, 1] + gum * (tint[3, 1] - tint[0, 1])) + shadow * tint[1, 1] - green)
-                blue += teeth * (tone * (tint[0, 2] + gum * (tint[3, 2] - tint[0, 2])) + shadow * tint[1, 2] - blue)
+                # Teeth in shadow are lit by the red of the mouth around them, and are not grey.
+                shadow = _REFLECTED * (1.0 - tone)
+                red += teeth * (tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) + shadow * tint[2, 0] - red)
+                green += teeth * (tone * (tint[0, 1] + gum * (tint[3, 1] - tint[0, 1])) + shadow * tint[2, 1] - green)
+                blue += teeth * (tone * (tint[0, 2] + gum * (tint[3, 2] - tint[0, 2])) + shadow * tint[2, 2] - blue)
+                if jaw_row:  # the lower lip stands in front of the lower teeth and behind the upper ones
+                    wet = _WET_OPACITY * wet_lip(side, below_lip, above_lip)
+                    red += wet * (_WET_TONE * tint[4, 0] - red)
+                    green += wet * (_WET_TONE * tint[4, 1] - green)
+                    blue += wet * (_WET_TONE * tint[4, 2] - blue)
             # Lay the portrait's own mouth over it: first the part that moves with the jaw, then that of the skull.
             for part in range(2):
                 yy = y - jaw_moved if part == 0 else y

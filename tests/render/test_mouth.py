@@ -9,7 +9,7 @@ import pytest
 
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.mouth_colours import estimate_mouth_colours
-from expnet.render.mouth_paint import depth_tones, tooth_tone
+from expnet.render.mouth_paint import depth_tones, tooth_tone, wet_lip
 
 
 def test_the_arch_of_teeth_ends_in_the_dark() -> None:
@@ -28,6 +28,25 @@ def test_the_cavity_is_darkest_above_and_at_the_sides_and_the_tongue_lies_below(
     assert middle[1] > 0.8
     assert side[1] == pytest.approx(0.0)
     assert depth_tones(0.0, 0.8, 0.1, 0.05)[1] == 0.0  # a small opening shows no tongue
+
+
+def test_the_inside_of_the_lower_lip_lies_behind_a_crease_and_fades_into_the_mouth() -> None:
+    covers = [wet_lip(0.0, 0.1 - above, above) for above in (0.0, 0.01, 0.018, 0.03)]
+    assert covers[0] == 0.0
+    assert covers[1] > covers[2] > 0.0
+    assert covers[3] == 0.0
+    assert wet_lip(0.24, 0.09, 0.01) < 0.5 * covers[1]
+
+
+def test_the_inside_of_the_mouth_has_the_colour_of_the_portraits_lips(portrait: Any) -> None:
+    points = portrait.points[:468, :2].astype(float)
+    red, blue = (
+        estimate_mouth_colours(np.full_like(portrait.image, 0) + np.array(colour, np.uint8), points, np.zeros((0, 3)))
+        for colour in ((200, 120, 110), (110, 120, 200))
+    )
+    assert red.lip[0] > red.lip[2]
+    assert blue.lip[2] > blue.lip[0]
+    assert red.tongue[0] - red.tongue[2] > blue.tongue[0] - blue.tongue[2]
 
 
 @pytest.mark.parametrize("skin", [(244, 214, 196), (205, 160, 138), (150, 105, 80), (90, 62, 50)])
