@@ -56,7 +56,9 @@ class Field:
     @property
     def starts(self) -> dict[str, float]:
         """Where a slider starts for each kind of motion, if that depends on it."""
-        return dict(EXPRESSION_SCALES) if self.name == "expression_scale" else {}
+        return (
+            {str(kind): scale for kind, scale in EXPRESSION_SCALES.items()} if self.name == "expression_scale" else {}
+        )
 
 
 def _named(*values: str) -> tuple[tuple[str, str], ...]:
