@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from expnet.animate.controls.apply_controls import Motion, apply_controls, blinks_for
-from expnet.animate.controls.calm_lips import calm_lips
+from expnet.animate.controls.calm import calm_lids, calm_lips
 from expnet.animate.controls.controls import Controls, HeadStyle
 from expnet.animate.controls.idle import idle_expression, idle_head
 from expnet.animate.controls.motion_scale import close_lips, identity_of, scale_expression
@@ -194,10 +194,9 @@ class MotionSource:
         if drawn.expression is None:
             expression = regress_expression(self.networks, speech, rest, blink, controls)
         else:
-            expression = self._sampled_expression(portrait, speech, drawn.expression, rest, controls)
-            if not sampled_blinks:
-                space = feature_space(self.face_model)
-                expression = hold_lids(space, identity_of(portrait.fit), expression, rest[0])
+            scale = controls.scale_of("sampled")
+            expression = scale_expression(drawn.expression.astype(np.float64), rest[0].astype(np.float64), scale)
+            expression = self._calmed(portrait, speech, expression, sampled_blinks=sampled_blinks)
         relative_pose = drawn.pose
         if relative_pose is None:
             mel = mel_for_head(
@@ -207,19 +206,15 @@ class MotionSource:
             relative_pose = self.head_motion(mel, speech.frames, first_pose, style=style, seed=controls.seed)
         return expression, relative_pose, blink
 
-    def _sampled_expression(
-        self,
-        portrait: Portrait,
-        speech: SpeechMel,
-        drawn: NDArray[np.float32],
-        rest: NDArray[np.float32],
-        controls: Controls,
+    def _calmed(
+        self, portrait: Portrait, speech: SpeechMel, expression: NDArray[np.float64], *, sampled_blinks: bool
     ) -> NDArray[np.float64]:
-        """Return a sampled expression (T, 64) at its scale, with lips that rest in pauses."""
+        """Return a sampled expression (T, 64) with lips that rest in pauses, and eyelids without blinks."""
         space, identity = feature_space(self.face_model), identity_of(portrait.fit)
-        scale = controls.scale_of("sampled")
-        expression = scale_expression(drawn.astype(np.float64), rest[0].astype(np.float64), scale)
-        return calm_lips(space, identity, expression, pauses(speech.samples, speech.frames))
+        rested = calm_lips(space, identity, expression, pauses(speech.samples, speech.frames))
+        if sampled_blinks:
+            return calm_lids(space, identity, rested)
+        return hold_lids(space, identity, rested, close_lips(self.face_model, portrait.fit)[0])
 
     def _sample(
         self, portrait: Portrait, speech: SpeechMel, rest: NDArray[np.float32], controls: Controls

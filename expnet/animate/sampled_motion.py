@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from expnet.animate.controls.reference_video import without_narrowing
+from expnet.animate.controls.blinks import clear_blinks
 from expnet.assets.encoders import open_speech_encoder
 from expnet.audio.stored_samples import Samples
 from expnet.models.interfaces import load_motion_network
@@ -87,5 +87,5 @@ class MotionSampler:
         parts = zip(("expression", "head", "lids"), (drawn.expression, drawn.pose, drawn.lids), strict=True)
         expression, pose, lids = (None if x is None or name not in self.groups else x[0].numpy() for name, x in parts)
         if lids is not None:
-            lids = without_narrowing(lids.astype(np.float64)).astype(np.float32)
+            lids = clear_blinks(lids)
         return SampledMotion(expression, pose, lids)

@@ -79,7 +79,7 @@ def _weights() -> Finding:
     missing = [name for name in used if not has_packaged_weights(name)]
     if missing:
         return Finding("built-in weights", f"no {' and no '.join(missing)}", "pip install --force-reinstall expnet")
-    return Finding("built-in weights", "expression, live expression, sampled motion and head pose")
+    return Finding("built-in weights", "expression, sampled motion, live expression and head pose")
 
 
 def _hearing() -> Finding:

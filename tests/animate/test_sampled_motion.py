@@ -13,7 +13,8 @@ from skimage.data import astronaut
 from expnet.animate.animator import Animator
 from expnet.animate.batch import animate_batch
 from expnet.animate.controls.apply_controls import Motion
-from expnet.animate.controls.calm_lips import calm_lips
+from expnet.animate.controls.blinks import clear_blinks
+from expnet.animate.controls.calm import calm_lids, calm_lips
 from expnet.animate.controls.controls import Controls
 from expnet.animate.controls.motion_scale import identity_of
 from expnet.animate.seed_sheet import seed_sheet
@@ -41,6 +42,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.manual_seed(0)
     motion = MotionFlow(width=16, layers=1, heads=2, audio_channels=8)
     torch.nn.init.normal_(motion.head.weight, std=0.1)
+    motion.lid_mean.fill_(0.3)
+    motion.lid_std.fill_(0.2)
     expression = ExpressionRegressor(width=16, layers=1, heads=2)
     torch.nn.init.normal_(expression.head.weight, std=0.3)
     networks = {"motion": motion, "expression": expression, "pose": PoseCVAE(styles=3)}
@@ -169,6 +172,28 @@ def test_lips_rest_in_pauses(animator: Animator, portrait: Portrait) -> None:
     hushed = SPEECH.copy()
     hushed[12_800:] = 0  # from frame 20 on
     assert np.flatnonzero(pauses(hushed, 52)).tolist() == list(range(23, 52))
+
+
+def test_lids_shut_where_the_sample_blinks() -> None:
+    closure = np.full(60, 0.1, np.float32)
+    closure[20:22] = 0.5  # half closed for a moment
+    closure[40:50] = 0.9  # shut for ten frames
+    closure[30] = 0.4  # noise
+    blinks = clear_blinks(closure)
+    assert blinks[20] == blinks[21] == 1
+    assert not blinks[:17].any()
+    assert not blinks[30:37].any()
+    assert (blinks[40:50] == 1).all()
+    assert 0 < blinks[52] < 1
+    assert not clear_blinks(np.full(10, 0.2)).any()
+
+
+def test_lids_do_not_tremble_between_blinks(animator: Animator, portrait: Portrait) -> None:
+    space, identity = feature_space(animator.face_model), identity_of(portrait.fit)
+    trembling = 0.3 * np.random.default_rng(1).standard_normal((80, 64))
+    before, after = (space.measured(identity, x) for x in (trembling, calm_lids(space, identity, trembling)))
+    assert np.abs(np.diff(after["lids_apart"])).mean() < 0.1 * np.abs(np.diff(before["lids_apart"])).mean()
+    assert np.allclose(after["lip_gap"], before["lip_gap"])
 
 
 def test_seeds_side_by_side(animator: Animator, tmp_path: Path) -> None:

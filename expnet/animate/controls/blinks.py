@@ -14,6 +14,38 @@ _TIMES = np.array([0.0, 0.05, 0.10, 0.14, 0.20, 0.27, 0.36])
 _CLOSURE = np.array([0.0, 0.65, 1.0, 1.0, 0.6, 0.2, 0.0])
 
 
+# A measured closure above the first value is a blink if its peak reaches the second.
+_BLINK_BEGINS, _BLINK_REACHES = 0.3, 0.45
+# Its eyes count as shut at this share of the peak; seconds from the beginning of a drawn blink to its middle.
+_SHUT, _PEAK = 0.8, 0.12
+
+
+def clear_blinks(closure: NDArray[np.floating], *, fps: float = DEFAULT_FPS) -> NDArray[np.float32]:
+    """Turn a sampled closure of the eyelids into blinks that shut the eyes.
+
+    When the eyes blink, and whether they stay shut, is that of the sample. How the eyelids move is that of
+    `blink_track`: at 25 frames/s a blink lasts a few frames, and measured ones are often only half closed.
+
+    Args:
+        closure: (T,) from 0, open, to 1, closed.
+        fps: Frame rate.
+
+    Returns:
+        (T,) from 0, open, to 1, closed.
+    """
+    track = np.zeros(len(closure), np.float32)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], closure > _BLINK_BEGINS, [0]]).astype(int)))
+    for begin, end in edges.reshape(-1, 2):
+        part = closure[begin:end]
+        if part.max() < _BLINK_REACHES:
+            continue
+        first, last = begin + np.flatnonzero(part >= _SHUT * part.max())[[0, -1]]
+        near = np.arange(max(first - round(_PEAK * fps), 0), min(last + round(_TIMES[-1] * fps), len(closure)))
+        since = np.minimum(near - first, 0) + np.maximum(near - last, 0)  # frames before and after the eyes are shut
+        track[near] = np.maximum(track[near], np.interp(_PEAK + since / fps, _TIMES, _CLOSURE))
+    return track
+
+
 def blink_track(
     frames: int,
     *,

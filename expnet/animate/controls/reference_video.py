@@ -87,15 +87,9 @@ def measure_lid_closure(track: LandmarkTrack) -> NDArray[np.float32]:
         usual = max(float(np.percentile(opening, _OPEN_PERCENTILE)), 1e-3)
         closures.append((1.0 - opening / usual) / (1.0 - _CLOSED_SHARE))
     # A turned head shows one eye worse than the other, so a blink is what both eyes do.
-    both = without_narrowing(np.mean(closures, axis=0))
+    both = np.clip((np.mean(closures, axis=0) - _BLINK_BEGINS) / (_BLINK_CLOSED - _BLINK_BEGINS), 0.0, 1.0)
     times = np.arange(len(track))
-    return np.interp(times, times[track.found], both).astype(np.float32)
-
-
-def without_narrowing(closure: Array) -> Array:
-    """Keep the blinks of a measured closure of the eyelids (T,), without noise of the tracker and looks downward."""
-    blink = np.clip((closure - _BLINK_BEGINS) / (_BLINK_CLOSED - _BLINK_BEGINS), 0.0, 1.0)
-    return blink * blink * (3.0 - 2.0 * blink)
+    return np.interp(times, times[track.found], both * both * (3.0 - 2.0 * both)).astype(np.float32)
 
 
 def hold_lids(space: FeatureSpace, identity: Array, expression: Array, rest: Array) -> Array:

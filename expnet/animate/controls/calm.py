@@ -1,9 +1,10 @@
-"""Calms the lips in the pauses of speech."""
+"""Calms what trembles in a sampled motion: the lips in pauses of speech, and the eyelids."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expnet.animate.controls.motion_scale import LIP_FEATURES, expression_change
+from expnet.animate.controls.reference_video import LID_FEATURES
 from expnet.face.facial_features import FeatureSpace
 
 Array = NDArray[np.float64]
@@ -31,12 +32,21 @@ def calm_lips(space: FeatureSpace, identity: Array, expression: Array, pauses: N
     weight = np.convolve(resting, np.ones(_RAMP) / _RAMP, mode="same")[: len(resting)] * resting  # (T,)
     if not weight.any():
         return expression
-    total = _smoothed(weight) + 1e-9
-    change = {}
-    for name, values in space.measured(identity, expression).items():
-        if name in LIP_FEATURES:
-            change[name] = weight * (_smoothed(weight * values) / total - values)
-    return expression + expression_change(space, change)
+    return _smooth_features(space, identity, expression, LIP_FEATURES, weight)
+
+
+def calm_lids(space: FeatureSpace, identity: Array, expression: Array) -> Array:
+    """Smooth the eyelids of an expression (T, E), which follow smiles and frowns; blinks are drawn on top of it."""
+    return _smooth_features(space, identity, expression, LID_FEATURES, np.ones(len(expression)))
+
+
+def _smooth_features(
+    space: FeatureSpace, identity: Array, expression: Array, names: tuple[str, ...], weight: Array
+) -> Array:
+    """Replace features by their average over the frames around, weighted by (T,), as far as that weight goes."""
+    total, measured = _smoothed(weight) + 1e-9, space.measured(identity, expression)
+    smooth = {name: _smoothed(weight * measured[name]) / total for name in names}
+    return expression + expression_change(space, {name: weight * (smooth[name] - measured[name]) for name in names})
 
 
 def _smoothed(values: Array) -> Array:
