@@ -21,7 +21,7 @@ def test_this_environment_is_healthy() -> None:
     assert healthy, report
     assert "missing" not in report
     assert "torch 2" in report
-    assert "live expression and head pose" in report
+    assert "expression, sampled motion, live expression and head pose" in report
     assert "VP9" in report
     assert "go together" in report
 

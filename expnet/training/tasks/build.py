@@ -165,9 +165,10 @@ def _feature_source(model: nn.Module) -> FeatureSource | None:
 
 
 def _silent_features(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of a network's feature encoder with a projection of zeros, which changes nothing at first."""
+    """Return the weights of a network's feature encoder whose output is zero, which changes nothing at first."""
     own = {name: value for name, value in model.state_dict().items() if name.startswith("embed_features.")}
-    return {name: torch.zeros_like(value) if ".project." in name else value for name, value in own.items()}
+    silent = (".project.weight", ".project.bias", ".convolution.bias")
+    return {name: torch.zeros_like(value) if name.endswith(silent) else value for name, value in own.items()}
 
 
 def describe_training(config: Config, data: TalkingFaceDataModule, task: BaseTask) -> dict[str, Any]:
