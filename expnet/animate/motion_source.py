@@ -211,10 +211,11 @@ class MotionSource:
     ) -> NDArray[np.float64]:
         """Return a sampled expression (T, 64) with lips that rest in pauses, and eyelids without blinks."""
         space, identity = feature_space(self.face_model), identity_of(portrait.fit)
-        rested = calm_lips(space, identity, expression, pauses(speech.samples, speech.frames))
+        rest = close_lips(self.face_model, portrait.fit)[0].astype(np.float64)
+        rested = calm_lips(space, identity, expression, rest, pauses(speech.samples, speech.frames))
         if sampled_blinks:
             return calm_lids(space, identity, rested)
-        return hold_lids(space, identity, rested, close_lips(self.face_model, portrait.fit)[0])
+        return hold_lids(space, identity, rested, rest)
 
     def _sample(
         self, portrait: Portrait, speech: SpeechMel, rest: NDArray[np.float32], controls: Controls

@@ -161,14 +161,16 @@ def test_lips_rest_in_pauses(animator: Animator, portrait: Portrait) -> None:
     trembling = 0.3 * np.random.default_rng(1).standard_normal((80, 64))
     resting = np.zeros(80, bool)
     resting[20:60] = True
-    calm = calm_lips(space, identity, trembling, resting)
+    rest = np.full(64, 0.1)
+    calm = calm_lips(space, identity, trembling, rest, resting)
     assert np.array_equal(calm[~resting], trembling[~resting])
     before, after = (space.measured(identity, x) for x in (trembling, calm))
     inside = slice(25, 55)
     for name, share in (("lip_gap", 0.2), ("chin", 0.2)):
         assert np.abs(np.diff(after[name][inside])).mean() < share * np.abs(np.diff(before[name][inside])).mean()
+    assert np.allclose(after["lip_gap"][28:52], space.measured(identity, rest[None])["lip_gap"])
     assert np.allclose(after["inner_brows"], before["inner_brows"])
-    assert calm_lips(space, identity, trembling, np.zeros(80, bool)) is trembling
+    assert calm_lips(space, identity, trembling, rest, np.zeros(80, bool)) is trembling
     hushed = SPEECH.copy()
     hushed[12_800:] = 0  # from frame 20 on
     assert np.flatnonzero(pauses(hushed, 52)).tolist() == list(range(23, 52))

@@ -11,28 +11,40 @@ Array = NDArray[np.float64]
 
 _SMOOTH = 6.0  # standard deviation in frames: slower than any articulation, faster than a smile
 _RAMP = 5  # frames over which it sets in and ends
+_CLOSING = 15  # frames of a pause over which the lips close, and open again before its end
 
 
-def calm_lips(space: FeatureSpace, identity: Array, expression: Array, pauses: NDArray[np.bool_]) -> Array:
-    """Smooth the articulation of the lips in pauses, and nothing else of the face.
+def calm_lips(space: FeatureSpace, identity: Array, expression: Array, rest: Array, pauses: NDArray[np.bool_]) -> Array:
+    """Let the lips rest in pauses: smooth their articulation, close them in longer ones, and change nothing else.
 
     A sampled motion is as lively as the tracked faces that it was learned from, trembling of the tracker included. In
-    speech that cannot be seen; on lips that rest it can.
+    speech that cannot be seen; on lips that rest it can. It also leaves the lips as far apart as people in training
+    clips do, who pause to breathe and go on, for as long as the pause lasts.
 
     Args:
         space: Features of the face model.
         identity: Identity coefficients (K,).
         expression: Expression (T, E).
+        rest: Expression (E,) with closed lips.
         pauses: (T,), see `expnet.audio.pauses.pauses`.
 
     Returns:
         (T, E).
     """
-    resting = pauses.astype(np.float64)
-    weight = np.convolve(resting, np.ones(_RAMP) / _RAMP, mode="same")[: len(resting)] * resting  # (T,)
-    if not weight.any():
+    if not pauses.any():
         return expression
-    return _smooth_features(space, identity, expression, LIP_FEATURES, weight)
+    calm = _smooth_features(space, identity, expression, LIP_FEATURES, _inside(pauses, _RAMP))
+    depth = _inside(pauses, _CLOSING)
+    depth = depth * depth * (3.0 - 2.0 * depth)
+    own, closed = space.measured(identity, calm), space.measured(identity, rest[None])
+    return calm + expression_change(space, {name: depth * (closed[name] - own[name]) for name in LIP_FEATURES})
+
+
+def _inside(pauses: NDArray[np.bool_], frames: int) -> Array:
+    """Return how far inside a pause each frame lies (T,): 0 outside, 1 from half of ``frames`` on."""
+    resting = np.pad(pauses.astype(np.float64), frames // 2, mode="edge")
+    share = np.convolve(resting, np.ones(frames) / frames, mode="valid")  # (T,) from 0.5 at an edge to 1
+    return np.clip(2.0 * share - 1.0, 0.0, 1.0) * pauses
 
 
 def calm_lids(space: FeatureSpace, identity: Array, expression: Array) -> Array:
