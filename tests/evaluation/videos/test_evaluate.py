@@ -167,7 +167,8 @@ def test_the_distance_to_real_is_over_the_common_clips_and_frames(
     whole = value(found, "ground_truth", "pose_diversity")
     assert summary["n"] == 1
     assert abs(summary["mean"] - whole) > 0.1
-    assert summary["distance_to_ground_truth"] == pytest.approx(0.0, abs=0.02)
+    # The half is encoded by itself, which moves its tracked poses by some hundredths.
+    assert summary["distance_to_ground_truth"] == pytest.approx(0.0, abs=0.05)
     assert found["systems"]["half"]["metrics"]["audio_mouth_lag"]["distance_to_ground_truth"] == 0.0
     # Its frames are not those of the first system, so nothing is subtracted.
     assert summary["difference_to_first"] is None
