@@ -1,4 +1,8 @@
-"""Where a recording pauses."""
+"""Where a recording pauses.
+
+The rule stands here again, in NumPy and in constant memory, because `expnet.metrics` imports torchmetrics, which
+animating a portrait does not need.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,9 @@ _BLOCK = 1500
 
 
 def pauses(samples: Samples, frames: int) -> NDArray[np.bool_]:
-    """Return in which frames (T,) a recording pauses; the rule is that of `expnet.metrics.functional.silent_frames`.
+    """Return in which frames (T,) a recording pauses.
+
+    The rule is that of `expnet.metrics.functional.silent_frames`, except that the shortest pauses count as well.
 
     Args:
         samples: (S,) at 16 kHz; what is missing counts as silence.
