@@ -41,14 +41,18 @@ from shared.folds import read_clip
 from shared.sampled_motion_scores import COLUMNS, SampledMotionScorer, summary
 
 SETTINGS = [
+    "",
     "temperature=0.5",
-    "temperature=0.7",
     "temperature=1.0",
-    "temperature=0.7,audio_guidance=1.0",
-    "temperature=0.7,audio_guidance=1.5",
-    "temperature=0.7,steps=4",
-    "temperature=0.7,steps=25",
-    "temperature=0.7,steps=5,method=midpoint",
+    "audio_guidance=1.0",
+    "audio_guidance=2.0",
+    "mean_guidance=0,lip_variation=1",
+    "mean_guidance=0.5,lip_variation=0.5",
+    "mean_guidance=1.35,lip_variation=0",
+    "steps=2",
+    "steps=4",
+    "steps=25",
+    "steps=5,method=midpoint",
 ]
 
 
@@ -130,8 +134,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in arguments.regression:
         rows[name] = score(clips, regression(name))
     for text in arguments.settings:
-        rows[text] = score(clips, sampler(network, read_setting(text), arguments.samples))
-        print(text, {key: round(value, 3) for key, value in rows[text].items()}, flush=True)
+        rows[text or "defaults"] = score(clips, sampler(network, read_setting(text), arguments.samples))
+        print(text or "defaults", {key: round(value, 3) for key, value in rows[text or "defaults"].items()}, flush=True)
     cells = [[name, *(f"{row[key]:.{digits}f}" for key, _, digits in COLUMNS)] for name, row in rows.items()]
     table = markdown_table(["", *(title for _, title, _ in COLUMNS)], cells, align="lr")
     print(table)

@@ -96,7 +96,8 @@ class ProtocolConfig:
     resamples: int = 2000
     """Bootstrap resamples."""
     pose_samples: int = 4
-    """Head motions sampled for each clip; the first one is scored, and all of them measure diversity and realism."""
+    """Head motions, and faces of a motion network, sampled for each clip; the first one is scored, and all of them
+    measure diversity and realism."""
     realism: bool = True
     """Score the realism of motion (amounts, spectra, blinks, windows) beside the halves of the real clips."""
 
@@ -108,7 +109,7 @@ class ProtocolConfig:
 
 @dataclass
 class EvaluateConfig:
-    """Score the two networks beside the trivial baselines, on speakers that they were not trained on."""
+    """Score the networks beside the trivial baselines, on speakers that they were not trained on."""
 
     expression: str | None = None
     """Expression network: run folder, .ckpt or .safetensors, or one in the package: whisper, mel or streaming; null for
@@ -118,6 +119,9 @@ class EvaluateConfig:
     Not needed with data.features."""
     pose: str | None = None
     """Head-pose network: run folder, .ckpt or .safetensors; null for the one in the package."""
+    motion: str | None = None
+    """Motion network, whose samples are a row of their own: a run of configs/motion.yaml, .ckpt or .safetensors, or
+    'packaged'; null leaves the row out."""
     per_frame: str = "train"
     """SadTalker's per-frame head: a run of configs/per_frame.yaml, 'train' to train it here, or 'none'."""
     sync_expert: str | None = None

@@ -95,10 +95,10 @@ class MotionLossConfig:
     metric_power: float = 0.5
     """How strongly a coefficient counts by how far it moves the face: 0 counts all alike, 0.5 by the distance that the
     vertices move, 1 by its square, as the loss of the expression network does."""
-    landmark_weight: float = 0.0
-    """Weight of the error of the 68 landmarks of the denoised estimate, 1 for a face that never moves."""
+    landmark_weight: float = 0.5
+    """Weight of the error of the 68 landmarks of the mean motion, 1 for a face that never moves."""
     velocity_weight: float = 0.0
-    """Weight of the error in the change from frame to frame of the denoised estimate, 1 for a face that never moves."""
+    """Weight of the error in the change from frame to frame of the mean motion, 1 for a face that never moves."""
     mouth: float = 2.0
     """Weight of an outer lip landmark relative to a landmark elsewhere."""
     inner_mouth: float = 10.0

@@ -140,6 +140,9 @@ class MotionModelConfig:
     """Fraction of training windows without audio, from which guidance by the audio learns."""
     style_left_out: float = 0.1
     """Fraction of training windows without head-motion style and emotion, from which guidance by these learns."""
+    mean_share: float = 0.4
+    """Fraction of training windows at the beginning of the flow, without noise, from which the network learns the mean
+    of all motions, as a regression does; see `expnet.models.flow_matching.mean_motion`."""
     previous: int = 15
     """Most frames before a window that it continues; a multiple of five."""
     previous_share: float = 0.5
@@ -158,8 +161,9 @@ class MotionModelConfig:
         for name in fractions:
             value = getattr(self, name)
             require(0 <= value < 1, f"model.{name} must be at least 0 and below 1, not {value}.")
-        share = self.previous_share
-        require(0 <= share <= 1, f"model.previous_share must be at least 0 and at most 1, not {share}.")
+        for name in ("previous_share", "mean_share"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"model.{name} must be at least 0 and at most 1, not {value}.")
         require(
             self.width % (2 * self.heads) == 0,
             f"model.width ({self.width}) must be an even multiple of model.heads ({self.heads}).",

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expnet.assets.encoders import open_speech_encoder, source_of
+from expnet.assets.encoders import HearingNetwork, open_speech_encoder, source_of
 from expnet.assets.packaged_expression import expression_weights
 from expnet.audio.speech_encoders import SpeechEncoder
 from expnet.coefficients import split_pose
@@ -21,12 +21,14 @@ from expnet.evaluation.store.clips import Clip, Selection
 from expnet.evaluation.store.per_frame_head import train_per_frame
 from expnet.evaluation.store.prediction import Prediction, System
 from expnet.evaluation.store.ridge import RidgeRegression, fit_ridge
+from expnet.evaluation.store.sampled_system import SampledMotion
 from expnet.evaluation.store.trivial_systems import ClipMean, GroundTruth, HoldFirstFrame
 from expnet.models.interfaces import (
     ExpressionNetwork,
     HeadPoseNetwork,
     load_expression_network,
     load_head_pose_network,
+    load_motion_network,
 )
 from expnet.models.packaged_weights import has_packaged_weights, packaged_weights
 
@@ -135,9 +137,12 @@ def build_systems(config: EvaluateConfig, selection: Selection, metric: Tensor, 
         metric: (E, E) how much the coefficients move the face.
         notes: Warnings are appended here.
     """
-    ours = _our_networks(config, selection, notes)
-    models: list[System] = [] if ours is None else [ours]
-    return (GroundTruth(), *models, *build_baselines(config, selection, metric, notes))
+    models = (_our_networks(config, selection, notes), _sampled_motion(config, selection))
+    return (
+        GroundTruth(),
+        *(model for model in models if model is not None),
+        *build_baselines(config, selection, metric, notes),
+    )
 
 
 def build_baselines(
@@ -151,31 +156,29 @@ def build_baselines(
     return (*systems, HoldFirstFrame(), ClipMean())
 
 
-def open_encoder_for(
-    expression: ExpressionNetwork, selection: Selection, path: str | None = None
-) -> SpeechEncoder | None:
-    """Open the speech encoder of an expression network; None if it needs none, or the clips bring its features.
+def open_encoder_for(network: HearingNetwork, selection: Selection, path: str | None = None) -> SpeechEncoder | None:
+    """Open the speech encoder of a network; None if it needs none, or the clips bring its features.
 
     Args:
-        expression: The network.
+        network: The network.
         selection: The clips.
         path: File or folder of the encoder; None to search the fetched assets.
 
     Raises:
         InputError: The clips bring features of another encoder or block, or the encoder cannot be opened.
     """
-    source = source_of(expression)
+    source = source_of(network)
     if source is not None:
         for cache in selection.features.values():
             if cache.source != source:
                 raise InputError(
-                    f"The expression network was trained on {source.describe()}, but {cache.folder} holds "
+                    f"The {network.task} network was trained on {source.describe()}, but {cache.folder} holds "
                     f"{cache.source.describe()}: leave data.features out, or compute features of the same layer and "
                     "weights."
                 )
         if selection.features:
             return None
-    return open_speech_encoder(expression, path, option="speech_encoder=PATH")
+    return open_speech_encoder(network, path, option="speech_encoder=PATH")
 
 
 def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]) -> Networks | None:
@@ -189,12 +192,7 @@ def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]
     if head is None:
         notes.append("No head-pose network was given (pose=RUN), so the model's head is not scored.")
     pose = load_head_pose_network(head) if head is not None else None
-    stored = sorted({entry.store.face_model for entry in selection.scored} - {expression.face_model})
-    if stored:
-        raise InputError(
-            f"expression={weights} gives coefficients of the face model '{expression.face_model}', but the "
-            f"clips have those of '{stored[0]}': their coefficients cannot be compared."
-        )
+    _check_face_model(f"expression={weights}", expression.face_model, selection)
     if selection.features and source_of(expression) is None:
         notes.append("The expression network reads the mel alone, so data.features was not used.")
     return Networks(
@@ -208,6 +206,32 @@ def _our_networks(config: EvaluateConfig, selection: Selection, notes: list[str]
         pose_samples=config.protocol.pose_samples,
         seed=config.seed,
     )
+
+
+def _sampled_motion(config: EvaluateConfig, selection: Selection) -> SampledMotion | None:
+    """Load the motion network of the table; None if there is none."""
+    if config.motion is None:
+        return None
+    network = load_motion_network(packaged_weights("motion") if config.motion == "packaged" else config.motion)
+    if "expression" not in network.layout:
+        raise InputError(f"motion={config.motion} draws no expression: there is nothing to compare with the clips.")
+    _check_face_model(f"motion={config.motion}", network.face_model, selection)
+    return SampledMotion(
+        network,
+        speech_encoder=open_encoder_for(network, selection, config.speech_encoder),
+        samples=config.protocol.pose_samples,
+        seed=config.seed,
+    )
+
+
+def _check_face_model(option: str, face_model: str, selection: Selection) -> None:
+    """Refuse a network whose coefficients are of another face model than those of the clips."""
+    stored = sorted({entry.store.face_model for entry in selection.scored} - {face_model})
+    if stored:
+        raise InputError(
+            f"{option} gives coefficients of the face model '{face_model}', but the clips have those of "
+            f"'{stored[0]}': their coefficients cannot be compared."
+        )
 
 
 def _describe(expression: ExpressionNetwork) -> str:

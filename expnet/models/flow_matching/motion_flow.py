@@ -59,6 +59,7 @@ class MotionFlow(nn.Module):
     expression_std: Tensor
     motion_std: Tensor
     importance: Tensor
+    lip_projection: Tensor
     pose_std: Tensor
     lid_mean: Tensor
     lid_std: Tensor
@@ -91,6 +92,7 @@ class MotionFlow(nn.Module):
             self.register_buffer(name, torch.zeros(size) if name.endswith("mean") else torch.ones(size))
         for name in ("expression_std", "motion_std", "importance"):
             self.register_buffer(name, torch.ones(expression_size))
+        self.register_buffer("lip_projection", torch.zeros(expression_size, expression_size))
         self.register_buffer("lid_mean", torch.zeros(()))
         self.register_buffer("lid_std", torch.ones(()))
 
@@ -123,6 +125,7 @@ class MotionFlow(nn.Module):
         mel_mean: Tensor,
         mel_std: Tensor,
         expression_metric: Tensor | None = None,
+        lip_projection: Tensor | None = None,
     ) -> None:
         """Store the training split's statistics in the model's buffers.
 
@@ -137,6 +140,8 @@ class MotionFlow(nn.Module):
             mel_std: (80,) standard deviation of the unlevelled mel.
             expression_metric: (E, E) quadratic form that measures how far a change of the coefficients moves the face;
                 the network sees the first expression in proportion to what each component moves.
+            lip_projection: (E, E) projection of changes on the directions of the lips, see
+                `expnet.face.lip_directions.lip_projection`.
         """
         self.expression_mean.copy_(expression_mean)
         self.expression_std.copy_(expression_std.clamp_min(1e-3))
@@ -149,6 +154,13 @@ class MotionFlow(nn.Module):
         if expression_metric is not None:
             moved = expression_metric.diagonal().clamp_min(0).sqrt() * self.expression_std
             self.importance.copy_(moved / moved.max().clamp_min(1e-12))
+        if lip_projection is not None:
+            self.lip_projection.copy_(lip_projection)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *arguments: Any) -> None:
+        """Read weights of versions without `lip_projection`, too: their lips keep all that is drawn."""
+        state_dict.setdefault(prefix + "lip_projection", torch.zeros_like(self.lip_projection))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def forward(
         self,

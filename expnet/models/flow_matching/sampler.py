@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from expnet.errors import InputError
+from expnet.models.flow_matching.mean_motion import follow_mean
 from expnet.models.flow_matching.motion import Motion, Reference, join
 from expnet.models.flow_matching.noise import FrameNoise
 from expnet.models.flow_matching.solver import Sampling, integrate
@@ -94,17 +95,22 @@ def draw_pieces(
     speech_of = speech_source(network, mel, features, frames)
     base = _reference(network, first_expression, style, emotion)
     first_pose = torch.zeros(batch, POSE, device=device) if first_pose is None else first_pose
-    previous, tail, start = Motion(), Motion(), 0
+    guided_by_mean = sampling.mean_guidance > 0 and "expression" in network.layout
+    previous, tail, mean_tail, start = Motion(), Motion(), Motion(), 0
     while True:
         count = min(WINDOW, frames - start)
         ends = start + count == frames
         window = _Window(network, start, count, previous, base)
-        drawn = window.draw(speech_of(start, count), noise(start, count).to(first_expression), sampling)
-        fresh, kept = cross_fade(tail, drawn.between(window.known_frames, count)), count - window.known_frames
-        kept -= 0 if ends else LOOKAHEAD
-        piece, tail = fresh.between(0, kept), fresh.between(kept, kept + LOOKAHEAD)
+        speech = speech_of(start, count)
+        drawn = window.draw(speech, noise(start, count).to(first_expression), sampling)
+        mean = window.mean(speech) if guided_by_mean else Motion()
+        kept = count - window.known_frames - (0 if ends else LOOKAHEAD)
+        piece, tail = _continue(tail, drawn.between(window.known_frames, count), kept)
+        mean_piece, mean_tail = _continue(mean_tail, mean.between(window.known_frames, count), kept)
+        # The next window continues the sample; the mean is a function of the speech alone, wherever a window begins.
         previous = piece if not start else join([previous, piece])
         previous = previous.between(-network.config.previous, _length(previous))
+        piece = follow_mean(piece, mean_piece, first_expression, network.lip_projection, sampling)
         pose = None if piece.pose is None else within_reach(piece.pose, first_pose, network.pose_std)
         yield Motion(piece.expression, pose, piece.lids)
         if ends:
@@ -139,6 +145,21 @@ class _Window:
         velocity = GuidedVelocity(self.network, speech, self.reference, self.columns, self.known, sampling)
         drawn = integrate(velocity, sampling.temperature * noise, sampling)
         return self.network.unwhiten(velocity.fixed(drawn), self.reference)
+
+    def mean(self, speech: Tensor) -> Motion:
+        """Return the mean of all expressions (`expnet.models.flow_matching.mean_motion`), whatever came before."""
+        zeros = torch.zeros_like(self.columns)
+        everybody = torch.ones(len(zeros), dtype=torch.bool, device=zeros.device)
+        condition = self.network.condition(self.reference, everybody)
+        nothing = torch.zeros_like(self.known)
+        velocity = self.network(zeros, zeros.new_zeros(len(zeros)), nothing, speech, condition)
+        return Motion(self.network.unwhiten(velocity, self.reference).expression)
+
+
+def _continue(tail: Motion, motion: Motion, kept: int) -> tuple[Motion, Motion]:
+    """Fade from the last window's ``tail`` to a motion: the frames that are final, and the tail of the next fade."""
+    faded = cross_fade(tail, motion)
+    return faded.between(0, kept), faded.between(kept, kept + LOOKAHEAD)
 
 
 def speech_source(

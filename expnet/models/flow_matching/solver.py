@@ -23,6 +23,9 @@ class Sampling:
         audio_guidance: Strength of the audio: 0 ignores it, 1 is the trained distribution, more follows it closer.
         style_guidance: Strength of head-motion style and emotion, in the same way.
         temperature: Scale of the noise: 0 gives one motion for all seeds, 1 the trained distribution.
+        mean_guidance: Strength of the mean motion in the expression, see `expnet.models.flow_matching.mean_motion`; 0
+            draws without it.
+        lip_variation: Share of the drawn motion that the lips keep beside the mean, from 0 to 1.
 
     Raises:
         InputError: A value is out of range.
@@ -30,9 +33,11 @@ class Sampling:
 
     steps: int = 10
     method: Literal["euler", "midpoint"] = "euler"
-    audio_guidance: float = 2.0
+    audio_guidance: float = 1.5
     style_guidance: float = 1.0
     temperature: float = 0.7
+    mean_guidance: float = 0.75
+    lip_variation: float = 0.5
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -40,9 +45,10 @@ class Sampling:
             raise InputError(f"A motion is drawn in 1 step or more, not in {self.steps}.")
         if self.method not in METHODS:
             raise InputError(f"The method of sampling must be one of {', '.join(METHODS)}, not {self.method!r}.")
-        for name in ("audio_guidance", "style_guidance", "temperature"):
-            if not 0 <= getattr(self, name) <= 10:
-                raise InputError(f"{name} must be at least 0 and at most 10, not {getattr(self, name)}.")
+        for name in ("audio_guidance", "style_guidance", "temperature", "mean_guidance", "lip_variation"):
+            most = 1 if name == "lip_variation" else 10
+            if not 0 <= getattr(self, name) <= most:
+                raise InputError(f"{name} must be at least 0 and at most {most}, not {getattr(self, name)}.")
 
     def branches(self) -> list[tuple[bool, bool, float]]:
         """Return the evaluations of the network in a step: whether each sees audio and style, and its weight.

@@ -12,11 +12,6 @@ def on_the_path(noise: Tensor, data: Tensor, time: Tensor) -> Tensor:
     return (1 - time) * noise + time * data
 
 
-def denoised(point: Tensor, velocity: Tensor, time: Tensor) -> Tensor:
-    """Return the data (B, T, M) at which a straight line from a point (B, T, M) at times (B,) would end."""
-    return point + (1 - time[:, None, None]) * velocity
-
-
 def flow_matching_loss(velocity: Tensor, noise: Tensor, data: Tensor, weights: Tensor, counted: Tensor) -> Tensor:
     """Mean squared error of the velocity (Lipman et al., arXiv 2210.02747), about 2 for a velocity of zero.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from expnet.config import MotionLossConfig
+from expnet.face.lip_directions import lip_projection
 from expnet.metrics.functional import mouth_opening
 from expnet.metrics.functional.masking import masked_std
 from expnet.models.audio_encoder import level_mel
@@ -20,7 +21,6 @@ from expnet.models.flow_matching.noise import smooth_head
 from expnet.models.saved_model import build_model
 from expnet.training.losses import landmark_displacements, landmark_loss, landmark_weights, velocity_loss
 from expnet.training.losses.flow_matching import (
-    denoised,
     flow_matching_loss,
     flow_times,
     metric_weights,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from expnet.data.coefficient_statistics import CoefficientStatistics, MotionStatistics
     from expnet.face.morphable import MorphableModel
 
-TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Times of the flow at which a validation measures the losses."""
+TIMES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+"""Times of the flow at which a validation measures the losses; the first is that of the mean motion."""
 LOSSES = ("loss", "expression_loss", "head_loss", "lids_loss", "landmark_loss", "velocity_loss")
 
 
@@ -110,6 +110,7 @@ class MotionTask(BaseTask):
                 mel_mean=statistics.mel_mean,
                 mel_std=statistics.mel_std,
                 expression_metric=metric,
+                lip_projection=lip_projection(face_model),
             )
         super().__init__(model, optim=optim, augment=augment, max_steps=max_steps, losses=LOSSES)
         self.save_hyperparameters(ignore=["face_model", "statistics", "motion"])
@@ -131,9 +132,10 @@ class MotionTask(BaseTask):
         config, count, device = self.model.config, len(batch), self.device
         continues = torch.rand(count, device=device) < config.previous_share
         previous = torch.randint(1, config.previous + 1, (count,), device=device)
+        averaged = torch.rand(count, device=device) < config.mean_share
         return FlowDraws(
-            time=flow_times(count, device),
-            noise=self._noise(batch),
+            time=flow_times(count, device).where(~averaged, 0),
+            noise=self._noise(batch).where(~averaged[:, None, None], 0),
             previous=torch.where(continues, previous, 0),
             heard=torch.rand(count, device=device) >= config.audio_left_out,
             styled=torch.rand(count, device=device) >= config.style_left_out,
@@ -179,9 +181,10 @@ class MotionTask(BaseTask):
                 predicted, noise, target = (part[..., columns] for part in (velocity, draws.noise, data))
                 weights = self._column_weights(model, group)
                 terms[f"{group}_loss"] = flow_matching_loss(predicted, noise, target, weights, counted)
-            if "expression" in layout and (self.weights.landmark_weight or self.weights.velocity_weight):
-                estimate = torch.where(layout.spread(known), data, denoised(point, velocity, draws.time))
-                terms |= self._face_losses(model, model.unwhiten(estimate, reference), batch)
+            averaged, weighed = draws.time == 0, self.weights.landmark_weight or self.weights.velocity_weight
+            if "expression" in layout and weighed and averaged.any():
+                mean = torch.where(layout.spread(known), data, point + velocity)
+                terms |= self._face_losses(model, model.unwhiten(mean, reference), batch, averaged)
             return {"loss": self._total(terms), **terms}
 
     def _column_weights(self, model: MotionFlow, group: str) -> Tensor:
@@ -190,15 +193,15 @@ class MotionTask(BaseTask):
             return metric_weights(self.metric, model.motion_std, power=self.weights.metric_power)
         return torch.ones(model.layout.sizes[group], device=self.metric.device)
 
-    def _face_losses(self, model: MotionFlow, estimate: Motion, batch: FaceBatch) -> dict[str, Tensor]:
-        """Return the terms on the denoised estimate, each 1 for a face that never moves."""
-        assert estimate.expression is not None
-        std, valid = model.motion_std, batch.valid
+    def _face_losses(self, model: MotionFlow, mean: Motion, batch: FaceBatch, averaged: Tensor) -> dict[str, Tensor]:
+        """Return the terms on the mean of the windows that teach it, each 1 for a face that never moves."""
+        assert mean.expression is not None
+        std, valid = model.motion_std, batch.valid & averaged[:, None]
         moved = landmark_displacements(self.face_model, std).square().sum(dim=-1)  # (E, 68)
         scale = (moved * self.landmark_weights).mean(dim=-1).sum().clamp_min(1e-12)
-        predicted, target = (self.landmarks(batch.identity, x) for x in (estimate.expression, batch.expression))
+        predicted, target = (self.landmarks(batch.identity, x) for x in (mean.expression, batch.expression))
         energy = (self.metric.diagonal() * std.square()).sum().clamp_min(1e-12)
-        change = velocity_loss(estimate.expression, batch.expression, self.metric, valid)
+        change = velocity_loss(mean.expression, batch.expression, self.metric, valid)
         return {
             "landmark_loss": landmark_loss(predicted, target, self.landmark_weights, valid) / scale,
             "velocity_loss": change / (VELOCITY_SHARE * energy),
@@ -238,9 +241,10 @@ class MotionTask(BaseTask):
             torch.manual_seed(seed_of(batch))
             for time in TIMES:
                 times = torch.full((len(batch),), time, device=self.device)
-                draws = FlowDraws(times, self._noise(batch), nobody, everybody, everybody)
+                # at time 0, as in training, without noise: the loss of the mean
+                draws = FlowDraws(times, self._noise(batch) * (time > 0), nobody, everybody, everybody)
                 found.append(self.losses(model, batch, batch.mel, draws))
-        means = {name: torch.stack([losses[name] for losses in found]).mean() for name in found[0]}
+        means = {name: torch.stack([losses[name] for losses in found if name in losses]).mean() for name in found[0]}
         self.log_losses(means, batch.valid, stage)
         output = self.predict_step(batch, 0)
         if output.landmarks is not None:

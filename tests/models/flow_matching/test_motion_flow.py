@@ -45,6 +45,7 @@ def network(**changes: Any) -> MotionFlow:
         mel_mean=torch.zeros(80),
         mel_std=torch.ones(80),
         expression_metric=torch.diag(torch.rand(E) + 0.1),
+        lip_projection=torch.randn(E, E, generator=torch.Generator().manual_seed(1)),
     )
     for value in model.parameters():
         torch.nn.init.normal_(value, std=0.2)
@@ -100,9 +101,10 @@ def test_what_is_drawn() -> None:
 
 
 def test_a_motion_by_the_definition() -> None:
-    """Euler steps with nested guidance, written out; the head's first pose is known."""
+    """Euler steps with nested guidance and the mean motion, written out; the head's first pose is known."""
     model, frames = network(), 20
-    sampling = Sampling(steps=4, audio_guidance=1.5, style_guidance=1.2, temperature=0.6)
+    strengths = {"audio_guidance": 1.5, "style_guidance": 1.2, "mean_guidance": 0.8, "lip_variation": 0.3}
+    sampling = Sampling(steps=4, temperature=0.6, **strengths)
     given = inputs(frames=frames)
     style, emotion = torch.rand(1, STYLE) + 0.5, torch.tensor([2])
     found = draw(model, frames, style=style, emotion=emotion, seed=5, sampling=sampling)
@@ -122,11 +124,18 @@ def test_a_motion_by_the_definition() -> None:
             unheard = model(state, time, known, silent, model.condition(reference, yes))
             bare = model(state, time, known, silent, model.condition(reference, no))
             state = state + (bare + 1.2 * (unheard - bare) + 1.5 * (full - unheard)) / 4
+        at_start = torch.zeros(1), torch.zeros_like(known)
+        toward = model(torch.zeros_like(state), *at_start, speech, model.condition(reference, yes))
     state[:, 0, head] = 0
     expected = model.unwhiten(state, reference)
+    mean = model.unwhiten(toward, reference).expression
     assert found.expression is not None
     assert expected.expression is not None
-    torch.testing.assert_close(found.expression, expected.expression, rtol=1e-4, atol=1e-4)
+    assert mean is not None
+    first = given["first_expression"]
+    lips = (0.8 * (mean - first) - 0.7 * (expected.expression - first)) @ model.lip_projection
+    expression = expected.expression + lips
+    torch.testing.assert_close(found.expression, expression, rtol=1e-4, atol=1e-4)
     assert found.lids is not None
     assert expected.lids is not None
     torch.testing.assert_close(found.lids, expected.lids, rtol=1e-4, atol=1e-4)
@@ -145,6 +154,8 @@ def test_a_motion_by_the_definition() -> None:
         {"sampling": Sampling(steps=3, audio_guidance=3)},
         {"sampling": Sampling(steps=3, style_guidance=3)},
         {"sampling": Sampling(steps=3, temperature=0.2)},
+        {"sampling": Sampling(steps=3, mean_guidance=0.5)},
+        {"sampling": Sampling(steps=3, lip_variation=0.8)},
     ],
     ids=str,
 )
@@ -170,6 +181,37 @@ def test_groups_are_switches(groups: list[str], tmp_path: Path) -> None:
     loaded = load_model(save_model(tmp_path / "motion.safetensors", model), "motion")
     assert isinstance(loaded, MotionFlow)
     assert same(draw(loaded), motion)
+
+
+def test_the_mean_is_the_same_wherever_windows_begin() -> None:
+    """Without noise and without what is drawn, only the mean is left, one evaluation for each window."""
+    model, frames = network(), 400
+    model.lip_projection.copy_(torch.eye(E))
+    only_mean = Sampling(steps=1, mean_guidance=1.0, lip_variation=0.0)
+    found = draw(model, frames, sampling=only_mean).expression
+    given = inputs(frames=frames)
+    reference = Reference(given["first_expression"], torch.ones(1, STYLE), torch.zeros(1, 6), torch.zeros(1).long())
+    condition = model.condition(
+        dataclasses.replace(reference, style=model.styles(torch.zeros(1).long())), torch.tensor([True])
+    )
+    with torch.no_grad():
+        speech = model.speech(None, given["features"][:, : sampler.WINDOW], sampler.WINDOW)
+        zeros = torch.zeros(1, sampler.WINDOW, E + 7)
+        mean = model(zeros, torch.zeros(1), torch.zeros(1, sampler.WINDOW, 3).bool(), speech, condition)
+    assert found is not None
+    first = sampler.WINDOW - sampler.LOOKAHEAD
+    expected = given["first_expression"] + mean[0, :first, :E] * model.motion_std
+    torch.testing.assert_close(found[0, :first], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_without_directions_of_the_lips_are_read() -> None:
+    model = network()
+    weights = model.state_dict()
+    del weights["lip_projection"]
+    older = network()
+    older.load_state_dict(weights)
+    assert older.lip_projection.abs().max() == 0
+    torch.testing.assert_close(older.motion_std, model.motion_std)
 
 
 def test_a_motion_does_not_depend_on_the_batch() -> None:
@@ -262,7 +304,8 @@ def test_a_join_fades_from_one_drawing_to_the_next(monkeypatch: pytest.MonkeyPat
         return Motion(torch.full((*shape, E), value), 0.01 * torch.full((*shape, 6), value), torch.full(shape, value))
 
     monkeypatch.setattr(sampler._Window, "draw", draw_constant)
-    motion = draw(model, frames=400)
+    as_drawn = Sampling(mean_guidance=0, lip_variation=1)
+    motion = draw(model, frames=400, first_expression=torch.zeros(1, E), sampling=as_drawn)
     end, fade = sampler.WINDOW - sampler.LOOKAHEAD, sampler.LOOKAHEAD
     assert motion.expression is not None
     assert motion.lids is not None

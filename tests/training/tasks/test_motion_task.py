@@ -19,7 +19,9 @@ from expnet.models.flow_matching.motion_flow import HEAD_SPREAD
 from expnet.models.flow_matching.solver import Sampling
 from expnet.models.pose_style import distances
 from expnet.models.saved_model import load_model
+from expnet.training.losses import landmark_displacements
 from expnet.training.losses.flow_matching import metric_weights
+from expnet.training.tasks.expression_task import VELOCITY_SHARE
 from expnet.training.tasks.motion_task import FlowDraws, MotionTask
 
 
@@ -42,9 +44,22 @@ def draws_of(task: MotionTask, batch: FaceBatch) -> FlowDraws:
     )
 
 
+def test_a_share_of_the_windows_teaches_the_mean() -> None:
+    """They stand at the beginning of the flow, without noise, so that the target is the motion itself."""
+    torch.manual_seed(0)
+    task = motion_task(mean_share=0.3)
+    batch = batch_of(count=3)
+    many = [task.draw(batch) for _ in range(100)]
+    time, noise = torch.cat([draws.time for draws in many]), torch.cat([draws.noise for draws in many])
+    averaged = time == 0
+    assert averaged.float().mean() == pytest.approx(0.3, abs=0.08)  # three standard deviations of 300 draws
+    assert noise[averaged].abs().max() == 0
+    assert (noise[~averaged].flatten(1).std(dim=1) > 0.8).all()
+
+
 def test_the_objective_clip_by_clip() -> None:
     """Each clip's path, known frames, conditions and error, with loops over clips and frames."""
-    task = motion_task().eval()
+    task = motion_task(landmark_weight=0).eval()
     for value in task.model.parameters():
         torch.nn.init.normal_(value, std=0.2)
     batch, model = batch_of(), task.model
@@ -119,7 +134,7 @@ def test_weights_of_the_coefficients() -> None:
 
 
 def test_what_is_drawn_for_a_step() -> None:
-    task = motion_task(previous_share=0.5, audio_left_out=0.25, style_left_out=0.1)
+    task = motion_task(previous_share=0.5, audio_left_out=0.25, style_left_out=0.1, mean_share=0)
     torch.manual_seed(0)
     draws = task.draw(collate([clip(0, 40)] * 2000))
     assert (draws.previous == 0).float().mean() == pytest.approx(0.5, abs=0.05)
@@ -131,17 +146,31 @@ def test_what_is_drawn_for_a_step() -> None:
 
 
 @pytest.mark.parametrize("name", ["landmark_weight", "velocity_weight"])
-def test_terms_on_the_denoised_estimate_are_switches(name: str) -> None:
-    off, on = motion_task().eval(), motion_task(**{name: 0.5}).eval()
-    batch = batch_of()
+def test_terms_on_the_mean_are_switches(name: str) -> None:
+    """They count in the windows that teach the mean, here the second, where the estimate is the velocity itself."""
+    off, on = (motion_task(**{"landmark_weight": 0, name: weight}).eval() for weight in (0.0, 0.5))
+    batch, term = batch_of(), name.replace("weight", "loss")
     draws = draws_of(off, batch)
+    assert term not in on.losses(on.model, batch, batch.mel, draws)
+    draws.time[1], draws.noise[1] = 0.0, 0.0
     plain, more = (task.losses(task.model, batch, batch.mel, draws) for task in (off, on))
-    term = name.replace("weight", "loss")
     assert term not in plain
     assert float(more["loss"]) == pytest.approx(float(plain["loss"]) + 0.5 * float(more[term]), rel=1e-5)
-    # an untrained network's estimate at time 1 is the motion itself
-    end = FlowDraws(torch.ones(3), draws.noise, draws.previous, draws.heard, draws.styled)
-    assert float(on.losses(on.model, batch, batch.mel, end)[term]) == pytest.approx(0, abs=1e-6)
+    # An untrained network returns a velocity of zero: the mean is the first frame, after the frames that are known.
+    known = int(draws.previous[1])
+    still = batch.first_expression[1].expand_as(batch.expression[1]).clone()
+    still[:known] = batch.expression[1, :known]
+    valid, std = batch.valid[1], on.model.motion_std
+    if name == "landmark_weight":
+        real, drawn = (on.landmarks(batch.identity[1:2], x[None])[0] for x in (batch.expression[1], still))
+        error = ((real - drawn).square().sum(-1) * on.landmark_weights).mean(-1)[valid].mean()
+        moved = landmark_displacements(on.face_model, std).square().sum(-1) * on.landmark_weights
+        expected = error / moved.mean(-1).sum()
+    else:
+        change = (still - batch.expression[1]).diff(dim=0)[valid[1:] & valid[:-1]]
+        error = torch.einsum("te,ef,tf->t", change, on.metric, change).mean()
+        expected = error / (VELOCITY_SHARE * (on.metric.diagonal() * std**2).sum())
+    assert float(more[term]) == pytest.approx(float(expected), rel=1e-4)
 
 
 def fit(task: MotionTask, folder: Path, steps: int) -> pl.Trainer:
@@ -180,10 +209,13 @@ def test_the_motion_network_learns(tmp_path: Path) -> None:
     assert not [name for name in checkpoint["state_dict"] if "face_model" in name or "metric" in name]
     model = load_model(tmp_path / "x.ckpt", "motion")
     batch = clip(1, 65)
-    drawn = model.sample(65, batch.first_expression, mel=batch.mel, sampling=Sampling(temperature=0.7))
-    first = batch.expression[0, :, 0]  # the loudness
-    assert float(pearson(drawn.expression[0, :, 0], first)) > 0.9
-    assert float(drawn.expression[0, :, 0].std() / first.std()) == pytest.approx(1, abs=0.3)
+    loudness = batch.expression[0, :, 0]
+    # the sample as it is drawn, and lips that follow the mean: where the speech decides, both move as far
+    for mean_guidance, lip_variation in ((0.0, 1.0), (0.5, 0.5)):
+        sampling = Sampling(temperature=0.7, mean_guidance=mean_guidance, lip_variation=lip_variation)
+        drawn = model.sample(65, batch.first_expression, mel=batch.mel, sampling=sampling).expression[0, :, 0]
+        assert float(pearson(drawn, loudness)) > 0.9
+        assert float(drawn.std() / loudness.std()) == pytest.approx(1, abs=0.3)
     again = MotionTask.load_from_checkpoint(tmp_path / "x.ckpt", face_model=task.face_model, weights_only=True)
     assert torch.equal(again.model.head.weight, task.model.head.weight)
 
