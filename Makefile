@@ -1,9 +1,9 @@
 # `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help install demo ablation docs test check clean
+.PHONY: help install lock demo ablation docs test check clean
 
-PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+PYTHON ?=
+TORCH ?=
 BIN := .venv/bin
 CLIPS ?=
 OUTPUT ?= demo$(if $(CLIPS),-$(notdir $(patsubst %/,%,$(CLIPS))))
@@ -14,22 +14,27 @@ ARGS ?=
 help: ## print this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
-install: .venv/.installed ## make .venv from the pinned constraints, with .venv/bin/expnet, and fetch the speech encoder
+install: .venv/.installed ## make .venv from the pinned constraints and fetch the speech encoder; PYTHON=python3.13 TORCH=cpu
 
-.venv/.installed: setup.cfg pyproject.toml constraints.txt Makefile
-	@test -n "$(PYTHON)" || { echo "expnet needs Python 3.11 or 3.12, and none was found on the PATH; set PYTHON=/path/to/python3.11." >&2; exit 2; }
-	@echo "Installing into .venv with $$($(PYTHON) --version) (about 6 GB, a few minutes on a slow line)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+.venv/.installed: setup.cfg pyproject.toml constraints.txt scripts/make_venv.sh Makefile
+	@PYTHON="$(PYTHON)" sh scripts/make_venv.sh .venv
+	@echo "Installing into .venv with $$($(BIN)/python --version) (about $(if $(TORCH),3,7) GB, a few minutes on a slow line)"
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
-		--editable ".[speech,tensorboard,dev]"
+		$(if $(TORCH),--torch-backend $(TORCH)) --editable ".[speech,tensorboard,dev]"
 	@# mediapipe asks for the OpenCV build that needs a display library; the headless build is the same code without it.
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
-		--no-deps --reinstall opencv-python-headless
+	@if $(BIN)/python -c "import mediapipe" 2> /dev/null; then $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+		--constraint constraints.txt --no-deps --reinstall opencv-python-headless; fi
 	@echo "Fetching the speech encoder that the lips follow best: whisper-tiny.en, of which 13 MB are kept"
 	@$(BIN)/expnet assets fetch whisper-tiny.en 2> /dev/null || echo "It could not be fetched, so the lips follow the mel \
 	spectrogram alone; everything works, and '$(BIN)/expnet assets fetch whisper-tiny.en' tries again and says what failed."
 	@touch $@
+
+lock: $(BIN)/uv ## pin the newest versions of all packages, for Python 3.11 to 3.14, in constraints.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-annotate \
+		--extra speech --extra tensorboard --extra dev --custom-compile-command "make lock" --output-file constraints.txt setup.cfg
+
+$(BIN)/uv:
+	@PYTHON="$(PYTHON)" sh scripts/make_venv.sh .venv
 
 demo: install ## the main job end to end, at most 10 minutes on 2 cores; CLIPS=folder for your own videos
 	@$(BIN)/python scripts/demo.py --output $(OUTPUT) $(if $(CLIPS),--clips $(CLIPS))

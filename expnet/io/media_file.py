@@ -6,10 +6,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
 
+# PyAV 19 replaces what is not UTF-8 in the titles of a file; earlier versions raise an error unless they are told to.
+_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 _RESTART_SECONDS = 0.5
 """Time stamps that step back by more than this belong to another recording, appended to the file."""
 
@@ -30,7 +33,7 @@ def open_media(path: str | os.PathLike[str], *, formats: str | None = None) -> I
     options = {"protocol_whitelist": "file"}
     if formats is not None:
         options["format_whitelist"] = formats
-    return av.open(media_url(path), metadata_errors="replace", container_options=options)
+    return av.open(media_url(path), container_options=options, **_METADATA)
 
 
 def media_url(path: str | os.PathLike[str]) -> str:

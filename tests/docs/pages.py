@@ -156,10 +156,12 @@ def _make(words: list[str]) -> str:
 def _pip(words: list[str]) -> str:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    asked = re.fullmatch(r"expnet\[(\w+)\]", words[-1])
-    if words[0] != "install" or not asked:
+    if words[1:3] == ["torch", "torchvision"] and words[3:4] == ["--index-url"]:
+        words = [words[0], "expnet", *words[5:]]
+    asked = re.fullmatch(r"expnet(?:\[(\w+)\])?", words[-1])
+    if words[0] != "install" or len(words) != 2 or not asked:
         return "expected pip install 'expnet[EXTRA]'"
-    return "" if asked[1] in setup["options.extras_require"] else f"there is no extra {asked[1]}"
+    return "" if not asked[1] or asked[1] in setup["options.extras_require"] else f"there is no extra {asked[1]}"
 
 
 def _pytest(words: list[str]) -> str:
