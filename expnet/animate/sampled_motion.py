@@ -17,6 +17,7 @@ from torch import Tensor
 
 from expnet.animate.controls.blinks import clear_blinks
 from expnet.assets.encoders import open_speech_encoder
+from expnet.audio.speech_encoders import SlidingFeatures
 from expnet.audio.stored_samples import Samples
 from expnet.models.interfaces import load_motion_network
 from expnet.models.mel_source import CachedMel
@@ -74,12 +75,15 @@ class MotionSampler:
             style: Head-motion style, as in `expnet.models.flow_matching.motion_flow.MotionFlow.sample`.
             seed: The same seed gives the same performance.
         """
-        features = None if self._encoder is None else torch.from_numpy(self._encoder(samples, frames))[None]
+        features = None
+        if self._encoder is not None:
+            encoded = SlidingFeatures(self._encoder, samples, frames)
+            features = lambda begin, count: torch.from_numpy(encoded(begin, count))[None]  # noqa: E731 (1, T, F)
         drawn = self.network.sample(
             frames,
             first,
             mel=CachedMel(samples) if features is None else None,
-            features=features,  # (1, T, F)
+            features=features,
             first_pose=first_pose,
             style=style,
             seed=seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,6 +57,9 @@ class SpeechEncoder(Protocol):
         Returns:
             (T, F)
         """
+
+    def pieces(self, samples: Samples, frames: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the same features piece by piece, (n, F) each, in memory that does not grow with the recording."""
 
 
 def load_speech_encoder(

@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,19 +86,22 @@ class SelfSupervisedEncoder:
         self._margin = (reach - self._hop) // 2
         self._network.to(self.device)
 
-    @torch.inference_mode()
     def __call__(self, samples: Samples, frames: int) -> NDArray[np.float32]:
         """Encode a recording, see `expnet.audio.speech_encoders.SpeechEncoder`."""
+        return np.concatenate(list(self.pieces(samples, frames)))
+
+    def pieces(self, samples: Samples, frames: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the features piece by piece, see `expnet.audio.speech_encoders.SpeechEncoder`."""
         audio = torch.from_numpy(fit_length(np.asarray(samples, np.float32), frames))
         if self._normalise:
             audio = (audio - audio.mean()) / (audio.var(unbiased=False) + 1e-7).sqrt()
-        pieces = []
         for begin in range(0, frames, PIECE):
+            end = min(begin + PIECE, frames)
             left, right = max(begin - OVERLAP, 0), min(begin + PIECE + OVERLAP, frames)
             encoded = self._encode(audio[left * SAMPLES_PER_FRAME : right * SAMPLES_PER_FRAME])
-            pieces.append(encoded[begin - left : begin - left + PIECE])
-        return torch.cat(pieces)[:frames].cpu().numpy()
+            yield encoded[begin - left : end - left].cpu().numpy()
 
+    @torch.inference_mode()
     def _encode(self, audio: Tensor) -> Tensor:
         """Return features (n, F) of the audio of n video frames."""
         padded = torch.nn.functional.pad(audio, (self._margin, self._margin)).to(self.device)

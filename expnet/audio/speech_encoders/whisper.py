@@ -7,6 +7,7 @@ after the third block, for the tiny and for the base model.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -124,13 +125,20 @@ class WhisperSpeechEncoder:
     def __call__(self, samples: Samples, frames: int) -> NDArray[np.float32]:
         """Encode a recording, see `expnet.audio.speech_encoders.SpeechEncoder`."""
         features = np.empty((frames, self.source.size), np.float32)  # written in place: an hour takes 140 MB
+        begin = 0
+        for piece in self.pieces(samples, frames):
+            features[begin : begin + len(piece)] = piece
+            begin += len(piece)
+        return features
+
+    def pieces(self, samples: Samples, frames: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the features piece by piece, see `expnet.audio.speech_encoders.SpeechEncoder`."""
         for begin in range(0, frames, PIECE):
             end = min(begin + PIECE, frames)
             left, right = max(begin - CONTEXT, 0), min(end + CONTEXT, frames)
             part = np.asarray(samples[left * SAMPLES_PER_FRAME : right * SAMPLES_PER_FRAME], np.float32)
             audio = torch.from_numpy(fit_length(part, right - left))
-            features[begin:end] = self.encode(audio[None])[0, begin - left : end - left].cpu().numpy()
-        return features
+            yield self.encode(audio[None])[0, begin - left : end - left].cpu().numpy()
 
     @torch.inference_mode()
     def encode(self, audio: Tensor) -> Tensor:

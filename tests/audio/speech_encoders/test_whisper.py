@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from expnet.audio.speech_encoders import load_speech_encoder
+from expnet.audio.speech_encoders import SlidingFeatures, load_speech_encoder
 from expnet.audio.speech_encoders import whisper as module
 from expnet.audio.speech_encoders.whisper import WhisperEncoder, WhisperSpeechEncoder, whisper_mel
 from expnet.audio.speech_encoders.whisper_weights import _BLOCK, _CTRANSLATE2_BLOCK, read_whisper, write_whisper
@@ -131,6 +131,18 @@ def test_long_recordings_in_pieces(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "PIECE", 40)
     monkeypatch.setattr(module, "CONTEXT", 20)
     np.testing.assert_allclose(encoder(audio, 103), whole, atol=1e-4)
+
+
+def test_features_in_sliding_windows_are_those_of_the_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIECE", 40)
+    encoder, audio = WhisperSpeechEncoder(folder, layer=1), noise(103)
+    whole, sliding = encoder(audio, 103), SlidingFeatures(encoder, audio, 103)
+    for first, count in ((0, 30), (10, 30), (35, 50), (90, 13)):
+        np.testing.assert_array_equal(sliding(first, count), whole[first : first + count])
+    with pytest.raises(ValueError, match="frame 89 lies before frame 90"):
+        sliding(89, 5)
+    with pytest.raises(ValueError, match="the recording ends before frame 104"):
+        sliding(90, 14)
 
 
 def test_a_batch_is_its_clips(folder: Path) -> None:
