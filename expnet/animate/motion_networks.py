@@ -12,7 +12,7 @@ from expnet.animate.controls.controls import Controls, HeadStyle
 from expnet.animate.controls.reference_video import track_video
 from expnet.animate.sampled_motion import MotionSampler
 from expnet.assets.encoders import open_speech_encoder
-from expnet.assets.packaged_expression import choose_motion, expression_weights
+from expnet.assets.packaged_expression import advise_encoder, choose_motion, expression_weights
 from expnet.audio.speech_encoders import SpeechEncoder
 from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
@@ -65,7 +65,8 @@ class MotionNetworks:
     @cached_property
     def expression(self) -> ExpressionNetwork:
         """The expression network."""
-        network = load_expression_network(expression_weights(self._expression, speech_encoder=self._encoder))
+        weights = expression_weights(self._expression, speech_encoder=self._encoder, advise=False)
+        network = load_expression_network(weights)
         self._check_face_model("expression", network.face_model)
         return network
 
@@ -73,6 +74,11 @@ class MotionNetworks:
     def speech_encoder(self) -> SpeechEncoder | None:
         """The speech encoder of the expression network; None if it reads the mel alone."""
         return open_speech_encoder(self.expression, self._encoder)
+
+    def advise(self) -> None:
+        """Log one warning if a speech encoder that is not there would make the lips better, once there is speech."""
+        if self._expression is None and self.speech_encoder is None:
+            advise_encoder()
 
     @cached_property
     def pose(self) -> HeadPoseNetwork:

@@ -192,11 +192,12 @@ class MotionSource:
         blink = drawn.blink if sampled_blinks else blinks_for(speech.frames, controls, reference)
         assert blink is not None
         if drawn.expression is None:
-            expression = regress_expression(self.networks, speech, rest, blink, controls)
+            expression = self._regress(portrait, speech, rest, blink, controls)
         else:
             scale = controls.scale_of("sampled")
             expression = scale_expression(drawn.expression.astype(np.float64), rest[0].astype(np.float64), scale)
-            expression = self._calmed(portrait, speech, expression, sampled_blinks=sampled_blinks)
+            expression = self._calm_lips(portrait, speech, expression, rest)
+            expression = self._calm_lids(portrait, expression, rest, sampled_blinks=sampled_blinks)
         relative_pose = drawn.pose
         if relative_pose is None:
             mel = mel_for_head(
@@ -206,16 +207,42 @@ class MotionSource:
             relative_pose = self.head_motion(mel, speech.frames, first_pose, style=style, seed=controls.seed)
         return expression, relative_pose, blink
 
-    def _calmed(
-        self, portrait: Portrait, speech: SpeechMel, expression: NDArray[np.float64], *, sampled_blinks: bool
+    def _regress(
+        self,
+        portrait: Portrait,
+        speech: SpeechMel,
+        rest: NDArray[np.float32],
+        blink: NDArray[np.float32],
+        controls: Controls,
+    ) -> NDArray[np.floating]:
+        """Return a regressed expression (T, 64) at its scale, with lips that rest in pauses."""
+        self.networks.advise()
+        expression = regress_expression(self.networks, speech, rest, blink, controls)
+        if self.networks.expression.streaming:  # live speech has no pauses before it has ended
+            return expression
+        return self._calm_lips(portrait, speech, expression.astype(np.float64), rest)
+
+    def _calm_lips(
+        self, portrait: Portrait, speech: SpeechMel, expression: NDArray[np.float64], rest: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """Return a sampled expression (T, 64) with lips that rest in pauses, and eyelids without blinks."""
+        """Return an expression (T, 64) with lips that rest in pauses."""
+        resting = pauses(speech.samples, speech.frames)
+        closed = rest[0].astype(np.float64)
+        return calm_lips(feature_space(self.face_model), identity_of(portrait.fit), expression, closed, resting)
+
+    def _calm_lids(
+        self,
+        portrait: Portrait,
+        expression: NDArray[np.float64],
+        rest: NDArray[np.float32],
+        *,
+        sampled_blinks: bool,
+    ) -> NDArray[np.float64]:
+        """Return a sampled expression (T, 64) whose eyelids do not tremble; held where blinks come from elsewhere."""
         space, identity = feature_space(self.face_model), identity_of(portrait.fit)
-        rest = close_lips(self.face_model, portrait.fit)[0].astype(np.float64)
-        rested = calm_lips(space, identity, expression, rest, pauses(speech.samples, speech.frames))
         if sampled_blinks:
-            return calm_lids(space, identity, rested)
-        return hold_lids(space, identity, rested, rest)
+            return calm_lids(space, identity, expression)
+        return hold_lids(space, identity, expression, rest[0].astype(np.float64))
 
     def _sample(
         self, portrait: Portrait, speech: SpeechMel, rest: NDArray[np.float32], controls: Controls

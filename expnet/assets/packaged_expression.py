@@ -76,15 +76,18 @@ def choose() -> Choice:
 
 
 def expression_weights(
-    given: str | os.PathLike[str] | None = None, *, speech_encoder: str | os.PathLike[str] | None = None
+    given: str | os.PathLike[str] | None = None,
+    *,
+    speech_encoder: str | os.PathLike[str] | None = None,
+    advise: bool = True,
 ) -> Path:
     """Return the weights of the expression network to use.
-
-    Logs one warning if another packaged network would be better.
 
     Args:
         given: Run folder, .ckpt or .safetensors, or one of `PACKAGED`; None for the best packaged network.
         speech_encoder: The user's own speech encoder, for which the network on Whisper's features is taken.
+        advise: Whether to call `advise_encoder` if another packaged network would be better. Who opens the network
+            before it is known whether there will be speech calls it later.
 
     Raises:
         InputError: The encoder's file is there, but damaged, or has other weights.
@@ -94,8 +97,8 @@ def expression_weights(
         if speech_encoder is not None:
             return packaged_weights(PACKAGED["whisper"])
         choice = choose()
-        if choice.missing:
-            _warn_once(choice.advice)
+        if advise:
+            _warn_of(choice)
         return packaged_weights(PACKAGED[choice.name])
     return packaged_weights(PACKAGED[given]) if given in PACKAGED else Path(given)
 
@@ -130,6 +133,16 @@ def _sampled_by_default(encoder: bool) -> bool:
         return False
     source = source_of(load_motion_network(packaged_weights("motion")))
     return encoder or source is None or find_encoder(source) is not None
+
+
+def advise_encoder() -> None:
+    """Log one warning if another packaged network would be better than the one that `choose` finds."""
+    _warn_of(choose())
+
+
+def _warn_of(choice: Choice) -> None:
+    if choice.missing:
+        _warn_once(choice.advice)
 
 
 @cache

@@ -16,7 +16,7 @@ from expnet.animate.controls.apply_controls import Motion
 from expnet.animate.controls.blinks import clear_blinks
 from expnet.animate.controls.calm import calm_lids, calm_lips
 from expnet.animate.controls.controls import Controls
-from expnet.animate.controls.motion_scale import identity_of
+from expnet.animate.controls.motion_scale import close_lips, identity_of
 from expnet.animate.seed_sheet import seed_sheet
 from expnet.audio.pauses import pauses
 from expnet.audio.wave import write_wav
@@ -174,6 +174,31 @@ def test_lips_rest_in_pauses(animator: Animator, portrait: Portrait) -> None:
     hushed = SPEECH.copy()
     hushed[12_800:] = 0  # from frame 20 on
     assert np.flatnonzero(pauses(hushed, 52)).tolist() == list(range(23, 52))
+
+
+def test_regressed_lips_rest_in_pauses_and_speak_as_before(
+    weights: dict[str, Path], portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    animator = Animator(expression=weights["expression"], pose=weights["pose"])
+    space, identity = feature_space(animator.face_model), identity_of(portrait.fit)
+    hushed = SPEECH.copy()
+    hushed[12_800:28_800] = 0  # frames 20 to 44
+    resting = pauses(hushed, 50)
+    assert np.flatnonzero(resting).tolist() == list(range(23, 42))
+
+    def features() -> dict[str, np.ndarray]:
+        expression = animator.motion(portrait, hushed).coefficients.expression
+        return space.measured(identity, expression.astype(np.float64))
+
+    calm = features()
+    closed = space.measured(identity, close_lips(animator.face_model, portrait.fit).astype(np.float64))
+    assert np.allclose(calm["lip_gap"][31:34], closed["lip_gap"], atol=1e-5)
+    monkeypatch.setattr("expnet.animate.motion_source.pauses", lambda samples, frames: np.zeros(frames, bool))
+    spoken = features()
+    assert np.abs(spoken["lip_gap"][31:34] - closed["lip_gap"]).min() > 0.01  # this network does not close them
+    for name in ("lip_gap", "chin", "corners_up"):
+        assert np.allclose(calm[name][~resting], spoken[name][~resting], atol=1e-6)
+    assert np.allclose(calm["corners_up"], spoken["corners_up"], atol=1e-5)
 
 
 def test_lids_shut_where_the_sample_blinks() -> None:

@@ -1,4 +1,4 @@
-"""Calms what trembles in a sampled motion: the lips in pauses of speech, and the eyelids."""
+"""Calms what speech does not move: the lips in pauses, and the eyelids of a sampled motion."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ _CLOSING = 15  # frames of a pause over which the lips close, and open again bef
 def calm_lips(space: FeatureSpace, identity: Array, expression: Array, rest: Array, pauses: NDArray[np.bool_]) -> Array:
     """Let the lips rest in pauses: smooth their articulation, close them in longer ones, and change nothing else.
 
-    A sampled motion is as lively as the tracked faces that it was learned from, trembling of the tracker included. In
-    speech that cannot be seen; on lips that rest it can. It also leaves the lips as far apart as people in training
-    clips do, who pause to breathe and go on, for as long as the pause lasts.
+    Networks leave the lips as far apart in a pause as people in training clips do, who breathe and go on, for as long
+    as the pause lasts. A sampled motion is moreover as lively as the tracked faces that it was learned from, trembling
+    of the tracker included: in speech that cannot be seen; on lips that rest it can.
 
     Args:
         space: Features of the face model.

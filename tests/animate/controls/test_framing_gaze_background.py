@@ -14,6 +14,7 @@ from expnet.animate.controls.background import change_background
 from expnet.animate.controls.controls import Controls
 from expnet.animate.controls.framing import frame_portrait, head_square
 from expnet.animate.controls.gaze import redirect_gaze
+from expnet.assets import packaged_expression
 from expnet.errors import InputError
 from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import track_image
@@ -127,6 +128,18 @@ def test_frame_rate_size_and_audio_are_written(
     info = probe_video(path)
     assert (info.frames, info.fps, info.size, info.has_audio) == (30, 30.0, (128, 128), True)
     assert info.duration == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_missing_speech_encoder_is_named_when_there_is_speech(
+    picture: np.ndarray, sound: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    packaged_expression._warn_once.cache_clear()
+    packaged = Animator()  # no test finds a fetched encoder
+    packaged.idle(picture, 0.2, tmp_path / "idle.mp4", Controls(size=128))
+    assert not [record for record in caplog.records if "speech encoder" in record.getMessage()]
+    for _ in range(2):
+        packaged.motion(packaged.portrait(picture), sound[:6400])
+    assert len([record for record in caplog.records if "speech encoder whisper-tiny.en" in record.getMessage()]) == 1
 
 
 def test_idle_videos_have_no_audio(animator: Animator, picture: np.ndarray, tmp_path: Path) -> None:
