@@ -45,30 +45,33 @@ def startup(setting: Setting) -> Iterator[Row]:
 
 
 def animate(setting: Setting) -> Iterator[Row]:
-    """Ten seconds of speech at 256 pixels, in a process of its own, with either packaged network."""
+    """Ten seconds of speech at 256 pixels, in a process of its own, with every packaged kind of motion."""
     recording, picture = setting.folder / "speech.wav", setting.folder / "portrait.png"
     write_wav(recording, setting.speech(10.0))
     Image.fromarray(setting.portrait).save(picture)
     output = str(setting.folder / "talking.mp4")
     files = ("--image", str(picture), "--audio", str(recording), "--output", output, "--size", "256")
-    for expression in ["mel", "whisper"] if setting.hearing_animator is not None else ["mel"]:
-        yield _animate_row(setting, expression, *files)
+    kinds = {"--expression mel": 5.0}
+    if setting.hearing_animator is not None:
+        kinds |= {"--motion regressed --expression whisper": 5.0, "--motion sampled": 6.0}
+    for kind, aim in kinds.items():
+        yield _animate_row(setting, kind, aim, *files)
 
 
-def _animate_row(setting: Setting, expression: str, *files: str) -> Row:
-    whole = run("-c", ANIMATE, "animate", "--expression", expression, *files)
+def _animate_row(setting: Setting, kind: str, aim: float, *files: str) -> Row:
+    whole = run("-c", ANIMATE, "animate", *kind.split(), *files)
     imports = run("-c", "import torch, mediapipe")
     pairs = compare(whole, imports, repeats=min(setting.repeats, 5))
     taken = list(zip(pairs.ours, pairs.theirs, strict=True))
-    shares = Spread.of([(own.wall - other.wall) / 5.0 for own, other in taken])
-    used = Spread.of([(own.processor - other.processor) / 5.0 for own, other in taken])
+    shares = Spread.of([(own.wall - other.wall) / aim for own, other in taken])
+    used = Spread.of([(own.processor - other.processor) / aim for own, other in taken])
     ours, theirs = pairs.seconds("wall")
     return Row(
         "animate",
-        f"expnet animate --expression {expression}, 10 s of speech, 256 pixels, whole process",
-        "import torch, mediapipe, and 5 s",
+        f"expnet animate {kind}, 10 s of speech, 256 pixels, whole process",
+        f"import torch, mediapipe, and {aim:g} s",
         ours,
-        theirs + 5.0,
+        theirs + aim,
         "s",
         shares,
         1.0,

@@ -65,6 +65,11 @@ class Setting:
         return Animator(expression="whisper")
 
     @cached_property
+    def sampling_animator(self) -> Animator | None:
+        """An animator with the packaged motion network; None where its speech encoder was not fetched."""
+        return None if self.hearing_animator is None else Animator(motion="sampled")
+
+    @cached_property
     def portrait(self) -> NDArray[np.uint8]:
         """The head of scikit-image's astronaut, (256, 256, 3)."""
         return np.ascontiguousarray(astronaut()[:256, 90:346])

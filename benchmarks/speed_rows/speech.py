@@ -17,6 +17,9 @@ from speed_rows.setting import Setting
 SECONDS, HOUR = 60.0, 3600.0
 ENCODED_WITHIN = 1.5
 """Seconds within which a minute of speech becomes coefficients through the speech encoder."""
+CLOCK_NOTE = "the other clock: seconds of audio per second of one core"
+SAMPLED_AIM = 50.0
+"""Times real time at which sampled motion is drawn, speech encoder included."""
 CHUNK = 10
 """Frames that SadTalker's ``Audio2Exp.test`` processes in one call."""
 
@@ -37,10 +40,10 @@ def speech(setting: Setting) -> Iterator[Row]:
     yield speed_row(name, what, "SadTalker's expression network, chunks of 10 windows", pairs, 20.0, clock="wall")
     times = Spread.of([SECONDS / seconds.wall for seconds in pairs.ours])
     spent = Spread.of([SECONDS / seconds.processor for seconds in pairs.ours])
-    note = "the other clock: seconds of audio per second of one core"
     ours = pairs.seconds("wall")[0]
-    yield Row(name, what, "real time", ours, SECONDS, "s", times, 500.0, "wall", spent, note=note)
+    yield Row(name, what, "real time", ours, SECONDS, "s", times, 500.0, "wall", spent, note=CLOCK_NOTE)
     yield from through_encoder(setting)
+    yield from sampled(setting)
 
 
 def through_encoder(setting: Setting) -> Iterator[Row]:
@@ -63,6 +66,27 @@ def through_encoder(setting: Setting) -> Iterator[Row]:
     note = f"the network on the mel alone took {theirs:.2g} s in the same run"
     bound = f"{ENCODED_WITHIN:g} s"
     yield Row("speech", what, bound, ours, ENCODED_WITHIN, "s", shares, 1.0, "wall", spent, at_most=True, note=note)
+
+
+def sampled(setting: Setting) -> Iterator[Row]:
+    """Sampled motion, speech encoder included, compared with real time and with regressed motion."""
+    sampling, hearing = setting.sampling_animator, setting.hearing_animator
+    if sampling is None or hearing is None:
+        return
+    samples, portrait = setting.speech(SECONDS), setting.animator.portrait(setting.portrait)
+    torch.set_num_threads(2)
+    pairs = compare(
+        lambda: sampling.motion(portrait, samples),
+        lambda: hearing.motion(portrait, samples),
+        repeats=setting.repeats,
+    )
+    torch.set_num_threads(1)
+    ours, theirs = pairs.seconds("wall")
+    times = Spread.of([SECONDS / seconds.wall for seconds in pairs.ours])
+    spent = Spread.of([SECONDS / seconds.processor for seconds in pairs.ours])
+    what = "60 s of speech -> sampled expression, pose and lids through the speech encoder, 2 threads"
+    note = f"regressed motion through the encoder took {theirs:.2g} s in the same run; {CLOCK_NOTE}"
+    yield Row("speech", what, "real time", ours, SECONDS, "s", times, SAMPLED_AIM, "wall", spent, note=note)
 
 
 @torch.inference_mode()
