@@ -3,6 +3,10 @@
 The tracked mouth and the model's fit of it differ by a millimetre or two. Simply adding the model's motion would leave
 the lips open, or push one through the other. The remaining gap is therefore *scaled* while the mouth closes (to zero
 when the model's gap is zero), and the model's change is *added* while it opens.
+
+The tracked contour misses the visible edge of the lips by a pixel or so. A strip of teeth or of the dark mouth that it
+leaves to the lips would stay visible where they touch. As the mouth closes, the edges of the lips are therefore
+textured from a little farther outside, where there is certainly lip.
 """
 
 import numpy as np
@@ -29,6 +33,13 @@ _FOLLOW = (1.0, 0.8, 0.55, 0.25)
 
 CLOSED_GAP = 0.004
 """Gap of the model below which lips count as closed, in face units (0.4 mm): the tracker's noise on closed lips."""
+
+_TUCK = 0.6
+"""How far the texture of a closed lip's edge is taken from the edge toward the next row of lip points."""
+_OPEN = 0.02
+"""Gap of the portrait's lips, in face units, from which on there is something to hide between them."""
+_TOUCH = 0.02
+"""Gap in face units below which the shadow between lips that close comes up."""
 
 
 class LipContact:
@@ -58,3 +69,32 @@ class LipContact:
         for row, follow in enumerate(_FOLLOW):
             moved[:, self._upper[row], 1] += follow * wrong
             moved[:, self._lower[row], 1] -= follow * wrong
+
+    def tuck(self, sources: Array, moved: Array) -> None:
+        """Move the places that texture the lips' edges outward, in proportion to how far the lips have closed.
+
+        Args:
+            sources: (V, 2) places in the portrait, changed in place; the face points come first.
+            moved: (468, 3) corrected displacements.
+        """
+        closed = self._closed(moved)[:, None]
+        for rows in (self._upper, self._lower):
+            edge, lip = sources[rows[0, 1:-1]], sources[rows[1, 1:-1]]
+            sources[rows[0, 1:-1]] = edge + _TUCK * closed * (lip - edge)
+
+    def contact(self, moved: Array) -> Array:
+        """Strength of the shadow between lips that have closed since the portrait, (11,) from corner to corner.
+
+        It is 0 where the portrait's own lips touch: their shadow is in the portrait.
+
+        Args:
+            moved: (468, 3) corrected displacements.
+        """
+        near = np.clip(1.0 - (self._gap + self._between(moved)) / _TOUCH, 0.0, 1.0)
+        strength = np.zeros(self._upper.shape[1])
+        strength[1:-1] = near * self._closed(moved)
+        return strength
+
+    def _closed(self, moved: Array) -> Array:
+        """Share of the portrait's gap that has closed, (9,)."""
+        return np.clip(-self._between(moved) / np.maximum(self._gap, _OPEN), 0.0, 1.0)

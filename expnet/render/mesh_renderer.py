@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from expnet.coefficients import FaceCoefficients
 from expnet.face.morphable import MorphableModel
 from expnet.render.lids import LidPainter
+from expnet.render.lip_seam import darken_seam
+from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
 from expnet.render.mouth import MouthInterior
 from expnet.render.person_matte import split_layers
 from expnet.render.portrait_motion import PortraitMotion, poses
@@ -77,6 +79,7 @@ class MeshRenderer:
                 vertices, sources = self._mesh.place(self._motion, displacement, camera)
                 frame = self._warp(vertices, sources)
                 self._mouth.paint(frame, self._padded, displacement, camera, vertices)
+                darken_seam(frame, _seam(vertices), self._motion.lips.contact(displacement), camera.scale)
                 if self._regions is not None:
                     self._regions.refine(frame, FrameState(self._map, displacement, closure, camera, vertices))
                 yield frame
@@ -89,3 +92,8 @@ class MeshRenderer:
         sample(self._padded, self._map, PADDING, self._background, frame)
         soften_folds(frame, self._map, self._folds)
         return frame
+
+
+def _seam(vertices: NDArray) -> NDArray:
+    """Line halfway between the edges of the lips, (11, 2) pixels from corner to corner."""
+    return 0.5 * (vertices[list(UPPER_ROWS[0]), :2] + vertices[list(LOWER_ROWS[0]), :2])

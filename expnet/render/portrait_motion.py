@@ -101,6 +101,7 @@ class PortraitMotion:
         vertices: (468, 3) the portrait's points in face space.
         camera: Pose of the portrait.
         first_displacement: (468, 3) displacement of the neutral face by the portrait's own expression.
+        lips: Keeps the lips in contact where the model's are.
     """
 
     def __init__(self, points: NDArray, fit: FaceCoefficients, model: MorphableModel) -> None:
@@ -123,7 +124,7 @@ class PortraitMotion:
         self.crop = np.atleast_2d(fit.crop)[0]
         pixels = np.asarray(points[:MESH_POINTS, :2], np.float64)
         self.vertices = self.camera.lift(pixels, limit_slope(pixels / self.camera.scale, depth))
-        self._lips = LipContact(self.vertices, fitted)
+        self.lips = LipContact(self.vertices, fitted)
         self._lids = LidMotion(fitted)
 
     def _displace(self, expression: Array) -> Array:
@@ -142,5 +143,5 @@ class PortraitMotion:
             right and left eye. Both are exactly zero for the portrait's own expression.
         """
         moved = self._displace(np.asarray(expression, np.float64) - self.first_expression)
-        self._lips.correct(moved)
+        self.lips.correct(moved)
         return moved, self._lids.closure(moved, blink)

@@ -70,7 +70,7 @@ class WarpMesh:
 
         Returns:
             Vertices (V, 3): pixel x, y and depth. Sources (V, 2): their positions in the portrait, which differ from
-            ``self.sources`` in the eyeballs only.
+            ``self.sources`` in the eyeballs, and along the inner lips where the mouth closes.
         """
         face = motion.vertices + moved
         lashes = face[self.lash_parent] + self.lash_offset
@@ -82,6 +82,7 @@ class WarpMesh:
         sources = self.sources.copy()
         balls = slice(MESH_POINTS + len(lashes), MESH_POINTS + len(lashes) + len(_LID_LOOPS))
         sources[balls] = _eyeball_sources(motion, moved)
+        motion.lips.tuck(sources, moved)
         return placed, sources
 
 
