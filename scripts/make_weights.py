@@ -20,7 +20,7 @@ from pack_weights import pack
 from stages import EXPNET, Stage, resume, run_stages, script
 
 MADE = ["--clips", "1200", "--seed", "1"]
-STEPS = {"synthetic": 1100, "expression": 500, "whisper": 500, "streaming": 400, "motion": 3000, "pose": 400}
+STEPS = {"synthetic": 1100, "expression": 500, "whisper": 500, "streaming": 400, "motion": 3500, "pose": 400}
 ENCODER = "whisper-tiny.en"
 """The speech encoder of ``expression-whisper`` and ``motion``; 'expnet assets fetch' gets it."""
 HIDE = ["augment.time_masks=2", "augment.band_masks=2"]

@@ -88,7 +88,7 @@ class MotionLossConfig:
 
     expression_weight: float = 1.0
     """Weight of the expression."""
-    head_weight: float = 0.3
+    head_weight: float = 0.6
     """Weight of the head motion."""
     lid_weight: float = 0.1
     """Weight of the closure of the eyelids."""

@@ -140,7 +140,7 @@ class MotionModelConfig:
     """Fraction of training windows without audio, from which guidance by the audio learns."""
     style_left_out: float = 0.1
     """Fraction of training windows without head-motion style and emotion, from which guidance by these learns."""
-    mean_share: float = 0.4
+    mean_share: float = 0.3
     """Fraction of training windows at the beginning of the flow, without noise, from which the network learns the mean
     of all motions, as a regression does; see `expnet.models.flow_matching.mean_motion`."""
     previous: int = 15

@@ -110,7 +110,7 @@ class MotionConfig(BaseConfig):
     """Training and validation clips."""
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(warmup_steps=100))
     """Optimiser and learning rate schedule."""
-    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(max_steps=3000, validate_every=500))
+    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(max_steps=3500, validate_every=500))
     """Length of the run and hardware."""
     model: MotionModelConfig = field(default_factory=MotionModelConfig)
     """Motion network."""

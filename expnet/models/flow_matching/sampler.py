@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from expnet.errors import InputError
+from expnet.models.flow_matching.head_smoothing import smooth_frames
 from expnet.models.flow_matching.mean_motion import follow_mean
 from expnet.models.flow_matching.motion import Motion, Reference, join
 from expnet.models.flow_matching.noise import FrameNoise
@@ -143,7 +144,10 @@ class _Window:
     def draw(self, speech: Tensor, noise: Tensor, sampling: Sampling) -> Motion:
         """Draw the window from noise (B, T, M)."""
         velocity = GuidedVelocity(self.network, speech, self.reference, self.columns, self.known, sampling)
-        drawn = integrate(velocity, sampling.temperature * noise, sampling)
+        drawn = velocity.fixed(integrate(velocity, sampling.temperature * noise, sampling))
+        if "head" in self.network.layout:
+            head = self.network.layout.slice("head")
+            drawn[..., head] = smooth_frames(drawn[..., head])
         return self.network.unwhiten(velocity.fixed(drawn), self.reference)
 
     def mean(self, speech: Tensor) -> Motion:

@@ -37,7 +37,7 @@ class Sampling:
     style_guidance: float = 1.0
     temperature: float = 0.7
     mean_guidance: float = 0.75
-    lip_variation: float = 0.5
+    lip_variation: float = 0.4
 
     def __post_init__(self) -> None:
         """Check ranges."""

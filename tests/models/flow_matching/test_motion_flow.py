@@ -21,7 +21,7 @@ from expnet.models.flow_matching.motion import Motion, Reference
 from expnet.models.flow_matching.motion_flow import MotionFlow
 from expnet.models.flow_matching.noise import FrameNoise
 from expnet.models.flow_matching.solver import Sampling
-from expnet.models.pose_motion import ROTATION_LIMIT
+from expnet.models.pose_motion import ROTATION_LIMIT, within_reach
 from expnet.models.pose_style import STYLE
 from expnet.models.saved_model import load_model, save_model
 
@@ -127,6 +127,10 @@ def test_a_motion_by_the_definition() -> None:
         at_start = torch.zeros(1), torch.zeros_like(known)
         toward = model(torch.zeros_like(state), *at_start, speech, model.condition(reference, yes))
     state[:, 0, head] = 0
+    rough = state[0, :, head].clone()
+    for frame in range(1, frames):  # the first pose is known
+        before, after = rough[frame - 1], rough[min(frame + 1, frames - 1)]
+        state[0, frame, head] = (before + 2 * rough[frame] + after) / 4
     expected = model.unwhiten(state, reference)
     mean = model.unwhiten(toward, reference).expression
     assert found.expression is not None
@@ -136,6 +140,10 @@ def test_a_motion_by_the_definition() -> None:
     lips = (0.8 * (mean - first) - 0.7 * (expected.expression - first)) @ model.lip_projection
     expression = expected.expression + lips
     torch.testing.assert_close(found.expression, expression, rtol=1e-4, atol=1e-4)
+    assert found.pose is not None
+    assert expected.pose is not None
+    limited = within_reach(expected.pose, given["first_pose"], model.pose_std)
+    torch.testing.assert_close(found.pose, limited, rtol=1e-4, atol=1e-4)
     assert found.lids is not None
     assert expected.lids is not None
     torch.testing.assert_close(found.lids, expected.lids, rtol=1e-4, atol=1e-4)

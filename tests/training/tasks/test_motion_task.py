@@ -107,7 +107,7 @@ def test_the_objective_clip_by_clip() -> None:
     expected = {name: torch.stack(values).mean() for name, values in errors.items()}
     for name, value in expected.items():
         torch.testing.assert_close(found[f"{name}_loss"], value, rtol=1e-4, atol=1e-4)
-    total = expected["expression"] + 0.3 * expected["head"] + 0.1 * expected["lids"]
+    total = expected["expression"] + 0.6 * expected["head"] + 0.1 * expected["lids"]
     torch.testing.assert_close(found["loss"], total, rtol=1e-4, atol=1e-4)
 
 
