@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+import safetensors
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +37,45 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path} holds something other than weights by name.")
     return dict(state)
+
+
+def safetensors_names(path: str | Path) -> set[str]:
+    """Return the names of the tensors in a safetensors file.
+
+    Raises:
+        InputError: It is not a readable safetensors file.
+    """
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            return set(file.keys())
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path} is not a readable safetensors file ({error}).") from error
+
+
+def read_safetensors_below(path: str | Path, prefix: str) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file whose names begin with a prefix, by the rest of their names."""
+    with safetensors.safe_open(str(path), framework="pt") as file:
+        return {
+            name.removeprefix(prefix): file.get_tensor(name)
+            for name in file.keys()  # noqa: SIM118 (not a dict)
+            if name.startswith(prefix)
+        }
+
+
+def read_checkpoint(path: str | Path) -> dict[str, object]:
+    """Read a training checkpoint of ``torch.save``, a dict of state dicts, without running code in it.
+
+    Raises:
+        InputError: It cannot be read, or is no dict.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file
+        reason = str(error).splitlines()[0] if str(error) else "no reason given"
+        raise InputError(f"{path} is not a readable checkpoint ({type(error).__name__}: {reason}).") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"{path} is not a readable checkpoint: it holds a {type(checkpoint).__name__}, not a dict.")
+    return checkpoint
 
 
 def fill(network: Network, state: Mapping[str, Tensor], path: str | Path) -> Network:

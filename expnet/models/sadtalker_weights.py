@@ -18,11 +18,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from torch import Tensor
 
 from expnet.errors import InputError
+from expnet.models.published_weights import read_checkpoint, read_safetensors_below, safetensors_names
 from expnet.models.sadtalker import SADTALKER_EXPRESSION, STYLES
 
 # Prefixes of the tensors of each network in a file that holds both.
@@ -55,7 +55,7 @@ def sadtalker_tasks(path: Path) -> tuple[str, ...]:
         InputError: A .pth file cannot be read.
     """
     if path.suffix == ".safetensors":
-        names = _safetensors_names(path)
+        names = safetensors_names(path)
         return tuple(task for task, prefix in PREFIXES.items() if prefix + MARKS[task] in names)
     if path.suffix == ".pth":
         return tuple(task for task, mark in MARKS.items() if mark in _read_pth(path))
@@ -81,7 +81,7 @@ def read_sadtalker(path: Path, task: str) -> tuple[dict[str, Any], dict[str, Ten
             f"{path} does not hold SadTalker's {task} network"
             + (f", only its {held[0]} network." if held else "; its names are not those of the published files.")
         )
-    published = _read_safetensors(path, PREFIXES[task]) if path.suffix == ".safetensors" else _read_pth(path)
+    published = read_safetensors_below(path, PREFIXES[task]) if path.suffix == ".safetensors" else _read_pth(path)
     tensors = {
         ours + name.removeprefix(theirs): value
         for name, value in published.items()
@@ -99,32 +99,9 @@ def read_sadtalker(path: Path, task: str) -> tuple[dict[str, Any], dict[str, Ten
     return {"task": task, "options": dict(OPTIONS[task]), "notes": {"origin": ORIGIN.format(path.name)}}, tensors
 
 
-def _safetensors_names(path: Path) -> set[str]:
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            return set(file.keys())
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} is not a readable safetensors file ({error}).") from error
-
-
-def _read_safetensors(path: Path, prefix: str) -> dict[str, Tensor]:
-    """Read the tensors below a prefix only, since those of the renderer are a gigabyte."""
-    with safetensors.safe_open(str(path), framework="pt") as file:
-        return {
-            name.removeprefix(prefix): file.get_tensor(name)
-            for name in file.keys()  # noqa: SIM118 (not a dict)
-            if name.startswith(prefix)
-        }
-
-
 def _read_pth(path: Path) -> dict[str, Tensor]:
     """Read the weights of a training checkpoint of SadTalker, ``{"model": ..., "optimizer": ..., "epoch": ...}``."""
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file
-        reason = str(error).splitlines()[0] if str(error) else "no reason given"
-        raise InputError(f"{path} is not a readable checkpoint ({type(error).__name__}: {reason}).") from error
-    weights = checkpoint.get("model") if isinstance(checkpoint, dict) else None
+    weights = read_checkpoint(path).get("model")
     if not isinstance(weights, dict):
         raise InputError(f"{path} is not one of SadTalker's checkpoints: it has no entry 'model'.")
     return weights
