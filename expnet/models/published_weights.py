@@ -65,17 +65,18 @@ def read_safetensors_below(path: str | Path, prefix: str) -> dict[str, Tensor]:
 def read_checkpoint(path: str | Path) -> dict[str, object]:
     """Read a training checkpoint of ``torch.save``, a dict of state dicts, without running code in it.
 
+    Returns:
+        The dict; empty for a file that holds something else.
+
     Raises:
-        InputError: It cannot be read, or is no dict.
+        InputError: It cannot be read.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its unpickler meets in a damaged file
         reason = str(error).splitlines()[0] if str(error) else "no reason given"
         raise InputError(f"{path} is not a readable checkpoint ({type(error).__name__}: {reason}).") from error
-    if not isinstance(checkpoint, dict):
-        raise InputError(f"{path} is not a readable checkpoint: it holds a {type(checkpoint).__name__}, not a dict.")
-    return checkpoint
+    return checkpoint if isinstance(checkpoint, dict) else {}
 
 
 def fill(network: Network, state: Mapping[str, Tensor], path: str | Path) -> Network:

@@ -196,5 +196,5 @@ def test_another_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no weights called 'he_estimator'"):
         load_pose_estimator(path)
     torch.save([1, 2], path)
-    with pytest.raises(InputError, match="holds a list, not a dict"):
+    with pytest.raises(InputError, match="no weights called 'mapping'"):
         load_mapping(path)
