@@ -2,7 +2,7 @@
 
     image -> tracker, fit ----------------+-> first expression, identity, pose
     audio -> networks --------------------+-> expression ---+
-                                          +-> head pose ----+-> MeshRenderer -> frames -> mp4 with audio
+                                          +-> head pose ----+-> renderer -> frames -> mp4 with audio
 
 Nothing here imports Lightning, librosa, wandb or torchmetrics. Frames are rendered one at a time, so memory does not
 grow with the number of frames.
@@ -24,7 +24,7 @@ from expnet.animate.controls.controls import Controls, HeadStyle, PathInput
 from expnet.animate.controls.idle import LONGEST_SECONDS
 from expnet.animate.inputs import AudioInput, ImageInput, load_speech
 from expnet.animate.motion_source import MotionSource, frames_covering
-from expnet.animate.portrait_renderer import PortraitRenderer
+from expnet.animate.portrait_renderer import PortraitRenderer, RendererKind
 from expnet.animate.streaming import StreamedMotion
 from expnet.animate.video_output import VideoOutput, open_output
 from expnet.audio.alignment import FRAME_RATE
@@ -36,7 +36,6 @@ from expnet.face.tracker import open_tracker
 from expnet.media.image_reader import LARGEST_SIDE
 from expnet.models.mel_source import MelSource
 from expnet.models.packaged_weights import MotionKind
-from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import Portrait
 
 logger = logging.getLogger(__name__)
@@ -58,7 +57,10 @@ class Animator:
             its head motion.
         speech_encoder: File or folder of the speech encoder that the expression or motion network was trained with;
             None to search the fetched assets for it.
-        refiner: Weights of a refiner of the renderer (docs/results/rendering.md). There are no built-in ones.
+        refiner: Weights of a refiner of the mesh renderer (docs/results/rendering.md). There are no built-in ones.
+        renderer: ``mesh``, which warps the portrait and needs no weights, or ``sadtalker``, SadTalker's published
+            networks (``expnet assets fetch sadtalker``).
+        renderer_size: Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; None for 256.
         face_model: Face model of the coefficients.
         max_side: Larger portraits are scaled down to this many pixels.
         tracker: Face tracker: "mediapipe" for the bundled one, or a Face Landmarker .task file, for versions of
@@ -76,6 +78,8 @@ class Animator:
         pose: str | os.PathLike[str] | None = None,
         speech_encoder: str | os.PathLike[str] | None = None,
         refiner: str | os.PathLike[str] | None = None,
+        renderer: RendererKind = "mesh",
+        renderer_size: int | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
         max_side: int = LARGEST_SIDE,
         tracker: str | os.PathLike[str] = "mediapipe",
@@ -89,7 +93,14 @@ class Animator:
             face_model=face_model,
             tracker=tracks,
         )
-        self._renderer = PortraitRenderer(self._source.face_model, refiner=refiner, max_side=max_side, tracker=tracks)
+        self._renderer = PortraitRenderer(
+            self._source.face_model,
+            renderer=renderer,
+            size=renderer_size,
+            refiner=refiner,
+            max_side=max_side,
+            tracker=tracks,
+        )
         # What no video may be written over.
         self._files = (motion, expression, pose, speech_encoder, refiner, face_model, tracker)
 
@@ -135,7 +146,7 @@ class Animator:
             InputError: An input cannot be used, or an output cannot be written. Outputs are checked first.
         """
         chosen = _with_changes(controls, changes)
-        target = open_output(output, exports, (image, audio, *chosen.files, *self._files))
+        target = self._open_output(output, exports, (image, audio, *chosen.files))
         samples = load_speech(audio)
         return self._write(target, self.portrait(image, chosen), samples, frames_covering(samples), chosen)
 
@@ -163,7 +174,7 @@ class Animator:
             InputError: As for :meth:`animate`.
         """
         chosen = _with_changes(controls, changes)
-        target = open_output(output, exports, (image, *chosen.files, *self._files))
+        target = self._open_output(output, exports, (image, *chosen.files))
         if not 1 / FRAME_RATE <= seconds <= LONGEST_SECONDS:
             raise InputError(f"idle {seconds:g} s: expected a length from a frame (0.04 s) to an hour (3600 s).")
         return self._write(target, self.portrait(image, chosen), None, round(seconds * FRAME_RATE), chosen)
@@ -205,7 +216,9 @@ class Animator:
         chosen = _with_changes(controls, changes)
         self.check_live(chosen)
         portrait = self.portrait(image, chosen)
-        return _render_live(self.live_motion(portrait, chosen), self._renderer.mesh_renderer(portrait), audio_chunks)
+        return self._renderer.renderer(portrait).render_parts(
+            _live_parts(self.live_motion(portrait, chosen), audio_chunks)
+        )
 
     def coefficients(
         self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any
@@ -263,6 +276,13 @@ class Animator:
         """Yield the frames of a portrait driven by given coefficients, in the portrait's own camera."""
         return self._renderer.render(portrait, coefficients, blink=blink)
 
+    def _open_output(self, output: PathInput, exports: Iterable[PathInput], inputs: Iterable[object]) -> VideoOutput:
+        """Check the outputs against what the video is made from, and against what the renderer can make."""
+        target = open_output(output, exports, (*inputs, *self._files))
+        if target.is_transparent:
+            self._renderer.check_transparency()
+        return target
+
     def _write(
         self, output: VideoOutput, portrait: Portrait, samples: Samples | None, frames: int, controls: Controls
     ) -> Path:
@@ -272,15 +292,11 @@ class Animator:
         return output.video
 
 
-def _render_live(
-    motion: StreamedMotion, renderer: MeshRenderer, chunks: Iterable[NDArray[np.floating]]
-) -> Iterator[NDArray[np.uint8]]:
-    """Render the frames that each chunk determines, then the remaining ones."""
+def _live_parts(motion: StreamedMotion, chunks: Iterable[NDArray[np.floating]]) -> Iterator[Motion]:
+    """Yield the frames of a motion that each chunk determines, then the remaining ones."""
     for chunk in chunks:
-        for part in motion.push(np.asarray(chunk, np.float32)):
-            yield from renderer.render(part.coefficients, blink=part.blink)
-    for part in motion.finish():
-        yield from renderer.render(part.coefficients, blink=part.blink)
+        yield from motion.push(np.asarray(chunk, np.float32))
+    yield from motion.finish()
 
 
 def _with_changes(controls: Controls | None, changes: dict[str, Any]) -> Controls:

@@ -10,6 +10,9 @@ from expnet.assets.speech import keep_whisper_encoder, whisper_checksum
 from expnet.assets.wheels import WheelMember
 
 _ARCFACE_LICENCE = "InsightFace: non-commercial research only"
+_SADTALKER = "https://github.com/OpenTalker/SadTalker/releases/download/v0.0.2-rc/"
+_SADTALKER_MIRROR = "https://huggingface.co/vinthony/SadTalker-V002rc/resolve/main/"
+_SADTALKER_LICENCE = "Apache-2.0 (SadTalker); its coefficients are those of the Basel Face Model, for research"
 _TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, research use"
 
 
@@ -160,5 +163,50 @@ ASSETS: dict[str, Asset] = {
             _ARCFACE_LICENCE,
             "csim (50 layers)",
         ),
+        *(
+            Asset(
+                f"sadtalker-{name}",
+                file,
+                (_SADTALKER + file, _SADTALKER_MIRROR + file),
+                checksum,
+                size,
+                _SADTALKER_LICENCE,
+                purpose,
+                for_metrics=False,
+            )
+            for name, file, checksum, size, purpose in (
+                (
+                    "256",
+                    "SadTalker_V0.0.2_256.safetensors",
+                    "c211f5d6de003516bf1bbda9f47049a4c9c99133b1ab565c6961e5af16477bff",
+                    725_066_984,
+                    "SadTalker's renderer at 256 pixels, Basel coefficients of images",
+                ),
+                (
+                    "512",
+                    "SadTalker_V0.0.2_512.safetensors",
+                    "0e063f7ff5258240bdb0f7690783a7b1374e6a4a81ce8fa33456f4cd49694340",
+                    725_066_984,
+                    "SadTalker's renderer at 512 pixels",
+                ),
+                (
+                    "mapping",
+                    "mapping_00109-model.pth.tar",
+                    "84a8642468a3fcfdd9ab6be955267043116c2bec2284686a5262f1eaf017f64c",
+                    155_779_231,
+                    "SadTalker's renderer, the motion of whole images",
+                ),
+                (
+                    "mapping-crop",
+                    "mapping_00229-model.pth.tar",
+                    "62a1e06006cc963220f6477438518ed86e9788226c62ae382ddc42fbcefb83f1",
+                    155_521_183,
+                    "SadTalker's renderer, the motion of images that are cropped to the face",
+                ),
+            )
+        ),
     )
 }
+
+GROUPS = {"sadtalker": ("sadtalker-256", "sadtalker-mapping", "sadtalker-mapping-crop")}
+"""Names that stand for several weight files which are needed together."""

@@ -14,7 +14,7 @@ from expnet.cli.arguments import (
     positive,
     scale,
 )
-from expnet.cli.choices import EMOTIONS
+from expnet.cli.choices import EMOTIONS, RENDERERS
 from expnet.errors import InputError
 from expnet.models.packaged_weights import MOTIONS
 
@@ -91,6 +91,8 @@ def _open_animator(arguments: argparse.Namespace) -> Animator:
         pose=arguments.pose,
         speech_encoder=arguments.speech_encoder,
         refiner=arguments.refiner,
+        renderer=arguments.renderer,
+        renderer_size=arguments.size if arguments.renderer == "sadtalker" else None,
         tracker=arguments.tracker,
     )
 
@@ -102,6 +104,8 @@ def _given_controls(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in CONTROL_NAMES if getattr(arguments, name) is not None}
     if given.get("motion") not in MOTIONS:  # weights belong to the animator
         given.pop("motion", None)
+    if arguments.renderer == "sadtalker":  # --size then is that of the networks
+        given.pop("size", None)
     texts = {name: value for name, value in given.items() if isinstance(value, str)}
     return {**given, **parse_controls(texts)}
 
@@ -140,6 +144,12 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
     add_network_options(parser)
     add_tracker_option(parser)
     parser.add_argument("--refiner", metavar="RUN", help=f"weights of a mouth refiner: {WEIGHTS} (default: none)")
+    parser.add_argument(
+        "--renderer",
+        default="mesh",
+        choices=RENDERERS,
+        help="mesh, which needs no weights, or sadtalker, its published networks: see expnet assets (default: mesh)",
+    )
     _add_motion_options(parser.add_argument_group("motion", "docs/guides/controls.md describes each control"))
     _add_video_options(parser.add_argument_group("video"))
 
@@ -188,7 +198,11 @@ def _add_video_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--fps", type=float, metavar="RATE", help="frames per second (default: 25)")
     group.add_argument(
-        "--size", type=int, metavar="PIXELS", help="longer side of the video (default: that of the portrait)"
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="longer side of the video (default: that of the portrait); with --renderer sadtalker the side of the "
+        "square that its networks draw, 256 or 512 (default: 256)",
     )
     view = group.add_mutually_exclusive_group()
     view.add_argument("--full", dest="view", action="store_const", const="full", help="the whole image (default)")

@@ -17,7 +17,7 @@ def add_assets_command(commands: Commands[argparse.ArgumentParser]) -> None:
     listed = actions.add_parser("list", help="addresses, checksums, licences, and where each file was found")
     listed.set_defaults(run=run_list)
     fetch = actions.add_parser("fetch", help="download files and check them")
-    fetch.add_argument("names", metavar="NAME", nargs="+", help="names in 'expnet assets list'")
+    fetch.add_argument("names", metavar="NAME", nargs="+", help="names in 'expnet assets list', or sadtalker")
     fetch.set_defaults(run=run_fetch)
     verify = actions.add_parser("verify", help="check one file, or all that were found, against their checksums")
     verify.add_argument("name", metavar="NAME", nargs="?", help="name in 'expnet assets list'")
@@ -45,9 +45,11 @@ def run_list(_: argparse.Namespace) -> None:
 
 def run_fetch(arguments: argparse.Namespace) -> None:
     """Download assets and print where they are."""
+    from expnet.assets.catalogue import GROUPS
     from expnet.assets.registry import known
 
-    for asset in [known(name) for name in arguments.names]:
+    names = [name for given in arguments.names for name in GROUPS.get(given, (given,))]
+    for asset in [known(name) for name in names]:
         _fetch(asset.name, asset.size)
 
 

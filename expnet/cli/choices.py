@@ -11,5 +11,7 @@ ENCODER_ASSETS = ("whisper-tiny.en", "whisper-base")
 """`expnet.assets.encoders.ENCODERS`."""
 EXPORT_FORMATS = ("npz", "arkit", "gltf", "bvh", "json", "sadtalker", "sadtalker-first", "pirender")
 """`expnet.formats.convert.FORMATS`."""
+RENDERERS = ("mesh", "sadtalker")
+"""`expnet.animate.portrait_renderer.RENDERERS`."""
 EMOTIONS = ("neutral", "happy", "angry", "sad", "surprised", "fear", "disgusted", "contempt")
 """`expnet.face.emotions.EMOTIONS`."""

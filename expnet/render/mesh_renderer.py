@@ -1,6 +1,6 @@
 """The renderer that needs no weights: it warps the portrait with a triangle mesh on the tracked points."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from expnet.render.person_matte import split_layers
 from expnet.render.portrait_motion import PortraitMotion, poses
 from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample, soften_folds
 from expnet.render.refiner.region_refiner import FrameState, PortraitRegions, RegionModel
+from expnet.render.renderer import MotionPart
 from expnet.render.warp_mesh import build_warp_mesh
 
 _CHUNK = 64
@@ -83,6 +84,11 @@ class MeshRenderer:
                 if self._regions is not None:
                     self._regions.refine(frame, FrameState(self._map, displacement, closure, camera, vertices))
                 yield frame
+
+    def render_parts(self, parts: Iterable[MotionPart]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames of a motion that arrives in parts, each at once."""
+        for part in parts:
+            yield from self.render(part.coefficients, blink=part.blink)
 
     def _warp(self, vertices: NDArray, sources: NDArray) -> NDArray[np.uint8]:
         self._map[:] = self._identity

@@ -10,6 +10,7 @@ from PIL import Image
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
+from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
 from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import FaceTracker, track_image
 from expnet.media.image_reader import LARGEST_SIDE, limited, load_image
@@ -31,6 +32,11 @@ class Portrait:
     points: NDArray[np.float32]
     fit: FaceCoefficients
     matte: NDArray[np.float32] | None = None
+
+    @property
+    def landmarks(self) -> NDArray[np.float64]:
+        """The 68 landmarks (68, 2) in pixels."""
+        return self.points[list(LANDMARKS_68_FROM_MEDIAPIPE), :2].astype(np.float64)
 
 
 def open_portrait(

@@ -1,11 +1,36 @@
-"""The interface of every renderer: coefficients in, frames out."""
+"""What a renderer must do: coefficients in, frames out.
 
-from collections.abc import Iterator
+`expnet.render.mesh_renderer.MeshRenderer` warps the portrait and needs no weights;
+`expnet.render.face_vid2vid.renderer.SadTalkerRenderer` runs SadTalker's published networks. Everything that shows
+frames (`expnet.animate`, the page) takes either.
+"""
+
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from expnet.coefficients import FaceCoefficients
+
+
+class MotionPart(Protocol):
+    """Some consecutive frames of a motion.
+
+    Attributes:
+        coefficients: Expression and pose of T frames in the portrait's own camera.
+        blink: (T,) additional closure of the lids, from 0 (none) to 1 (shut).
+    """
+
+    @property
+    def coefficients(self) -> FaceCoefficients:
+        """Expression and pose of T frames."""
+        ...
+
+    @property
+    def blink(self) -> NDArray[np.float32]:
+        """(T,) closure of the lids."""
+        ...
 
 
 class Renderer(Protocol):
@@ -16,11 +41,19 @@ class Renderer(Protocol):
         """(height, width) of the frames in pixels."""
         ...
 
-    def render(self, coefficients: FaceCoefficients, *, blink: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    def render(self, coefficients: FaceCoefficients, *, blink: NDArray | None = None) -> Iterator[NDArray[np.uint8]]:
         """Yield one (H, W, 3) uint8 RGB frame for each frame of the coefficients.
 
         Args:
             coefficients: Expression and pose in the portrait's own camera, so that its fit reproduces the portrait.
             blink: (T,) additional closure of the lids, from 0 (none) to 1 (shut).
+        """
+        ...
+
+    def render_parts(self, parts: Iterable[MotionPart]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames of a motion that arrives in parts, each as soon as the renderer has seen enough of it.
+
+        The frames are those of :meth:`render` for the whole motion, however it is cut into parts. A renderer that looks
+        ahead returns frames some parts later.
         """
         ...

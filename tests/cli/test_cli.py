@@ -26,6 +26,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_choices_are_those_of_the_libraries() -> None:
+    from expnet.animate.portrait_renderer import RENDERERS
     from expnet.assets.encoders import ENCODERS as ENCODER_ASSETS
     from expnet.audio.speech_encoders import ENCODERS
     from expnet.data.corpora import LAYOUTS
@@ -37,6 +38,7 @@ def test_choices_are_those_of_the_libraries() -> None:
     assert choices.ENCODER_ASSETS == ENCODER_ASSETS
     assert choices.CORPORA == LAYOUTS
     assert choices.EMOTIONS == EMOTIONS
+    assert choices.RENDERERS == RENDERERS
 
 
 @pytest.mark.parametrize(

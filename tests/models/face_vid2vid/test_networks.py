@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from expnet.assets.catalogue import ASSETS
 from expnet.errors import InputError
 from expnet.models.coefficient_regressor import CoefficientRegressor
 from expnet.models.face_vid2vid.dense_motion import DenseMotion
@@ -28,6 +32,7 @@ from expnet.models.face_vid2vid.published import (
 )
 from expnet.models.face_vid2vid.sizes import RendererSizes
 
+NAMES = Path(__file__).parent.with_name("sadtalker_names.txt")
 SMALL = RendererSizes(
     keypoints=3,
     width=4,
@@ -198,3 +203,30 @@ def test_another_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], path)
     with pytest.raises(InputError, match="no weights called 'mapping'"):
         load_mapping(path)
+
+
+def test_the_networks_are_those_of_the_published_file_to_the_byte() -> None:
+    """The published file has 725 066 984 bytes: its header with every name and shape, and the tensors."""
+    tensors = {}
+    networks = {
+        "generator": FaceGenerator(),
+        "kp_extractor": KeypointDetector(),
+        "face_3drecon": CoefficientRegressor(),
+    }
+    for group, network in networks.items():
+        for name, value in network.state_dict().items():
+            tensors[f"{group}.{name}"] = list(value.shape)
+            if re.fullmatch(r"decoder\.(G_middle|up)_\d\.conv_[01s]\.weight", name):  # spectrally normalised
+                tensors[f"{group}.{name}_orig"] = tensors.pop(f"{group}.{name}")
+                tensors[f"{group}.{name}_u"] = [len(value)]
+                tensors[f"{group}.{name}_v"] = [value[0].numel()]
+    for line in NAMES.read_text().splitlines()[1:]:
+        name, _, shape = line.partition(" ")
+        tensors[name] = list(ast.literal_eval(shape))
+    end, header = 0, {}
+    for name in sorted(tensors, key=lambda name: (not name.endswith("num_batches_tracked"), name)):
+        counts = name.endswith("num_batches_tracked")
+        begin, end = end, end + math.prod(tensors[name]) * (8 if counts else 4)
+        header[name] = {"dtype": "I64" if counts else "F32", "shape": tensors[name], "data_offsets": [begin, end]}
+    text = len(json.dumps(header, separators=(",", ":")))
+    assert 8 + -(-text // 8) * 8 + end == ASSETS["sadtalker-256"].size == 725_066_984
