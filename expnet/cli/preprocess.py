@@ -24,7 +24,11 @@ def add_preprocess_command(commands: Commands[argparse.ArgumentParser]) -> None:
         "--ray-address", metavar="ADDRESS", help="the cluster: auto, host:port, ray://host:port (default: a local one)"
     )
     parser.add_argument("--speakers", metavar="FILE", help="a csv with the columns file and speaker")
-    parser.add_argument("--face-model", default="mediapipe468", help="the built-in one, or a BFM or FLAME file")
+    parser.add_argument(
+        "--face-model",
+        default="mediapipe468",
+        help="the built-in one, a BFM or FLAME file, or bfm-deep3d, Basel coefficients that a network regresses",
+    )
     add_tracker_option(parser)
     parser.add_argument("--min-seconds", type=float, default=1.0, help="drop shots shorter than this (default: 1)")
     parser.add_argument(

@@ -38,7 +38,7 @@ class BaseConfig:
     data.features, of one without them), or weights in the package: 'synthetic', trained on synthetic speech alone;
     'expression', 'whisper', 'streaming' and 'pose', which `expnet animate` uses, for fine-tuning."""
     face_model: str = "mediapipe468"
-    """Face model of the coefficients: the built-in one, or the path of a BFM .mat or FLAME file."""
+    """Face model of the coefficients: the built-in one, the path of a BFM .mat or FLAME file, or bfm-deep3d."""
     compile: bool = False
     """Compile the network for training (torch.compile), which takes minutes and pays off in long runs, mostly on
     GPUs."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from expnet.errors import InputError
+from expnet.face import basel_map
 from expnet.face.face_model_data import FaceModelData
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
 from expnet.face.model_files import read_bfm, read_flame, read_own_format
@@ -139,8 +140,9 @@ def load_face_model(spec: str | Path = BUILTIN_NAME) -> MorphableModel:
     """Load a face model by name or file.
 
     Args:
-        spec: "mediapipe468", or the path of a BFM-2009 .mat (Deep3DFaceRecon's BFM_model_front.mat), of a FLAME
-            .pkl or .npz, or of a .safetensors written by scripts/build_face_model.py.
+        spec: "mediapipe468", "bfm-deep3d" for the 68 landmarks of Basel coefficients alone
+            (`expnet.face.basel_map`), or the path of a BFM-2009 .mat (Deep3DFaceRecon's BFM_model_front.mat), of a
+            FLAME .pkl or .npz, or of a .safetensors written by scripts/build_face_model.py.
 
     Returns:
         The model, on the CPU.
@@ -150,12 +152,14 @@ def load_face_model(spec: str | Path = BUILTIN_NAME) -> MorphableModel:
     """
     if str(spec) == BUILTIN_NAME:
         return builtin_face_model()
+    if str(spec) == basel_map.NAME:
+        return MorphableModel(basel_map.basel_landmark_data(builtin_face_model().mean))
     path = Path(spec).expanduser()
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
-            f"face model {str(spec)!r} is not known; expected {BUILTIN_NAME!r}, or a BFM .mat, FLAME .pkl or .npz, "
-            "or .safetensors file"
+            f"face model {str(spec)!r} is not known; expected {BUILTIN_NAME!r}, {basel_map.NAME!r}, or a BFM .mat, "
+            "FLAME .pkl or .npz, or .safetensors file"
         )
     if not path.is_file():
         raise InputError(f"{path}: there is no such face model file; give an existing path")

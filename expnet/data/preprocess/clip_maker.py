@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,13 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from expnet.assets.sadtalker import open_coefficient_regressor
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
 from expnet.audio.wave import SAMPLE_RATE, is_silent, load_audio
+from expnet.coefficients import FaceCoefficients
 from expnet.data.corpora import PixelBox, SourceVideo
 from expnet.data.preprocess.coefficient_tracks import is_coefficient_track, read_coefficient_track
+from expnet.data.preprocess.regressed_coefficients import regress_clip
 from expnet.data.preprocess.shots import ShotDetector
 from expnet.data.preprocess.sync_offset import OffsetPolicy, synchronise
 from expnet.data.preprocess.usable_frames import interpolate_gaps, usable_frames
@@ -26,6 +29,7 @@ from expnet.data.store.manifest import DROPPED, ManifestRow, UnusableClipError
 from expnet.data.store.track import Track
 from expnet.data.store.writer import write_clip
 from expnet.errors import InputError, MachineError, MissingAssetError
+from expnet.face import basel_map
 from expnet.face.fitting import fit_clip, fit_residual
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
 from expnet.face.morphable import BUILTIN_NAME, load_face_model
@@ -78,6 +82,7 @@ class ClipMaker:
         self.face_model = load_face_model(options.face_model)
         # Coefficient tracks have a face model of their own, which only its owner can provide.
         self._given_face_model = self.face_model if options.face_model != BUILTIN_NAME else None
+        self._regressor = open_coefficient_regressor() if options.face_model == basel_map.NAME else None
 
     @cached_property
     def tracker(self) -> FaceTracker:
@@ -193,7 +198,7 @@ class ClipMaker:
         )
         if width < _SMALLEST_FACE:
             raise UnusableClipError(f"face too small: {width:.0f} pixels between the outer eye corners")
-        coefficients = fit_clip(self.face_model, points, found)
+        coefficients = self._coefficients(video, points, landmarks, found, begin)
         residual = fit_residual(self.face_model, coefficients, points, found)
         samples = audio[begin * SAMPLES_PER_FRAME :]
         return Track(
@@ -213,6 +218,20 @@ class ClipMaker:
             frame_size=track.frame_size,
             fit_error=float(np.sqrt(np.nanmean(np.square(residual)))),
         )
+
+    def _coefficients(
+        self,
+        video: SourceVideo,
+        points: NDArray[np.float32],
+        landmarks: NDArray[np.float32],
+        found: NDArray[np.bool_],
+        begin: int,
+    ) -> FaceCoefficients:
+        """Fit the face model to the points of a shot, or regress its coefficients from the frames, decoded again."""
+        if self._regressor is None:
+            return fit_clip(self.face_model, points, found)
+        frames = read_video(video.path, fps=FRAME_RATE, start=video.start, end=video.end)
+        return regress_clip(self._regressor, islice(frames, begin, begin + len(found)), landmarks, found)
 
 
 class _CropView:
