@@ -52,7 +52,8 @@ def _where(gaps: _Gaps, counts: Counter[str], titles: Mapping[str, str]) -> str:
         return f"not scored in {number} of {total} clips of every system"
     named = [f"{titles.get(system, system)} {lacking[system]} of {counts[system]}" for system in lacking]
     more = len(named) - _MOST_SYSTEMS
-    listed = ", ".join(named[:_MOST_SYSTEMS]) + (f" and {more} more systems" if more > 0 else "")
+    others = f" and {more} more system{'s' if more > 1 else ''}" if more > 0 else ""
+    listed = ", ".join(named[:_MOST_SYSTEMS]) + others
     return f"not scored in some clips: {listed}"
 
 

@@ -30,7 +30,19 @@ from expnet.metrics import (
 from expnet.metrics.functional.motion_amount import BANDS, MOTION_REGIONS
 from expnet.metrics.functional.motion_windows import WINDOW_REGIONS, motion_windows, region_measures
 
-GROUP = "Realism"
+WINDOWS = "Windows of motion"
+"""Heading of the metrics that compare windows, see `expnet.evaluation.store.window_table`."""
+HEADINGS: dict[type[ClipMetric], str] = {
+    MotionAmountRatio: "Amount of motion",
+    MotionBandRatio: "Energy by frequency",
+    BlinkRate: "Blinks",
+    BlinkDuration: "Blinks",
+    BlinkInterval: "Blinks",
+    SampleDiversityRatio: "Samples",
+    SampledMouthCorrelation: "Samples",
+    BilabialClosure: "Lips at m, b, p",
+}
+"""Headings of the other metrics in the table."""
 AMOUNT_REGIONS = ("lips", "jaw", "cheeks", "brows", "lids", "head")
 BAND_REGIONS = ("lips", "upper_face", "head")
 _CHEEK_CORNERS = ((36, 48, 2), (45, 54, 14))
@@ -102,7 +114,7 @@ class RealismScorer:
 
     def infos(self) -> tuple[MetricInfo, ...]:
         """Return what each metric means."""
-        return tuple(describe_metric(metric, GROUP) for metric in self.metrics)
+        return tuple(describe_metric(metric, HEADINGS[type(metric)]) for metric in self.metrics)
 
     @torch.no_grad()
     def motion(self, clip: Clip, expressions: Tensor, rotations: Tensor | None) -> Motion:

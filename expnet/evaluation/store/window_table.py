@@ -18,7 +18,7 @@ from torch import Tensor
 from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.evaluation.report.results import MetricInfo, MetricSummary
 from expnet.evaluation.scores import describe_metric
-from expnet.evaluation.store.realism import GROUP, Halves
+from expnet.evaluation.store.realism import WINDOWS, Halves
 from expnet.metrics import Moments, MotionFrechetDistance, MotionNeighbours
 from expnet.metrics.functional import neighbour_scores, standardised_frechet_distance
 from expnet.metrics.functional.motion_windows import WINDOW_REGIONS
@@ -71,7 +71,7 @@ class WindowTable:
                 *(MotionNeighbours(region, score=score) for score in SHARES),
             )
         ]
-        return tuple(describe_metric(metric, GROUP) for metric in metrics)
+        return tuple(describe_metric(metric, WINDOWS) for metric in metrics)
 
     def summaries(self, first: str | None) -> dict[str, dict[str, MetricSummary]]:
         """Return the summaries by system and metric key; ``first`` is the system that differences are taken to."""

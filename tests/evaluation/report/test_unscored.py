@@ -48,6 +48,21 @@ def test_systems_that_differ_are_named() -> None:
     )
 
 
+def test_of_many_systems_the_first_are_named_and_the_others_counted() -> None:
+    found = short_clips()
+    for count, others in ((4, ""), (5, " and 1 more system"), (7, " and 3 more systems")):
+        rows = []
+        for number in range(count + 1):  # the last system lacks nothing
+            values = [math.nan if number < count and clip == 0 else 0.1 for clip in range(2)]
+            rows += [
+                ScoredClip(f"clip{clip}", f"s{number}", "anna", 75, values={SILENCE.key: value})
+                for clip, value in enumerate(values)
+            ]
+        (line,) = unscored_lines(replace(found, clips=tuple(rows)))
+        named = ", ".join(f"s{number} 1 of 2" for number in range(4))
+        assert line == f"Lip motion in silence: not scored in some clips: {named}{others} (not defined in these clips)."
+
+
 def test_the_page_and_the_table_do_not_say_that_all_was_scored() -> None:
     page = render_page(short_clips())
     assert "Every clip was scored" not in page

@@ -103,6 +103,19 @@ def test_only_a_sampler_has_diversity_and_correlations_of_samples(scored: tuple[
         assert not [key for key in systems[other].metrics if "sample" in key]
 
 
+def test_the_table_has_a_heading_for_each_kind_of_metric() -> None:
+    groups = [info.group for info in RealismRecord(builtin_face_model()).infos()]
+    assert list(dict.fromkeys(groups)) == [
+        "Windows of motion",
+        "Amount of motion",
+        "Energy by frequency",
+        "Blinks",
+        "Samples",
+        "Lips at m, b, p",
+    ]
+    assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index)  # the table joins neighbours
+
+
 def test_a_sampler_is_scored_by_the_mean_of_its_samples(clips: list[Clip]) -> None:
     scorer, clip = RealismScorer(builtin_face_model()), clips[0]
     real, prediction = scorer.real(clip), Noisy().predict(clip)
