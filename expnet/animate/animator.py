@@ -63,8 +63,8 @@ class Animator:
         renderer_size: Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; None for 256.
         face_model: Face model of the coefficients.
         max_side: Larger portraits are scaled down to this many pixels.
-        tracker: Face tracker: "mediapipe" for the bundled one, or a Face Landmarker .task file, for versions of
-            mediapipe that bundle none.
+        tracker: Face tracker: "mediapipe", "litert" or a Face Landmarker .task file, see
+            `expnet.face.tracker.open_tracker`.
 
     Raises:
         InputError: Weights or the tracker's file do not exist, are damaged, or belong to another task or face model.

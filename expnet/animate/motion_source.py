@@ -50,7 +50,7 @@ class MotionSource:
         speech_encoder: File or folder of the speech encoder (`expnet.audio.speech_encoders`) whose features the
             expression or motion network was trained on; None to search the fetched assets for it.
         face_model: Face model of the coefficients.
-        tracker: Face tracker for reference videos and styles; None for the one bundled with mediapipe.
+        tracker: Face tracker for reference videos and styles; None for the built-in models.
 
     Raises:
         InputError: Weights do not exist, are damaged, or belong to another task or face model.

@@ -42,7 +42,7 @@ class PortraitRenderer:
         size: Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; None for 256.
         refiner: Weights of a refiner of the renderer (run folder, .ckpt or .safetensors), or None.
         max_side: Larger portraits are scaled down to this many pixels.
-        tracker: Face tracker; None for the one bundled with mediapipe.
+        tracker: Face tracker; None for the built-in models.
 
     Raises:
         InputError: The weights do not exist, are damaged, or belong to another task, or options exclude each other.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from expnet.assets.speech import keep_whisper_encoder, whisper_checksum
 from expnet.assets.wheels import WheelMember
+from expnet.face.tracking_models import TRACKING_MODELS, TrackingModel, installed_model
 
 _ARCFACE_LICENCE = "InsightFace: non-commercial research only"
 _SADTALKER = "https://github.com/OpenTalker/SadTalker/releases/download/v0.0.2-rc/"
@@ -33,6 +35,7 @@ class Asset:
         for_metrics: Whether a metric looks through it.
         keep: Turns a download into the file that is kept; None keeps the download itself.
         checksum: Computes the checksum of the kept file; None for the SHA-256 of its bytes.
+        installed: Returns the file where an installed package brings it, otherwise None; None if no package does.
     """
 
     name: str
@@ -47,11 +50,27 @@ class Asset:
     for_metrics: bool = True
     keep: Callable[[Path, Path], None] | None = None
     checksum: Callable[[str | Path], str] | None = None
+    installed: Callable[[], Path | None] | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
         """All file names it may have."""
         return (self.file, *self.other_files)
+
+
+def _tracking_asset(model: TrackingModel) -> Asset:
+    return Asset(
+        model.name,
+        model.file,
+        (model.address,),
+        model.sha256,
+        model.size,
+        "Apache-2.0 (MediaPipe)",
+        f"face tracker: {model.purpose}",
+        wheels=(WheelMember("mediapipe", "0.10.14", model.member, python="3.11"),),
+        for_metrics=False,
+        installed=partial(installed_model, model),
+    )
 
 
 # Checksums are the publisher's where there is one (torch hub puts the first eight digits into the file name), and
@@ -205,8 +224,12 @@ ASSETS: dict[str, Asset] = {
                 ),
             )
         ),
+        *(_tracking_asset(model) for model in TRACKING_MODELS),
     )
 }
 
-GROUPS = {"sadtalker": ("sadtalker-256", "sadtalker-mapping", "sadtalker-mapping-crop")}
+GROUPS: dict[str, tuple[str, ...]] = {
+    "face-tracker": tuple(model.name for model in TRACKING_MODELS),
+    "sadtalker": ("sadtalker-256", "sadtalker-mapping", "sadtalker-mapping-crop"),
+}
 """Names that stand for several weight files which are needed together."""

@@ -8,18 +8,16 @@ code.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from expnet.assets.catalogue import ASSETS, Asset
+from expnet.assets.catalogue import ASSETS, GROUPS, Asset
 from expnet.assets.download import Progress, download_asset
 from expnet.assets.wheels import WheelMember
 from expnet.errors import ExpnetError, InputError, MissingAssetError
+from expnet.io.asset_folders import VARIABLE
+from expnet.io.asset_folders import asset_folders as folders
 from expnet.io.checksum import sha256
 from expnet.io.machine_faults import is_machine_fault, machine_error
-
-VARIABLE = "EXPNET_ASSETS"
-"""Environment variable that names the folder of the weight files."""
 
 
 def known(name: str) -> Asset:
@@ -29,16 +27,17 @@ def known(name: str) -> Asset:
         InputError: There is none.
     """
     if name not in ASSETS:
-        raise InputError(f"There is no weight file called '{name}'; known are {', '.join(ASSETS)}.")
+        raise InputError(f"There is no weight file called '{name}'; known are {', '.join([*ASSETS, *GROUPS])}.")
     return ASSETS[name]
 
 
-def folders() -> list[Path]:
-    """Return the folders to search, in order: ``$EXPNET_ASSETS``, expnet's cache, torch hub's checkpoints."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    hub = Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser() / "hub" / "checkpoints"
-    given = os.environ.get(VARIABLE)
-    return [*([Path(given).expanduser()] if given else []), cache / "expnet" / "assets", hub]
+def members(name: str) -> tuple[Asset, ...]:
+    """Return the assets of a group, or the one asset of that name.
+
+    Raises:
+        InputError: There is neither.
+    """
+    return tuple(known(one) for one in GROUPS.get(name, (name,)))
 
 
 def locate(name: str, given: str | Path | None = None) -> Path:
@@ -52,6 +51,9 @@ def locate(name: str, given: str | Path | None = None) -> Path:
         MissingAssetError: It was not found; the message says how to get it and where to put it.
     """
     asset = known(name)
+    installed = asset.installed() if given is None and asset.installed is not None else None
+    if installed is not None:
+        return installed
     places = folders() if given is None else [Path(given).expanduser()]
     for place in places:
         for candidate in (place, *(place / file for file in asset.files)):

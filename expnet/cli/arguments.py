@@ -81,9 +81,9 @@ def add_tracker_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tracker",
         default="mediapipe",
-        metavar="FILE",
-        help="a Face Landmarker .task file, for versions of mediapipe that bundle no models (default: mediapipe, the "
-        "models bundled with 0.10.14)",
+        metavar="NAME|FILE",
+        help="mediapipe, the built-in models, run by the mediapipe that holds them or otherwise by LiteRT; litert, the "
+        "same models run by LiteRT; or a Face Landmarker .task file for the installed mediapipe (default: mediapipe)",
     )
 
 

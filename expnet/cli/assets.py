@@ -11,13 +11,15 @@ from expnet.errors import MissingAssetError
 
 def add_assets_command(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add ``expnet assets`` with its actions."""
-    text = "weight files that some metrics need: where they are, what they are, how to get them"
+    text = "weight files that are not in the package: where they are, what they are, how to get them"
     parser = commands.add_parser("assets", help=text, description=text)
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify")
     listed = actions.add_parser("list", help="addresses, checksums, licences, and where each file was found")
     listed.set_defaults(run=run_list)
     fetch = actions.add_parser("fetch", help="download files and check them")
-    fetch.add_argument("names", metavar="NAME", nargs="+", help="names in 'expnet assets list', or sadtalker")
+    fetch.add_argument(
+        "names", metavar="NAME", nargs="+", help="names in 'expnet assets list', face-tracker or sadtalker"
+    )
     fetch.set_defaults(run=run_fetch)
     verify = actions.add_parser("verify", help="check one file, or all that were found, against their checksums")
     verify.add_argument("name", metavar="NAME", nargs="?", help="name in 'expnet assets list'")
@@ -26,9 +28,11 @@ def add_assets_command(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_list(_: argparse.Namespace) -> None:
     """Print every asset."""
-    from expnet.assets.registry import ASSETS, folders, locate
+    from expnet.assets.registry import ASSETS, GROUPS, folders, locate
 
     print(f"Searched: {', '.join(str(folder) for folder in folders())}; EXPNET_ASSETS names another folder.")
+    for group, names in GROUPS.items():
+        print(f"{group} stands for {', '.join(names)}.")
     for asset in ASSETS.values():
         try:
             place = f"here: {locate(asset.name)}"
@@ -45,11 +49,9 @@ def run_list(_: argparse.Namespace) -> None:
 
 def run_fetch(arguments: argparse.Namespace) -> None:
     """Download assets and print where they are."""
-    from expnet.assets.catalogue import GROUPS
-    from expnet.assets.registry import known
+    from expnet.assets.registry import members
 
-    names = [name for given in arguments.names for name in GROUPS.get(given, (given,))]
-    for asset in [known(name) for name in names]:
+    for asset in [asset for name in arguments.names for asset in members(name)]:
         _fetch(asset.name, asset.size)
 
 
@@ -68,15 +70,15 @@ def _fetch(name: str, size: int) -> None:
 
 def run_verify(arguments: argparse.Namespace) -> None:
     """Check assets against their checksums."""
-    from expnet.assets.registry import ASSETS, known, locate, verify
+    from expnet.assets.registry import ASSETS, known, locate, members, verify
 
-    for name in [arguments.name] if arguments.name else ASSETS:
+    for name in [asset.name for asset in members(arguments.name)] if arguments.name else ASSETS:
         try:
             path = locate(name)
         except MissingAssetError:
             if arguments.name:
                 raise
-            print(f"{name:16s}not here")
+            print(f"{name:18s}not here")
             continue
         verify(path, known(name))
-        print(f"{name:16s}ok  {path}")
+        print(f"{name:18s}ok  {path}")

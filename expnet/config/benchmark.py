@@ -141,7 +141,7 @@ class VideoBenchmarkConfig:
     seed: int = 0
     """Seed of the bootstrap."""
     tracker: str = "mediapipe"
-    """Face tracker: mediapipe, or the path of a Face Landmarker .task file."""
+    """Face tracker: mediapipe, litert (the same models run by LiteRT), or the path of a Face Landmarker .task file."""
     face_model: str = "mediapipe468"
     """Face model for pose and mouth: the built-in one, or the path of a BFM .mat or FLAME file."""
     expression: str | None = None

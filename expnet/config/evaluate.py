@@ -133,7 +133,7 @@ class EvaluateConfig:
     seed: int = 0
     """Seed of the sampled head motions, the per-frame head and the bootstrap."""
     tracker: str = "mediapipe"
-    """Face tracker for the rendered clips: mediapipe, or the path of a Face Landmarker .task file."""
+    """Face tracker for the rendered clips: mediapipe, litert, or the path of a Face Landmarker .task file."""
     face_model: str = "mediapipe468"
     """Face model of the coefficients: the built-in one, or the path of a BFM .mat or FLAME file."""
     threads: int = 2

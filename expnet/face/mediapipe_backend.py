@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.errors import InputError, MissingAssetError
+from expnet.face.tracking_models import FETCH, mediapipe_folder
 
 Image = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -56,10 +57,17 @@ def import_mediapipe() -> ModuleType:
             import mediapipe
     except ImportError as error:
         raise MissingAssetError(
-            f"the face tracker needs the package mediapipe, which cannot be imported ({error}); "
-            "on Python 3.11 or 3.12 run: pip install mediapipe==0.10.14"
+            f"this face tracker needs the package mediapipe, which cannot be imported ({error}); run pip install "
+            "mediapipe, or leave the tracker out: the built-in models need LiteRT (pip install ai-edge-litert) and "
+            f"{FETCH}"
         ) from error
     return mediapipe
+
+
+def has_solutions() -> bool:
+    """Return whether the installed mediapipe is one of those that hold models, up to 0.10.21."""
+    folder = mediapipe_folder()
+    return folder is not None and (folder / "python" / "solutions").is_dir()
 
 
 def import_solutions() -> Any:
@@ -72,9 +80,8 @@ def import_solutions() -> Any:
     solutions = getattr(mediapipe, "solutions", None)
     if solutions is None:
         raise MissingAssetError(
-            f"mediapipe {getattr(mediapipe, '__version__', '?')} bundles no models, expected 0.10.14: install it on "
-            "Python 3.11 or 3.12, or give MediaPipe's Face Landmarker file with --tracker FILE.task (evaluate: "
-            "tracker=FILE.task)"
+            f"mediapipe {getattr(mediapipe, '__version__', '?')} bundles no models; LiteRT runs them "
+            f"(pip install ai-edge-litert) once they are fetched: {FETCH}"
         )
     return solutions
 

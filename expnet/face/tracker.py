@@ -1,6 +1,6 @@
-"""Face tracking, 478 points per frame: one interface, two backends, and a careful search in portraits.
+"""Face tracking, 478 points per frame: one interface, three backends, and a careful search in portraits.
 
-Both backends follow one face. If there are several, the largest is chosen; faces are detected again once a second and
+All backends follow one face. If there are several, the largest is chosen; faces are detected again once a second and
 whenever the face is lost or jumps, so that choosing costs next to nothing.
 """
 
@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.errors import InputError
+from expnet.face.face_follower import FaceFollower
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE, MEDIAPIPE_POINTS
 from expnet.face.mediapipe_backend import (
     Box,
@@ -23,11 +25,13 @@ from expnet.face.mediapipe_backend import (
     SolutionSession,
     TaskSession,
     box_of,
-    overlap,
+    has_solutions,
 )
+from expnet.face.tracking_models import ModelIdentity, mediapipe_identity
+from expnet.io.checksum import sha256
 
-CHECK_EVERY = 25
-"""Frames between two detections of all faces."""
+MEDIAPIPE, LITERT = "mediapipe", "litert"
+"""Names of trackers with the built-in models, see `open_tracker`."""
 
 MINIMUM_IMAGE_SIDE = 64
 MINIMUM_FACE_SIDE = 40
@@ -67,6 +71,10 @@ class LandmarkTrack:
 class FaceTracker(Protocol):
     """The interface of a tracker."""
 
+    @property
+    def models(self) -> ModelIdentity:
+        """What its models are, whatever runs them."""
+
     def __hash__(self) -> int:
         """Identify the tracker, so that what it tracked can be cached."""
 
@@ -94,11 +102,11 @@ class _SessionTracker:
 
         Raises:
             InputError: There are no frames, or their sizes differ, or they have another type.
-            MissingAssetError: mediapipe is not installed.
+            MissingAssetError: The models, or what runs them, are missing.
         """
         points, size = [], (0, 0)
         with closing(self.open_session()) as session:
-            follower = _Follower(session)
+            follower = FaceFollower(session)
             for index, frame in enumerate(frames):
                 size = _checked_size(frame, index, size)
                 points.append(follower.step(np.ascontiguousarray(frame)))
@@ -110,15 +118,38 @@ class _SessionTracker:
 
 
 class MediaPipeTracker(_SessionTracker):
-    """The default tracker, with the models inside the wheel of mediapipe 0.10.14."""
+    """MediaPipe's models, run by mediapipe up to 0.10.21, whose wheels hold them."""
+
+    @property
+    def models(self) -> ModelIdentity:
+        """What the models are."""
+        return mediapipe_identity()
 
     def open_session(self) -> MeshSession:
         """Open a new FaceMesh."""
         return SolutionSession()
 
 
+class LiteRtTracker(_SessionTracker):
+    """The same models, run by LiteRT on any Python, with the same points to a tenth of a pixel."""
+
+    @property
+    def models(self) -> ModelIdentity:
+        """What the models are."""
+        return mediapipe_identity()
+
+    def open_session(self) -> MeshSession:
+        """Open the networks."""
+        from expnet.face.litert.session import LiteRtSession
+
+        return LiteRtSession()
+
+
 class LandmarkerTaskTracker(_SessionTracker):
     """MediaPipe's Face Landmarker from a .task file, for any version of mediapipe.
+
+    Its models are newer than the built-in ones and see faces a little differently, so its coefficients are not to be
+    mixed with theirs.
 
     Args:
         path: The .task file.
@@ -132,70 +163,36 @@ class LandmarkerTaskTracker(_SessionTracker):
         if not self.path.is_file():
             raise InputError(f"{self.path}: there is no such file; expected MediaPipe's face_landmarker .task file")
 
+    @cached_property
+    def models(self) -> ModelIdentity:
+        """What the models are."""
+        return ModelIdentity(self.path.name, sha256(self.path))
+
     def open_session(self) -> MeshSession:
         """Open a new Face Landmarker."""
         return TaskSession(self.path)
 
 
-def open_tracker(spec: str | os.PathLike[str] = "mediapipe") -> FaceTracker:
-    """Return a tracker: "mediapipe" for the bundled models, or the path of a Face Landmarker .task file.
+def open_tracker(spec: str | os.PathLike[str] = MEDIAPIPE) -> FaceTracker:
+    """Return a tracker.
+
+    Args:
+        spec: "mediapipe" for the built-in models, run by the installed mediapipe if it is one that holds them, and
+            otherwise by LiteRT; "litert" for the same models run by LiteRT; or the path of a Face Landmarker .task
+            file, which the installed mediapipe runs.
 
     Raises:
-        InputError: The tracker is neither.
+        InputError: The tracker is none of these.
     """
-    if str(spec) == "mediapipe":
-        return MediaPipeTracker()
+    if str(spec) == MEDIAPIPE:
+        return MediaPipeTracker() if has_solutions() else LiteRtTracker()
+    if str(spec) == LITERT:
+        return LiteRtTracker()
     if Path(spec).suffix == ".task":
         return LandmarkerTaskTracker(spec)
-    raise InputError(f"tracker {str(spec)!r} is not known; expected 'mediapipe' or the path of a .task file")
-
-
-class _Follower:
-    """Keeps one session on one face."""
-
-    def __init__(self, session: MeshSession) -> None:
-        self.session = session
-        self.last: NDArray[np.float32] | None = None
-        self.rivals = False
-        self.count = 0
-
-    def step(self, frame: Image) -> NDArray[np.float32] | None:
-        """Return the points of the followed face in the next frame."""
-        boxes: list[Box] = []
-        if self.count % CHECK_EVERY == 0:
-            boxes = self.session.boxes(frame)
-            self.rivals = len(boxes) > 1
-        self.count += 1
-        if self.last is None and self.rivals:
-            return self._lock(frame, boxes or self.session.boxes(frame))
-        points = self.session.process(frame)
-        if self.rivals and (points is None or self._jumped(points)):
-            return self._lock(frame, boxes or self.session.boxes(frame))
-        self.last = points
-        return points
-
-    def _jumped(self, points: NDArray[np.float32]) -> bool:
-        return self.last is not None and overlap(box_of(points), box_of(self.last)) < 0.3
-
-    def _lock(self, frame: Image, boxes: list[Box]) -> NDArray[np.float32] | None:
-        """Find the followed face again, or else the largest, in a frame in which all others are masked."""
-        chosen = boxes[0] if boxes else None
-        if self.last is not None:
-            chosen = next((box for box in boxes if overlap(box, box_of(self.last)) > 0.3), chosen)
-        self.session.restart()
-        self.last = self.session.process(frame if chosen is None else only_box(frame, chosen))
-        return self.last
-
-
-def only_box(frame: Image, box: Box, *, margin: float = 0.5) -> Image:
-    """Return a copy of the frame that is grey outside a box and a margin, so that no other face is found."""
-    left, top, right, bottom = box
-    wide, high = margin * (right - left), margin * (bottom - top)
-    rows = slice(max(int(top - high), 0), max(int(bottom + high), 0))
-    columns = slice(max(int(left - wide), 0), max(int(right + wide), 0))
-    masked = np.full_like(frame, 128)
-    masked[rows, columns] = frame[rows, columns]
-    return masked
+    raise InputError(
+        f"tracker {str(spec)!r} is not known; expected '{MEDIAPIPE}', '{LITERT}' or the path of a .task file"
+    )
 
 
 def _checked_size(frame: Image, index: int, size: tuple[int, int]) -> tuple[int, int]:
@@ -211,10 +208,10 @@ def detect_faces(image: Image, *, tracker: FaceTracker | None = None) -> list[Bo
 
     Args:
         image: RGB uint8 (H, W, 3).
-        tracker: Tracker whose detector is used; None for the bundled one.
+        tracker: Tracker whose detector is used; None for `open_tracker`'s.
     """
     _checked_size(image, 0, (0, 0))
-    with closing((tracker or MediaPipeTracker()).open_session()) as session:
+    with closing((tracker or open_tracker()).open_session()) as session:
         return session.boxes(np.ascontiguousarray(image), far=True)
 
 
@@ -226,7 +223,7 @@ def track_image(image: Image, *, tracker: FaceTracker | None = None) -> Landmark
 
     Args:
         image: RGB uint8 (H, W, 3).
-        tracker: Tracker whose models are used; None for the bundled ones.
+        tracker: Tracker whose models are used; None for `open_tracker`'s.
 
     Returns:
         A track of one frame, in pixels of the image.
@@ -241,7 +238,7 @@ def track_image(image: Image, *, tracker: FaceTracker | None = None) -> Landmark
             f"the image is {width}x{height} pixels, expected at least {MINIMUM_IMAGE_SIDE} per side; use a larger one"
         )
     image = np.ascontiguousarray(image)
-    with closing((tracker or MediaPipeTracker()).open_session()) as session:
+    with closing((tracker or open_tracker()).open_session()) as session:
         boxes = session.boxes(image, far=True)
         sides = [max(box[2] - box[0], box[3] - box[1]) for box in boxes]
         rivals = sum(side >= SIMILAR_SIDE * sides[0] for side in sides)

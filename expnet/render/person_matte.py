@@ -4,14 +4,19 @@ The portrait is split into two layers: the person, with an opacity, which the me
 behind the person, which stays still. The split is exact: compositing the layers gives the portrait.
 """
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from expnet.face.mediapipe_backend import quiet_native_stderr
+from expnet.errors import MissingAssetError
+from expnet.face.mediapipe_backend import has_solutions, quiet_native_stderr
+from expnet.face.tracking_models import PERSON_SEGMENTER, open_model
 from expnet.render.background_fill import extend_background
 
 Float = NDArray[np.float32]
+_log = logging.getLogger(__name__)
 
 # The segmenter's mask is stretched so that its soft edge falls on the background: hair belongs to the person.
 _EDGE_LOW, _EDGE_HIGH = 0.06, 0.5
@@ -22,7 +27,7 @@ _BELIEVED = 0.97
 
 
 def person_matte(image: NDArray[np.uint8], points: NDArray, *, reach: float = _REACH) -> Float | None:
-    """Segment the person whose face is given, with the selfie segmenter of the mediapipe package.
+    """Segment the person whose face is given, with MediaPipe's selfie segmenter.
 
     Args:
         image: (H, W, 3) uint8.
@@ -31,7 +36,7 @@ def person_matte(image: NDArray[np.uint8], points: NDArray, *, reach: float = _R
             for the whole image. Everything outside counts as the person.
 
     Returns:
-        (H, W) opacity in [0, 1]. None where the segmenter is not installed or does not find a person: the whole image
+        (H, W) opacity in [0, 1]. None where the segmenter is missing or does not find a person: the whole image
         then moves as one sheet.
     """
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
@@ -55,10 +60,21 @@ def person_matte(image: NDArray[np.uint8], points: NDArray, *, reach: float = _R
 
 
 def _segment(image: NDArray[np.uint8]) -> Float | None:
+    if has_solutions():
+        return _segment_by_mediapipe(image)
+    from expnet.face.litert.person_segmenter import PersonSegmenter
+
     try:
-        from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
-    except ImportError:
+        segmenter = PersonSegmenter(open_model(PERSON_SEGMENTER))
+    except MissingAssetError as error:
+        _log.warning("The background is not separated from the person: %s.", error)
         return None
+    return segmenter(image)
+
+
+def _segment_by_mediapipe(image: NDArray[np.uint8]) -> Float | None:
+    from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
+
     with quiet_native_stderr(), SelfieSegmentation(model_selection=0) as segmenter:
         mask = segmenter.process(image).segmentation_mask
     return None if mask is None else np.asarray(mask, np.float32)

@@ -52,7 +52,7 @@ def open_portrait(
         image: An image file, or (H, W, 3) uint8 RGB.
         model: The face model to fit.
         max_side: Larger images are scaled down to this longest side; None keeps their size.
-        tracker: Face tracker; None for the one bundled with mediapipe.
+        tracker: Face tracker; None for the built-in models.
 
     Raises:
         InputError: The input is not an image, is too small, or does not show exactly one face.

@@ -73,7 +73,7 @@ def open_reenactment(
         track: The clip.
         model: The face model of its coefficients.
         frames: Largest number of reference frames.
-        tracker: Face tracker; None for the one bundled with mediapipe.
+        tracker: Face tracker; None for the built-in models.
 
     Raises:
         DataError: The video does not match its track.

@@ -11,13 +11,13 @@ from skimage import data, transform
 
 from expnet.errors import InputError, MissingAssetError
 from expnet.face import mediapipe_backend as backend
+from expnet.face.face_follower import only_box
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import builtin_face_model
 from expnet.face.tracker import (
     LandmarkerTaskTracker,
     MediaPipeTracker,
     detect_faces,
-    only_box,
     open_tracker,
     track_image,
 )
@@ -139,13 +139,13 @@ def test_both_backends_agree(astronaut, still):
 
 def test_without_mediapipe_the_message_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(MissingAssetError, match=r"pip install mediapipe==0\.10\.14"):
+    with pytest.raises(MissingAssetError, match=r"pip install mediapipe, or leave .* expnet assets fetch face-tracker"):
         backend.import_mediapipe()
 
 
 def test_a_new_mediapipe_without_models_says_so(monkeypatch):
     monkeypatch.setattr(backend, "import_mediapipe", lambda: type("mediapipe", (), {"__version__": "1.2.2"}))
-    with pytest.raises(MissingAssetError, match=r"1\.2\.2 bundles no models"):
+    with pytest.raises(MissingAssetError, match=r"1\.2\.2 bundles no models; LiteRT.*expnet assets fetch face-tracker"):
         backend.import_solutions()
 
 

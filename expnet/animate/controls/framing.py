@@ -55,7 +55,7 @@ def frame_portrait(
         view: ``full`` or ``crop``.
         size: Longer side in pixels; None for the image's own.
         max_side: Limit of the longer side in pixels.
-        tracker: Face tracker; None for the one bundled with mediapipe.
+        tracker: Face tracker; None for the built-in models.
 
     Raises:
         InputError: See `expnet.render.portrait.open_portrait`.

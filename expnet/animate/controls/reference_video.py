@@ -57,7 +57,7 @@ def track_video(path: PathInput, purpose: str, tracker: FaceTracker | None = Non
     Args:
         path: Video of one person.
         purpose: What a face is needed for, for the error message: "to ...".
-        tracker: Face tracker; None for the one bundled with mediapipe.
+        tracker: Face tracker; None for the built-in models.
 
     Raises:
         InputError: The file is not a video, or shows no face.

@@ -104,7 +104,7 @@ def preprocess(
         corpus: Layout of ``root``, one of :data:`expnet.data.corpora.LAYOUTS`.
         workers: Number of processes; 0 works in the calling process, where a crash of a decoder ends the run.
         speakers: A csv file with the columns file and speaker, or a mapping from file name to speaker.
-        tracker: ``mediapipe``, or the path of a Face Landmarker ``.task`` file.
+        tracker: ``mediapipe``, ``litert``, or the path of a Face Landmarker ``.task`` file.
         face_model: ``mediapipe468``, the path of a BFM or FLAME file, or ``bfm-deep3d`` for the Basel coefficients of
             Deep3DFaceRecon's network (``expnet assets fetch sadtalker``), which need no face model file.
         min_seconds: Minimum duration; shorter shots are dropped.

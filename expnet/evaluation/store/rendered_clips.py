@@ -63,7 +63,7 @@ def render_clip(
         scorer: Holds the two metrics.
         options: How many frames to render, and whether to write a video.
         output: The folder of the page.
-        tracker: Face tracker for the portrait; None for the one bundled with mediapipe.
+        tracker: Face tracker for the portrait; None for the built-in models.
 
     Raises:
         DataError: The clip has a single frame to render.

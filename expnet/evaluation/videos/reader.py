@@ -152,7 +152,7 @@ class VideoReader:
     """Reads and tracks videos; opened once in each process.
 
     Args:
-        tracker: ``mediapipe`` or a .task file.
+        tracker: ``mediapipe``, ``litert`` or a .task file.
         face_model: The face model that is fitted for pose and mouth opening.
         seconds: The part of each video that is read, 0 for all of it.
 
