@@ -100,6 +100,13 @@ class TalkingFaceDataModule(LightningDataModule):
         models = sorted({store.face_model for store in stores if len(store)})
         if len(models) > 1:
             raise DataError(f"the stores have different face models ({', '.join(models)}); use stores of one")
+        trackers = sorted({store.tracker for store in stores if store.tracker})
+        if len(trackers) > 1:
+            _log.warning(
+                "The stores were tracked with different models (%s), to which the same face has different expressions, "
+                "as far apart as it moves in speech (docs/results/tracking.md).",
+                ", ".join(trackers),
+            )
         return stores
 
     @cached_property

@@ -1,6 +1,5 @@
 """Combinations of packages that are known to fail together, and the command that fixes each."""
 
-import sys
 from collections.abc import Callable
 from importlib import util
 from pathlib import Path
@@ -13,13 +12,6 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 _PROTOBUF_RANGES = (((4, 25, 3), (5, 0, 0)), ((6, 31, 1), (7, 0, 0)))
 # Later releases of mediapipe have neither `solutions` nor models in the wheel.
 _LAST_WITH_SOLUTIONS = (0, 10, 21)
-TASK_FILE = "give the commands --tracker FILE.task, MediaPipe's Face Landmarker"
-"""Advice where mediapipe bundles no models; evaluate and configurations take it as tracker=FILE.task."""
-
-
-def bundles_models() -> bool:
-    """Return whether this Python has a release of mediapipe with models in the wheel."""
-    return sys.version_info < (3, 13)
 
 
 def numpy_is_new_enough() -> Finding | None:
@@ -41,7 +33,7 @@ def torchvision_fits_torch() -> Finding | None:
     return Finding(
         "torchvision",
         f"{version_of('torchvision')} does not fit torch {version_of('torch')} ({error})",
-        "pip install --force-reinstall torch torchvision (both from the same index, in one command)",
+        "pip install --force-reinstall torch torchvision  # both from the same index, in one command",
     )
 
 
@@ -51,7 +43,7 @@ def torchaudio_fits_torch() -> Finding | None:
     if error is None:
         return None
     status = f"{version_of('torchaudio')} does not fit torch {version_of('torch')} ({error})"
-    return Finding("torchaudio", status, "pip uninstall torchaudio (expnet does not need it)", optional=True)
+    return Finding("torchaudio", status, "pip uninstall torchaudio  # expnet does not need it", optional=True)
 
 
 def cuda_has_a_driver() -> Finding | None:
@@ -65,21 +57,7 @@ def cuda_has_a_driver() -> Finding | None:
     if torch.version.cuda is None:
         return Finding("graphics card", "this torch is built without CUDA", "pip install --force-reinstall torch")
     status = f"not usable by this torch, which needs a driver for CUDA {torch.version.cuda}"
-    return Finding("graphics card", status, "update the NVIDIA driver, or install a torch built for this driver")
-
-
-def mediapipe_has_its_solutions() -> Finding | None:
-    """Later releases of mediapipe have neither ``solutions`` nor models in the wheel."""
-    version = version_of("mediapipe")
-    if version is None or (
-        version_numbers(version) <= _LAST_WITH_SOLUTIONS and util.find_spec("mediapipe.python.solutions")
-    ):
-        return None
-    return Finding(
-        "mediapipe",
-        f"{version} has no `solutions`, which track faces and segment people",
-        f"pip install mediapipe==0.10.14, or {TASK_FILE}" if bundles_models() else TASK_FILE,
-    )
+    return Finding("graphics card", status, "update the NVIDIA driver")
 
 
 def protobuf_fits_mediapipe() -> Finding | None:
@@ -116,7 +94,7 @@ def machine_code_can_be_kept() -> Finding | None:
         numba.njit(cache=True)(_identity)
     except RuntimeError:
         status = "no writable folder for compiled loops: every process compiles them again"
-        return Finding("numba cache", status, "export NUMBA_CACHE_DIR=$HOME/.cache/numba (any writable folder)", True)
+        return Finding("numba cache", status, "export NUMBA_CACHE_DIR=$HOME/.cache/numba  # any writable folder", True)
     return None
 
 
@@ -125,7 +103,6 @@ CONFLICTS: tuple[Callable[[], Finding | None], ...] = (
     torchvision_fits_torch,
     torchaudio_fits_torch,
     cuda_has_a_driver,
-    mediapipe_has_its_solutions,
     protobuf_fits_mediapipe,
     opencv_is_of_one_version,
     machine_code_can_be_kept,

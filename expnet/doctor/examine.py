@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from importlib import util
 
 from expnet.assets.catalogue import ASSETS
-from expnet.assets.registry import locate
-from expnet.doctor.conflicts import CONFLICTS, TASK_FILE, bundles_models
+from expnet.assets.registry import known, locate, verify
+from expnet.doctor.conflicts import CONFLICTS
 from expnet.doctor.finding import Finding, import_error, version_of
 from expnet.errors import InputError, MissingAssetError
+from expnet.face.mediapipe_backend import has_solutions
+from expnet.face.tracking_models import FETCH, TRACKING_MODELS, locate_model, open_model
 from expnet.models.packaged_weights import has_packaged_weights
 
 _PACKAGES = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "omegaconf", "librosa", "wandb", "lpips",
-    "scikit-image", "numpy", "numba", "av", "mediapipe", "protobuf", "opencv-python-headless", "safetensors",
-    "pyarrow", "espeakng-loader",
+    "scikit-image", "numpy", "numba", "av", "mediapipe", "ai-edge-litert", "protobuf", "opencv-python-headless",
+    "safetensors", "pyarrow", "espeakng-loader",
 )  # fmt: skip
+
+_TRACKER = "face tracker"
 
 
 def _python() -> Finding:
-    version = platform.python_version()
-    if not bundles_models():
-        return Finding("python", version, f"use Python 3.12 for the bundled tracker, or {TASK_FILE}", optional=True)
-    return Finding("python", version)
+    return Finding("python", platform.python_version())
 
 
 def _torch() -> Finding:
@@ -51,21 +53,31 @@ def _codecs() -> Finding:
 
 
 def _tracker() -> Finding:
-    if util.find_spec("mediapipe") is None:
-        return Finding(
-            "face tracker",
-            "mediapipe is not installed",
-            "pip install mediapipe==0.10.14" if bundles_models() else f"pip install mediapipe, and {TASK_FILE}",
-        )
     try:
         import cv2  # noqa: F401
     except ImportError as error:  # opencv-python, the build with windows, needs libGL
-        return Finding(
-            "face tracker",
-            str(error),
-            "pip install --force-reinstall --no-deps opencv-python-headless==5.0.0.93",
-        )
-    return Finding("face tracker", f"mediapipe {version_of('mediapipe')}")
+        return Finding(_TRACKER, str(error), "pip install --force-reinstall --no-deps opencv-python-headless")
+    if has_solutions():
+        return Finding(_TRACKER, f"mediapipe {version_of('mediapipe')}")
+    models = _tracking_models()
+    if util.find_spec("ai_edge_litert") is None:
+        mends = ["pip install ai-edge-litert", *([models.fix] if models.fix else [])]
+        return Finding(_TRACKER, f"neither LiteRT nor a mediapipe with models; {models.status}", " && ".join(mends))
+    return Finding(_TRACKER, f"LiteRT {version_of('ai-edge-litert')}, {models.status}", models.fix)
+
+
+def _tracking_models() -> Finding:
+    """Say whether the models that LiteRT runs are there."""
+    missing = [model.file for model in TRACKING_MODELS if locate_model(model) is None]
+    if missing:
+        return Finding(_TRACKER, f"without {', '.join(missing)}", FETCH)
+    for model in TRACKING_MODELS:
+        try:
+            place = open_model(model)
+        except InputError as error:
+            wrong = shlex.quote(str(locate_model(model)))
+            return Finding(_TRACKER, str(error).partition(";")[0], f"rm {wrong} && {FETCH}")
+    return Finding(_TRACKER, f"models in {place.parent}")
 
 
 def _speech() -> Finding:
@@ -88,17 +100,32 @@ def _hearing() -> Finding:
         return Finding("hearing", "no expression network", "pip install --force-reinstall expnet")
     if util.find_spec("torch") is None or import_error("torch") is not None:
         return Finding("hearing", "not known without torch", optional=True)
+    from expnet.assets.encoders import ENCODERS
     from expnet.assets.packaged_expression import choose
 
     try:
         choice = choose()
     except InputError as error:
-        return Finding("hearing", str(error), "expnet assets fetch, or expnet animate --expression mel")
+        return Finding("hearing", str(error).partition(";")[0], _fetched_again(ENCODERS))
     if choice.encoder is not None:
         return Finding("hearing", f"lips follow the speech encoder {choice.encoder}")
     if choice.missing:
         return Finding("hearing", "lips follow the mel", f"expnet assets fetch {choice.missing}", optional=True)
     return Finding("hearing", "lips follow the mel")
+
+
+def _fetched_again(names: Sequence[str]) -> str:
+    """Return the command that replaces the damaged ones among weight files."""
+    damaged: dict[str, str] = {}
+    for name in names:
+        try:
+            place = locate(name)
+            verify(place, known(name))
+        except MissingAssetError:
+            continue
+        except InputError:
+            damaged[name] = shlex.quote(str(place))
+    return f"rm {' '.join(damaged.values())} && expnet assets fetch {' '.join(damaged)}"
 
 
 def _assets() -> Finding:

@@ -12,7 +12,7 @@ class Finding:
     Attributes:
         name: What was checked.
         status: What was found.
-        fix: Command that fixes the fault; empty if there is none.
+        fix: Shell command that fixes the fault, with a comment behind "  # " at most; empty if there is none.
         optional: Whether expnet works without it; such a fault does not make the environment unhealthy.
     """
 

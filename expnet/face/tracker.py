@@ -53,11 +53,13 @@ class LandmarkTrack:
             where no face was found.
         found: (T,) bool, whether a face was found.
         frame_size: Height and width of the frames.
+        models: Name and checksum of the models that found the points; empty where it is not known.
     """
 
     points: NDArray[np.float32]
     found: NDArray[np.bool_]
     frame_size: tuple[int, int]
+    models: str = ""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -88,6 +90,10 @@ class FaceTracker(Protocol):
 class _SessionTracker:
     """Follows one face through a stream of frames with a mesh session."""
 
+    @property
+    def models(self) -> ModelIdentity:
+        raise NotImplementedError
+
     def open_session(self) -> MeshSession:
         raise NotImplementedError
 
@@ -114,7 +120,8 @@ class _SessionTracker:
             raise InputError("there are no frames to track a face in, expected at least one")
         found = np.array([one is not None for one in points])
         missing = np.full((MEDIAPIPE_POINTS, 3), np.nan, dtype=np.float32)
-        return LandmarkTrack(np.stack([missing if one is None else one for one in points]), found, size)
+        stacked = np.stack([missing if one is None else one for one in points])  # (T, 478, 3)
+        return LandmarkTrack(stacked, found, size, str(self.models))
 
 
 class MediaPipeTracker(_SessionTracker):

@@ -149,6 +149,11 @@ class ModelIdentity:
     name: str
     sha256: str
 
+    @property
+    def name_in_protocol(self) -> str:
+        """``mediapipe`` for the models that are assets, as always, otherwise with the checksum."""
+        return self.name if self == mediapipe_identity() else str(self)
+
     def __str__(self) -> str:
         """Return the name and the first digits of the checksum, as stores have it."""
         return f"{self.name} {self.sha256[:16]}"

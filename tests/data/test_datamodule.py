@@ -15,7 +15,8 @@ from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.dataset import FaceDataset
 from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
-from expnet.data.store.track_store import TrackStore
+from expnet.data.store.track_store import TrackStore, TrackStoreWriter
+from expnet.data.store.writer import write_clip
 from expnet.data.store_source import StoreSource, store_sources
 from expnet.errors import ConfigError, DataError
 
@@ -246,6 +247,17 @@ def test_what_the_user_got_wrong_is_said(store, make_store, make_track):
         TalkingFaceDataModule([store, str(make_store("other", [other]))]).setup()
     with pytest.raises(DataError, match="no clip to train on"):
         TalkingFaceDataModule(str(make_store("test", [make_track("a", 20, split="test")]))).setup("fit")
+
+
+def test_stores_of_different_trackers_are_warned_of(tmp_path, make_track, caplog):
+    for name, tracker in (("one", "mediapipe 1234"), ("other", "face.task 5678"), ("unknown", "")):
+        with TrackStoreWriter(tmp_path / name) as writer:
+            writer.commit([replace(write_clip(tmp_path / name, make_track(name, 60)), tracker=tracker)])
+            writer.finish()
+    assert len(TalkingFaceDataModule([tmp_path / "one", tmp_path / "unknown"]).stores) == 2
+    assert "different models" not in caplog.text
+    assert len(TalkingFaceDataModule([tmp_path / "one", tmp_path / "other"]).stores) == 2
+    assert "different models (face.task 5678, mediapipe 1234)" in caplog.text
 
 
 def test_defaults_are_those_of_the_configuration(store):

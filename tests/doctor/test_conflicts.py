@@ -86,11 +86,6 @@ def test_a_graphics_card_that_torch_cannot_use(
     assert conflicts.cuda_has_a_driver() is None
 
 
-def test_a_mediapipe_without_solutions(versions: Plant) -> None:
-    versions(mediapipe="1.2.2")
-    assert has_fix(conflicts.mediapipe_has_its_solutions(), "1.2.2", "pip install mediapipe==0.10.14")
-
-
 @pytest.mark.parametrize("version", ["3.20.3", "5.29.2", "6.30.2", "7.1.0"])
 def test_a_protobuf_that_mediapipe_cannot_read(versions: Plant, version: str) -> None:
     versions(protobuf=version, mediapipe="0.10.14")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import requests
 
 from expnet.assets.registry import ASSETS
 from expnet.cli import command_line
 from expnet.config.benchmark import VideoBenchmarkConfig
 from expnet.config.evaluate import EvaluateConfig
-from expnet.doctor import conflicts
 from expnet.doctor import examine as doctor
+from expnet.face.tracking_models import LANDMARKS, TRACKING_MODELS, locate_model
 
 
 def test_this_environment_is_healthy() -> None:
@@ -26,25 +29,60 @@ def test_this_environment_is_healthy() -> None:
     assert "go together" in report
 
 
-def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Hide packages, and look for assets in ``tmp_path`` alone."""
     found = doctor.util.find_spec
-    monkeypatch.setattr(doctor.util, "find_spec", lambda name: None if name == "mediapipe" else found(name))
-    report, healthy = doctor.examine()
-    assert not healthy
-    assert "pip install mediapipe==0.10.14" in report
+
+    def hide(*packages: str) -> None:
+        monkeypatch.setattr(doctor.util, "find_spec", lambda name: None if name in packages else found(name))
+        monkeypatch.setenv("EXPNET_ASSETS", str(tmp_path))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.delenv("TORCH_HOME", raising=False)
+
+    return hide
 
 
-def test_where_no_mediapipe_bundles_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """mediapipe 0.10.14 has no wheel for Python 3.13, so it is not recommended there."""
-    found = doctor.util.find_spec
-    monkeypatch.setattr(doctor.util, "find_spec", lambda name: None if name == "mediapipe" else found(name))
-    for module in (doctor, conflicts):
-        monkeypatch.setattr(module, "bundles_models", lambda: False)
+def line_of(report: str, name: str) -> str:
+    return next(line for line in report.splitlines() if line[11:].startswith(name))
+
+
+def test_a_missing_tracker_is_named_with_its_remedy(without: Callable[..., None]) -> None:
+    without("mediapipe", "ai_edge_litert")
     report, healthy = doctor.examine()
     assert not healthy
-    line = next(line for line in report.splitlines() if "face tracker" in line)
-    assert "0.10.14" not in line
-    assert "--tracker FILE.task" in line
+    assert "->  pip install ai-edge-litert && expnet assets fetch face-tracker" in line_of(report, "face tracker")
+
+
+def test_fetching_the_models_mends_the_tracker(
+    without: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    served = {model.address: place for model in TRACKING_MODELS if (place := locate_model(model)) is not None}
+    if len(served) < len(TRACKING_MODELS):
+        pytest.skip("the models are not here")
+
+    def get(address: str, **_: object) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response.raw = 200, served[address].open("rb")
+        return response
+
+    without("mediapipe")
+    monkeypatch.setattr(requests, "get", get)
+    for state in ("missing", "damaged"):
+        report, healthy = doctor.examine()
+        assert not healthy, state
+        fix = line_of(report, "face tracker").partition("->  ")[2]
+        for command in fix.split(" && "):
+            words = shlex.split(command)
+            if words[0] == "rm":
+                Path(words[1]).unlink()
+            else:
+                assert command_line.main(words[1:]) == 0
+        report, healthy = doctor.examine()
+        assert healthy, report
+        assert "LiteRT" in line_of(report, "face tracker")
+        (tmp_path / LANDMARKS.file).write_bytes(b"another version")
 
 
 @pytest.mark.parametrize(
@@ -58,13 +96,13 @@ def test_where_no_mediapipe_bundles_models(monkeypatch: pytest.MonkeyPatch) -> N
         "preprocess a --output b",
     ],
 )
-def test_every_command_that_looks_at_a_face_takes_the_recommended_tracker(command: str) -> None:
-    parsed = command_line._parser().parse_args([*command.split(), "--tracker", "FILE.task"])
-    assert parsed.tracker == "FILE.task"
+def test_every_command_that_looks_at_a_face_takes_a_tracker(command: str) -> None:
+    parsed = command_line._parser().parse_args([*command.split(), "--tracker", "litert"])
+    assert parsed.tracker == "litert"
 
 
 @pytest.mark.parametrize("schema", [EvaluateConfig, VideoBenchmarkConfig])
-def test_both_evaluations_take_the_recommended_tracker(schema: type) -> None:
+def test_both_evaluations_take_a_tracker(schema: type) -> None:
     assert {"tracker"} <= {field.name for field in fields(schema)}
 
 

@@ -106,7 +106,7 @@ class ClipMaker:
             clip_id = f"{video.clip_id}_shot{number:02d}" if cuts else video.clip_id
             try:
                 clip = self._clip(video, clip_id, track, audio, begin, end)
-                rows.append(self._write(video, clip, audio, sha256))
+                rows.append(replace(self._write(video, clip, audio, sha256), tracker=track.models))
             except UnusableClipError as error:
                 row = dropped_row(video, clip_id, str(error), sha256)
                 row.source_start, row.frames = (_first_frame(video) + begin) / FRAME_RATE, end - begin
@@ -264,7 +264,9 @@ class _CropView:
         if self._crop is None:
             return track
         box = self._crop.in_frame(self._frame_size[0])
-        return LandmarkTrack(track.points + np.array((box.x, box.y, 0), np.float32), track.found, self._frame_size)
+        return replace(
+            track, points=track.points + np.array((box.x, box.y, 0), np.float32), frame_size=self._frame_size
+        )
 
 
 def _first_frame(video: SourceVideo) -> int:

@@ -116,6 +116,7 @@ def _moved_row(
     return replace(
         write_clip(store, clip, sha256=row.sha256),
         source_part=row.source_part,
+        tracker=row.tracker,
         sync_offset=row.sync_shift + estimate.frames,
         sync_confidence=estimate.confidence,
         sync_shift=row.sync_shift + shift,

@@ -59,6 +59,7 @@ class ManifestRow:
         sync_offset: Estimated number of frames by which the source's audio is early; negative if it is late.
         sync_confidence: Probability that ``sync_offset`` is correct to within one frame; 0 if not estimated.
         sync_shift: Number of frames by which the clip's audio was delayed to correct the offset, usually 0.
+        tracker: Name and checksum of the models that tracked the face; empty where it is not known or none did.
         shard: Name of the shard file.
         shard_clip: Index of the clip in its shard.
         first_frame: Index of the clip's first frame in its shard.
@@ -91,6 +92,7 @@ class ManifestRow:
     sync_offset: int = 0
     sync_confidence: float = 0.0
     sync_shift: int = 0
+    tracker: str = ""
 
     def __reduce__(self) -> tuple[type["ManifestRow"], tuple[Any, ...]]:
         """Pickle by position: what a dataclass with slots does by itself takes many times as long."""
@@ -109,8 +111,8 @@ class ManifestRow:
 
 COLUMNS = tuple(field.name for field in fields(ManifestRow))
 _column_values = attrgetter(*COLUMNS)
-# Columns that stores of the first release lack, with the values that stand in for them.
-_LATER_COLUMNS = {"source_part": "", "sync_offset": 0, "sync_confidence": 0.0, "sync_shift": 0}
+# Columns that stores of earlier releases lack, with the values that stand in for them.
+_LATER_COLUMNS = {"source_part": "", "sync_offset": 0, "sync_confidence": 0.0, "sync_shift": 0, "tracker": ""}
 _SCHEMA = pa.schema([(field.name, _ARROW_TYPES[field.type]) for field in fields(ManifestRow)])
 
 

@@ -64,6 +64,11 @@ class TrackStore:
         """Name of the face model of all coefficients; empty if the store has no clips."""
         return self.rows[0].face_model if self.rows else ""
 
+    @property
+    def tracker(self) -> str:
+        """Name and checksum of the models that tracked the faces; empty where it is not known or none did."""
+        return next((row.tracker for row in self.rows if row.tracker), "")
+
     def row(self, clip_id: str) -> ManifestRow:
         """Return the manifest row of a usable clip.
 

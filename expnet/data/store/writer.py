@@ -85,7 +85,7 @@ class TrackStoreWriter:
         except BaseException:
             self._journal.close()
             raise
-        self._face_models = {row.face_model for row in self._rows.values() if row.status == OK}
+        self._face_models, self._trackers = _origins(self._rows.values())
 
     def __enter__(self) -> Self:
         return self
@@ -126,15 +126,18 @@ class TrackStoreWriter:
             replaces: Name of a dropped clip that these take the place of; it may not exist.
 
         Raises:
-            DataError: If the face model of a clip differs from the store's.
+            DataError: If the face model or the tracker of a clip differs from the store's.
         """
         rows = list(rows)
-        models = {row.face_model for row in rows if row.status == OK} | self._face_models
-        if len(models) > 1:
-            raise DataError(
-                f"{self.files.location} would mix the face models {', '.join(sorted(models))}; use a store for each"
-            )
-        self._face_models = models
+        models, trackers = (
+            new | old for new, old in zip(_origins(rows), (self._face_models, self._trackers), strict=True)
+        )
+        for kind, names in (("face models", models), ("trackers", trackers)):
+            if len(names) > 1:
+                raise DataError(
+                    f"{self.files.location} would mix the {kind} {', '.join(sorted(names))}; use a store for each"
+                )
+        self._face_models, self._trackers = models, trackers
         sizes = {row.shard: self.files.size(row.shard) for row in rows if row.shard}
         entry = {"clips": [asdict(row) for row in rows], "bytes": sizes}
         self._journal.append({**entry, "replaces": replaces} if replaces in self._rows else entry)
@@ -224,3 +227,9 @@ class TrackStoreWriter:
 
         lost = {row.origin for row in self._rows.values() if damaged(row)} - {("", "")}
         self._rows = {name: row for name, row in self._rows.items() if not damaged(row) and row.origin not in lost}
+
+
+def _origins(rows: Iterable[ManifestRow]) -> tuple[set[str], set[str]]:
+    """Return the face models and the known trackers of usable clips."""
+    usable = [row for row in rows if row.status == OK]
+    return {row.face_model for row in usable}, {row.tracker for row in usable if row.tracker}

@@ -86,7 +86,7 @@ def open_scoring_setup(config: VideoBenchmarkConfig, device: torch.device) -> Sc
         "rules": dict(VIDEO_RULES),
         "metrics": {metric.name: metric.protocol for metric in metrics},
         "face_model": model_fingerprint(reader.model),
-        "tracker": config.tracker,
+        "tracker": reader.tracker.models.name_in_protocol,
         "seconds": config.protocol.seconds,
         "picture_stride": config.protocol.picture_stride,
     }

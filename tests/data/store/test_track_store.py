@@ -14,6 +14,7 @@ import pytest
 
 from expnet.data.store.manifest import ManifestRow, write_manifest
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
+from expnet.data.store.writer import write_clip
 from expnet.errors import DataError
 from expnet.io import file_lock
 
@@ -253,6 +254,19 @@ def test_face_models_are_not_mixed(tmp_path, make_track):
         other = replace(track, clip_id="b", coefficients=track.coefficients.with_(face_model="bfm2009"))
         with pytest.raises(DataError, match="mix the face models bfm2009, mediapipe468"):
             writer.add(other)
+
+
+def test_trackers_are_not_mixed_in_a_store(tmp_path, make_track):
+    with TrackStoreWriter(tmp_path / "store") as writer:
+        for name, tracker in (("a", "mediapipe 1234"), ("b", ""), ("c", "mediapipe 1234")):
+            writer.commit([replace(write_clip(tmp_path / "store", make_track(name, 30)), tracker=tracker)])
+        other = replace(write_clip(tmp_path / "store", make_track("d", 30)), tracker="face.task 5678")
+        with pytest.raises(DataError, match=r"would mix the trackers face\.task 5678, mediapipe 1234; use a store for"):
+            writer.commit([other])
+        writer.finish()
+    store = TrackStore(tmp_path / "store")
+    assert store.tracker == "mediapipe 1234"
+    assert [row.tracker for row in store.rows] == ["mediapipe 1234", "", "mediapipe 1234"]
 
 
 def test_discarding_leaves_nothing_behind(tmp_path, make_track, make_store):
