@@ -122,6 +122,8 @@ def run_clips(paths: list[Path], task: Path | None, kept: dict[str, np.ndarray],
                 tracks[f"{first}, {name}"] = way(trackers(None)[first], frames)
         for name, track in tracks.items():
             rows[name].append(differences(reference, track))
+    if keeping:
+        return total
     for name, found in rows.items():
         print(f"{name}: mean over clips, worst clip")
         for key, title in MEASURES:

