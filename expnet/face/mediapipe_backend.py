@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.errors import InputError, MissingAssetError
+from expnet.errors import MissingAssetError
 from expnet.face.tracking_models import FETCH, mediapipe_folder
 
 Image = NDArray[np.uint8]
@@ -226,7 +226,8 @@ class TaskSession:
             with quiet_native_stderr():
                 return vision.FaceLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
-            raise InputError(
+            # As of a missing file: the tracker is at fault, and no image.
+            raise MissingAssetError(
                 f"{self._path} cannot be used as a Face Landmarker model ({str(error).splitlines()[0][:120]}); "
                 "expected MediaPipe's face_landmarker .task file"
             ) from error

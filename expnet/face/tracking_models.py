@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-from expnet.errors import InputError, MissingAssetError
+from expnet.errors import MissingAssetError
 from expnet.io.asset_folders import VARIABLE, asset_folders
 from expnet.io.checksum import sha256
 
@@ -119,8 +119,8 @@ def open_model(model: TrackingModel) -> Path:
     """Return the checked file of a model.
 
     Raises:
-        MissingAssetError: It was not found; the message says how to get it.
-        InputError: It is another file, or a damaged one.
+        MissingAssetError: It was not found, or what was found is another version of it, or damaged; the message says
+            how to get it.
     """
     place = locate_model(model)
     if place is None:
@@ -130,7 +130,7 @@ def open_model(model: TrackingModel) -> Path:
         )
     found = sha256(place)
     if found != model.sha256:
-        raise InputError(
+        raise MissingAssetError(
             f"{place} is another version of this model, or damaged: its SHA-256 begins with {found[:12]}, expected "
             f"{model.sha256[:12]}; delete it and run '{FETCH}'"
         )

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from expnet.errors import MissingAssetError
 from expnet.face.mediapipe_backend import has_solutions, quiet_native_stderr
-from expnet.face.tracking_models import PERSON_SEGMENTER, open_model
+from expnet.face.tracking_models import FETCH, PERSON_SEGMENTER, locate_model, open_model
 from expnet.render.background_fill import extend_background
 
 Float = NDArray[np.float32]
@@ -64,12 +63,10 @@ def _segment(image: NDArray[np.uint8]) -> Float | None:
         return _segment_by_mediapipe(image)
     from expnet.face.litert.person_segmenter import PersonSegmenter
 
-    try:
-        segmenter = PersonSegmenter(open_model(PERSON_SEGMENTER))
-    except MissingAssetError as error:
-        _log.warning("The background is not separated from the person: %s.", error)
+    if locate_model(PERSON_SEGMENTER) is None:
+        _log.warning("The background moves with the person, because their segmenter is missing: run '%s'.", FETCH)
         return None
-    return segmenter(image)
+    return PersonSegmenter(open_model(PERSON_SEGMENTER))(image)
 
 
 def _segment_by_mediapipe(image: NDArray[np.uint8]) -> Float | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 from skimage import data
 
-from expnet.errors import InputError, MissingAssetError
+from expnet.errors import MissingAssetError
 from expnet.face import tracker as tracker_module
 from expnet.face.litert import landmark_network as network
 from expnet.face.litert.face_detector import average_overlapping
@@ -104,6 +105,15 @@ def test_the_person_is_separated_without_mediapipe(astronaut: Image, monkeypatch
     assert matte[110, 220] > 0.99  # the face
 
 
+def test_a_missing_segmenter_is_said(only_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    from expnet.render import person_matte
+
+    (only_folder / PERSON_SEGMENTER.file).unlink()
+    monkeypatch.setattr(person_matte, "has_solutions", lambda: False)
+    assert person_matte._segment(np.zeros((64, 64, 3), np.uint8)) is None
+    assert "expnet assets fetch face-tracker" in caplog.text
+
+
 def test_the_same_models_are_one_identity() -> None:
     assert LiteRtTracker().models == MediaPipeTracker().models
     assert str(LiteRtTracker().models).startswith("mediapipe ")
@@ -141,7 +151,7 @@ def test_a_wrong_model_is_one_sentence(astronaut: Image, only_folder: Path, chan
     place = only_folder / LANDMARKS.file
     content = place.read_bytes()
     place.write_bytes({"other file": b"text", "truncated": content[:-100]}.get(change, content + b"newer"))
-    with pytest.raises(InputError, match=r"another version of this model, or damaged.*delete it"):
+    with pytest.raises(MissingAssetError, match=r"another version of this model, or damaged.*delete it"):
         track_image(astronaut, tracker=LiteRtTracker())
 
 

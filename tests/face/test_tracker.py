@@ -122,7 +122,7 @@ def test_trackers_by_name(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         open_tracker(tmp_path / "missing.task")
     (tmp_path / "text.task").write_text("not a model")
-    with pytest.raises(InputError, match="cannot be used as a Face Landmarker"):
+    with pytest.raises(MissingAssetError, match="cannot be used as a Face Landmarker"):
         open_tracker(tmp_path / "text.task").track([np.zeros((64, 64, 3), np.uint8)])
 
 

@@ -24,24 +24,25 @@ class LiteRtSession:
     (face_landmark_front_cpu.pbtxt with one face).
 
     Raises:
-        MissingAssetError: LiteRT is not installed.
+        MissingAssetError: LiteRT is not installed, or a model is missing or damaged.
     """
 
     def __init__(self) -> None:
         import_interpreter()
+        self._models = {model: open_model(model) for model in (NEAR_DETECTOR, FAR_DETECTOR, LANDMARKS)}
         self._region: Region | None = None
 
     @cached_property
     def _landmarks(self) -> LandmarkNetwork:
-        return LandmarkNetwork(open_model(LANDMARKS))
+        return LandmarkNetwork(self._models[LANDMARKS])
 
     @cached_property
     def _near(self) -> FaceDetector:
-        return near_detector(open_model(NEAR_DETECTOR))
+        return near_detector(self._models[NEAR_DETECTOR])
 
     @cached_property
     def _far(self) -> FaceDetector:
-        return far_detector(open_model(FAR_DETECTOR))
+        return far_detector(self._models[FAR_DETECTOR])
 
     def process(self, image: Image) -> NDArray[np.float32] | None:
         """Return the points (478, 3) of the followed face in the next frame, in pixels, or None."""
