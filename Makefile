@@ -14,7 +14,7 @@ ARGS ?=
 help: ## print this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
-install: .venv/.installed ## make .venv from the pinned constraints and fetch the speech encoder; PYTHON=python3.13 TORCH=cpu
+install: .venv/.installed ## make .venv from the pinned constraints, fetch face tracker and speech encoder; PYTHON=python3.13 TORCH=cpu
 
 .venv/.installed: setup.cfg pyproject.toml constraints.txt scripts/make_venv.sh Makefile
 	@PYTHON="$(PYTHON)" sh scripts/make_venv.sh .venv
@@ -24,6 +24,7 @@ install: .venv/.installed ## make .venv from the pinned constraints and fetch th
 	@# mediapipe asks for the OpenCV build that needs a display library; the headless build is the same code without it.
 	@if $(BIN)/python -c "import mediapipe" 2> /dev/null; then $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
 		--constraint constraints.txt --no-deps --reinstall opencv-python-headless; fi
+	@$(BIN)/expnet assets fetch face-tracker > /dev/null || echo "No face is tracked until '$(BIN)/expnet assets fetch face-tracker' succeeds."
 	@echo "Fetching the speech encoder that the lips follow best: whisper-tiny.en, of which 13 MB are kept"
 	@$(BIN)/expnet assets fetch whisper-tiny.en 2> /dev/null || echo "It could not be fetched, so the lips follow the mel \
 	spectrogram alone; everything works, and '$(BIN)/expnet assets fetch whisper-tiny.en' tries again and says what failed."
