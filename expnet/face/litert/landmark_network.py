@@ -92,7 +92,7 @@ class LandmarkNetwork:
             points[list(places), :2] = output[0] @ matrix[:, :2].T + matrix[:, 2] / scale
         for iris, eye in ((slice(468, 473), RIGHT_EYE), (slice(473, 478), LEFT_EYE)):
             points[iris, 2] = points[list(eye[:_EYE_RIM]), 2].mean()
-        return region.to_image(points / SIDE)
+        return region.to_image(points / np.float32(SIDE))
 
 
 def crop_matrix(points: Float, members: tuple[int, ...], first: int, last: int) -> Float:

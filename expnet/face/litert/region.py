@@ -46,8 +46,8 @@ class Region:
         """
         import cv2
 
-        centre, sides = (np.float32(self.x), np.float32(self.y)), (np.float32(self.width), np.float32(self.height))
-        below, corner, beside, _ = cv2.boxPoints((centre, sides, float(np.degrees(self.angle)))).astype(np.float64)
+        rectangle = ((self.x, self.y), (self.width, self.height), float(np.degrees(self.angle)))
+        below, corner, beside, _ = cv2.boxPoints(rectangle).astype(np.float64)
         steps = np.arange(size) * (_FRACTIONS / size)
         columns, rows = (
             np.rint(np.add.outer(steps * down, steps * across + _FRACTIONS * start)).astype(np.int32)
