@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -130,6 +131,20 @@ def test_windows_repeat_the_ends_and_have_the_frame_in_their_middle() -> None:
     np.testing.assert_array_equal(windows[20][0], [*range(7, 30), *[29] * 4])
     np.testing.assert_array_equal(window_offsets(50.0), np.arange(-26, 27, 2))
     assert len(list(coefficient_windows(rows[:1], window_offsets(25.0)))) == 1
+
+
+def test_long_motions_keep_one_window_in_memory() -> None:
+    made: list[weakref.ref] = []
+
+    def rows() -> Any:
+        for _ in range(500):
+            row = np.zeros(2, np.float32)
+            made.append(weakref.ref(row))
+            yield row
+
+    alive = [sum(ref() is not None for ref in made) for _ in coefficient_windows(rows(), window_offsets(25.0))]
+    assert len(alive) == 500
+    assert max(alive) <= 28
 
 
 def basel_of(portrait: Any) -> FaceCoefficients:
