@@ -1,11 +1,16 @@
 """Does a sampled motion follow the audio as well as a regression does, and does it move like a person?
 
 Usage: python benchmarks/sampled_motion.py --run RUN --scored STORE --features FOLDER [--samples 4]
-           [--settings KEY=VALUE,... ...] [--regression NAME|RUN ...] [--output DIR]
+           [--settings KEY=VALUE,... ...] [--regression NAME|RUN ...] [--lookaheads FRAMES ...] [--clips ID ...]
+           [--output DIR]
 
 RUN is a run of configs/motion.yaml that was trained without the people of --scored: a person of both is refused. Each
 row is one setting of the sampler, such as ``temperature=0.5,audio_guidance=1.25,steps=10,method=midpoint``; keys that
 are left out are those of the network. Expression networks of the package or of a run (--regression) stand beside them.
+
+``--lookaheads 0 5 10 20`` adds rows of live motion: the same clips heard as a stream hears them, every block encoded
+and drawn from the speech of the last seconds and that many frames after it; the same for every --regression on features
+of the same encoder. Their printed lines also have velocity and acceleration at the joins of blocks over those inside.
 
 Columns: correlation of the mouth opening of one sample and of the mean of all samples with the real one; standard
 deviation of the opening over the real one's; landmark jitter, motion of the brows and of the lids over the real one's
@@ -21,9 +26,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from expnet.assets.encoders import open_speech_encoder, source_of
+from expnet.audio.speech_encoders import SpeechEncoder
 from expnet.data.store.feature_cache import FeatureCache
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import InputError
@@ -31,13 +39,15 @@ from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.systems import Networks
 from expnet.face.morphable import builtin_face_model
 from expnet.io.markdown import markdown_table
+from expnet.models.flow_matching.live import Schedule
 from expnet.models.flow_matching.motion import Motion
 from expnet.models.flow_matching.motion_flow import MotionFlow
 from expnet.models.flow_matching.solver import Sampling
-from expnet.models.interfaces import load_expression_network
+from expnet.models.interfaces import ExpressionNetwork, load_expression_network
 from expnet.models.packaged_weights import NAMES, packaged_weights
 from expnet.models.saved_model import open_model
 from shared.folds import read_clip
+from shared.live_motion import HeardFeatures, joins, live_regression, live_sampler
 from shared.sampled_motion_scores import COLUMNS, SampledMotionScorer, summary
 
 SETTINGS = [
@@ -95,17 +105,22 @@ def sampler(network: MotionFlow, sampling: Sampling, samples: int) -> Callable[[
     return draw
 
 
+def opened_regression(name: str) -> ExpressionNetwork:
+    """Open an expression network of the package or of a run."""
+    return load_expression_network(packaged_weights(name) if name in NAMES else name)
+
+
 def regression(name: str) -> Callable[[Clip], Motion]:
     """Return a function that regresses the expression of a clip."""
-    network = load_expression_network(packaged_weights(name) if name in NAMES else name)
+    network = opened_regression(name)
     system = Networks(name, name, "model", "", expression=network)
     return lambda clip: Motion(expression=system.predict(clip).expression[None])
 
 
-def score(clips: Sequence[Clip], draw: Callable[[Clip], Motion]) -> dict[str, float]:
-    """Score one row of the table."""
+def score(clips: Sequence[Clip], draw: Callable[[Clip], Motion], hop: int | None = None) -> dict[str, float]:
+    """Score one row of the table; of motion in blocks of ``hop`` frames also how smoothly they join."""
     scorer = SampledMotionScorer(builtin_face_model())
-    rows, seconds, drawn = [], 0.0, 0.0
+    rows, smooth, seconds, drawn = [], [], 0.0, 0.0
     for clip in clips:
         begin = time.process_time()
         motion = draw(clip)
@@ -113,7 +128,43 @@ def score(clips: Sequence[Clip], draw: Callable[[Clip], Motion]) -> dict[str, fl
         count = next(len(part) for part in (motion.expression, motion.pose, motion.lids) if isinstance(part, Tensor))
         drawn += count * clip.frames / 25
         rows.append(scorer.score(clip, motion))
-    return {**summary(rows), "milliseconds": 1000 * seconds / drawn}
+        smooth.append({} if hop is None else joins(motion, hop))
+    found = {key: float(np.nanmean([row[key] for row in smooth])) for key in smooth[0]}
+    return {**summary(rows), "milliseconds": 1000 * seconds / drawn, **found}
+
+
+def opened_encoder(network: MotionFlow) -> SpeechEncoder:
+    """Open the speech encoder of a network.
+
+    Raises:
+        InputError: It needs none.
+    """
+    encoder = open_speech_encoder(network, None)
+    if encoder is None:
+        raise InputError("Live rows need a motion network that was trained on speech features: leave --lookaheads out.")
+    return encoder
+
+
+def live_rows(
+    network: MotionFlow, lookaheads: Sequence[int], regressions: Sequence[str], clips: Sequence[Clip], samples: int
+) -> dict[str, dict[str, float]]:
+    """Score live motion for each look-ahead, and print how smooth its blocks join."""
+    rows: dict[str, dict[str, float]] = {}
+    if not lookaheads:
+        return rows
+    features = HeardFeatures(opened_encoder(network))
+    networks = {name: opened_regression(name) for name in regressions}
+    for lookahead in lookaheads:
+        schedule = Schedule(lookahead=lookahead)
+        drawers = {"sampled": live_sampler(network, features, schedule, samples)}
+        for name, found in networks.items():
+            if source_of(found) == features.encoder.source:
+                drawers[name] = live_regression(found, features, schedule)
+        for name, draw in drawers.items():
+            title = f"{name}, live, {40 * lookahead} ms"
+            rows[title] = score(clips, draw, schedule.hop)
+            print(title, {key: round(value, 3) for key, value in rows[title].items()}, flush=True)
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -125,18 +176,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=4, help="Motions drawn for each clip.")
     parser.add_argument("--settings", nargs="*", default=SETTINGS, metavar="KEY=VALUE,...", help="Rows of the table.")
     parser.add_argument("--regression", nargs="*", default=[], help="Expression networks beside the sampled motion.")
+    parser.add_argument("--lookaheads", type=int, nargs="*", default=[], help="Frames that live rows wait for.")
+    parser.add_argument("--clips", nargs="*", default=[], metavar="ID", help="Clips to score; all by default.")
     parser.add_argument("--output", type=Path, help="Folder for table.md and scores.json.")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     network, header = open_model(arguments.run, "motion")
     assert isinstance(network, MotionFlow)
     clips = clips_of(arguments.scored, arguments.features, set(header["notes"].get("speakers", ())))
+    clips = [clip for clip in clips if not arguments.clips or clip.clip_id in arguments.clips]
     rows: dict[str, dict[str, float]] = {}
     for name in arguments.regression:
         rows[name] = score(clips, regression(name))
     for text in arguments.settings:
         rows[text or "defaults"] = score(clips, sampler(network, read_setting(text), arguments.samples))
         print(text or "defaults", {key: round(value, 3) for key, value in rows[text or "defaults"].items()}, flush=True)
+    rows |= live_rows(network, arguments.lookaheads, arguments.regression, clips, arguments.samples)
     cells = [[name, *(f"{row[key]:.{digits}f}" for key, _, digits in COLUMNS)] for name, row in rows.items()]
     table = markdown_table(["", *(title for _, title, _ in COLUMNS)], cells, align="lr")
     print(table)

@@ -23,9 +23,8 @@ from expnet.animate.controls.apply_controls import Motion
 from expnet.animate.controls.controls import Controls, HeadStyle, PathInput
 from expnet.animate.controls.idle import LONGEST_SECONDS
 from expnet.animate.inputs import AudioInput, ImageInput, load_speech
-from expnet.animate.motion_source import MotionSource, frames_covering
+from expnet.animate.motion_source import LiveMotion, MotionSource, frames_covering
 from expnet.animate.portrait_renderer import PortraitRenderer, RendererKind
-from expnet.animate.streaming import StreamedMotion
 from expnet.animate.video_output import VideoOutput, open_output
 from expnet.audio.alignment import FRAME_RATE
 from expnet.audio.stored_samples import Samples
@@ -194,31 +193,37 @@ class Animator:
         image: ImageInput,
         audio_chunks: Iterable[NDArray[np.floating]],
         controls: Controls | None = None,
+        *,
+        lookahead: float | None = None,
         **changes: Any,
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield frames while the audio is still arriving, each as soon as it is determined (docs/guides/streaming.md).
 
-        The frames are those of :meth:`frames` with the same network, however the audio is cut into chunks.
+        The frames do not depend on how the audio is cut into chunks. Where motion is regressed, they are those of
+        :meth:`frames` with the same network; where it is sampled, they are drawn with less of the speech that follows.
 
         Args:
             image: Portrait.
             audio_chunks: Samples (S,) at 16 kHz in [-1, 1], any number at a time; for a microphone, for example
                 ``iter(queue.get, None)``.
             controls: Controls, except for those that need the whole recording.
+            lookahead: Seconds of speech that a block of sampled frames waits for, 0 to 2, in steps of 0.04; None for
+                the usual 0.4. The logger says how far behind the audio the frames then are.
             changes: Single controls by name, as for :meth:`animate`.
 
         Returns:
             Frames (H, W, 3) uint8 RGB, 25 for each second of audio.
 
         Raises:
-            InputError: The expression network was not trained for streaming, or a control needs the whole recording.
+            InputError: The expression network was not trained for streaming, a control needs the whole recording, or
+                the look-ahead is out of range.
         """
         chosen = _with_changes(controls, changes)
         self.check_live(chosen)
         portrait = self.portrait(image, chosen)
-        return self._renderer.renderer(portrait).render_parts(
-            _live_parts(self.live_motion(portrait, chosen), audio_chunks)
-        )
+        motion = self.live_motion(portrait, chosen, lookahead=lookahead)
+        logger.info("frames leave at most %d ms after their audio", motion.latency)
+        return self._renderer.renderer(portrait).render_parts(_live_parts(motion, audio_chunks))
 
     def coefficients(
         self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any
@@ -250,9 +255,9 @@ class Animator:
         """Refuse what :meth:`live_motion` cannot do, see `MotionSource.check_live`."""
         self._source.check_live(controls)
 
-    def live_motion(self, portrait: Portrait, controls: Controls) -> StreamedMotion:
+    def live_motion(self, portrait: Portrait, controls: Controls, *, lookahead: float | None = None) -> LiveMotion:
         """Return the motion of a portrait for live speech, see `MotionSource.live_motion`."""
-        return self._source.live_motion(portrait, controls)
+        return self._source.live_motion(portrait, controls, lookahead=lookahead)
 
     def head_style(self, style: HeadStyle) -> Tensor:
         """Return a head-motion style for the head-pose network, see `MotionSource.head_style`."""
@@ -292,7 +297,7 @@ class Animator:
         return output.video
 
 
-def _live_parts(motion: StreamedMotion, chunks: Iterable[NDArray[np.floating]]) -> Iterator[Motion]:
+def _live_parts(motion: LiveMotion, chunks: Iterable[NDArray[np.floating]]) -> Iterator[Motion]:
     """Yield the frames of a motion that each chunk determines, then the remaining ones."""
     for chunk in chunks:
         yield from motion.push(np.asarray(chunk, np.float32))

@@ -16,6 +16,7 @@ from expnet.animate.controls.controls import Controls, HeadStyle
 from expnet.animate.controls.idle import idle_expression, idle_head
 from expnet.animate.controls.motion_scale import close_lips, identity_of, scale_expression
 from expnet.animate.controls.reference_video import ReferenceMotion, hold_lids, measure_reference
+from expnet.animate.live_sampled_motion import LiveSampledMotion
 from expnet.animate.motion_networks import MotionNetworks, Weights
 from expnet.animate.regressed_motion import SpeechMel, mel_for_head, regress_expression
 from expnet.animate.sampled_motion import SampledMotion
@@ -29,10 +30,14 @@ from expnet.face.facial_features import feature_space
 from expnet.face.morphable import load_face_model
 from expnet.face.tracker import FaceTracker
 from expnet.models.expression_regressor import ExpressionRegressor
+from expnet.models.flow_matching.live import Schedule
 from expnet.models.interfaces import draws_live, runs_live
 from expnet.models.mel_source import MelSource
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.render.portrait import Portrait
+
+LiveMotion = StreamedMotion | LiveSampledMotion
+"""Motion for live speech: ``push(samples)`` and ``finish()`` give frames, ``latency`` their delay in milliseconds."""
 
 
 class MotionSource:
@@ -118,17 +123,34 @@ class MotionSource:
             InputError: A network was not made for live speech, or a control needs the whole recording.
         """
         check_controls(controls)
-        if self.networks.kind_for(controls) == "sampled":
-            raise InputError("Sampled motion needs the whole recording: give motion='regressed' for live speech.")
-        self._live_networks()
+        if self.networks.kind_for(controls) == "regressed":
+            self._live_networks()
+        elif not {"expression", "head"} <= set(self.networks.sampler.groups):
+            raise InputError(
+                "Live motion that is sampled comes from one network, which draws expression and head: leave expression "
+                "and pose out."
+            )
 
-    def live_motion(self, portrait: Portrait, controls: Controls) -> StreamedMotion:
+    def live_motion(self, portrait: Portrait, controls: Controls, *, lookahead: float | None = None) -> LiveMotion:
         """Return the motion of a portrait for speech that is still arriving.
 
+        Args:
+            portrait: The portrait.
+            controls: Controls, except for those that need the whole recording.
+            lookahead: Seconds of speech that a block of sampled frames waits for; None for the usual ones.
+
         Raises:
-            InputError: See :meth:`check_live`, or there is no such head-motion style.
+            InputError: See :meth:`check_live`, the look-ahead is out of range, or there is no such head-motion style.
         """
         self.check_live(controls)
+        if self.networks.kind_for(controls) == "sampled":
+            style = self.networks.sampled_style(controls.pose_style)
+            schedule = Schedule() if lookahead is None else Schedule.of_seconds(lookahead)
+            return LiveSampledMotion(
+                self.networks.sampler, self.face_model, portrait.fit, controls, schedule, style=style
+            )
+        if lookahead is not None:
+            raise InputError("The look-ahead of regressed motion is that of its network: leave lookahead out.")
         expression, pose = self._live_networks()
         first_pose = torch.from_numpy(portrait.fit.pose[:1])
         head = StreamedHead(pose, first_pose, self.head_style(controls.pose_style), seed=controls.seed)

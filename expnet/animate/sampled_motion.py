@@ -17,8 +17,10 @@ from torch import Tensor
 
 from expnet.animate.controls.blinks import clear_blinks
 from expnet.assets.encoders import open_speech_encoder
+from expnet.audio.alignment import mel_for_frames
 from expnet.audio.speech_encoders import SlidingFeatures
 from expnet.audio.stored_samples import Samples
+from expnet.models.flow_matching.sampler import speech_source
 from expnet.models.interfaces import load_motion_network
 from expnet.models.mel_source import CachedMel
 
@@ -93,3 +95,10 @@ class MotionSampler:
         if lids is not None:
             lids = clear_blinks(lids)
         return SampledMotion(expression, pose, lids)
+
+    @torch.inference_mode()
+    def embed(self, samples: NDArray[np.float32], frames: int) -> Tensor:
+        """Embed samples (640 T,) of T = ``frames`` frames for the network: (1, T, D)."""
+        heard = {} if self._encoder is None else {"features": torch.from_numpy(self._encoder(samples, frames))[None]}
+        mel = None if heard else mel_for_frames(samples, 0, frames)[None]
+        return speech_source(self.network, mel, heard.get("features"), frames)(0, frames)

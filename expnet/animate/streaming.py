@@ -21,6 +21,7 @@ from expnet.animate.controls.controls import Controls
 from expnet.animate.controls.motion_scale import RunningAverage, close_lips, scale_expression
 from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME
 from expnet.audio.mel import HOP, MEL_BANDS, SILENCE, WINDOW, mel_of_emphasised, pre_emphasis
+from expnet.audio.trailing_samples import checked_chunk
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import InputError
 from expnet.face.morphable import MorphableModel
@@ -136,6 +137,25 @@ class StreamedHead:
         self._left = model.window
 
 
+class DrawnBlinks:
+    """Blinks of a stream that are drawn on their own, as in a recording.
+
+    Args:
+        controls: Their seed and their rate.
+    """
+
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
+        self._track = blinks_for(_MINUTE, controls, None)
+
+    def __call__(self, first: int, frames: int) -> NDArray[np.float32]:
+        """Return the closure (T,) of the eyelids in some frames."""
+        while first + frames > len(self._track):
+            # A longer track begins like a shorter one, so blinks that were used stay as they are.
+            self._track = blinks_for(2 * len(self._track), self._controls, None)
+        return self._track[first : first + frames]
+
+
 class StreamedMotion:
     """Motion of a portrait while the audio is still arriving.
 
@@ -161,8 +181,13 @@ class StreamedMotion:
         self._caches = expression.caches()
         self._level, self._average = RunningLevel(), RunningAverage()
         self._stream, self._mel, self._levelled = MelStream(), Columns(), Columns()
-        self._blink = blinks_for(_MINUTE, controls, None)
+        self._blinks = DrawnBlinks(controls)
         self._received = self._frame = 0
+
+    @property
+    def latency(self) -> float:
+        """Milliseconds from the start of a frame to the arrival of the audio that determines it, at most."""
+        return max(samples_needed(frame) - frame * SAMPLES_PER_FRAME for frame in range(5)) / 16
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Motion]:
         """Add samples (S,) at 16 kHz and yield the frames that they determine.
@@ -170,9 +195,7 @@ class StreamedMotion:
         Raises:
             InputError: The samples are not finite, or not mono.
         """
-        samples = np.asarray(samples, np.float32)
-        if samples.ndim != 1 or not np.isfinite(samples).all():
-            raise InputError(f"audio chunk: expected finite mono samples (S,), got shape {samples.shape}.")
+        samples = checked_chunk(samples)
         self._stream.push(samples)
         self._received += len(samples)
         while samples_needed(self._frame) <= self._received:
@@ -195,13 +218,10 @@ class StreamedMotion:
         relative_pose = self._head.next(frame, self._mel)
         self._levelled.forget(begin)
         self._mel.forget(receptive_columns(frame - self._head.delay)[0])
-        if frame == len(self._blink):
-            # A longer track begins like a shorter one, so blinks that were used stay as they are.
-            self._blink = blinks_for(2 * frame, self._controls, None)
         rest = self._first[0].numpy()
         scale = self._controls.scale_of("regressed")
         scaled = scale_expression(predicted, rest, scale, self._average(predicted - rest))
-        blink = self._blink[frame : frame + 1]
+        blink = self._blinks(frame, 1)
         self._frame += 1
         return apply_controls(self._face_model, self._fit, scaled, relative_pose, blink, self._controls, first=frame)
 

@@ -151,9 +151,21 @@ def test_a_style_by_number_is_that_of_the_head_pose_network(
         animator.motion(portrait, SPEECH, controls=Controls(pose_style=3))
 
 
-def test_live_speech_is_regressed(animator: Animator) -> None:
-    with pytest.raises(InputError, match="Sampled motion needs the whole recording"):
-        animator.check_live(Controls())
+def test_live_speech_is_sampled(animator: Animator, weights: dict[str, Path]) -> None:
+    picture = np.ascontiguousarray(astronaut()[:256, 90:346])
+    frames = list(animator.stream(picture, np.split(SPEECH[:9600], 4), lookahead=0.2, seed=1, size=128))
+    assert len(frames) == 15
+    assert max(np.abs(frame.astype(int) - frames[0]).max() for frame in frames) > 30
+    with pytest.raises(InputError, match="looks 0 to 50 frames ahead, not 75"):
+        animator.stream(picture, [SPEECH], lookahead=3.0)
+    with pytest.raises(InputError, match=r"fps 50\.0: not available for live speech"):
+        animator.stream(picture, [SPEECH], fps=50.0)
+    mixed = Animator(motion=weights["motion"], pose=weights["pose"])
+    with pytest.raises(InputError, match="leave expression and pose out"):
+        mixed.check_live(Controls())
+    regressed = Animator(expression="streaming")
+    with pytest.raises(InputError, match="leave lookahead out"):
+        regressed.stream(picture, [SPEECH], lookahead=0.2)
 
 
 def test_lips_rest_in_pauses(animator: Animator, portrait: Portrait) -> None:

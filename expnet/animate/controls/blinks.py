@@ -46,6 +46,39 @@ def clear_blinks(closure: NDArray[np.floating], *, fps: float = DEFAULT_FPS) -> 
     return track
 
 
+class LiveBlinks:
+    """`clear_blinks` for a closure that arrives piece by piece, 0.12 s late: that long before they shut, lids move.
+
+    The eyes count as shut from the first frame that makes a blink of a closure, not from a share of its later peak.
+
+    Args:
+        fps: Frame rate.
+    """
+
+    def __init__(self, *, fps: float = DEFAULT_FPS) -> None:
+        self._fps, self._late = fps, round(_PEAK * fps)
+        self._now, self._peak, self._shut = 0, 0.0, False
+        self._blinks: list[list[int]] = []  # first and last frame in which the eyes are shown shut
+
+    def __call__(self, closure: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return what is shown (T,) in the next frames, whose sampled closure is (T,)."""
+        return np.array([self._next(float(value)) for value in closure], np.float32)
+
+    def _next(self, closure: float) -> float:
+        now = self._now
+        self._peak = max(self._peak, closure) if closure > _BLINK_BEGINS else 0.0
+        if self._peak == 0.0:
+            self._shut = False
+        elif self._peak >= _BLINK_REACHES and closure >= _SHUT * self._peak:
+            if not self._shut:
+                self._blinks.append([now + self._late, now + self._late])
+            self._blinks[-1][1], self._shut = now + self._late, True
+        self._now += 1
+        self._blinks = [blink for blink in self._blinks if now - blink[1] < _TIMES[-1] * self._fps]
+        since = [min(now - first, 0) + max(now - last, 0) for first, last in self._blinks]
+        return max((float(np.interp(_PEAK + frames / self._fps, _TIMES, _CLOSURE)) for frames in since), default=0.0)
+
+
 def blink_track(
     frames: int,
     *,

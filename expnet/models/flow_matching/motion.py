@@ -23,6 +23,11 @@ class Motion:
     pose: Tensor | None = None
     lids: Tensor | None = None
 
+    @property
+    def frames(self) -> int:
+        """Number of frames T; 0 where nothing is drawn."""
+        return next((part.shape[1] for part in (self.expression, self.pose, self.lids) if part is not None), 0)
+
     def between(self, first: int, last: int) -> Motion:
         """Return the frames from ``first`` to before ``last``; negative numbers count from the end."""
         parts = (self.expression, self.pose, self.lids)

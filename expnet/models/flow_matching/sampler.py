@@ -94,14 +94,14 @@ def draw_pieces(
     sampling = sampling or Sampling()
     noise = FrameNoise(seeds, network.layout, smooth=network.config.head_noise_frames)
     speech_of = speech_source(network, mel, features, frames)
-    base = _reference(network, first_expression, style, emotion)
+    base = first_reference(network, first_expression, style, emotion)
     first_pose = torch.zeros(batch, POSE, device=device) if first_pose is None else first_pose
     guided_by_mean = sampling.mean_guidance > 0 and "expression" in network.layout
     previous, tail, mean_tail, start = Motion(), Motion(), Motion(), 0
     while True:
         count = min(WINDOW, frames - start)
         ends = start + count == frames
-        window = _Window(network, start, count, previous, base)
+        window = Window(network, count, previous, base)
         speech = speech_of(start, count)
         drawn = window.draw(speech, noise(start, count).to(first_expression), sampling)
         mean = window.mean(speech) if guided_by_mean else Motion()
@@ -110,7 +110,7 @@ def draw_pieces(
         mean_piece, mean_tail = _continue(mean_tail, mean.between(window.known_frames, count), kept)
         # The next window continues the sample; the mean is a function of the speech alone, wherever a window begins.
         previous = piece if not start else join([previous, piece])
-        previous = previous.between(-network.config.previous, _length(previous))
+        previous = previous.between(-network.config.previous, previous.frames)
         piece = follow_mean(piece, mean_piece, first_expression, network.lip_projection, sampling)
         pose = None if piece.pose is None else within_reach(piece.pose, first_pose, network.pose_std)
         yield Motion(piece.expression, pose, piece.lids)
@@ -119,12 +119,18 @@ def draw_pieces(
         start += count - LOOKAHEAD - network.config.previous
 
 
-class _Window:
-    """One window: which frames are known, and from where the head moves on."""
+class Window:
+    """One window: which frames are known, and from where the head moves on.
 
-    def __init__(self, network: MotionFlow, start: int, count: int, previous: Motion, base: Reference) -> None:
-        self.network, self.count = network, count
-        self.known_frames = network.config.previous if start else 0
+    Args:
+        network: The network.
+        count: Frames of the window, the known ones included.
+        previous: The known frames at its beginning; none for the first window.
+        base: What the first window is drawn for.
+    """
+
+    def __init__(self, network: MotionFlow, count: int, previous: Motion, base: Reference) -> None:
+        self.network, self.count, self.known_frames = network, count, previous.frames
         anchor = base.anchor if previous.pose is None else previous.pose[:, -1]
         self.reference = replace(base, anchor=anchor)
         self.columns, self.known = self._known(previous)
@@ -183,7 +189,7 @@ def speech_source(
     return lambda first, count: network.speech(levelled(first, count), None, count)
 
 
-def _reference(network: MotionFlow, first: Tensor, style: Tensor | None, emotion: Tensor | None) -> Reference:
+def first_reference(network: MotionFlow, first: Tensor, style: Tensor | None, emotion: Tensor | None) -> Reference:
     """Return what the first window is drawn for."""
     unknown = torch.zeros(len(first), dtype=torch.long, device=first.device)
     return Reference(
@@ -209,7 +215,3 @@ def cross_fade(tail: Motion, motion: Motion) -> Motion:
         weight = (3 * place**2 - 2 * place**3).reshape(-1, *[1] * (new.dim() - 2))  # (L, 1) or (L,)
         faded.append(torch.cat([old + weight * (new[:, :frames] - old), new[:, frames:]], dim=1))
     return Motion(*faded)
-
-
-def _length(motion: Motion) -> int:
-    return next(part.shape[1] for part in (motion.expression, motion.pose, motion.lids) if part is not None)

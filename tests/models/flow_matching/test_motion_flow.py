@@ -282,14 +282,14 @@ def test_the_first_window_knows_nothing_of_the_speech_after_it() -> None:
 def test_windows_continue_the_frames_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every window is given the last frames of the piece before, clean and marked as known."""
     model, seen = network(), []
-    draw_window = sampler._Window.draw
+    draw_window = sampler.Window.draw
 
-    def watch(window: sampler._Window, *given: Any) -> Motion:
+    def watch(window: sampler.Window, *given: Any) -> Motion:
         drawn = draw_window(window, *given)
         seen.append((window.known_frames, drawn, window.known, window.reference.anchor))
         return drawn
 
-    monkeypatch.setattr(sampler._Window, "draw", watch)
+    monkeypatch.setattr(sampler.Window, "draw", watch)
     frames = 600
     list(model.pieces(frames, **inputs(frames=frames), sampling=QUICK))
     assert [count for count, *_ in seen] == [0, 15, 15]
@@ -306,12 +306,12 @@ def test_a_join_fades_from_one_drawing_to_the_next(monkeypatch: pytest.MonkeyPat
     """The first window draws zeros and the second draws ones: nothing jumps, and neither does the velocity."""
     model = network()
 
-    def draw_constant(window: sampler._Window, speech: Tensor, noise: Tensor, sampling: Sampling) -> Motion:
+    def draw_constant(window: sampler.Window, speech: Tensor, noise: Tensor, sampling: Sampling) -> Motion:
         value = 0.0 if window.known_frames == 0 else 1.0
         shape = noise.shape[:2]
         return Motion(torch.full((*shape, E), value), 0.01 * torch.full((*shape, 6), value), torch.full(shape, value))
 
-    monkeypatch.setattr(sampler._Window, "draw", draw_constant)
+    monkeypatch.setattr(sampler.Window, "draw", draw_constant)
     as_drawn = Sampling(mean_guidance=0, lip_variation=1)
     motion = draw(model, frames=400, first_expression=torch.zeros(1, E), sampling=as_drawn)
     end, fade = sampler.WINDOW - sampler.LOOKAHEAD, sampler.LOOKAHEAD
