@@ -1,30 +1,35 @@
 """Does a sampled motion follow the audio as well as a regression does, and does it move like a person?
 
-Usage: python benchmarks/sampled_motion.py --run RUN --scored STORE --features FOLDER [--samples 4]
-           [--settings KEY=VALUE,... ...] [--regression NAME|RUN ...] [--lookaheads FRAMES ...] [--clips ID ...]
-           [--output DIR]
+Usage: python benchmarks/sampled_motion.py --run RUN ... --scored STORE --features FOLDER [--samples 4]
+           [--settings KEY=VALUE,... ...] [--regression NAME|RUN ...] [--transcripts FILE.csv]
+           [--lookaheads FRAMES ...] [--clips ID ...] [--output DIR]
 
-RUN is a run of configs/motion.yaml that was trained without the people of --scored: a person of both is refused. Each
-row is one setting of the sampler, such as ``temperature=0.5,audio_guidance=1.25,steps=10,method=midpoint``; keys that
-are left out are those of the network. Expression networks of the package or of a run (--regression) stand beside them.
+RUN is a run of configs/motion.yaml that was trained without the people of --scored: a person of both is refused. With
+several runs, such as trainings with other seeds, a clip's score is the mean over them. Each row is one setting of the
+sampler, such as ``temperature=0.5,audio_guidance=1.25,steps=10,method=midpoint``; keys that are left out have their
+defaults. Expression networks of the package or of a run (--regression) stand beside them.
 
-``--lookaheads 0 5 10 20`` adds rows of live motion: the same clips heard as a stream hears them, every block encoded
-and drawn from the speech of the last seconds and that many frames after it; the same for every --regression on features
-of the same encoder. Their printed lines also have velocity and acceleration at the joins of blocks over those inside.
+``--lookaheads 0 5 10 20`` adds rows of live motion of the first run: the same clips heard as a stream hears them, every
+block encoded and drawn from the speech of the last seconds and that many frames after it; the same for every
+--regression on features of the same encoder. Their printed lines also have velocity and acceleration at the joins of
+blocks over those inside.
 
-Columns: correlation of the mouth opening of one sample and of the mean of all samples with the real one; standard
-deviation of the opening over the real one's; landmark jitter, motion of the brows and of the lids over the real one's
-(medians over clips); standard deviation of the head's angles, their speed and their jitter over the real ones (medians
-over clips); milliseconds of one core for a second of speech.
+Columns: correlation of the mouth opening of one sample and of the mean of all samples with the real one; share of the
+real closures at m, b and p that a sample has (with --transcripts, see accuracy.py); standard deviation of the opening,
+landmark jitter, motion of the brows and of the lids over the real ones (medians over clips); standard deviation of the
+head's angles, their speed and their jitter over the real ones (medians over clips); milliseconds of one core for a
+second of speech. Brackets are 95 % intervals over people.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -48,8 +53,11 @@ from expnet.models.packaged_weights import NAMES, packaged_weights
 from expnet.models.saved_model import open_model
 from shared.folds import read_clip
 from shared.live_motion import HeardFeatures, joins, live_regression, live_sampler
-from shared.sampled_motion_scores import COLUMNS, SampledMotionScorer, summary
+from shared.sampled_motion_scores import COLUMNS, SampledMotionScorer, intervals, summary
+from shared.transcripts import phonemes_of, read_transcripts
 
+Row = dict[str, tuple[float, float, float]]
+"""A row of the table: each column's value with the ends of its interval."""
 SETTINGS = [
     "",
     "temperature=0.5",
@@ -117,20 +125,37 @@ def regression(name: str) -> Callable[[Clip], Motion]:
     return lambda clip: Motion(expression=system.predict(clip).expression[None])
 
 
-def score(clips: Sequence[Clip], draw: Callable[[Clip], Motion], hop: int | None = None) -> dict[str, float]:
+def score(
+    clips: Sequence[Clip],
+    draws: Sequence[Callable[[Clip], Motion]],
+    transcripts: dict[str, tuple[str, str]],
+    hop: int | None = None,
+) -> Row:
     """Score one row of the table; of motion in blocks of ``hop`` frames also how smoothly they join."""
     scorer = SampledMotionScorer(builtin_face_model())
     rows, smooth, seconds, drawn = [], [], 0.0, 0.0
     for clip in clips:
-        begin = time.process_time()
-        motion = draw(clip)
-        seconds += time.process_time() - begin
-        count = next(len(part) for part in (motion.expression, motion.pose, motion.lids) if isinstance(part, Tensor))
-        drawn += count * clip.frames / 25
-        rows.append(scorer.score(clip, motion))
-        smooth.append({} if hop is None else joins(motion, hop))
-    found = {key: float(np.nanmean([row[key] for row in smooth])) for key in smooth[0]}
-    return {**summary(rows), "milliseconds": 1000 * seconds / drawn, **found}
+        phonemes, found = phonemes_of(clip, transcripts), []
+        for draw in draws:
+            begin = time.process_time()
+            motion = draw(clip)
+            seconds += time.process_time() - begin
+            parts = (motion.expression, motion.pose, motion.lids)
+            drawn += next(len(part) for part in parts if isinstance(part, Tensor)) * clip.frames / 25
+            found.append(scorer.score(clip, motion, phonemes))
+            smooth.append({} if hop is None else joins(motion, hop))
+        rows.append({key: sum(one[key] for one in found) / len(found) for key in found[0]})
+    ends, row = intervals(rows, [clip.track.speaker for clip in clips]), summary(rows)
+    found_joins = {key: float(np.nanmean([one[key] for one in smooth])) for key in smooth[0]}
+    alone = {"milliseconds": 1000 * seconds / drawn, **found_joins}
+    return {key: (value, *ends[key]) for key, value in row.items()} | {key: (x, x, x) for key, x in alone.items()}
+
+
+def cell(key: str, digits: int, values: tuple[float, float, float]) -> str:
+    """Return a cell of the table: the value, and its interval for what varies over people."""
+    value, low, high = values
+    text = f"{value:.{digits}f}"
+    return text if key == "milliseconds" or math.isnan(value) else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def opened_encoder(network: MotionFlow) -> SpeechEncoder:
@@ -147,9 +172,9 @@ def opened_encoder(network: MotionFlow) -> SpeechEncoder:
 
 def live_rows(
     network: MotionFlow, lookaheads: Sequence[int], regressions: Sequence[str], clips: Sequence[Clip], samples: int
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Row]:
     """Score live motion for each look-ahead, and print how smooth its blocks join."""
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, Row] = {}
     if not lookaheads:
         return rows
     features = HeardFeatures(opened_encoder(network))
@@ -162,15 +187,15 @@ def live_rows(
                 drawers[name] = live_regression(found, features, schedule)
         for name, draw in drawers.items():
             title = f"{name}, live, {40 * lookahead} ms"
-            rows[title] = score(clips, draw, schedule.hop)
-            print(title, {key: round(value, 3) for key, value in rows[title].items()}, flush=True)
+            rows[title] = score(clips, [draw], {}, schedule.hop)
+            print(title, {key: round(value, 3) for key, (value, *_) in rows[title].items()}, flush=True)
     return rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Score every row and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", required=True, help="Run of configs/motion.yaml, or its weights.")
+    parser.add_argument("--run", nargs="+", required=True, help="Runs of configs/motion.yaml, or their weights.")
     parser.add_argument("--scored", type=Path, required=True, help="Store whose clips are scored.")
     parser.add_argument("--features", type=Path, required=True, help="Speech features of that store.")
     parser.add_argument("--samples", type=int, default=4, help="Motions drawn for each clip.")
@@ -178,21 +203,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--regression", nargs="*", default=[], help="Expression networks beside the sampled motion.")
     parser.add_argument("--lookaheads", type=int, nargs="*", default=[], help="Frames that live rows wait for.")
     parser.add_argument("--clips", nargs="*", default=[], metavar="ID", help="Clips to score; all by default.")
+    help_ = "CSV file with the columns clip and text; may be given several times."
+    parser.add_argument("--transcripts", type=Path, action="append", default=[], metavar="FILE.csv", help=help_)
     parser.add_argument("--output", type=Path, help="Folder for table.md and scores.json.")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
-    network, header = open_model(arguments.run, "motion")
-    assert isinstance(network, MotionFlow)
-    clips = clips_of(arguments.scored, arguments.features, set(header["notes"].get("speakers", ())))
+    opened = [open_model(run, "motion") for run in arguments.run]
+    networks = [cast(MotionFlow, network) for network, _ in opened]
+    known = {person for _, header in opened for person in header["notes"].get("speakers", ())}
+    clips = clips_of(arguments.scored, arguments.features, known)
     clips = [clip for clip in clips if not arguments.clips or clip.clip_id in arguments.clips]
-    rows: dict[str, dict[str, float]] = {}
+    transcripts = read_transcripts(arguments.transcripts)
+    rows: dict[str, Row] = {}
     for name in arguments.regression:
-        rows[name] = score(clips, regression(name))
+        rows[name] = score(clips, [regression(name)], transcripts)
     for text in arguments.settings:
-        rows[text or "defaults"] = score(clips, sampler(network, read_setting(text), arguments.samples))
-        print(text or "defaults", {key: round(value, 3) for key, value in rows[text or "defaults"].items()}, flush=True)
-    rows |= live_rows(network, arguments.lookaheads, arguments.regression, clips, arguments.samples)
-    cells = [[name, *(f"{row[key]:.{digits}f}" for key, _, digits in COLUMNS)] for name, row in rows.items()]
+        sampling = read_setting(text)
+        draws = [sampler(network, sampling, arguments.samples) for network in networks]
+        rows[text or "defaults"] = score(clips, draws, transcripts)
+    rows |= live_rows(networks[0], arguments.lookaheads, arguments.regression, clips, arguments.samples)
+    cells = [[name, *(cell(key, digits, row[key]) for key, _, digits in COLUMNS)] for name, row in rows.items()]
     table = markdown_table(["", *(title for _, title, _ in COLUMNS)], cells, align="lr")
     print(table)
     if arguments.output:

@@ -6,22 +6,28 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from expnet.audio.speech_synthesis import Phoneme
 from expnet.coefficients import split_pose
+from expnet.evaluation.store.bilabials import bilabial_windows
 from expnet.evaluation.store.clips import Clip
 from expnet.face.morphable import MorphableModel
-from expnet.metrics.functional import mouth_opening, pearson
+from expnet.metrics.functional import lip_closure, mouth_opening, pearson
 from expnet.metrics.functional.masking import masked_std
 from expnet.metrics.functional.motion import acceleration_energy, angular_speed, pose_diversity
 from expnet.metrics.functional.motion_amount import MOTION_REGIONS, motion_deviation
 from expnet.models.flow_matching.motion import Motion
 
-MEANS = ("correlation", "correlation_of_mean")
+MEANS = ("correlation", "correlation_of_mean", "closures")
 """Scores that are averaged over clips; of the ratios the median is taken."""
+RESAMPLES = 1000
+"""Bootstrap resamples of people."""
 COLUMNS = (
     ("correlation", "mouth r of one sample", 3),
     ("correlation_of_mean", "mouth r of the mean", 3),
+    ("closures", "closures found", 2),
     ("opening_std", "opening std / real", 2),
     ("jitter", "jitter / real", 2),
     ("brows", "brow motion / real", 2),
@@ -45,11 +51,15 @@ class SampledMotionScorer:
         self.face = face
 
     @torch.no_grad()
-    def score(self, clip: Clip, motion: Motion) -> dict[str, float]:
-        """Return the scores of the samples (S, T, ...) of a clip, each averaged over the samples; NaN where absent."""
-        scores = {key: float("nan") for key, *_ in COLUMNS[:-1]}
+    def score(self, clip: Clip, motion: Motion, phonemes: Sequence[Phoneme] = ()) -> dict[str, float]:
+        """Return the scores of the samples (S, T, ...) of a clip, each averaged over the samples; NaN where absent.
+
+        ``real_closures`` is the number of events that ``closures`` rests on, 0 without phonemes.
+        """
+        scores = {key: float("nan") for key, *_ in COLUMNS[:-1]} | {"real_closures": 0.0}
         if motion.expression is not None:
             scores |= self._face(clip, motion.expression)
+            scores |= self._closures(clip, motion.expression, phonemes)
         if motion.pose is not None:
             scores |= _head(clip, motion.pose)
         return scores
@@ -74,6 +84,26 @@ class SampledMotionScorer:
             **{name: _mean(value) for name, value in regions.items()},
         }
 
+    def _closures(self, clip: Clip, expression: Tensor, phonemes: Sequence[Phoneme]) -> dict[str, float]:
+        """Return the share of the real closures at m, b and p that the samples have, too, and their number."""
+        identity = torch.as_tensor(clip.track.coefficients.identity).float()
+        target = mouth_opening(self.face.landmarks(identity, clip.expression))
+        windows = bilabial_windows(phonemes, clip.frames)
+        found = [
+            lip_closure(
+                mouth_opening(self.face.landmarks(identity, sample)),
+                target,
+                windows,
+                valid=clip.valid,
+                silent=clip.silent,
+            )
+            for sample in expression
+        ]
+        return {
+            "closures": _mean(torch.tensor([one.recall for one in found])),
+            "real_closures": float(found[0].real_closures),
+        }
+
 
 def _head(clip: Clip, pose: Tensor) -> dict[str, float]:
     """Return amount, speed and jitter of the head's angles (S, T, 3) over those of the real clip."""
@@ -96,11 +126,43 @@ def _mean(values: Tensor) -> float:
 
 
 def summary(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the mean over clips of `MEANS`, and the median of every other score; clips without it do not count."""
+    """Return the mean over clips of `MEANS`, and the median of every other score; clips without it do not count.
+
+    The mean of the closures is over events, not over clips.
+    """
     found = {}
     for key, *_ in COLUMNS[:-1]:
         values = np.array([row[key] for row in rows])
-        values = values[np.isfinite(values)]
-        average = np.mean if key in MEANS else np.median
-        found[key] = float(average(values)) if len(values) else float("nan")
+        weights = np.array([row["real_closures"] if key == "closures" else 1.0 for row in rows])
+        counted = np.isfinite(values) & (weights > 0)
+        values, weights = values[counted], weights[counted]
+        if not len(values):
+            found[key] = float("nan")
+        else:
+            found[key] = float(np.average(values, weights=weights) if key in MEANS else np.median(values))
     return found
+
+
+def intervals(rows: Sequence[dict[str, float]], people: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return the 95 % intervals of `summary` over people, by the bootstrap: a person's clips are drawn together.
+
+    Args:
+        rows: Scores of each clip.
+        people: The person of each clip.
+    """
+    generator = np.random.default_rng(0)
+    clips_of = [[row for row, name in zip(rows, people, strict=True) if name == person] for person in set(people)]
+    drawn = []
+    for _ in range(RESAMPLES):
+        chosen = generator.integers(len(clips_of), size=len(clips_of))
+        drawn.append(summary([row for number in chosen for row in clips_of[number]]))
+    return {key: _interval(np.array([one[key] for one in drawn])) for key in drawn[0]}
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 2.5th and the 97.5th percentile of the finite values (N,); NaN without any."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
