@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from expnet.errors import InputError
-from expnet.models.flow_matching.head_smoothing import smooth_frames
+from expnet.models.flow_matching.frame_smoothing import steady
 from expnet.models.flow_matching.mean_motion import follow_mean
 from expnet.models.flow_matching.motion import Motion, Reference, join
 from expnet.models.flow_matching.noise import FrameNoise
@@ -151,10 +151,7 @@ class Window:
         """Draw the window from noise (B, T, M)."""
         velocity = GuidedVelocity(self.network, speech, self.reference, self.columns, self.known, sampling)
         drawn = velocity.fixed(integrate(velocity, sampling.temperature * noise, sampling))
-        if "head" in self.network.layout:
-            head = self.network.layout.slice("head")
-            drawn[..., head] = smooth_frames(drawn[..., head])
-        return self.network.unwhiten(velocity.fixed(drawn), self.reference)
+        return self.network.unwhiten(velocity.fixed(steady(drawn, self.network)), self.reference)
 
     def mean(self, speech: Tensor) -> Motion:
         """Return the mean of all expressions (`expnet.models.flow_matching.mean_motion`), whatever came before."""

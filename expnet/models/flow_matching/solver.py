@@ -31,13 +31,13 @@ class Sampling:
         InputError: A value is out of range.
     """
 
-    steps: int = 10
+    steps: int = 6
     method: Literal["euler", "midpoint"] = "euler"
     audio_guidance: float = 1.5
     style_guidance: float = 1.0
     temperature: float = 0.7
-    mean_guidance: float = 0.75
-    lip_variation: float = 0.4
+    mean_guidance: float = 0.85
+    lip_variation: float = 0.3
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -127,10 +127,13 @@ def test_a_motion_by_the_definition() -> None:
         at_start = torch.zeros(1), torch.zeros_like(known)
         toward = model(torch.zeros_like(state), *at_start, speech, model.condition(reference, yes))
     state[:, 0, head] = 0
-    rough = state[0, :, head].clone()
-    for frame in range(1, frames):  # the first pose is known
-        before, after = rough[frame - 1], rough[min(frame + 1, frames - 1)]
-        state[0, frame, head] = (before + 2 * rough[frame] + after) / 4
+    rough, face, unit = state[0].clone(), model.layout.slice("expression"), model.motion_std
+    for frame in range(frames):
+        before, after = rough[max(frame - 1, 0)], rough[min(frame + 1, frames - 1)]
+        change = (before + 2 * rough[frame] + after) / 4 - rough[frame]
+        state[0, frame, head] += change[head] * (frame > 0)  # the first pose is known
+        moved = change[face] * unit
+        state[0, frame, face] += (moved - moved @ model.lip_projection) / unit
     expected = model.unwhiten(state, reference)
     mean = model.unwhiten(toward, reference).expression
     assert found.expression is not None
