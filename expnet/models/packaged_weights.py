@@ -21,7 +21,7 @@ MotionKind = Literal["regressed", "sampled"]
 MOTIONS: tuple[MotionKind, ...] = get_args(MotionKind)
 """How a portrait can move: ``regressed``, the average of all plausible motions by the expression network, with a drawn
 head and drawn blinks; or ``sampled``, one motion of expression, head and lids by the motion network."""
-DEFAULT_MOTION: MotionKind = "regressed"
+DEFAULT_MOTION: MotionKind = "sampled"
 """How portraits move when nobody chooses. Only this value decides it; where the speech encoder of the motion network is
 missing, motion is regressed in any case."""
 

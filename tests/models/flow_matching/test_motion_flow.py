@@ -130,9 +130,9 @@ def test_a_motion_by_the_definition() -> None:
     rough, face, unit = state[0].clone(), model.layout.slice("expression"), model.motion_std
     for frame in range(frames):
         before, after = rough[max(frame - 1, 0)], rough[min(frame + 1, frames - 1)]
-        change = (before + 2 * rough[frame] + after) / 4 - rough[frame]
-        state[0, frame, head] += change[head] * (frame > 0)  # the first pose is known
-        moved = change[face] * unit
+        change = before + after - 2 * rough[frame]
+        state[0, frame, head] += 0.25 * change[head] * (frame > 0)  # the first pose is known
+        moved = 0.1 * change[face] * unit
         state[0, frame, face] += (moved - moved @ model.lip_projection) / unit
     expected = model.unwhiten(state, reference)
     mean = model.unwhiten(toward, reference).expression
