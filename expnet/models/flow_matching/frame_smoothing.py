@@ -20,7 +20,7 @@ FACE = 0.1
 """The same in the face's: brows are quicker, and blinks pass through them."""
 
 
-def steady(columns: Tensor, network: MotionFlow) -> Tensor:
+def smooth_motion(columns: Tensor, network: MotionFlow) -> Tensor:
     """Return whitened motion (B, T, M) with a head and a face that do not tremble; lips and lids are as they were."""
     columns = columns.clone()
     if "head" in network.layout:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from expnet.errors import InputError
-from expnet.models.flow_matching.frame_smoothing import steady
+from expnet.models.flow_matching.frame_smoothing import smooth_motion
 from expnet.models.flow_matching.mean_motion import follow_mean
 from expnet.models.flow_matching.motion import Motion, Reference, join
 from expnet.models.flow_matching.noise import FrameNoise
@@ -151,7 +151,7 @@ class Window:
         """Draw the window from noise (B, T, M)."""
         velocity = GuidedVelocity(self.network, speech, self.reference, self.columns, self.known, sampling)
         drawn = velocity.fixed(integrate(velocity, sampling.temperature * noise, sampling))
-        return self.network.unwhiten(velocity.fixed(steady(drawn, self.network)), self.reference)
+        return self.network.unwhiten(velocity.fixed(smooth_motion(drawn, self.network)), self.reference)
 
     def mean(self, speech: Tensor) -> Motion:
         """Return the mean of all expressions (`expnet.models.flow_matching.mean_motion`), whatever came before."""
