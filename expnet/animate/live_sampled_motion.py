@@ -102,11 +102,11 @@ class LiveSampledMotion:
         self._speech.forget(self._flow.first)
         assert drawn.expression is not None
         assert drawn.pose is not None
-        lids = drawn.lids is not None and self._controls.blink == "auto"
-        blink = self._blinks(drawn.lids[0, :hop].numpy()) if lids else self._drawn_blinks(frame, hop)
+        lids = drawn.lids if self._controls.blink == "auto" else None
+        blink = self._drawn_blinks(frame, hop) if lids is None else self._blinks(lids[0, :hop].numpy())
         face = self._scaled(drawn.expression[0].numpy().astype(np.float64))
         levels = frame_levels(heard[-len(face) * SAMPLES_PER_FRAME :])
-        face = self._calm(face, levels, sampled_blinks=lids)
+        face = self._calm(face, levels, sampled_blinks=lids is not None)
         return apply_controls(
             self._face_model,
             self._fit,
