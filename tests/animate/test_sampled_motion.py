@@ -13,7 +13,7 @@ from skimage.data import astronaut
 from expnet.animate.animator import Animator
 from expnet.animate.batch import animate_batch
 from expnet.animate.controls.apply_controls import Motion
-from expnet.animate.controls.blinks import clear_blinks
+from expnet.animate.controls.blinks import LiveBlinks, clear_blinks
 from expnet.animate.controls.calm import calm_lids, calm_lips
 from expnet.animate.controls.controls import Controls
 from expnet.animate.controls.motion_scale import close_lips, identity_of
@@ -216,15 +216,28 @@ def test_regressed_lips_rest_in_pauses_and_speak_as_before(
 def test_lids_shut_where_the_sample_blinks() -> None:
     closure = np.full(60, 0.1, np.float32)
     closure[20:22] = 0.5  # half closed for a moment
-    closure[40:50] = 0.9  # shut for ten frames
+    closure[40:50] = 0.9  # a glance down
     closure[30] = 0.4  # noise
     blinks = clear_blinks(closure)
     assert blinks[20] == blinks[21] == 1
     assert not blinks[:17].any()
     assert not blinks[30:37].any()
-    assert (blinks[40:50] == 1).all()
-    assert 0 < blinks[52] < 1
+    assert (blinks[40:43] == 1).all()
+    assert 0 < blinks[45] < 1
+    assert not blinks[50:].any()
     assert not clear_blinks(np.full(10, 0.2)).any()
+
+
+def test_blinks_do_not_follow_at_once() -> None:
+    """The second one comes 0.4 s after the first, and is left out; the third one comes 0.64 s after it."""
+    closure = np.full(60, 0.1, np.float32)
+    closure[[20, 30, 36]] = 0.9
+    alone = np.full(60, 0.1, np.float32)
+    alone[[20, 36]] = 0.9
+    assert np.array_equal(clear_blinks(closure), clear_blinks(alone))
+    live = LiveBlinks()
+    assert np.array_equal(live(closure), LiveBlinks()(alone))
+    assert np.flatnonzero(clear_blinks(alone) == 1).tolist() == [20, 36]
 
 
 def test_lids_do_not_tremble_between_blinks(animator: Animator, portrait: Portrait) -> None:

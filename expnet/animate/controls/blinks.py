@@ -18,13 +18,17 @@ _CLOSURE = np.array([0.0, 0.65, 1.0, 1.0, 0.6, 0.2, 0.0])
 _BLINK_BEGINS, _BLINK_REACHES = 0.3, 0.45
 # Its eyes count as shut at this share of the peak; seconds from the beginning of a drawn blink to its middle.
 _SHUT, _PEAK = 0.8, 0.12
+# A measured closure that lasts is a glance down or a squint, not a blink: eyes stay shut for as long as this, in
+# seconds, and lids fall again no sooner after that than the second value.
+_LONGEST_SHUT, _APART = 0.12, 0.6
 
 
 def clear_blinks(closure: NDArray[np.floating], *, fps: float = DEFAULT_FPS) -> NDArray[np.float32]:
     """Turn a sampled closure of the eyelids into blinks that shut the eyes.
 
-    When the eyes blink, and whether they stay shut, is that of the sample. How the eyelids move is that of
-    `blink_track`: at 25 frames/s a blink lasts a few frames, and measured ones are often only half closed.
+    When the eyes blink is that of the sample. How the eyelids move is that of `blink_track`: at 25 frames/s a blink
+    lasts a few frames, and measured ones are often only half closed. They are shut for 0.12 s at most, and blinks are
+    at least 0.6 s apart, of which the first one is kept.
 
     Args:
         closure: (T,) from 0, open, to 1, closed.
@@ -33,13 +37,17 @@ def clear_blinks(closure: NDArray[np.floating], *, fps: float = DEFAULT_FPS) -> 
     Returns:
         (T,) from 0, open, to 1, closed.
     """
-    track = np.zeros(len(closure), np.float32)
+    track, free = np.zeros(len(closure), np.float32), 0
     edges = np.flatnonzero(np.diff(np.concatenate([[0], closure > _BLINK_BEGINS, [0]]).astype(int)))
     for begin, end in edges.reshape(-1, 2):
         part = closure[begin:end]
         if part.max() < _BLINK_REACHES:
             continue
         first, last = begin + np.flatnonzero(part >= _SHUT * part.max())[[0, -1]]
+        if first < free:
+            continue
+        last = min(last, first + round(_LONGEST_SHUT * fps) - 1)
+        free = last + round(_APART * fps)
         near = np.arange(max(first - round(_PEAK * fps), 0), min(last + round(_TIMES[-1] * fps), len(closure)))
         since = np.minimum(near - first, 0) + np.maximum(near - last, 0)  # frames before and after the eyes are shut
         track[near] = np.maximum(track[near], np.interp(_PEAK + since / fps, _TIMES, _CLOSURE))
@@ -57,7 +65,8 @@ class LiveBlinks:
 
     def __init__(self, *, fps: float = DEFAULT_FPS) -> None:
         self._fps, self._late = fps, round(_PEAK * fps)
-        self._now, self._peak, self._shut = 0, 0.0, False
+        self._now, self._free, self._peak, self._shut = 0, 0, 0.0, False
+        self._begun: int | None = None  # frame in which the eyes shut; None where it is too soon for another blink
         self._blinks: list[list[int]] = []  # first and last frame in which the eyes are shown shut
 
     def __call__(self, closure: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -71,8 +80,13 @@ class LiveBlinks:
             self._shut = False
         elif self._peak >= _BLINK_REACHES and closure >= _SHUT * self._peak:
             if not self._shut:
-                self._blinks.append([now + self._late, now + self._late])
-            self._blinks[-1][1], self._shut = now + self._late, True
+                self._begun = now if now >= self._free else None
+                self._shut = True
+            if self._begun is not None and now - self._begun < round(_LONGEST_SHUT * self._fps):
+                shown = now + self._late
+                if now == self._begun:
+                    self._blinks.append([shown, shown])
+                self._blinks[-1][1], self._free = shown, now + round(_APART * self._fps)
         self._now += 1
         self._blinks = [blink for blink in self._blinks if now - blink[1] < _TIMES[-1] * self._fps]
         since = [min(now - first, 0) + max(now - last, 0) for first, last in self._blinks]
