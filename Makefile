@@ -21,9 +21,6 @@ install: .venv/.installed ## make .venv from the pinned constraints, fetch face 
 	@echo "Installing into .venv with $$($(BIN)/python --version) (about $(if $(TORCH),3,7) GB, a few minutes on a slow line)"
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 		$(if $(TORCH),--torch-backend $(TORCH)) --editable ".[speech,tensorboard,dev]"
-	@# mediapipe asks for the OpenCV build that needs a display library; the headless build is the same code without it.
-	@if $(BIN)/python -c "import mediapipe" 2> /dev/null; then $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
-		--constraint constraints.txt --no-deps --reinstall opencv-python-headless; fi
 	@$(BIN)/expnet assets fetch face-tracker > /dev/null || echo "No face is tracked until '$(BIN)/expnet assets fetch face-tracker' succeeds."
 	@echo "Fetching the speech encoder that the lips follow best: whisper-tiny.en, of which 13 MB are kept"
 	@$(BIN)/expnet assets fetch whisper-tiny.en 2> /dev/null || echo "It could not be fetched, so the lips follow the mel \

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ from expnet.assets.catalogue import ASSETS
 from expnet.assets.registry import locate
 from expnet.audio.speech_encoders.whisper_weights import _BLOCK, WhisperWeights, write_whisper
 from expnet.errors import MissingAssetError
+from expnet.face.mediapipe_backend import has_solutions
+from expnet.face.tracking_models import FETCH, TRACKING_MODELS, locate_model
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_fetched_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Hide the speech encoders that the user has fetched: no test, nor a process of its own, depends on them.
 
-    Weights of metrics stay where tests find them, by links.
+    Weights of metrics and the models of the face tracker stay where tests find them, by links.
     """
     folder = tmp_path_factory.mktemp("user")
     assets = folder / "expnet" / "assets"
@@ -29,6 +32,10 @@ def _no_fetched_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         if asset.for_metrics:
             with contextlib.suppress(MissingAssetError):
                 (assets / asset.file).symlink_to(locate(name).absolute())
+    for model in TRACKING_MODELS:
+        place = locate_model(model)
+        if place is not None:
+            (assets / model.file).symlink_to(place.absolute())
     with pytest.MonkeyPatch.context() as patch:
         # Only expnet's own cache moves with this variable; the libraries keep theirs where they are.
         for variable, name in (("TORCH_HOME", "torch"), ("MPLCONFIGDIR", "matplotlib"), ("HF_HOME", "huggingface")):
@@ -37,6 +44,20 @@ def _no_fetched_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         patch.setenv("XDG_CACHE_HOME", str(folder))
         patch.delenv("EXPNET_ASSETS", raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def face_tracker(_no_fetched_encoder: None) -> tuple[Path, ...]:
+    """The models that LiteRT runs as the built-in face tracker; none where mediapipe runs its own.
+
+    A test that needs the tracker is skipped where there is none.
+    """
+    if has_solutions():
+        return ()
+    found = tuple(place.resolve() for model in TRACKING_MODELS if (place := locate_model(model)) is not None)
+    if util.find_spec("ai_edge_litert") is None or len(found) < len(TRACKING_MODELS):
+        pytest.skip(f"the built-in face tracker is not here: pip install ai-edge-litert && {FETCH}")
+    return found
 
 
 @pytest.fixture(autouse=True)

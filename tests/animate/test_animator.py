@@ -29,7 +29,7 @@ from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.refiner import Refiner
 from expnet.models.saved_model import save_model
 
-pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+pytestmark = pytest.mark.usefixtures("face_tracker")
 
 
 def speech(seconds: float, *, seed: int = 0) -> np.ndarray:

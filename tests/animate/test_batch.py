@@ -24,7 +24,7 @@ from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import save_model
 
-pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+pytestmark = pytest.mark.usefixtures("face_tracker")
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import save_model
 from expnet.render.portrait import Portrait
 
-pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+pytestmark = pytest.mark.usefixtures("face_tracker")
 
 SPEECH = (0.1 * np.random.default_rng(0).standard_normal(32_000)).astype(np.float32)  # 2 s
 

@@ -198,8 +198,8 @@ def test_controls_that_need_the_whole_recording_are_refused(heads: PoseCVAE, fit
         network(blink=True)
 
 
+@pytest.mark.usefixtures("face_tracker")
 def test_streamed_frames_are_those_of_the_whole_recording(heads: PoseCVAE, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
     from expnet.animate.animator import Animator
 
     weights = {

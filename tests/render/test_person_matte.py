@@ -73,8 +73,8 @@ def test_a_moving_head_leaves_the_background_where_it_is(make_portrait: Any) -> 
     assert not np.array_equal(sheet[background], portrait.image[background])
 
 
+@pytest.mark.usefixtures("face_tracker")
 def test_the_person_is_found_in_a_photograph() -> None:
-    pytest.importorskip("mediapipe", reason="the segmenter comes with mediapipe 0.10.14 (Python 3.11 or 3.12)")
     from skimage.data import astronaut
 
     from expnet.face.tracker import track_image

@@ -17,7 +17,7 @@ from expnet.media.video_reader import write_video
 from expnet.render.portrait import Portrait, open_portrait
 from expnet.render.reenactment import PORTRAIT, REAL, Reenactment, crop_frame, open_reenactment
 
-pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+pytestmark = pytest.mark.usefixtures("face_tracker")
 
 TURNS = np.array([[0, 0, 0], [0, 0.25, 0], [0, -0.25, 0]], np.float32)
 

@@ -18,6 +18,7 @@ QUICK = ("data.window=16", "data.batch_size=2", "trainer.max_steps=2", "trainer.
 SMALL = {"per_frame": ("model.audio_channels=2",), "autoregressive": ("model.audio_channels=8",)}
 
 
+@pytest.mark.usefixtures("face_tracker")
 @pytest.mark.parametrize("name", ["small_convolution", "per_frame", "autoregressive"])
 def test_a_baseline_on_features(name: str, tmp_path: Path, write_encoder: Callable[..., Path]) -> None:
     store, run = write_store(tmp_path / "tracks"), tmp_path / "run"
@@ -34,7 +35,6 @@ def test_a_baseline_on_features(name: str, tmp_path: Path, write_encoder: Callab
         one, other = (network(mel, 25, first, features=given) for given in features)
     assert (one - other).abs().max() > 0
 
-    pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
     from skimage.data import astronaut
 
     from expnet.animate.animator import Animator

@@ -39,8 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"run": run, "network": network, "store": store}
 
 
+@pytest.mark.usefixtures("face_tracker")
 def test_the_run_animates_with_the_same_network_only(trained: dict[str, Path], tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
     from skimage.data import astronaut
 
     from expnet.animate.animator import Animator

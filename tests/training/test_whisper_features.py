@@ -15,9 +15,14 @@ pytest.importorskip("espeakng_loader", reason="the built-in corpus needs pip ins
 
 
 def test_a_fetched_encoder_serves_features_training_and_animation(
-    tmp_path: Path, assets_folder: Path, write_encoder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    assets_folder: Path,
+    face_tracker: tuple[Path, ...],
+    write_encoder: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+    for model in face_tracker:
+        (assets_folder / model.name).symlink_to(model)
     from skimage.data import astronaut
 
     from expnet.animate.animator import Animator

@@ -29,9 +29,8 @@ SHOWN = "!document.getElementById('{}').hidden"
 
 
 @pytest.fixture
-def page(weights: dict[str, Path], tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def page(face_tracker: tuple[Path, ...], weights: dict[str, Path], tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Run ``expnet ui``; yield its address and the folder of its files."""
-    pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
     kept = tmp_path / "kept"
     kept.mkdir()
     command = [sys.executable, "-m", "expnet.cli", "ui", "--port", "0"]

@@ -89,10 +89,10 @@ def stored(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.usefixtures("face_tracker")
 def test_a_portrait_and_speech_become_a_video_and_then_nothing(
     weights: dict[str, Path], portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
 
     async def scenario(opened: TestClient) -> None:
         data = form({"portrait": portrait, "speech": speech}, controls=json.dumps({"head_scale": "0.5", "size": "128"}))

@@ -16,7 +16,10 @@ from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.saved_model import save_model
 from expnet.render.portrait import Portrait
 
-pytest.importorskip("mediapipe", reason="the built-in face tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
+
+@pytest.fixture(autouse=True, scope="session")
+def _needs_the_tracker(face_tracker: tuple[Path, ...]) -> None:
+    """Every test here animates a portrait."""
 
 
 @pytest.fixture(scope="session")

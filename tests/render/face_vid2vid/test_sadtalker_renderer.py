@@ -245,12 +245,12 @@ def test_files_that_are_missing_or_wrong_are_named(tmp_path: Any, monkeypatch: p
 
 
 @pytest.mark.needs_weights
+@pytest.mark.usefixtures("face_tracker")
 def test_published_weights_reproduce_the_portrait() -> None:
     """With the published files, the first frame is the portrait, and a motion opens the mouth and not the background.
 
     ``expnet assets fetch sadtalker && pytest -m needs_weights tests/render/face_vid2vid``
     """
-    pytest.importorskip("mediapipe")
     from skimage.data import astronaut
     from skimage.metrics import structural_similarity
 
