@@ -227,6 +227,7 @@ def test_another_tracker_looks_at_portraits_styles_and_clips(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    pytest.importorskip("mediapipe", reason="only mediapipe runs .task files")
     write_video(tmp_path / "clip.mp4", [picture] * 26, fps=25)
     bundled = animator.portrait(picture)
     monkeypatch.setattr(mediapipe_backend, "import_solutions", lambda: pytest.fail("mediapipe bundles no models"))

@@ -139,7 +139,11 @@ def test_a_missing_extra_is_not_a_fault(monkeypatch: pytest.MonkeyPatch) -> None
     assert "expnet[speech]" in report
 
 
-def test_missing_weight_files_are_not_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_weight_files_are_not_a_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, face_tracker: tuple[Path, ...]
+) -> None:
+    for model in face_tracker:
+        (tmp_path / model.name).symlink_to(model)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("EXPNET_ASSETS", str(tmp_path))
     monkeypatch.delenv("TORCH_HOME", raising=False)
