@@ -65,11 +65,12 @@ def _pull_push(colour: Float, weight: Float) -> Float:
     coarse = _pull_push(blocks[..., :3] / np.maximum(blocks[..., 3:], 1e-6) * share, share)
     rows = np.clip((np.arange(height) - 0.5) / 2, 0, coarse.shape[0] - 1)
     columns = np.clip((np.arange(width) - 0.5) / 2, 0, coarse.shape[1] - 1)
-    finer = _bilinear(coarse, rows, columns)
+    finer = bilinear(coarse, rows, columns)
     return (weight * own + (1.0 - weight) * finer).astype(np.float32)
 
 
-def _bilinear(image: Float, rows: NDArray, columns: NDArray) -> Float:
+def bilinear(image: Float, rows: NDArray, columns: NDArray) -> Float:
+    """Sample an image (H, W, C) at fractional rows (R,) and columns (S,): (R, S, C)."""
     top, left = rows.astype(int), columns.astype(int)
     bottom, right = np.minimum(top + 1, image.shape[0] - 1), np.minimum(left + 1, image.shape[1] - 1)
     down, across = (rows - top)[:, None, None], (columns - left)[None, :, None]

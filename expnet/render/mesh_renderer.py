@@ -11,7 +11,7 @@ from expnet.render.lids import LidPainter
 from expnet.render.lip_seam import darken_seam
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
 from expnet.render.mouth import MouthInterior
-from expnet.render.person_matte import split_layers
+from expnet.render.person_matte import split_layers, strand_band
 from expnet.render.portrait_motion import PortraitMotion, poses
 from expnet.render.rasterize import PADDING, draw_triangles, identity_map, pad_image, sample, soften_folds
 from expnet.render.refiner.region_refiner import FrameState, PortraitRegions, RegionModel
@@ -45,7 +45,7 @@ class MeshRenderer:
         refiner: RegionModel | None = None,
     ) -> None:
         self._portrait = np.ascontiguousarray(portrait)
-        moving, self._background = split_layers(self._portrait, matte)
+        moving, self._background = split_layers(self._portrait, matte, band=strand_band(points))
         self._padded = pad_image(moving)
         self._identity = identity_map(*self.size)
         self._motion = PortraitMotion(points, fit, model)
@@ -61,6 +61,11 @@ class MeshRenderer:
     def size(self) -> tuple[int, int]:
         """(height, width) of the frames in pixels."""
         return self._portrait.shape[0], self._portrait.shape[1]
+
+    @property
+    def source_map(self) -> NDArray[np.float32]:
+        """(H, W, 2) place x, y in the portrait that each pixel of the last rendered frame shows; not a copy."""
+        return self._map
 
     def render(self, coefficients: FaceCoefficients, *, blink: NDArray | None = None) -> Iterator[NDArray[np.uint8]]:
         """Yield one (H, W, 3) uint8 RGB frame for each frame of the coefficients.

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from expnet.face.mediapipe_backend import has_solutions, quiet_native_stderr
 from expnet.face.tracking_models import FETCH, PERSON_SEGMENTER, locate_model, open_model
-from expnet.render.background_fill import extend_background
+from expnet.render.background_fill import bilinear, extend_background
 
 Float = NDArray[np.float32]
 _log = logging.getLogger(__name__)
@@ -21,6 +21,11 @@ _log = logging.getLogger(__name__)
 _EDGE_LOW, _EDGE_HIGH = 0.06, 0.5
 # Half the side of the segmented square around the face, as a multiple of the face's larger side.
 _REACH = 1.35
+# Width of the band around the matte that may hold strands of hair, as a share of the face's width; and the standard
+# deviation of the background in it, in grey levels, up to which strands can be told from it.
+_BAND, _PLAIN = 0.06, 6.0
+# Longer side of the image in which a plain wall is filled in, at least.
+_WALL_SIDE = 256
 # Share of face points that the mask must contain to be trusted; it fails on some drawings, masks and statues.
 _BELIEVED = 0.97
 
@@ -77,15 +82,26 @@ def _segment_by_mediapipe(image: NDArray[np.uint8]) -> Float | None:
     return None if mask is None else np.asarray(mask, np.float32)
 
 
-def split_layers(image: NDArray[np.uint8], matte: Float | None) -> tuple[Float, Float]:
+def strand_band(points: NDArray) -> float:
+    """Width in pixels of the band around the matte that may hold strands of hair, from the points (478, 3)."""
+    return _BAND * float(np.ptp(points[:, 0]))
+
+
+def split_layers(image: NDArray[np.uint8], matte: Float | None, *, band: float = 0.0) -> tuple[Float, Float]:
     """Split a portrait into a moving layer and a background.
 
     ``moving[..., :3] + (1 - moving[..., 3:]) * background`` equals the portrait for any matte: the moving layer holds
     colours times opacity, which is whatever the background does not explain of a pixel.
 
+    Strands of hair reach past the matte. Left in the background, they would stay behind as a ghost of the head, and
+    what a turn uncovers would mirror them. Where the background around is plain, it is therefore filled in there as
+    behind the person, and the difference that a strand makes to it moves with the head.
+
     Args:
         image: (H, W, 3) uint8.
         matte: (H, W) opacity of the person, or None if everything is the person.
+        band: Width in pixels of the band around the matte that may hold strands; their share of the moving layer fades
+            out over its outer half.
 
     Returns:
         Moving layer (H, W, 4), colours times opacity and opacity; background (H, W, 3).
@@ -96,7 +112,33 @@ def split_layers(image: NDArray[np.uint8], matte: Float | None) -> tuple[Float, 
     if matte is None:
         return moving, background
     opacity = np.where(matte < 0.01, 0.0, np.where(matte > 0.99, 1.0, matte)).astype(np.float32)
-    background = np.where(opacity[..., None] > 0.0, extend_background(background, opacity == 0.0), background)
+    person = opacity > 0.0
+    background = np.where(person[..., None], extend_background(background, ~person), background)
+    away = ndimage.distance_transform_edt(~person)
+    known = away > band
+    if band > 0.0 and known.any():
+        inner = np.clip(2.0 - 2.0 * (away - 1.0) / band, 0.0, 1.0) * ~known
+        plain, wall = _plain_wall(image, known, band)
+        background += (plain * inner[..., None]).astype(np.float32) * (wall - background)
     moving[..., 3] = opacity
     moving[..., :3] -= (1.0 - opacity[..., None]) * background
     return moving, background
+
+
+def _plain_wall(image: NDArray[np.uint8], known: NDArray[np.bool_], reach: float) -> tuple[Float, Float]:
+    """Where the known pixels around each pixel have one colour: a share (H, W, 1) from 0 to 1; and that wall (H, W, 3).
+
+    A plain wall has no details, so a coarser image will do.
+    """
+    step = max(max(known.shape) // _WALL_SIDE, 1)
+    coarse, seen = image[::step, ::step].astype(np.float32), known[::step, ::step]
+    weight, reach = seen.astype(np.float32), reach / step
+    total = np.maximum(ndimage.gaussian_filter(weight, reach), 1e-4)
+    variance = np.zeros(seen.shape, np.float32)
+    for channel in np.moveaxis(coarse, -1, 0):
+        mean = ndimage.gaussian_filter(weight * channel, reach) / total
+        variance += np.maximum(ndimage.gaussian_filter(weight * channel**2, reach) / total - mean**2, 0.0) / 3.0
+    plain = np.clip(2.0 - np.sqrt(variance) / _PLAIN, 0.0, 1.0)[..., None]
+    wall = extend_background(coarse, seen) if seen.any() else coarse
+    rows, columns = (np.clip(np.arange(n) / step, 0, m - 1) for n, m in zip(known.shape, seen.shape, strict=True))
+    return bilinear(plain, rows, columns), bilinear(wall, rows, columns)

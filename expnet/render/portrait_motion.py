@@ -123,13 +123,32 @@ class PortraitMotion:
         depth = fitted @ self.camera.rotation[2]
         self.crop = np.atleast_2d(fit.crop)[0]
         pixels = np.asarray(points[:MESH_POINTS, :2], np.float64)
-        self.vertices = self.camera.lift(pixels, limit_slope(pixels / self.camera.scale, depth))
+        limited = limit_slope(pixels / self.camera.scale, depth)
+        self.vertices = self.camera.lift(pixels, limited)
+        self._sunken = (limited - depth)[:, None] * self.camera.rotation[2]
         self.lips = LipContact(self.vertices, fitted)
         self._lids = LidMotion(fitted)
 
     def _displace(self, expression: Array) -> Array:
         """Displacements (T, 468, 3) of expression coefficients (T, E)."""
         return (expression @ self._basis).reshape(len(expression), -1, 3)
+
+    def recede(self, camera: Pose) -> Array:
+        """Displacements (468, 3) that undo the flattening of the side that a turn takes out of sight.
+
+        `limit_slope` bounds the stretch of the side that comes into view. The other side is compressed, which no
+        texture suffers from, and a flattened one would stand beside the face like a fin. The true depth moves a point
+        by ``d`` in the image, and is used in the proportion in which ``d`` points to the middle of the face.
+
+        Args:
+            camera: Pose of the frame.
+        """
+        places = self.vertices @ camera.rotation[:2].T
+        outward = places - places.mean(axis=0)
+        shift = -self._sunken @ camera.rotation[:2].T
+        length = np.linalg.norm(outward, axis=1) * np.linalg.norm(shift, axis=1)
+        share = np.clip(-(outward * shift).sum(axis=1) / np.maximum(length, 1e-12), 0.0, 1.0)
+        return -share[:, None] * self._sunken
 
     def displacements(self, expression: NDArray, blink: NDArray | None = None) -> tuple[Array, Array]:
         """Displacements of the points from the portrait's expression to other expressions.

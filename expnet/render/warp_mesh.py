@@ -72,9 +72,10 @@ class WarpMesh:
             Vertices (V, 3): pixel x, y and depth. Sources (V, 2): their positions in the portrait, which differ from
             ``self.sources`` in the eyeballs, and along the inner lips where the mouth closes.
         """
-        face = motion.vertices + moved
+        receding = motion.recede(camera)
+        face = motion.vertices + moved + receding
         lashes = face[self.lash_parent] + self.lash_offset
-        rings = self.ring_rest + self.ring_jaw[:, None] * moved[self.ring_parent]
+        rings = self.ring_rest + self.ring_jaw[:, None] * moved[self.ring_parent] + receding[self.ring_parent]
         placed = camera.project(np.concatenate([face, lashes, face[_LID_LOOPS], rings]))
         ring_sources = self.sources[-len(rings) :]
         # Still position plus a share of the motion: the head's motion and, through ``rings``, that of the jaw.

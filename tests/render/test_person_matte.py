@@ -87,3 +87,33 @@ def test_the_person_is_found_in_a_photograph() -> None:
     assert matte[60, 120] < 0.1  # background beside the head
     blank = np.full_like(image, 128)
     assert person_matte(blank, track_image(image).points[0]) is None
+
+
+def wall_with_strand(wall: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
+    """A dark disc before a wall, with a dark strand 3 px outside it that the matte has missed."""
+    matte = soft_disc(181, 45)
+    image = np.where(matte[..., None] > 0, 30.0, wall)
+    strand = np.s_[84:97, 90 + 52 : 90 + 54]
+    image[strand] = 30.0
+    return image.round().clip(0, 255).astype(np.uint8), matte, strand
+
+
+def test_a_strand_beside_the_matte_moves_with_the_head_before_a_plain_wall() -> None:
+    image, matte, strand = wall_with_strand(np.full((181, 181, 3), 210.0))
+    moving, plate = split_layers(image, matte, band=12.0)
+    assert np.abs(plate[strand] - 210).max() < 3
+    assert moving[strand][..., :3].mean() == pytest.approx(30 - 210, abs=3)
+    assert np.abs(moving[..., :3] + (1 - moving[..., 3:]) * plate - image).max() < 1e-3
+    without, left = split_layers(image, matte)
+    assert (left[strand] == 30).all()
+    assert (without[strand] == 0).all()
+    far = np.hypot(*(np.mgrid[:181, :181] - 90)) > 45 + 3 + 12 + 1
+    assert np.array_equal(plate[far], image[far])
+
+
+def test_before_a_busy_wall_nothing_beside_the_matte_moves() -> None:
+    wall = 128 + 60 * np.sin(np.mgrid[:181, :181][1] / 3.0)[..., None] * np.ones(3)
+    image, matte, _ = wall_with_strand(wall)
+    moving, plate = split_layers(image, matte, band=12.0)
+    assert (moving[matte == 0] == 0).all()
+    assert np.array_equal(plate[matte == 0], image[matte == 0])
