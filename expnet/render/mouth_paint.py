@@ -12,15 +12,25 @@ Array = NDArray[np.float64]
 _TOOTH_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
 _TOOTH_HEIGHT = 0.095
 # Distances from the middle at which the teeth start to darken and at which they disappear in shadow, face units.
-_ARCH_DARKENS, _ARCH_ENDS = 0.13, 0.25
+_ARCH_DARKENS, _ARCH_ENDS = 0.11, 0.23
 # Distance of the upper teeth's biting edge below the seam of the lips, face units.
 _UPPER_EDGE = 0.022
 # The arch curves back: depth decreases by this much times the squared distance from the middle.
 _ARCH = 2.2
 # Brightness of the mouth's red on teeth in full shadow, relative to the tongue.
-_REFLECTED = 0.45
+_REFLECTED = 0.5
 # Opacity of the inside of the lower lip, and its brightness relative to the outside.
-_WET_OPACITY, _WET_TONE = 0.8, 0.8
+_WET_OPACITY = 0.85
+# Brightness of that inside relative to the outside, for a slightly and a widely open mouth.
+_WET_TONE, _WET_TONE_WIDE = 0.85, 1.05
+# Brightness of the crease between the two, relative to the outside, and its width in face units.
+_CREASE_TONE, _CREASE = 0.5, 0.016
+# Brightness of upper teeth behind the shadow of the lip, for a slightly and a widely open mouth.
+_TEETH_TONE, _TEETH_TONE_WIDE = 0.5, 0.94
+# Brightness over the teeth's below which the portrait's own mouth is a shadow, and above which it is something to see.
+_IN_SHADOW, _IN_LIGHT = 0.4, 0.65
+# Half the width of the dark line between closed lips, face units.
+_SEAM_WIDTH = 0.003
 # Lip distances (face units) below which a portrait shows only the dark seam, and above which it shows teeth.
 _SEAM_ONLY, _SHOWS_TEETH = 0.015, 0.04
 
@@ -108,7 +118,7 @@ def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
         gap = min(x, right - x)
     line = 1.0 - 0.08 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
     round_off = 1.0 - 0.06 * rim * rim
-    back = 1.0 - 0.5 * smoothstep(0.07, 0.24, x)
+    back = 1.0 - 0.6 * smoothstep(0.05, 0.2, x)
     return cover * (1.0 - smoothstep(_ARCH_DARKENS, _ARCH_ENDS, x)), line * round_off * back
 
 
@@ -126,10 +136,10 @@ def depth_tones(side: float, share_down: float, above_lip: float, opening: float
         Brightness of the cavity, coverage of the tongue, and brightness of the tongue.
     """
     across = min(side * side / 0.04, 1.0)
-    cavity = (0.35 + 0.65 * share_down) * (1.0 - 0.5 * smoothstep(0.08, 0.26, abs(side)))
+    cavity = (0.5 + 0.6 * share_down) * (1.0 - 0.3 * smoothstep(0.08, 0.26, abs(side)))
     top = 0.42 + 0.4 * across
     cover = smoothstep(top - 0.15, top + 0.2, share_down) * smoothstep(0.05, 0.12, opening) * (1.0 - across)
-    light = (0.65 + 0.35 * smoothstep(top, top + 0.4, share_down)) * (1.0 - 0.35 * across)
+    light = (0.75 + 0.35 * smoothstep(top, top + 0.4, share_down)) * (1.0 - 0.35 * across)
     # The shadow behind the lip keeps the edge of the lip visible.
     return cavity, cover, light * (0.5 + 0.5 * smoothstep(0.0, 0.03, above_lip))
 
@@ -143,15 +153,23 @@ def wet_lip(side: float, below_lip: float, above_lip: float) -> float:
         below_lip: Distance from the upper lip.
         above_lip: Distance from the lower lip.
     """
-    reach = 0.012 + 0.12 * (above_lip + below_lip)
+    reach = 0.003 + 0.45 * (above_lip + below_lip)
     # A crease separates it from the outside, so that the edge of the lip stays visible.
-    crease = smoothstep(0.0, 0.015, above_lip)
-    return crease * (1.0 - smoothstep(0.0, reach, above_lip)) * (1.0 - 0.7 * smoothstep(0.1, 0.24, abs(side)))
+    crease = smoothstep(0.0, 0.013, above_lip)
+    return crease * (1.0 - smoothstep(0.1 * reach, reach, above_lip)) * (1.0 - 0.7 * smoothstep(0.15, 0.27, abs(side)))
 
 
 @compiled_fast
 def row_tones(
-    jaw_row: bool, side: float, y: float, below_lip: float, above_lip: float, seam: float, jaw: float, softness: float
+    jaw_row: bool,
+    side: float,
+    y: float,
+    below_lip: float,
+    above_lip: float,
+    seam: float,
+    jaw: float,
+    opening: float,
+    softness: float,
 ) -> tuple[float, float, float]:
     """Coverage, brightness and share of gum of one row of teeth; lengths are in face units.
 
@@ -163,6 +181,7 @@ def row_tones(
         above_lip: Distance from the lower lip.
         seam: Height at which the lips meet.
         jaw: Displacement of the jaw from neutral.
+        opening: Opening of the mouth.
         softness: Width of an edge.
     """
     if jaw_row:
@@ -172,6 +191,7 @@ def row_tones(
     else:
         above = y - (seam - _UPPER_EDGE)
         shade = 0.58 + 0.42 * smoothstep(0.0, 0.045, below_lip)
+        shade *= _TEETH_TONE + (_TEETH_TONE_WIDE - _TEETH_TONE) * smoothstep(0.01, 0.11, opening)
     cover, tone = tooth_tone(side, above, softness)
     return cover, tone * shade, smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
 
@@ -228,13 +248,19 @@ def paint_pixels(
     # The dark line between nearly closed lips must not be textured as teeth, so it fades out as the mouth opens.
     kept = max(smoothstep(_SEAM_ONLY, _SHOWS_TEETH, source_opening), 1.0 - min(0.5 * growth, 1.0))
     softness = max(0.8 / scale, 0.005)
+    wet_tone = _WET_TONE + (_WET_TONE_WIDE - _WET_TONE) * smoothstep(0.04, 0.16, opening)
+    lit = (tint[0, 0] + tint[0, 1] + tint[0, 2]) / 3.0 + 1e-9
+    # The rim of the lower lip carries the dark line of the portrait's seam, which would outline an open mouth.
+    seam_width = min(0.25 * growth * scale / source_scale, _SEAM_WIDTH * scale)
     x_first = max(int(min(upper[:, 0].min(), lower[:, 0].min())) - 1, 0)
     x_last = min(int(max(upper[:, 0].max(), lower[:, 0].max())) + 2, frame.shape[1] - 1)
     y_first = max(int(min(upper[:, 1].min(), lower[:, 1].min())) - 1, 0)
-    y_last = min(int(max(upper[:, 1].max(), lower[:, 1].max())) + 2, frame.shape[0] - 1)
+    y_last = min(int(max(upper[:, 1].max(), lower[:, 1].max()) + seam_width) + 2, frame.shape[0] - 1)
     for row in range(y_first, y_last + 1):
         for column in range(x_first, x_last + 1):
             to_upper, to_lower, edge = between(upper, lower, column, row)
+            if to_lower < to_upper:
+                edge += seam_width
             cover = min(max(edge / 1.3 + 0.5, 0.0), 1.0)
             if cover <= 0.0:
                 continue
@@ -248,17 +274,21 @@ def paint_pixels(
             green = dark_green + tongue * (light * tint[2, 1] - dark_green)
             blue = dark_blue + tongue * (light * tint[2, 2] - dark_blue)
             for jaw_row in (True, False):
-                teeth, tone, gum = row_tones(jaw_row, side, y, below_lip, above_lip, seam, jaw, softness)
+                teeth, tone, gum = row_tones(jaw_row, side, y, below_lip, above_lip, seam, jaw, opening, softness)
                 # Teeth in shadow are lit by the red of the mouth around them, and are not grey.
                 shadow = _REFLECTED * (1.0 - tone)
                 red += teeth * (tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) + shadow * tint[2, 0] - red)
                 green += teeth * (tone * (tint[0, 1] + gum * (tint[3, 1] - tint[0, 1])) + shadow * tint[2, 1] - green)
                 blue += teeth * (tone * (tint[0, 2] + gum * (tint[3, 2] - tint[0, 2])) + shadow * tint[2, 2] - blue)
                 if jaw_row:  # the lower lip stands in front of the lower teeth and behind the upper ones
+                    fold = 0.9 * (1.0 - smoothstep(0.0, _CREASE, above_lip)) * (1.0 - smoothstep(0.1, 0.26, abs(side)))
+                    red += fold * (_CREASE_TONE * tint[4, 0] - red)
+                    green += fold * (_CREASE_TONE * tint[4, 1] - green)
+                    blue += fold * (_CREASE_TONE * tint[4, 2] - blue)
                     wet = _WET_OPACITY * wet_lip(side, below_lip, above_lip)
-                    red += wet * (_WET_TONE * tint[4, 0] - red)
-                    green += wet * (_WET_TONE * tint[4, 1] - green)
-                    blue += wet * (_WET_TONE * tint[4, 2] - blue)
+                    red += wet * (wet_tone * tint[4, 0] - red)
+                    green += wet * (wet_tone * tint[4, 1] - green)
+                    blue += wet * (wet_tone * tint[4, 2] - blue)
             # Lay the portrait's own mouth over it: first the part that moves with the jaw, then that of the skull.
             for part in range(2):
                 yy = y - jaw_moved if part == 0 else y
@@ -276,9 +306,15 @@ def paint_pixels(
                 else:
                     own *= 1.0 - smoothstep(split, split + 0.12, share)
                 if own > 0.0:
-                    red += own * (fetch(padded, sx + margin, sy + margin, 0) - red)
-                    green += own * (fetch(padded, sx + margin, sy + margin, 1) - green)
-                    blue += own * (fetch(padded, sx + margin, sy + margin, 2) - blue)
+                    own_red = fetch(padded, sx + margin, sy + margin, 0)
+                    own_green = fetch(padded, sx + margin, sy + margin, 1)
+                    own_blue = fetch(padded, sx + margin, sy + margin, 2)
+                    # A shadow between the portrait's lips says nothing about what shows when they part further.
+                    seen = smoothstep(_IN_SHADOW, _IN_LIGHT, (own_red + own_green + own_blue) / (3.0 * lit))
+                    own *= 1.0 - min(0.25 * growth, 1.0) * (1.0 - seen)
+                    red += own * (own_red - red)
+                    green += own * (own_green - green)
+                    blue += own * (own_blue - blue)
             values = (red, green, blue)
             for channel in range(3):
                 mixed = frame[row, column, channel] * (1.0 - cover) + values[channel] * cover

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
+from expnet.face.landmarks import INNER_LIP_LOOP
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.mouth_colours import estimate_mouth_colours
 from expnet.render.mouth_paint import depth_tones, tooth_tone, wet_lip
@@ -31,7 +33,7 @@ def test_the_cavity_is_darkest_above_and_at_the_sides_and_the_tongue_lies_below(
 
 
 def test_the_inside_of_the_lower_lip_lies_behind_a_crease_and_fades_into_the_mouth() -> None:
-    covers = [wet_lip(0.0, 0.1 - above, above) for above in (0.0, 0.01, 0.018, 0.03)]
+    covers = [wet_lip(0.0, 0.1 - above, above) for above in (0.0, 0.01, 0.03, 0.055)]  # half of the height
     assert covers[0] == 0.0
     assert covers[1] > covers[2] > 0.0
     assert covers[3] == 0.0
@@ -80,6 +82,21 @@ def test_the_line_between_closed_lips_does_not_stay_on_the_teeth(portrait: Any) 
     placed = renderer_opening(renderer, opened)
     inside = wide[placed]
     assert (inside[..., 1] - inside[..., [0, 2]].max(axis=-1) < 40).all()
+
+
+def test_a_dark_gap_between_the_lips_of_the_portrait_does_not_remain_a_hole(portrait: Any) -> None:
+    """Lips that are parted over a black gap show teeth, tongue and lip when they open further."""
+    image, points = portrait.image.copy(), portrait.points
+    gap = Image.new("L", image.shape[1::-1])
+    ImageDraw.Draw(gap).polygon([tuple(point) for point in points[list(INNER_LIP_LOOP), :2].tolist()], fill=255)
+    image[np.asarray(gap) > 0] = (8, 4, 4)
+    renderer = MeshRenderer(image, portrait.fit, points, portrait.model)
+    change = portrait.expression_for(13, 14, 0.12)
+    opened = portrait.driven(2, expression=[0 * change, change])
+    rest, wide = renderer.render(opened)
+    assert np.array_equal(rest, image)
+    inside = wide[renderer_opening(renderer, opened)].mean(axis=-1)
+    assert (inside < 24).mean() < 0.1
 
 
 def renderer_opening(renderer: MeshRenderer, coefficients: Any) -> tuple[slice, slice]:
