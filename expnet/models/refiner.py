@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from expnet.models.inner_mouth import InnerMouthNetwork
+from expnet.models.region_blocks import Block, upsample, zeroed
+
 CHANNELS = 10
 """Input channels: colours of the frame (3) and of the portrait (3), shift (2), and masks of the mouth or eye opening in
 the frame (1) and in the portrait (1); see `expnet.render.refiner.region_refiner.RegionCrop`."""
@@ -38,6 +41,8 @@ class Refiner(nn.Module):
         light: Largest logarithm of the gain. Without a bound the network replaces teeth and tongue by the average of
             what might be visible there: dark teeth and a bright mouth interior.
         residual: Whether to add a residual at the resolution of the region, too.
+        inside: Whether the networks are `expnet.models.inner_mouth.InnerMouthNetwork`, which paint between the lips;
+            levels, light and residual are then not used.
     """
 
     task = "refiner"
@@ -52,13 +57,21 @@ class Refiner(nn.Module):
         levels: int = 3,
         light: float = 0.35,
         residual: bool = False,
+        inside: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.options["kinds"] = list(kinds)
+        if not inside:
+            del self.options["inside"]  # files of before have no such option
         self.kinds, self.size = tuple(kinds), size
         self.networks = nn.ModuleDict(
-            {kind: RegionNetwork(width, levels, light=light, residual=residual) for kind in kinds}
+            {
+                kind: InnerMouthNetwork(width)
+                if inside
+                else RegionNetwork(width, levels, light=light, residual=residual)
+                for kind in kinds
+            }
         )
         self.register_buffer("window", fading_window(size), persistent=False)
 
@@ -125,32 +138,6 @@ class RegionNetwork(nn.Module):
             return torch.cat([gain, torch.zeros_like(gain)], dim=1)
         x = self.last(torch.cat([upsample(x), skips.pop()], dim=1))  # (B, W, S/2, S/2)
         return torch.cat([gain, nn.functional.pixel_shuffle(torch.tanh(self.residual(x)), 2)], dim=1)
-
-
-def upsample(x: Tensor) -> Tensor:
-    """Double the resolution of x (B, C, H, W)."""
-    return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
-def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """Set a layer to zero, so that an untrained network that ends in it changes nothing."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
-
-
-class Block(nn.Module):
-    """Two convolutions, the first of which may halve the resolution."""
-
-    def __init__(self, entering: int, width: int, *, stride: int = 1) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(entering, width, 3, stride=stride, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, W, H / stride, W / stride)."""
-        x = nn.functional.leaky_relu(self.first(x), 0.1)
-        return nn.functional.leaky_relu(x + self.second(x), 0.1)
 
 
 def fading_window(size: int) -> Tensor:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from expnet.render.mouth_paint import between
 from expnet.render.rasterize import compiled
 
 Array = NDArray[np.float64]
@@ -81,3 +82,32 @@ def change_region(
                         added = value
                 changed = np.float32(frame[row, column, channel]) * (one + gain) + added
                 frame[row, column, channel] = np.uint8(min(max(changed + half, zero), white))
+
+
+@compiled
+def restore_outside(
+    frame: NDArray[np.uint8], before: NDArray[np.uint8], middle: Array, reach: float, upper: Array, lower: Array
+) -> None:
+    """Undo a change outside the opening between two lips, with an edge that is smooth over a pixel.
+
+    Args:
+        frame: (H, W, 3) changed frame, changed in place.
+        before: (H, W, 3) the frame before its change.
+        middle: (2,) a point of the changed region.
+        reach: Distance from that point, in pixels, beyond which nothing has changed.
+        upper: (N, 2) inner edge of the upper lip in the frame, corner to corner.
+        lower: (N, 2) inner edge of the lower lip.
+    """
+    height, width = frame.shape[0], frame.shape[1]
+    for row in range(max(int(middle[1] - reach), 0), min(int(middle[1] + reach) + 2, height)):
+        for column in range(max(int(middle[0] - reach), 0), min(int(middle[0] + reach) + 2, width)):
+            changed = False
+            for channel in range(3):
+                changed = changed or frame[row, column, channel] != before[row, column, channel]
+            if not changed:
+                continue
+            cover = min(max(between(upper, lower, column, row)[2] / 1.3 + 0.5, 0.0), 1.0)
+            for channel in range(3):
+                old = np.float64(before[row, column, channel])
+                mixed = old + cover * (np.float64(frame[row, column, channel]) - old)
+                frame[row, column, channel] = np.uint8(mixed + 0.5)

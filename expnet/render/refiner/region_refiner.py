@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from expnet.models.refiner import Refiner
 from expnet.models.saved_model import load_model
 from expnet.render.portrait_motion import PortraitMotion, Pose
-from expnet.render.refiner.region_pixels import change_region, cut_region
+from expnet.render.refiner.region_pixels import change_region, cut_region, restore_outside
 from expnet.render.refiner.regions import REGIONS, Placement, Region, opening_mask, place
 
 Array = NDArray[np.float64]
@@ -64,12 +64,15 @@ class RegionCrop:
             the mask of the openings in the frame and in the portrait.
         gate: 0 where nothing has moved, up to 1; see `PortraitRegions.gate`.
         placement: Square in the frame.
+        edges: (2, N, 2) upper and lower edge of the region's first opening in the frame, corner to corner, as positions
+            in the square from 0 to 1; None where it is not known. Lids are as open as in the portrait.
     """
 
     kind: str
     inputs: NDArray[np.uint8]
     gate: float
     placement: Placement
+    edges: Array | None = None
 
 
 class RegionModel(Protocol):
@@ -115,10 +118,17 @@ class PortraitRegions:
     def refine(self, frame: NDArray[np.uint8], state: FrameState) -> None:
         """Apply the model's changes to a frame (H, W, 3), in place."""
         crops = [self._crop(number, frame, state) for number in range(len(self._regions))]
-        for crop, changes in zip(crops, self._model(crops), strict=True):
+        for region, crop, changes in zip(self._regions, crops, self._model(crops), strict=True):
             if changes is not None:
                 where = crop.placement
+                before = frame.copy() if region.confined else frame
                 change_region(frame, changes, where.middle, where.across, where.down)
+                if region.confined:
+                    upper, lower = (
+                        np.ascontiguousarray(state.vertices[list(row), :2])
+                        for row in (region.openings[0].upper, region.openings[0].lower)
+                    )
+                    restore_outside(frame, before, where.middle, 0.75 * where.side, upper, lower)
 
     def gate(self, region: Region, state: FrameState) -> float:
         """``1 - exp(-m^2)`` of the region's motion m, which is 1 for a millimetre: exactly 0 for the portrait."""
@@ -139,7 +149,9 @@ class PortraitRegions:
             self._openings(region, here, state.vertices, state.closure),
             own[3:],
         ]
-        return RegionCrop(region.kind, np.concatenate(parts), self.gate(region, state), here)
+        opening = region.openings[0]
+        edges = here.inside(state.vertices[[list(opening.upper), list(opening.lower)], :2])
+        return RegionCrop(region.kind, np.concatenate(parts), self.gate(region, state), here, edges)
 
     def _colours(self, image: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
         """Colours of an image in the square, (3, S, S)."""

@@ -48,6 +48,7 @@ class Region:
         openings: Openings in the region.
         points: Face points whose motion measures how much has changed in the region.
         mirrored: Whether left and right are exchanged.
+        confined: Whether changes are confined to the first of the openings.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Region:
     openings: tuple[Opening, ...]
     points: tuple[int, ...]
     mirrored: bool = False
+    confined: bool = False
 
 
 _MOUTH = Opening(tuple(UPPER_ROWS[0]), tuple(LOWER_ROWS[0]))
@@ -68,6 +70,7 @@ _CHIN = (152, 148, 377, 176, 400, 18, 200, 199)
 
 REGIONS: dict[str, tuple[Region, ...]] = {
     "mouth": (Region("mouth", (61, 291), 2.0, 0.15, (_MOUTH,), (*OUTER_LIP_LOOP, *_CHIN)),),
+    "inner_mouth": (Region("inner_mouth", (61, 291), 1.35, 0.12, (_MOUTH,), (*OUTER_LIP_LOOP, *_CHIN), confined=True),),
     "eye": tuple(
         Region("eye", CORNERS[eye], 2.0, 0.0, (_EYES[eye],), (*_EYES[eye].upper, *_EYES[eye].lower), eye == 1)
         for eye in (0, 1)

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from expnet.models.refiner import Refiner
+from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
 from expnet.render.mesh_renderer import MeshRenderer
+from expnet.render.mouth_paint import between
 from expnet.render.portrait_motion import PortraitMotion
 from expnet.render.refiner.region_pixels import change_region, cut_region
 from expnet.render.refiner.region_refiner import NetworkRefiner, PairedRefiner, RegionCrop
@@ -146,3 +148,23 @@ def test_two_backgrounds_get_one_change() -> None:
     paired = PairedRefiner(Counting())
     answers = [float(paired([])[0][0, 0, 0]) for _ in range(4)]
     assert answers == [1, 1, 2, 2]
+
+
+def test_the_network_between_the_lips_leaves_the_lips_alone(portrait: Any) -> None:
+    torch.manual_seed(0)
+    made = Refiner(kinds=["inner_mouth"], size=32, width=8, inside=True).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(std=0.2)
+    wide = portrait.expression_for(13, 14, 0.2)
+    opened = portrait.driven(2, expression=[0 * wide, wide])
+    frames = list(renderer(portrait, NetworkRefiner(made)).render(opened))
+    assert np.array_equal(frames[0], portrait.image)
+    plain = list(renderer(portrait, None).render(opened))[1]
+    motion = PortraitMotion(portrait.points, portrait.fit, portrait.model)
+    moved, _ = motion.displacements(opened.expression)
+    pixels = motion.camera.project(motion.vertices + moved[1])
+    upper, lower = (np.ascontiguousarray(pixels[list(row), :2]) for row in (UPPER_ROWS[0], LOWER_ROWS[0]))
+    changed = np.argwhere((frames[1] != plain).any(axis=-1))
+    assert len(changed) > 100
+    assert min(between(upper, lower, float(x), float(y))[2] for y, x in changed) > -0.65

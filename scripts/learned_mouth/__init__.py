@@ -1,0 +1,1 @@
+"""Training of the network that paints what shows between the lips."""
