@@ -138,7 +138,7 @@ def _plain_wall(image: NDArray[np.uint8], known: NDArray[np.bool_], reach: float
     for channel in np.moveaxis(coarse, -1, 0):
         mean = ndimage.gaussian_filter(weight * channel, reach) / total
         variance += np.maximum(ndimage.gaussian_filter(weight * channel**2, reach) / total - mean**2, 0.0) / 3.0
-    plain = np.clip(2.0 - np.sqrt(variance) / _PLAIN, 0.0, 1.0)[..., None]
+    plain = np.clip(2.0 - np.sqrt(variance) / _PLAIN, 0.0, 1.0).astype(np.float32)[..., None]
     wall = extend_background(coarse, seen) if seen.any() else coarse
     rows, columns = (np.clip(np.arange(n) / step, 0, m - 1) for n, m in zip(known.shape, seen.shape, strict=True))
     return bilinear(plain, rows, columns), bilinear(wall, rows, columns)
