@@ -18,7 +18,7 @@ install: .venv/.installed ## make .venv from the pinned constraints, fetch face 
 
 .venv/.installed: setup.cfg pyproject.toml constraints.txt scripts/make_venv.sh Makefile
 	@PYTHON="$(PYTHON)" sh scripts/make_venv.sh .venv
-	@echo "Installing into .venv with $$($(BIN)/python --version) (about $(if $(TORCH),3,7) GB, a few minutes on a slow line)"
+	@echo "Installing into .venv with $$($(BIN)/python --version) (about $(if $(TORCH),3,8) GB, a few minutes on a slow line)"
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 		$(if $(TORCH),--torch-backend $(TORCH)) --editable ".[speech,tensorboard,dev]"
 	@$(BIN)/expnet assets fetch face-tracker > /dev/null || echo "No face is tracked until '$(BIN)/expnet assets fetch face-tracker' succeeds."

@@ -1,6 +1,7 @@
 """The DataModule of all tasks on track stores: clips in, batches with named fields out."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -35,6 +36,9 @@ from expnet.errors import ConfigError, DataError
 
 # Training clips that the statistics are measured on, evenly spaced: more clips change no digit that matters.
 STATISTICS_CLIPS = 500
+# Workers inherit the dataset, whose augmentations cannot be pickled. On Linux, Python 3.14 would pickle it and import
+# torch again in each of them; macOS and Windows keep their own way.
+_START_METHOD = "fork" if sys.platform == "linux" else None
 UNKNOWN_SPEAKER = ""
 NEUTRAL = "neutral"
 
@@ -303,6 +307,7 @@ class TalkingFaceDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            multiprocessing_context=_START_METHOD if self.workers > 0 else None,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate_items,
             # Its own generator: an iterator draws a number when created, which would change a resumed run.

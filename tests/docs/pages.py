@@ -22,7 +22,7 @@ BLOCK = re.compile(
 )
 SHELL = ("sh", "bash", "shell", "console")
 CONFIGURED = ("train", "evaluate", "ablate")
-SYSTEM = ("ssh", "for", "ffprobe", "wandb", "scancel")
+SYSTEM = ("ssh", "for", "ffprobe", "wandb", "scancel", "uv")
 """Programs that are not part of the project; what follows them is not looked at."""
 
 
