@@ -24,6 +24,8 @@ _REACH = 1.35
 # Width of the band around the matte that may hold strands of hair, as a share of the face's width; and the standard
 # deviation of the background in it, in grey levels, up to which strands can be told from it.
 _BAND, _PLAIN = 0.06, 6.0
+# Differences to the wall that are taken for its grain, in grey levels; twice as large ones are strands.
+_GRAIN = 6.0
 # Longer side of the image in which a plain wall is filled in, at least.
 _WALL_SIDE = 256
 # Share of face points that the mask must contain to be trusted; it fails on some drawings, masks and statues.
@@ -95,7 +97,8 @@ def split_layers(image: NDArray[np.uint8], matte: Float | None, *, band: float =
 
     Strands of hair reach past the matte. Left in the background, they would stay behind as a ghost of the head, and
     what a turn uncovers would mirror them. Where the background around is plain, it is therefore filled in there as
-    behind the person, and the difference that a strand makes to it moves with the head.
+    behind the person, and the difference that a strand makes to it moves with the head. Differences as small as the
+    grain of a wall stay where they are.
 
     Args:
         image: (H, W, 3) uint8.
@@ -119,7 +122,8 @@ def split_layers(image: NDArray[np.uint8], matte: Float | None, *, band: float =
     if band > 0.0 and known.any():
         inner = np.clip(2.0 - 2.0 * (away - 1.0) / band, 0.0, 1.0) * ~known
         plain, wall = _plain_wall(image, known, band)
-        background += (plain * inner[..., None]).astype(np.float32) * (wall - background)
+        strand = np.clip(np.abs(wall - background).max(axis=-1, keepdims=True) / _GRAIN - 1.0, 0.0, 1.0)
+        background += (plain * strand * inner[..., None]).astype(np.float32) * (wall - background)
     moving[..., 3] = opacity
     moving[..., :3] -= (1.0 - opacity[..., None]) * background
     return moving, background

@@ -55,9 +55,11 @@ def network_precisions(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[torch.d
 @pytest.mark.parametrize("task", ["expression", "pose", "motion"])
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
 def test_precisions(task: str, precision: str, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(arguments(task, store, *SHORT, "output=plain")) == 0
+    # Which windows teach the mean, whose loss is of another size, is drawn as well: here, none does.
+    short = [*SHORT, "model.mean_share=0"] if task == "motion" else SHORT
+    assert main(arguments(task, store, *short, "output=plain")) == 0
     seen = network_precisions(monkeypatch)
-    assert main(arguments(task, store, *SHORT, f"trainer.precision={precision}")) == 0
+    assert main(arguments(task, store, *short, f"trainer.precision={precision}")) == 0
     wide = torch.float64 if precision == "64-true" else torch.float32
     assert seen["validation_step"] == {wide}
     assert torch.bfloat16 in seen["training_step"] if precision == "bf16-mixed" else seen["training_step"] == {wide}
