@@ -4,7 +4,7 @@ The Basel Face Model itself is not needed: the maps are fitted on clips that hav
 Deep3DFaceRecon's network and, from this project's tracker, those of the built-in model. The clips are the samples of
 https://github.com/FuxiVirtualHuman/styletalk (MIT licence), in ``samples/{source_video,style_clips}/{3DMM,video}``.
 
-    python scripts/fit_basel_map.py styletalk/samples --cache /tmp/tracks
+    python scripts/fit_basel_map.py styletalk/samples --cache tracks
 
 Errors are printed with every person left out of the fit in turn; expnet/face/basel_map.md states them.
 """

@@ -1,8 +1,8 @@
 """The trained networks that come with the package, and the one place that knows where they are.
 
-``expression-whisper`` and ``pose`` animate portraits, and ``expression`` in place of the former where the weights of
-its speech encoder are missing (`expnet.assets.packaged_expression`). ``motion`` draws expression, head motion and lids
-together, with the same encoder. ``expression-streaming`` follows live speech.
+``motion`` animates portraits: it draws expression, head motion and lids together. ``expression-whisper`` and ``pose``
+do so where motion is regressed, and ``expression`` in place of the former where the weights of the speech encoder that
+both networks need are missing (`expnet.assets.packaged_expression`). ``expression-streaming`` follows live speech.
 ``expression-synthetic`` was trained on synthetic speech only: training starts from it, and audio offsets are estimated
 with it.
 """

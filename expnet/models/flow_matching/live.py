@@ -132,10 +132,8 @@ class LiveFlow:
         window = Window(self.network, end - first, Motion(), replace(self._base, anchor=anchor))
         noise = steady(self._noise(first, end - first), self._noise(0, 1), self.network.layout)
         redrawn = window.draw(speech, noise.to(speech), self.sampling)
-        if "expression" in self.network.layout:
-            mean = window.mean(speech) if self.sampling.mean_guidance > 0 else Motion()
-            first_expression = self._base.first_expression
-            redrawn = follow_mean(redrawn, mean, first_expression, self.network.lip_projection, self.sampling)
+        mean, first_expression = window.mean(speech, self.sampling), self._base.first_expression
+        redrawn = follow_mean(redrawn, mean, first_expression, self.network.lip_projection, self.sampling)
         drawn = redrawn.between(self.frame - first, end - first)
         if self.frame:
             drawn = continued(self._last, redrawn.between(self.frame - first - 1, self.frame - first), drawn)

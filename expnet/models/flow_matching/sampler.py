@@ -96,7 +96,6 @@ def draw_pieces(
     speech_of = speech_source(network, mel, features, frames)
     base = first_reference(network, first_expression, style, emotion)
     first_pose = torch.zeros(batch, POSE, device=device) if first_pose is None else first_pose
-    guided_by_mean = sampling.mean_guidance > 0 and "expression" in network.layout
     previous, tail, mean_tail, start = Motion(), Motion(), Motion(), 0
     while True:
         count = min(WINDOW, frames - start)
@@ -104,7 +103,7 @@ def draw_pieces(
         window = Window(network, count, previous, base)
         speech = speech_of(start, count)
         drawn = window.draw(speech, noise(start, count).to(first_expression), sampling)
-        mean = window.mean(speech) if guided_by_mean else Motion()
+        mean = window.mean(speech, sampling)
         kept = count - window.known_frames - (0 if ends else LOOKAHEAD)
         piece, tail = _continue(tail, drawn.between(window.known_frames, count), kept)
         mean_piece, mean_tail = _continue(mean_tail, mean.between(window.known_frames, count), kept)
@@ -153,8 +152,13 @@ class Window:
         drawn = velocity.fixed(integrate(velocity, sampling.temperature * noise, sampling))
         return self.network.unwhiten(velocity.fixed(smooth_motion(drawn, self.network)), self.reference)
 
-    def mean(self, speech: Tensor) -> Motion:
-        """Return the mean of all expressions (`expnet.models.flow_matching.mean_motion`), whatever came before."""
+    def mean(self, speech: Tensor, sampling: Sampling) -> Motion:
+        """Return the mean of all expressions (`expnet.models.flow_matching.mean_motion`), whatever came before.
+
+        Nothing is computed where no expression is drawn, or the mean has no strength.
+        """
+        if sampling.mean_guidance == 0 or "expression" not in self.network.layout:
+            return Motion()
         zeros = torch.zeros_like(self.columns)
         everybody = torch.ones(len(zeros), dtype=torch.bool, device=zeros.device)
         condition = self.network.condition(self.reference, everybody)
