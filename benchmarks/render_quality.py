@@ -8,9 +8,11 @@ a row with the refiner, which must not have been trained on these speakers (benc
 baselines are the still first frame, and that frame warped piecewise-affinely by the 68 landmarks tracked in the real
 frames. This warp is given the true position of every point, while the renderer is given only the coefficients. Frames
 are compared in the clip's crop at 256 px and tracked there again, including the real frames, so that errors of the
-first tracking do not enter the scores.
+first tracking do not enter the scores. Every frame is tracked until its points settle, as a still image is, and the
+first five frames of a clip, in which the tracker of the video has not settled, are left out.
 
-A second table shows what lies between the lips at equal openings, real and rendered: brightness of the upper, middle
+A second table has the error of the opening in bins of the real one's, and how often lips that touch are seen to.
+A third one shows what lies between the lips at equal openings, real and rendered: brightness of the upper, middle
 and lower third over the cheeks', the share of bright pixels, and how red they are. DIR/inner_mouth.png shows mouths
 from every bin, real above rendered.
 

@@ -15,7 +15,7 @@ from expnet.data.store.track import Track
 from expnet.errors import DataError
 from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
 from expnet.face.morphable import MorphableModel
-from expnet.face.tracker import open_tracker
+from expnet.face.tracker import SETTLING_PASSES, open_tracker
 from expnet.metrics.functional.image import psnr, ssim
 from expnet.metrics.functional.landmarks import MOUTH, landmark_distance
 from expnet.metrics.functional.mouth import mouth_opening, pearson
@@ -26,14 +26,24 @@ from expnet.render.refiner.region_refiner import RegionModel
 from expnet.render.refiner.training_pairs import read_frames
 from shared.inner_mouth import REAL, measure_bins
 from shared.inner_mouth_sheet import SHEET, save_sheet
+from shared.opening_errors import opening_errors
 from shared.piecewise_affine import PiecewiseAffine
 
 Frames = list[NDArray[np.uint8]]
 Scores = dict[str, float]
 
 OURS, REFINED, STILL, AFFINE = "ours", "ours, refined", "first_frame", "piecewise_affine"
+SETTLING = 5
+"""Frames at the start of a clip in which the tracker of a video still settles."""
 _MARGIN = 0.25
 """Margin on each side of a region's box, as a share of the box's larger side."""
+
+
+def settled(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Leave out the first frames of a clip, in which the tracker of a video still settles."""
+    kept = valid.copy()
+    kept[np.flatnonzero(valid)[:SETTLING]] = False
+    return kept
 
 
 def spread(valid: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
@@ -102,15 +112,16 @@ def slope(got: NDArray[np.float64], given: NDArray[np.float64]) -> float:
 
 
 def tracked(frames: Frames) -> NDArray[np.float32]:
-    """Track the 68 landmarks of every frame, (T, 68, 2).
+    """Track the 68 landmarks of every frame, (T, 68, 2), as in a still image: each frame until the points settle.
 
     Raises:
         DataError: No face is found in a frame.
     """
-    track = open_tracker().track(frames)
-    if not track.found.all():
-        raise DataError(f"no face is found in {int((~track.found).sum())} of the {len(frames)} crops")
-    return track.landmarks
+    track = open_tracker().track(frame for frame in frames for _ in range(SETTLING_PASSES))
+    last = slice(SETTLING_PASSES - 1, None, SETTLING_PASSES)
+    if not track.found[last].all():
+        raise DataError(f"no face is found in {int((~track.found[last]).sum())} of the {len(frames)} crops")
+    return track.landmarks[last]
 
 
 def score(
@@ -153,7 +164,7 @@ def examine(
 
     Saved in ``pictures`` are the frame in which the real mouth is open widest, and the mouths at each opening.
     """
-    chosen = spread(track.valid, count)
+    chosen = spread(settled(track.valid), count)
     frames = list(read_frames(track, chosen).values())
     crop = track.coefficients.crop
     if crop is None:
@@ -173,4 +184,9 @@ def examine(
     }
     rows = [(name, *pair) for name, pair in shown.items() if name != AFFINE]
     save_sheet(pictures / f"{track.clip_id}{SHEET}", track.clip_id, rows)
-    return {"systems": scores, "inner_mouth": {name: measure_bins(*pair) for name, pair in shown.items()}}
+    openings = {name: opening_errors(points[1:], given[1:]) for name, points in found.items() if name != STILL}
+    return {
+        "systems": scores,
+        "openings": openings,
+        "inner_mouth": {name: measure_bins(*pair) for name, pair in shown.items()},
+    }

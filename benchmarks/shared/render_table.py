@@ -22,7 +22,8 @@ from expnet.models.perceptual import load_lpips
 from expnet.render.refiner.region_refiner import open_refiner
 from shared.inner_mouth import BINS, inner_mouth_table
 from shared.inner_mouth_sheet import SHEET, stack_sheets
-from shared.render_scores import OURS, REFINED, examine
+from shared.opening_errors import CLOSED, opening_table
+from shared.render_scores import AFFINE, OURS, REFINED, examine
 
 COLUMNS = {
     "psnr": "PSNR, dB ↑",
@@ -60,7 +61,8 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
         "frames": arguments.frames,
         "lpips": perceptual is not None,
         "refiner": None if arguments.refiner is None else str(arguments.refiner),
-        "openings": [list(limits) for limits in BINS],
+        "openings": [list(limits) for limits in (CLOSED, *BINS)],
+        "tracking": "settled",
     }
     for folder in ("clips", "pictures"):
         (arguments.output / folder).mkdir(parents=True, exist_ok=True)
@@ -124,6 +126,8 @@ def table(rows: list[dict]) -> str:
     reached = dict(zip((row["clip"] for row in scored), column(best, "mouth_opening_correlation"), strict=True))
     below = [f"{clip} {value:.3f}" for clip, value in sorted(reached.items(), key=lambda item: item[1]) if value < AIM]
     lines += ["", f"Mouth opening below {AIM}: {', '.join(below) or 'no clip'}."]
+    lines += ["", "Opening of the mouth, tracked again, by the opening of the real one, means over people:", ""]
+    lines += [opening_table(scored, [best, AFFINE])]
     lines += ["", f"Between the lips at equal openings, real / {best}, medians over people:", ""]
     lines += [inner_mouth_table(scored, best), ""]
     lines += [f"{row['clip']} is left out: {row['reason']}" for row in rows if "reason" in row]

@@ -24,6 +24,7 @@ from expnet.render.person_matte import person_matte
 from expnet.render.portrait import Portrait, open_portrait
 from expnet.render.reenactment import CROP_PIXELS, crop_frame
 from expnet.render.refiner.training_pairs import read_frames
+from shared.render_scores import settled
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -35,8 +36,6 @@ SCORES = {
     "cheeks": "cheeks, grey levels ↓",
     "stretch": "stretch of the face and the hair, 95th percentile ↓",
 }
-SETTLING = 5
-"""Frames at the start of a clip in which the tracker is still settling."""
 _RIGHT_CHEEK, _LEFT_CHEEK = (0, 1, 2, 3, 4, 48, 31, 36), (16, 15, 14, 13, 12, 54, 35, 45)
 # Half the width of the outline, how far a frame's person is kept away from the uncovered background, and how far the
 # portrait's person is grown, in pixels of the crop.
@@ -72,7 +71,7 @@ def turned_frames(track: Track, count: int, least: float) -> NDArray[np.int64]:
         DataError: Fewer than four frames are turned so far.
     """
     yaw = np.degrees(track.coefficients.rotation[:, 1])
-    seen = np.flatnonzero(track.valid)[SETTLING:]
+    seen = np.flatnonzero(settled(track.valid))
     first = seen[np.abs(yaw[seen]).argmin()]
     far = seen[np.abs(yaw[seen] - yaw[first]) >= least]
     if len(far) < 4:

@@ -10,7 +10,8 @@ from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStoreWriter
 from expnet.errors import DataError, InputError
 from head_turns import main
-from shared.turn_scores import SETTLING, mean_inside, regions, stretch, turned_frames
+from shared.render_scores import SETTLING
+from shared.turn_scores import mean_inside, regions, stretch, turned_frames
 
 CROP = np.array([64.0, 64.0, 128.0])
 

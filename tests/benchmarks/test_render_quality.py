@@ -12,8 +12,9 @@ from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import InputError
 from render_quality import main
 from shared.inner_mouth import BINS, MEASURES, REAL
+from shared.opening_errors import opening_errors
 from shared.piecewise_affine import PiecewiseAffine
-from shared.render_scores import AFFINE, OURS, STILL, region_error, spread
+from shared.render_scores import AFFINE, OURS, STILL, region_error, settled, spread
 from shared.render_table import COLUMNS, table
 
 
@@ -41,6 +42,35 @@ def test_frames_are_spread_over_those_that_were_seen() -> None:
     assert spread(valid[:8], 10).tolist() == [5, 6, 7]
 
 
+def test_the_frames_in_which_a_tracker_settles_are_left_out() -> None:
+    valid = np.ones(30, bool)
+    valid[[0, 4]] = False
+    kept = settled(valid)
+    assert np.flatnonzero(kept)[0] == 7
+    assert kept[7:].all()
+    assert valid.sum() == 28
+
+
+def mouths(openings: list[float]) -> np.ndarray:
+    """Landmarks (T, 68, 2) with the eye corners 100 px apart and these openings of the mouth."""
+    points = np.zeros((len(openings), 68, 2))
+    points[:, 45, 0] = 100.0
+    points[:, 8, 1] = 200.0
+    points[:, 66, 1] = 100.0 * np.array(openings)
+    return points
+
+
+def test_openings_are_compared_bin_by_bin_and_lips_that_touch_are_counted() -> None:
+    true = [0.0, 0.01, 0.03, 0.04, 0.2]
+    found = [0.01, 0.03, 0.04, 0.02, 0.3]
+    errors = opening_errors(mouths(found), mouths(true))
+    assert errors["contact"] == 0.5
+    assert errors["bins"][0] == pytest.approx([0.015, 0.015])
+    assert errors["bins"][1] == pytest.approx([-0.005, 0.015])
+    assert errors["bins"][2:] == [None, None, None]  # one frame is too few
+    assert opening_errors(mouths([0.1, 0.1]), mouths([0.1, 0.1]))["contact"] is None
+
+
 def test_a_region_sees_its_own_error_only(landmarks: np.ndarray) -> None:
     real = [np.full((256, 256, 3), 100, np.uint8)]
     drawn = real[0].copy()
@@ -57,7 +87,8 @@ def row(clip: str, speaker: str, correlation: float) -> dict:
     systems = {name: dict(scores) for name in (OURS, AFFINE, STILL)}
     systems[OURS]["mouth_opening_correlation"] = correlation
     bins = {name: [dict.fromkeys(MEASURES, level)] * len(BINS) for name, level in ((REAL, 0.6), (OURS, 0.4))}
-    return {"clip": clip, "speaker": speaker, "systems": systems, "inner_mouth": bins}
+    openings = {name: {"bins": [[0.01, 0.02]] * (len(BINS) + 1), "contact": 0.75} for name in (OURS, AFFINE)}
+    return {"clip": clip, "speaker": speaker, "systems": systems, "openings": openings, "inner_mouth": bins}
 
 
 def test_the_table_names_what_falls_short_and_what_is_left_out() -> None:
@@ -68,6 +99,8 @@ def test_the_table_names_what_falls_short_and_what_is_left_out() -> None:
     assert "good 0.990" not in written
     assert "gone is left out: the video is not here" in written
     assert written.count("| 0.60 / 0.40 |") >= len(BINS)
+    assert written.count("| 2 | 10.0 | 20.0 | 10.0 | 20.0 |") == len(BINS) + 1
+    assert f"seen to: {OURS} 0.75, {AFFINE} 0.75 (2 people)" in written
     with pytest.raises(InputError, match="no clip could be scored"):
         table([{"clip": "gone", "speaker": "c", "reason": "the video is not here"}])
 
