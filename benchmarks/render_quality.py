@@ -11,6 +11,9 @@ are compared in the clip's crop at 256 px and tracked there again, including the
 first tracking do not enter the scores. Every frame is tracked until its points settle, as a still image is, and the
 first five frames of a clip, in which the tracker of the video has not settled, are left out.
 
+The row "real, tracked again" is the tracker's own noise: the real frames tracked in a slightly different crop. Its
+errors are what no renderer can fall below, and where a mouth hardly moves its correlation is low, too.
+
 A second table has the error of the opening in bins of the real one's, and how often lips that touch are seen to.
 A third one shows what lies between the lips at equal openings, real and rendered: brightness of the upper, middle
 and lower third over the cheeks', the share of bright pixels, and how red they are. DIR/inner_mouth.png shows mouths

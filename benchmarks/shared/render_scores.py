@@ -17,7 +17,7 @@ from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
 from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import SETTLING_PASSES, open_tracker
 from expnet.metrics.functional.image import psnr, ssim
-from expnet.metrics.functional.landmarks import MOUTH, landmark_distance
+from expnet.metrics.functional.landmarks import MOUTH, interocular_distance, landmark_distance
 from expnet.metrics.functional.mouth import mouth_opening, pearson
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
@@ -33,8 +33,12 @@ Frames = list[NDArray[np.uint8]]
 Scores = dict[str, float]
 
 OURS, REFINED, STILL, AFFINE = "ours", "ours, refined", "first_frame", "piecewise_affine"
+REPEATED = "real, tracked again"
+"""The real frames in a slightly different crop: what two trackings of one video disagree by."""
 SETTLING = 5
 """Frames at the start of a clip in which the tracker of a video still settles."""
+_SHIFT = (0.02, -0.015, 1.06)
+"""Shift right and down of that crop as a share of its side, and its side over the original one's."""
 _MARGIN = 0.25
 """Margin on each side of a region's box, as a share of the box's larger side."""
 
@@ -124,6 +128,28 @@ def tracked(frames: Frames) -> NDArray[np.float32]:
     return track.landmarks[last]
 
 
+def tracked_again(frames: Frames, crop: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Track the real frames in another crop, and return their landmarks (T, 68, 2) in pixels of the given one."""
+    other = np.array([crop[0] + _SHIFT[0] * crop[2], crop[1] + _SHIFT[1] * crop[2], _SHIFT[2] * crop[2]])
+    found = tracked([crop_frame(frame, other) for frame in frames])
+    places = (found - CROP_PIXELS / 2) * (other[2] / CROP_PIXELS) + other[:2]
+    return ((places - crop[:2]) * (CROP_PIXELS / crop[2]) + CROP_PIXELS / 2).astype(np.float32)
+
+
+def score_points(found: NDArray[np.float32], given: NDArray[np.float32]) -> Scores:
+    """Compare landmarks (T, 68, 2) with the real ones; the first frame is the portrait itself and is not scored."""
+    points = torch.from_numpy(found)[1:], torch.from_numpy(given)[1:]
+    got, true = (mouth_opening(one) for one in points)
+    error = (got - true).abs() * interocular_distance(points[1].double())
+    return {
+        "landmark_distance": float(landmark_distance(*points, normalisation="pixels_256")),
+        "landmark_distance_mouth": float(landmark_distance(*points, normalisation="pixels_256", region="mouth")),
+        "mouth_opening_error": float(error.mean()),
+        "mouth_opening_correlation": float(pearson(got, true, still=1e-4)),
+        "mouth_opening_slope": slope(got.numpy(), true.numpy()),
+    }
+
+
 def score(
     drawn: Frames,
     found: NDArray[np.float32],
@@ -132,20 +158,15 @@ def score(
     perceptual: Callable[..., torch.Tensor] | None,
 ) -> Scores:
     """Compare one system's frames with the real ones; ``found`` and ``given`` are their landmarks (T, 68, 2)."""
-    got, known = torch.from_numpy(found), torch.from_numpy(given)
     # The first frame is the portrait itself and is not scored.
-    images, points = (to_tensor(drawn[1:]), to_tensor(real[1:])), (got[1:], known[1:])
-    openings = [mouth_opening(one) for one in points]
+    images = to_tensor(drawn[1:]), to_tensor(real[1:])
     scores = {
         "psnr": float(psnr(*images).mean()),
         "ssim": float(ssim(*images).mean()),
-        "landmark_distance": float(landmark_distance(*points, normalisation="pixels_256")),
-        "landmark_distance_mouth": float(landmark_distance(*points, normalisation="pixels_256", region="mouth")),
         "mouth_error": region_error(drawn[1:], real[1:], given[1:], range(MOUTH.start, MOUTH.stop)),
         "mouth_sharpness": region_sharpness(drawn[1:], real[1:], given[1:], range(MOUTH.start, MOUTH.stop)),
         "eye_error": region_error(drawn[1:], real[1:], given[1:], (*RIGHT_EYE, *LEFT_EYE)),
-        "mouth_opening_correlation": float(pearson(*openings, still=1e-4)),
-        "mouth_opening_slope": slope(openings[0].numpy(), openings[1].numpy()),
+        **score_points(found, given),
     }
     if perceptual is not None:
         scores["lpips"] = float(perceptual(*images).mean())
@@ -176,15 +197,19 @@ def examine(
     tiles += [(name, frames[widest]) for name, frames in systems.items() if name != STILL]
     Image.fromarray(label_images(tiles)).save(pictures / f"{track.clip_id}.png")
     given = tracked(real)
-    found = {name: tracked(drawn) for name, drawn in systems.items()}
+    found = {name: tracked(drawn) for name, drawn in systems.items() if name != STILL}
+    found[STILL] = np.repeat(tracked(systems[STILL][:1]), len(chosen), axis=0)
     scores = {name: score(drawn, found[name], real, given, perceptual) for name, drawn in systems.items()}
+    again = tracked_again(frames, crop)
+    scores[REPEATED] = score_points(again, given)
     # The first frame is the portrait itself.
     shown = {REAL: (real[1:], given[1:])} | {
         name: (drawn[1:], found[name][1:]) for name, drawn in systems.items() if name != STILL
     }
     rows = [(name, *pair) for name, pair in shown.items() if name != AFFINE]
     save_sheet(pictures / f"{track.clip_id}{SHEET}", track.clip_id, rows)
-    openings = {name: opening_errors(points[1:], given[1:]) for name, points in found.items() if name != STILL}
+    compared = {name: points for name, points in found.items() if name != STILL} | {REPEATED: again}
+    openings = {name: opening_errors(points[1:], given[1:]) for name, points in compared.items()}
     return {
         "systems": scores,
         "openings": openings,

@@ -23,7 +23,7 @@ from expnet.render.refiner.region_refiner import open_refiner
 from shared.inner_mouth import BINS, inner_mouth_table
 from shared.inner_mouth_sheet import SHEET, stack_sheets
 from shared.opening_errors import CLOSED, opening_table
-from shared.render_scores import AFFINE, OURS, REFINED, examine
+from shared.render_scores import AFFINE, OURS, REFINED, REPEATED, STILL, examine
 
 COLUMNS = {
     "psnr": "PSNR, dB ↑",
@@ -34,11 +34,14 @@ COLUMNS = {
     "mouth_error": "mouth region, grey levels ↓",
     "mouth_sharpness": "mouth sharpness over real (1 is best)",
     "eye_error": "eye region, grey levels ↓",
+    "mouth_opening_error": "mouth opening, error, px ↓",
     "mouth_opening_correlation": "mouth opening, correlation ↑",
     "mouth_opening_slope": "mouth opening, slope (1 is best)",
 }
 AIM = 0.95
 """Correlation of the mouth opening that every clip should reach."""
+SLOPES = (0.95, 1.05)
+"""Slopes of the mouth opening that count as right."""
 
 
 def open_perceptual(given: Path | None) -> Callable[..., torch.Tensor] | None:
@@ -62,7 +65,7 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
         "lpips": perceptual is not None,
         "refiner": None if arguments.refiner is None else str(arguments.refiner),
         "openings": [list(limits) for limits in (CLOSED, *BINS)],
-        "tracking": "settled",
+        "tracking": "settled, real frames in two crops",
     }
     for folder in ("clips", "pictures"):
         (arguments.output / folder).mkdir(parents=True, exist_ok=True)
@@ -113,9 +116,10 @@ def table(rows: list[dict]) -> str:
     table_rows = []
     best = REFINED if REFINED in scored[0]["systems"] else OURS
     for system in scored[0]["systems"]:
-        cells = [text(bootstrap_interval(column(system, key), groups=people)) for key in keys]
+        has = scored[0]["systems"][system]
+        cells = [text(bootstrap_interval(column(system, k), groups=people)) if k in has else "" for k in keys]
         table_rows.append([system, *cells])
-    for system in (name for name in scored[0]["systems"] if name != best):
+    for system in (name for name in scored[0]["systems"] if name not in (best, REPEATED)):
         cells = [text(bootstrap_difference(column(best, k), column(system, k), groups=people)) for k in keys]
         table_rows.append([f"{best} - {system}", *cells])
     lines = [
@@ -125,13 +129,25 @@ def table(rows: list[dict]) -> str:
     ]
     reached = dict(zip((row["clip"] for row in scored), column(best, "mouth_opening_correlation"), strict=True))
     below = [f"{clip} {value:.3f}" for clip, value in sorted(reached.items(), key=lambda item: item[1]) if value < AIM]
-    lines += ["", f"Mouth opening below {AIM}: {', '.join(below) or 'no clip'}."]
+    lines += ["", f"Mouth opening below {AIM}: {', '.join(below) or 'no clip'}.", "", _counts(scored)]
     lines += ["", "Opening of the mouth, tracked again, by the opening of the real one, means over people:", ""]
-    lines += [opening_table(scored, [best, AFFINE])]
+    lines += [opening_table(scored, [best, AFFINE, REPEATED])]
     lines += ["", f"Between the lips at equal openings, real / {best}, medians over people:", ""]
     lines += [inner_mouth_table(scored, best), ""]
     lines += [f"{row['clip']} is left out: {row['reason']}" for row in rows if "reason" in row]
     return "\n".join(lines) + "\n"
+
+
+def _counts(scored: list[dict]) -> str:
+    """How many clips of each moving system follow the real opening in correlation and in slope."""
+    counts = []
+    for system in (name for name in scored[0]["systems"] if name != STILL):
+        scores = [row["systems"][system] for row in scored]
+        good = sum(one["mouth_opening_correlation"] >= AIM for one in scores)
+        right = sum(SLOPES[0] <= one["mouth_opening_slope"] <= SLOPES[1] for one in scores)
+        counts.append(f"{system} {good} and {right}")
+    low, high = SLOPES
+    return f"Of {len(scored)} clips, correlation of {AIM} or more and slope of {low} to {high}: {'; '.join(counts)}."
 
 
 def text(interval: Interval) -> str:

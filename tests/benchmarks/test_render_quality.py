@@ -14,7 +14,18 @@ from render_quality import main
 from shared.inner_mouth import BINS, MEASURES, REAL
 from shared.opening_errors import opening_errors
 from shared.piecewise_affine import PiecewiseAffine
-from shared.render_scores import AFFINE, OURS, STILL, region_error, settled, spread
+from shared.render_scores import (
+    AFFINE,
+    OURS,
+    REPEATED,
+    STILL,
+    crop_frame,
+    region_error,
+    score_points,
+    settled,
+    spread,
+    tracked_again,
+)
 from shared.render_table import COLUMNS, table
 
 
@@ -82,12 +93,40 @@ def test_a_region_sees_its_own_error_only(landmarks: np.ndarray) -> None:
     assert region_error([drawn], real, points[None], range(48, 68)) == 10.0
 
 
+def test_an_opening_is_compared_in_correlation_slope_and_pixels() -> None:
+    true = mouths([0.1, 0.0, 0.1, 0.2]).astype(np.float32)
+    assert score_points(true, true)["mouth_opening_error"] == 0.0
+    wider = score_points(mouths([0.9, 0.01, 0.13, 0.25]).astype(np.float32), true)  # the first frame does not count
+    assert wider["mouth_opening_correlation"] == pytest.approx(1.0)
+    assert wider["mouth_opening_slope"] == pytest.approx(1.2)
+    assert wider["mouth_opening_error"] == pytest.approx(3.0, abs=1e-4)  # of 1, 3 and 5 px between eyes 100 px apart
+
+
+def test_the_second_tracking_of_the_real_frames_is_in_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, columns = np.mgrid[:200, :200]
+    spot = np.round(250 * np.exp(-((columns - 90.0) ** 2 + (rows - 110.0) ** 2) / 50)).astype(np.uint8)
+    frame, crop = np.repeat(spot[..., None], 3, axis=-1), np.array([100.0, 100.0, 128.0])
+    sizes = []
+
+    def middle(frames: list[np.ndarray]) -> np.ndarray:
+        weight = frames[0][..., 0].astype(float)
+        sizes.append(np.sqrt(weight.sum()))
+        y, x = np.mgrid[: weight.shape[0], : weight.shape[1]]
+        return np.array([[[(x * weight).sum() / weight.sum(), (y * weight).sum() / weight.sum()]]])
+
+    monkeypatch.setattr("shared.render_scores.tracked", middle)
+    found = tracked_again([frame], crop)
+    assert found == pytest.approx(middle([crop_frame(frame, crop)]), abs=0.6)  # conventions of pixel centres
+    assert sizes[1] / sizes[0] == pytest.approx(1.06, rel=0.01)
+
+
 def row(clip: str, speaker: str, correlation: float) -> dict:
     scores = dict.fromkeys(COLUMNS, 1.0)
     systems = {name: dict(scores) for name in (OURS, AFFINE, STILL)}
     systems[OURS]["mouth_opening_correlation"] = correlation
+    systems[REPEATED] = score_points(*2 * (mouths([0.1, 0.0, 0.1, 0.2]).astype(np.float32),))
     bins = {name: [dict.fromkeys(MEASURES, level)] * len(BINS) for name, level in ((REAL, 0.6), (OURS, 0.4))}
-    openings = {name: {"bins": [[0.01, 0.02]] * (len(BINS) + 1), "contact": 0.75} for name in (OURS, AFFINE)}
+    openings = {name: {"bins": [[0.01, 0.02]] * (len(BINS) + 1), "contact": 0.75} for name in (OURS, AFFINE, REPEATED)}
     return {"clip": clip, "speaker": speaker, "systems": systems, "openings": openings, "inner_mouth": bins}
 
 
@@ -99,8 +138,10 @@ def test_the_table_names_what_falls_short_and_what_is_left_out() -> None:
     assert "good 0.990" not in written
     assert "gone is left out: the video is not here" in written
     assert written.count("| 0.60 / 0.40 |") >= len(BINS)
-    assert written.count("| 2 | 10.0 | 20.0 | 10.0 | 20.0 |") == len(BINS) + 1
-    assert f"seen to: {OURS} 0.75, {AFFINE} 0.75 (2 people)" in written
+    assert written.count("| 2 | 10.0 | 20.0 | 10.0 | 20.0 | 10.0 | 20.0 |") == len(BINS) + 1
+    assert f"seen to: {OURS} 0.75, {AFFINE} 0.75, {REPEATED} 0.75 (2 people)" in written
+    assert f"slope of 0.95 to 1.05: {OURS} 1 and 2; {AFFINE} 2 and 2; {REPEATED} 2 and 2." in written
+    assert f"{OURS} - {REPEATED}" not in written  # it has no image
     with pytest.raises(InputError, match="no clip could be scored"):
         table([{"clip": "gone", "speaker": "c", "reason": "the video is not here"}])
 
