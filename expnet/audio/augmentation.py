@@ -2,12 +2,14 @@
 
 Each takes float32 samples (S,) at 16 kHz in [-1, 1] and returns as many. All randomness comes from the generator:
 seeded by (seed, epoch, window), it gives the same training audio on any number of processes. They are meant for windows
-of a few seconds, where each costs milliseconds (`benchmarks/audio_augmentation.py --cost`).
+of a few seconds, where each costs milliseconds (`benchmarks/audio_augmentation.py --cost`). None is a
+nested function, which could not be pickled: loading processes are spawned on macOS and Windows and get them that way.
 """
 
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,21 +36,23 @@ _VOCODER_WINDOW, _VOCODER_HOP = 512, 128
 
 def sometimes(share: float, augmentation: Augmentation) -> Augmentation:
     """Apply an augmentation to a random share of the windows, in [0, 1]."""
+    return partial(_apply_sometimes, share, augmentation)
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        return augmentation(samples, generator) if generator.random() < share else samples
 
-    return apply
+def _apply_sometimes(
+    share: float, augmentation: Augmentation, samples: Samples, generator: np.random.Generator
+) -> Samples:
+    return augmentation(samples, generator) if generator.random() < share else samples
 
 
 def random_gain(decibels: float) -> Augmentation:
     """Change the volume by up to ``decibels`` in either direction, uniformly in decibels."""
+    return partial(_change_gain, decibels)
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        gain = 10.0 ** (generator.uniform(-decibels, decibels) / 20.0)
-        return np.clip(samples * np.float32(gain), -1.0, 1.0)
 
-    return apply
+def _change_gain(decibels: float, samples: Samples, generator: np.random.Generator) -> Samples:
+    gain = 10.0 ** (generator.uniform(-decibels, decibels) / 20.0)
+    return np.clip(samples * np.float32(gain), -1.0, 1.0)
 
 
 def random_noise(lowest_snr: float, highest_snr: float = 50.0) -> Augmentation:
@@ -56,30 +60,32 @@ def random_noise(lowest_snr: float, highest_snr: float = 50.0) -> Augmentation:
 
     The ratio refers to the mean power of the window; a silent window gets noise relative to -60 dB of full scale.
     """
+    return partial(_add_noise, (lowest_snr, highest_snr))
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        noise = generator.standard_normal(len(samples), dtype=np.float32)
-        if generator.random() < 0.5:
-            # Pink noise, 1 / f in power, is closer to the noise of rooms and streets.
-            spectrum = np.fft.rfft(noise)
-            spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
-            spectrum[0] = 0
-            noise = np.fft.irfft(spectrum, len(samples)).astype(np.float32)
-        return mix(samples, noise, generator.uniform(lowest_snr, highest_snr))
 
-    return apply
+def _add_noise(range_of_snr: tuple[float, float], samples: Samples, generator: np.random.Generator) -> Samples:
+    noise = generator.standard_normal(len(samples), dtype=np.float32)
+    if generator.random() < 0.5:
+        # Pink noise, 1 / f in power, is closer to the noise of rooms and streets.
+        spectrum = np.fft.rfft(noise)
+        spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+        spectrum[0] = 0
+        noise = np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+    return mix(samples, noise, generator.uniform(*range_of_snr))
 
 
 def random_babble(voice: Voice, lowest_snr: float, highest_snr: float = 30.0, *, most_voices: int = 6) -> Augmentation:
     """Add two to ``most_voices`` other speakers at a signal-to-noise ratio drawn uniformly in decibels."""
+    return partial(_add_babble, voice, (lowest_snr, highest_snr), most_voices)
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        voices = [voice(len(samples), generator) for _ in range(generator.integers(2, most_voices + 1))]
-        # Equally loud: one voice that stands out would be a second speaker instead of background babble.
-        level = [speech / np.sqrt(max(float(np.mean(np.square(speech))), LEAST_POWER)) for speech in voices]
-        return mix(samples, np.sum(level, axis=0), generator.uniform(lowest_snr, highest_snr))
 
-    return apply
+def _add_babble(
+    voice: Voice, range_of_snr: tuple[float, float], most_voices: int, samples: Samples, generator: np.random.Generator
+) -> Samples:
+    voices = [voice(len(samples), generator) for _ in range(generator.integers(2, most_voices + 1))]
+    # Equally loud: one voice that stands out would be a second speaker instead of background babble.
+    level = [speech / np.sqrt(max(float(np.mean(np.square(speech))), LEAST_POWER)) for speech in voices]
+    return mix(samples, np.sum(level, axis=0), generator.uniform(*range_of_snr))
 
 
 def random_reverberation() -> Augmentation:
@@ -89,18 +95,18 @@ def random_reverberation() -> Augmentation:
     .1 ... .7 s, and g such that the reverberation has -12 ... 3 dB of the power of the direct sound. The direct sound
     is not delayed and the total power is kept.
     """
+    return _reverberate
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        seconds = generator.uniform(*_DECAY_SECONDS)
-        time = np.arange(1, int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-        echo = generator.standard_normal(len(time)) * 10.0 ** (-3.0 * time / seconds)
-        echo *= np.sqrt(10.0 ** (generator.uniform(*_ECHO_DECIBELS) / 10.0) / np.sum(np.square(echo)))
-        response = np.concatenate([[1.0], echo]).astype(np.float32)
-        heard = scipy.signal.fftconvolve(samples, response)[: len(samples)]
-        power = np.mean(np.square(samples)) / max(float(np.mean(np.square(heard))), LEAST_POWER)
-        return np.clip(heard * np.sqrt(power), -1.0, 1.0).astype(np.float32)
 
-    return apply
+def _reverberate(samples: Samples, generator: np.random.Generator) -> Samples:
+    seconds = generator.uniform(*_DECAY_SECONDS)
+    time = np.arange(1, int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    echo = generator.standard_normal(len(time)) * 10.0 ** (-3.0 * time / seconds)
+    echo *= np.sqrt(10.0 ** (generator.uniform(*_ECHO_DECIBELS) / 10.0) / np.sum(np.square(echo)))
+    response = np.concatenate([[1.0], echo]).astype(np.float32)
+    heard = scipy.signal.fftconvolve(samples, response)[: len(samples)]
+    power = np.mean(np.square(samples)) / max(float(np.mean(np.square(heard))), LEAST_POWER)
+    return np.clip(heard * np.sqrt(power), -1.0, 1.0).astype(np.float32)
 
 
 def random_codec() -> Augmentation:
@@ -109,25 +115,25 @@ def random_codec() -> Augmentation:
     A telephone line (300 to 3400 Hz, 8 bits by the mu law of ITU-T G.711), a low bit rate (a low-pass filter at 2.5 to
     7 kHz), or coarse quantisation (6 to 10 bits, mu law).
     """
+    return _transmit
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        kind = generator.integers(3)
-        if kind == 0:
-            return compand(band_limit(samples, *_TELEPHONE_HERTZ), bits=8)
-        if kind == 1:
-            return band_limit(samples, 0.0, generator.uniform(2500.0, 7000.0))
-        return compand(samples, bits=int(generator.integers(6, 11)))
 
-    return apply
+def _transmit(samples: Samples, generator: np.random.Generator) -> Samples:
+    kind = generator.integers(3)
+    if kind == 0:
+        return compand(band_limit(samples, *_TELEPHONE_HERTZ), bits=8)
+    if kind == 1:
+        return band_limit(samples, 0.0, generator.uniform(2500.0, 7000.0))
+    return compand(samples, bits=int(generator.integers(6, 11)))
 
 
 def random_pitch(semitones: float) -> Augmentation:
     """Shift the pitch uniformly by up to ``semitones`` in either direction; syllables keep their timing."""
+    return partial(_change_pitch, semitones)
 
-    def apply(samples: Samples, generator: np.random.Generator) -> Samples:
-        return shift_pitch(samples, generator.uniform(-semitones, semitones))
 
-    return apply
+def _change_pitch(semitones: float, samples: Samples, generator: np.random.Generator) -> Samples:
+    return shift_pitch(samples, generator.uniform(-semitones, semitones))
 
 
 def mix(samples: Samples, noise: NDArray[np.floating], snr: float) -> Samples:

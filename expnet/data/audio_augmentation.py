@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -80,11 +81,11 @@ def audio_augmentations(clips: Sequence[ClipEntry], options: DisturbanceConfig) 
 
 def voices_of(clips: Sequence[ClipEntry]) -> Voice:
     """Return a function that draws speech of a random clip from a random frame on; short clips are repeated."""
+    return partial(_draw_voice, clips)
 
-    def voice(samples: int, generator: np.random.Generator) -> Samples:
-        entry = clips[int(generator.integers(len(clips)))]
-        first = int(generator.integers(entry.row.frames))
-        frames = -(-samples // SAMPLES_PER_FRAME)
-        return np.resize(entry.store.read_audio(entry.row, first, frames), samples)
 
-    return voice
+def _draw_voice(clips: Sequence[ClipEntry], samples: int, generator: np.random.Generator) -> Samples:
+    entry = clips[int(generator.integers(len(clips)))]
+    first = int(generator.integers(entry.row.frames))
+    frames = -(-samples // SAMPLES_PER_FRAME)
+    return np.resize(entry.store.read_audio(entry.row, first, frames), samples)

@@ -36,8 +36,8 @@ from expnet.errors import ConfigError, DataError
 
 # Training clips that the statistics are measured on, evenly spaced: more clips change no digit that matters.
 STATISTICS_CLIPS = 500
-# Workers inherit the dataset, whose augmentations cannot be pickled. On Linux, Python 3.14 would pickle it and import
-# torch again in each of them; macOS and Windows keep their own way.
+# Forked workers inherit the dataset. Spawned ones get it pickled and import torch again, which takes seconds: Python's
+# own choice on macOS and Windows, where a fork is unsafe or impossible, and on Linux since 3.14.
 _START_METHOD = "fork" if sys.platform == "linux" else None
 UNKNOWN_SPEAKER = ""
 NEUTRAL = "neutral"

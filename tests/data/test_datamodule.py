@@ -9,16 +9,19 @@ from torch.utils.data import DistributedSampler
 
 from expnet.audio.alignment import mel_for_frames
 from expnet.config import DataConfig, SplitConfig
+from expnet.data import datamodule
 from expnet.data.audio_augmentation import WindowAugmentation
 from expnet.data.batch import FaceBatch, collate
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.dataset import FaceDataset
 from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
+from expnet.data.silent_windows import SilentRuns
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.data.store.writer import write_clip
 from expnet.data.store_source import StoreSource, store_sources
 from expnet.errors import ConfigError, DataError
+from expnet.face.morphable import builtin_face_model
 
 CLIPS = [(f"{speaker}-{index}", 60 + 30 * index, speaker) for speaker in "abcdefgh" for index in range(2)]
 
@@ -311,6 +314,26 @@ def test_augmented_windows_repeat_and_the_face_stays(store):
         assert_same(first, third)
         assert torch.equal(before.expression, first.expression)
         assert not torch.equal(before.mel, first.mel)
+
+
+def test_spawned_workers_load_the_same_windows(store, monkeypatch):
+    """macOS and Windows spawn the workers, which then get the dataset pickled."""
+    augmentation = WindowAugmentation(
+        babble=0.5,
+        reverberation=0.5,
+        codec=0.5,
+        pitch=0.5,
+        speed=0.1,
+        silent_runs=SilentRuns(builtin_face_model(), 0.5),
+    )
+    options = {"window": 40, "batch_size": 4, "seed": 3, "augmentation": augmentation}
+    here = TalkingFaceDataModule(store, **options)
+    monkeypatch.setattr(datamodule, "_START_METHOD", "spawn")
+    spawned = TalkingFaceDataModule(store, workers=1, **options)
+    for first, second in zip(here.train_dataloader(), spawned.train_dataloader(), strict=True):
+        assert_same(first, second)
+    for first, second in zip(here.val_dataloader(), spawned.val_dataloader(), strict=True):
+        assert_same(first, second)
 
 
 class _Recorder(pl.LightningModule):
