@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.render.mouth_paint import fetch, smoothstep
-from expnet.render.rasterize import compiled_fast
+from expnet.render.mouth_geometry import smoothstep
+from expnet.render.rasterize import compiled_fast, fetch
 
 Array = NDArray[np.float64]
 

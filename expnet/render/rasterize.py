@@ -56,6 +56,21 @@ def cubic_weights(fraction: np.float32) -> tuple[np.float32, np.float32, np.floa
     return w0, w1, one - w0 - w1 - w3, w3
 
 
+@compiled_fast
+def fetch(padded: Float, x: float, y: float, channel: int) -> float:
+    """Cubic sample of the padded portrait at padded coordinates."""
+    x = min(max(x, 1.0), padded.shape[1] - 3.0)
+    y = min(max(y, 1.0), padded.shape[0] - 3.0)
+    left, top = int(x), int(y)
+    wx = cubic_weights(np.float32(x - left))
+    wy = cubic_weights(np.float32(y - top))
+    total = 0.0
+    for j in range(4):
+        for i in range(4):
+            total += float(wy[j] * wx[i]) * float(padded[top + j - 1, left + i - 1, channel])
+    return total
+
+
 def pad_image(image: NDArray, margin: int = PADDING) -> Float:
     """Pad an image by repeating its edges, so that the sampler needs no special cases.
 

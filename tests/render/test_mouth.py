@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from expnet.face.landmarks import INNER_LIP_LOOP
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.mouth_colours import estimate_mouth_colours
-from expnet.render.mouth_paint import depth_tones, tooth_tone, wet_lip
+from expnet.render.mouth_shading import depth_tones, tooth_tone, wet_lip
 
 
 def test_the_arch_of_teeth_ends_in_the_dark() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from expnet.render.mouth_paint import between
+from expnet.render.mouth_geometry import between
 from expnet.render.rasterize import compiled
 
 Array = NDArray[np.float64]

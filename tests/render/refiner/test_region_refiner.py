@@ -11,7 +11,7 @@ import torch
 from expnet.models.refiner import Refiner
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
 from expnet.render.mesh_renderer import MeshRenderer
-from expnet.render.mouth_paint import between
+from expnet.render.mouth_geometry import between
 from expnet.render.portrait_motion import PortraitMotion
 from expnet.render.refiner.region_pixels import change_region, cut_region
 from expnet.render.refiner.region_refiner import NetworkRefiner, PairedRefiner, RegionCrop
