@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
@@ -152,10 +153,11 @@ def _encode(
             audio_packets = _audio_packets(
                 container.add_stream("libopus", rate=_OPUS_RATE, layout="mono"), audio, sample_rate
             )
+        converter = VideoReformatter()  # no other process waits for its threads, see read_video
         for image in frames:
             if count == 0:
                 video.height, video.width = image.shape[0] + image.shape[0] % 2, image.shape[1] + image.shape[1] % 2
-            container.mux(video.encode(_to_frame(image, count, rate)))
+            container.mux(video.encode(_to_frame(image, count, rate, converter)))
             count += 1
             # Audio is interleaved with the frames, so that players find both in one place.
             for packets in islice(audio_packets, _chunks_between(count - 1, count, rate)):
@@ -172,12 +174,12 @@ def _chunks_between(first: int, last: int, rate: Fraction) -> int:
     return begun[1] - begun[0]
 
 
-def _to_frame(image: NDArray[np.uint8], index: int, rate: Fraction) -> av.VideoFrame:
+def _to_frame(image: NDArray[np.uint8], index: int, rate: Fraction, converter: VideoReformatter) -> av.VideoFrame:
     height, width = image.shape[:2]
     if height % 2 or width % 2:
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba")
-    frame = frame.reformat(format="yuva420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame = converter.reformat(frame, format="yuva420p", dst_colorspace=Colorspace.ITU709, dst_color_range="MPEG")
     frame.pts, frame.time_base = index, 1 / rate
     return frame
 

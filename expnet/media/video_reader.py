@@ -15,6 +15,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from expnet.errors import InputError
@@ -131,13 +132,15 @@ def read_video(
             _seek(container, start)
         decoded = _decode(container, path)
         ratio = _pixel_ratio(container.streams.video[0])
+        # PyAV shares one converter within a thread, whose own threads a forked process would wait for in vain.
+        converter = VideoReformatter()
         if fps is None:
             for frame, _ in decoded:
-                yield _to_rgb(frame, ratio, max_side)
+                yield _to_rgb(frame, ratio, max_side, converter)
         else:
             left = math.inf if end is None else round(end * fps) - round(start * fps)
             for frame, copies in _constant_rate(_timed(container, decoded), fps, path, round(start * fps)):
-                image = _to_rgb(frame, ratio, max_side)
+                image = _to_rgb(frame, ratio, max_side, converter)
                 for _ in range(int(min(copies, left))):
                     yield image
                 left -= copies
@@ -294,11 +297,11 @@ def _shown_size(frame: av.VideoFrame, ratio: float) -> tuple[int, int]:
     return (width, height) if orientation_of(frame).transposed else (height, width)
 
 
-def _to_rgb(frame: av.VideoFrame, ratio: float, max_side: int | None) -> np.ndarray:
+def _to_rgb(frame: av.VideoFrame, ratio: float, max_side: int | None, converter: VideoReformatter) -> np.ndarray:
     height, width = frame.height, max(round(frame.width * ratio), 1)
     if max_side is not None and max(height, width) > max_side:
         scale = max_side / max(height, width)
         height, width = max(round(height * scale), 1), max(round(width * scale), 1)
     interpolation = "AREA" if (height, width) != (frame.height, frame.width) else "BICUBIC"
-    image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=interpolation)
+    image = converter.reformat(frame, width, height, "rgb24", interpolation=interpolation).to_ndarray()
     return orientation_of(frame).apply(cast(NDArray[np.uint8], image))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from expnet.audio.stored_samples import Samples
 from expnet.errors import InputError
@@ -121,6 +122,7 @@ def _encode(
         track = _AudioTrack(container, audio, sample_rate) if audio is not None else None
         shape: tuple[int, ...] | None = None
         count = 0
+        converter = VideoReformatter()  # no other process waits for its threads, see read_video
         for image in frames:
             if shape is None:
                 shape = image.shape
@@ -129,7 +131,7 @@ def _encode(
                 raise InputError(
                     f"frame {count} is {image.dtype} {image.shape}; expected uint8 RGB {shape} like the first frame."
                 )
-            container.mux(video.encode(_to_frame(image, count, rate)))
+            container.mux(video.encode(_to_frame(image, count, rate, converter)))
             count += 1
             if track is not None:
                 track.write_until(count / float(rate))
@@ -150,12 +152,12 @@ def _configure(video: av.VideoStream, shape: tuple[int, ...]) -> None:
     context.color_range = 1  # limited
 
 
-def _to_frame(image: np.ndarray, index: int, rate: Fraction) -> av.VideoFrame:
+def _to_frame(image: np.ndarray, index: int, rate: Fraction, converter: VideoReformatter) -> av.VideoFrame:
     height, width = image.shape[:2]
     if height % 2 or width % 2:
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame = converter.reformat(frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range="MPEG")
     frame.pts, frame.time_base = index, 1 / rate
     return frame
 
