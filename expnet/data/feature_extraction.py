@@ -5,7 +5,6 @@ with the first file that is missing.
 """
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -28,6 +27,7 @@ from expnet.data.store.shards import decode_audio, encode_audio
 from expnet.data.store.track_store import TrackStore
 from expnet.errors import DataError, MachineError
 from expnet.io.atomic import atomic_path
+from expnet.io.launcher import available_cores
 from expnet.io.machine_faults import machine_faults_reported
 
 Arrays = dict[str, NDArray[Any]]
@@ -170,7 +170,7 @@ def _missing_files(store: TrackStore, folder: Path, copies: int) -> list[_File]:
 def _open_worker(
     store: TrackStore, load: Callable[[], SpeechEncoder], copies: CopyRecipe | None, workers: int
 ) -> ClipFeatures:
-    torch.set_num_threads(max(len(os.sched_getaffinity(0)) // workers, 1))
+    torch.set_num_threads(max(available_cores() // workers, 1))
     return ClipFeatures(store, load(), copies)
 
 

@@ -1,14 +1,13 @@
 """A lock that one process holds on a file for as long as it lives, also where the file system has no locks.
 
 The kernel's lock (flock) ends with its holder, however that dies. Some file systems have none: Lustre mounted without
-it, some network and FUSE mounts. There the lock is the existence of the file, which names its holder, and a file that a
-dead process of this machine left is taken over.
+it, some network and FUSE mounts, and everything on Windows. There the lock is the existence of the file, which names
+its holder, and a file that a dead process of this machine left is taken over (not on Windows, which does not tell).
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -16,10 +15,27 @@ import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
 LOCKS_UNSUPPORTED = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL)
-"""What flock says on a file system without locks."""
+"""What `lock_file` says where there are no locks."""
 
 _log = logging.getLogger(__name__)
+
+
+def lock_file(file: int, *, wait: bool) -> None:
+    """Take the kernel's lock on an open file.
+
+    Raises:
+        BlockingIOError: Another process holds it, and ``wait`` is False.
+        OSError: There are no locks here (`LOCKS_UNSUPPORTED`), or the file system fails.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class LockedError(Exception):
@@ -48,11 +64,11 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        self._file: int | None = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
         self.held = False
         """Whether this process holds the lock."""
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(self._file, wait=False)
             # The holder deletes the lock file when it is done, and a lock on a deleted file protects nothing.
             if not path.exists() or os.fstat(self._file).st_ino != path.stat().st_ino:
                 raise LockedError
@@ -64,7 +80,7 @@ class FileLock:
             path.unlink(missing_ok=True)
             if error.errno not in LOCKS_UNSUPPORTED:
                 raise
-            self._file, self._path = _claim_by_name(path.with_name(f"{path.name}.owner"))
+            self._file, self._path = None, _claim_by_name(path.with_name(f"{path.name}.owner"))
         except BaseException:
             os.close(self._file)
             raise
@@ -75,10 +91,11 @@ class FileLock:
         if self.held:
             self.held = False
             self._path.unlink(missing_ok=True)
-            os.close(self._file)
+            if self._file is not None:
+                os.close(self._file)
 
 
-def _claim_by_name(path: Path) -> tuple[int, Path]:
+def _claim_by_name(path: Path) -> Path:
     """Become the process that a file names, by making the file, which only one process can."""
     _remove_if_abandoned(path)
     try:
@@ -87,8 +104,9 @@ def _claim_by_name(path: Path) -> tuple[int, Path]:
         owner = _read_owner(path)
         holder = f" (number {owner.process} on {owner.host})" if owner else ""
         raise LockedError(holder, f"; if it does not run any more, delete {path}") from error
-    os.write(file, json.dumps(asdict(_Owner.this_process())).encode())
-    return file, path
+    with os.fdopen(file, "w", encoding="utf-8") as opened:
+        opened.write(json.dumps(asdict(_Owner.this_process())))
+    return path
 
 
 @dataclass(frozen=True)
@@ -105,7 +123,7 @@ class _Owner:
 
     def is_dead(self) -> bool:
         """Whether this machine knows that the process has ended; a process of another machine may run."""
-        if self.host != socket.gethostname():
+        if self.host != socket.gethostname() or os.name == "nt":  # where the signal 0 is no question, but Ctrl-C
             return False
         try:
             os.kill(self.process, 0)
@@ -119,7 +137,9 @@ class _Owner:
 def _start_time(process: int) -> str:
     """Return when a process started, in the words of the kernel; empty where it does not say."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+        return (
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
     except OSError:
         return ""
 
@@ -127,7 +147,7 @@ def _start_time(process: int) -> str:
 def _read_owner(path: Path) -> _Owner | None:
     """Return the owner that a file names; None if the file is gone or not written yet."""
     try:
-        return _Owner(**json.loads(path.read_text()))
+        return _Owner(**json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

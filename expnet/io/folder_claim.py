@@ -132,7 +132,8 @@ def _alone(path: Path) -> Iterator[bool]:
 
 def _is_alive(path: Path, content: str, renewed: float, holder: dict[str, object], who: str) -> bool:
     """Return whether the process that holds a claim still runs."""
-    if holder.get("machine") == _machine():
+    # Windows does not tell whether a process runs (the signal 0 would be Ctrl-C), so there the claim must be renewed.
+    if holder.get("machine") == _machine() and os.name != "nt":
         # A copied folder has the claim on the original in it.
         return (
             holder["folder"] == path.parent.stat().st_ino and _start_time(int(str(holder["pid"]))) == holder["started"]

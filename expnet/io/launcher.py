@@ -28,6 +28,11 @@ _FIRST_RESERVED_STEP = 0xFFFFFFF0
 """SLURM numbers the steps of ``srun`` from 0; the batch script and the shell of ``salloc`` are steps above this."""
 
 
+def available_cores() -> int:
+    """Return the number of cores that this process may use; of the machine where the system sets no limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class LaunchedProcess:
     """Rank of this process among those that one launcher started.

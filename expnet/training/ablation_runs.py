@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
+import os
 import shlex
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from typing import Any
 from expnet.config import Config, load_config
 from expnet.config.grammar import flat, to_container
 from expnet.errors import ConfigError, ExpnetError, InputError
+from expnet.io.file_lock import lock_file
 from expnet.io.stop_signals import unwinding_on_signals
 
 LOG = "training.log"
@@ -124,7 +125,10 @@ def _start(training: Training, lock: int) -> subprocess.Popen[bytes]:
     """Start one training, with its output in its log file."""
     training.folder.mkdir(parents=True, exist_ok=True)
     with open(training.folder / LOG, "ab") as log:
-        return subprocess.Popen(training.command, stdout=log, stderr=subprocess.STDOUT, pass_fds=[lock])  # noqa: S603
+        inherited = [lock] if os.name == "posix" else []  # Windows has neither the lock nor a way to pass it
+        return subprocess.Popen(  # noqa: S603
+            training.command, stdout=log, stderr=subprocess.STDOUT, pass_fds=inherited
+        )
 
 
 def _check(training: Training, code: int) -> None:
@@ -161,7 +165,7 @@ def _lock_folder(output: Path) -> Iterator[int]:
         raise InputError(f"Cannot write to the folder {output}: {error.strerror or error}.") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(file.fileno(), wait=False)
         except BlockingIOError as error:
             raise InputError(
                 f"Another expnet ablate, or a training that a killed one left running, is at work in {output}: wait "

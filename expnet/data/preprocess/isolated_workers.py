@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ START_METHOD = "spawn"
 TRIES = 2
 """How often a task is tried if its process dies."""
 _PR_SET_PDEATHSIG = 1
-_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
-"""Signals by which a process ends because of what it does itself."""
+_CRASHES = [
+    getattr(signal, name) for name in ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP") if hasattr(signal, name)
+]
+"""Signals by which a process ends because of what it does itself; Windows does not have all of them."""
 
 _log = logging.getLogger(__name__)
 
@@ -123,8 +126,9 @@ def _start(context: Any, make_function: Callable[[], Callable[[Any], Any]]) -> t
 def _serve(connection: Connection, make_function: Callable[[], Callable[[Any], Any]], parent: int) -> None:
     """Process tasks until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    with contextlib.suppress(OSError, AttributeError):  # on Linux, die with the parent instead of writing on
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":  # die with the parent instead of writing on
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     function: Callable[[Any], Any] | Exception
     try:
         function = make_function()

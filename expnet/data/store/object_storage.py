@@ -6,7 +6,6 @@ a sequence of objects of up to :data:`LINES_PER_OBJECT` lines. Shards are memory
 into which each is downloaded once for all processes; cached files are named by their sha256.
 """
 
-import fcntl
 import hashlib
 import itertools
 import json
@@ -28,7 +27,7 @@ from expnet.data.store.storage import (
 )
 from expnet.errors import DataError, MissingAssetError
 from expnet.io.atomic import atomic_path
-from expnet.io.file_lock import LOCKS_UNSUPPORTED
+from expnet.io.file_lock import LOCKS_UNSUPPORTED, lock_file
 
 CACHE_VARIABLE = "EXPNET_SHARD_CACHE"
 """Environment variable: folder of the shard cache; ``expnet/shards`` in the user's cache folder by default."""
@@ -124,7 +123,7 @@ class ObjectFiles(StoreFiles):
         with (folder / f".{info.sha256}.lock").open("w") as lock:
             # One process downloads while the others wait. Where there are no locks, each downloads for itself.
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                lock_file(lock.fileno(), wait=True)
             except OSError as error:
                 if error.errno not in LOCKS_UNSUPPORTED:
                     raise

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 import numpy as np
@@ -213,8 +213,9 @@ def _commit_all(
         commit(map(_write, jobs))
         return
     # Not forked from this process: a fork of a process that has run torch in threads may hang.
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    if context.get_start_method() == "forkserver":  # which Windows has not
+        context.set_forkserver_preload([__name__])
     try:
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
             commit(pool.map(_write, jobs, chunksize=4))

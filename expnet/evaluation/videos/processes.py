@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from expnet.evaluation.report.results import ScoredClip
 from expnet.evaluation.videos.finished_clips import FinishedClips, VideoOutcome
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.evaluation.videos.scoring_setup import open_scoring_setup
-from expnet.io.launcher import LaunchedProcess
+from expnet.io.launcher import LaunchedProcess, available_cores
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +43,7 @@ def process_count(options: DevicesConfig, process: LaunchedProcess) -> int:
         return 1
     if options.devices > 0:
         return options.devices
-    return torch.cuda.device_count() if choose_device(options.accelerator, 0).type == "cuda" else cores()
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return torch.cuda.device_count() if choose_device(options.accelerator, 0).type == "cuda" else available_cores()
 
 
 class ClipWorker:
@@ -72,7 +66,7 @@ class ClipWorker:
         processes: int,
         index: int = 0,
     ) -> None:
-        torch.set_num_threads(config.trainer.threads or max(cores() // processes, 1))
+        torch.set_num_threads(config.trainer.threads or max(available_cores() // processes, 1))
         if device_counter is not None:
             with device_counter.get_lock():
                 index = device_counter.value

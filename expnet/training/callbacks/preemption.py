@@ -15,7 +15,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+TIME_LIMIT: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+"""Signal that announces the time limit; Windows, which has no SLURM either, has none."""
+SIGNALS = (signal.SIGTERM,) if TIME_LIMIT is None else (signal.SIGTERM, TIME_LIMIT)
 """Signals that schedulers send before they stop a job: SIGTERM at preemption and ``scancel``, SIGUSR1 from
 ``sbatch --signal=USR1@SECONDS`` before the time limit."""
 
@@ -104,7 +106,7 @@ def report_stop(number: int, step: int) -> None:
     """Log why the run ends, and requeue a SLURM job that reached its time limit."""
     _log.warning("Stopped by %s after step %d; continue with ckpt=last.", signal.Signals(number).name, step)
     job = slurm_job()
-    if number != signal.SIGUSR1 or job is None:
+    if number != TIME_LIMIT or job is None:
         return
     try:
         subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)  # noqa: S603, S607
