@@ -5,7 +5,7 @@ published sequence of steps is a `SyncProtocol`; scores of different protocols a
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,14 @@ from expnet.metrics.extractor import Extractor, as_extractor
 from expnet.metrics.functional.cepstra import mel_cepstra
 from expnet.metrics.functional.codec import recode_audio, recode_video
 from expnet.metrics.functional.face_crop import CROP_SIZE, crop_faces, find_tracks, resize_frames
-from expnet.metrics.functional.sync import SyncResult, UnscorableClipError, mean_result, read_curve, shifted_distances
+from expnet.metrics.functional.sync import (
+    SyncResult,
+    UnscorableClipError,
+    best_result,
+    mean_result,
+    read_curve,
+    shifted_distances,
+)
 
 SAMPLES_PER_FRAME = 640
 _WINDOW = 5
@@ -36,6 +43,8 @@ class SyncProtocol:
         source_audio: Lossy steps of the audio before the crop.
         crop_audio: Lossy steps of the audio of each face track.
         network_video: Lossy steps directly before the network, with or without a crop.
+        tracks: What is reported of a clip with several face tracks: their ``mean``, or the ``best`` confidence and the
+            best distance of any.
     """
 
     name: str
@@ -48,6 +57,15 @@ class SyncProtocol:
     source_audio: tuple[str, ...] = ()
     crop_audio: tuple[str, ...] = ()
     network_video: tuple[str, ...] = ("jpeg",)
+    tracks: Literal["mean", "best"] = "mean"
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """The steps as plain values, for the protocol of a result; without ``tracks`` where it is the mean."""
+        steps = asdict(self)
+        if self.tracks == "mean":  # it was the only way when the first results were written, whose hash must not change
+            del steps["tracks"]
+        return steps
 
 
 SYNC_PROTOCOLS = {
@@ -72,6 +90,15 @@ SYNC_PROTOCOLS = {
             source_audio=("aac",),
             crop_audio=("aac",),
         ),
+        # https://github.com/congwei1230/MoChaBench: eval-lipsync/script/syncnet_pipeline.py, the best track of a clip
+        SyncProtocol(
+            name="mochabench",
+            resizes=False,
+            min_track=50,
+            source_video=("mpeg4_q2", "jpeg_q2"),
+            crop_video=("opencv_mpeg4",),
+            tracks="best",
+        ),
         # No lossy step, and any face that is detected in seven frames, which the median filter of the crop needs.
         SyncProtocol(name="direct", min_track=6, min_size=0.0, network_video=()),
     )
@@ -83,7 +110,7 @@ def measure_sync(
     audio: Tensor,
     extractor: Extractor | nn.Module,
     *,
-    protocol: str = "direct",
+    protocol: str | SyncProtocol = "direct",
     boxes: Tensor | None = None,
 ) -> SyncResult:
     """Measure how well the lips of one clip are synchronised with its audio.
@@ -93,12 +120,12 @@ def measure_sync(
         audio: Mono audio at 16 kHz, (S,) floating point in [-1, 1], starting with the first frame.
         extractor: SyncNet, which maps BGR face crops (T, 3, 224, 224) uint8 and cepstral coefficients (13, N) to the
             features of windows of five frames (T - 4, F) and of twenty columns ((N - 20) // 4 + 1, F).
-        protocol: Key of `SYNC_PROTOCOLS`.
+        protocol: Key of `SYNC_PROTOCOLS`, or a protocol of your own.
         boxes: Left, top, right, bottom of the face in pixels, (T, 4), NaN without a face.
             `expnet.metrics.functional.face_boxes` computes them from landmarks; ``wav2lip_lrs`` ignores them.
 
     Returns:
-        The scores, averaged over the face tracks of the clip, of which there is nearly always one.
+        The scores, averaged over the face tracks of the clip, of which there is nearly always one, or the best of them.
 
     Raises:
         UnscorableClipError: The clip is too short, or no face is tracked long enough or is large enough. A ValueError.
@@ -122,7 +149,9 @@ def measure_sync(
         faces = recode_video(crop_faces(frames[track.frames], track.boxes), chosen.crop_video)
         track_audio = audio[track.frames.start * SAMPLES_PER_FRAME : track.frames.stop * SAMPLES_PER_FRAME]
         results.append(_measure_faces(faces, recode_audio(track_audio, chosen.crop_audio), network, chosen))
-    return mean_result(results) if len(results) > 1 else results[0]
+    if len(results) == 1:
+        return results[0]
+    return best_result(results) if chosen.tracks == "best" else mean_result(results)
 
 
 def _measure_faces(faces: Tensor, audio: Tensor, network: Extractor, protocol: SyncProtocol) -> SyncResult:
@@ -142,7 +171,9 @@ def _measure_faces(faces: Tensor, audio: Tensor, network: Extractor, protocol: S
     return read_curve(shifted_distances(lip_features, audio_features), windows)
 
 
-def _protocol(name: str) -> SyncProtocol:
+def _protocol(name: str | SyncProtocol) -> SyncProtocol:
+    if isinstance(name, SyncProtocol):
+        return name
     if name not in SYNC_PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(SYNC_PROTOCOLS)}, got {name!r}")
     return SYNC_PROTOCOLS[name]
@@ -162,7 +193,7 @@ class _SyncMetric(ClipMetric):
 
     Args:
         extractor: SyncNet, see `measure_sync`; it does not become a submodule of the metric.
-        protocol_name: Key of `SYNC_PROTOCOLS`.
+        protocol_name: Key of `SYNC_PROTOCOLS`, or a protocol of your own.
         **kwargs: Arguments of ``torchmetrics.Metric``.
 
     ``update`` takes frames (B, T, 3, H, W) uint8 RGB, audio (B, S) and boxes (B, T, 4) or None, as `measure_sync` does
@@ -172,18 +203,20 @@ class _SyncMetric(ClipMetric):
     options: ClassVar[tuple[str, ...]] = ("protocol_name",)
     _FIELD: ClassVar[str]
 
-    def __init__(self, extractor: Extractor | nn.Module, *, protocol_name: str = "direct", **kwargs: Any) -> None:
+    def __init__(
+        self, extractor: Extractor | nn.Module, *, protocol_name: str | SyncProtocol = "direct", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.extractor = as_extractor(extractor)
-        self.protocol_name = _protocol(protocol_name).name
+        self.sync_protocol = _protocol(protocol_name)
+        self.protocol_name = self.sync_protocol.name
 
     @property
     def protocol(self) -> dict[str, Any]:
         """Settings that must be equal for two scores to be comparable: every step, and the weights."""
-        steps = asdict(SYNC_PROTOCOLS[self.protocol_name])
         return {
             **super().protocol,
-            "steps": steps,
+            "steps": self.sync_protocol.steps,
             "extractor": self.extractor.name,
             "checksum": self.extractor.checksum,
         }
@@ -212,7 +245,7 @@ class _SyncMetric(ClipMetric):
 
     def _measure(self, frames: Tensor, audio: Tensor, boxes: Tensor | None) -> float:
         try:
-            result = measure_sync(frames, audio, self.extractor, protocol=self.protocol_name, boxes=boxes)
+            result = measure_sync(frames, audio, self.extractor, protocol=self.sync_protocol, boxes=boxes)
         except UnscorableClipError:
             return float("nan")
         return float(getattr(result, self._FIELD))

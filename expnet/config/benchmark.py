@@ -40,6 +40,8 @@ ONLY_WHEN_NAMED = ("lpips_vgg", "lpips_squeeze")
 """Metrics that are computed only when named: LPIPS with its other backbones."""
 ASSET_KINDS = ("syncnet", "inception", "lpips_alex", "lpips_vgg", "lpips_squeeze", "recogniser")
 _RESERVED = ("reference", GROUND_TRUTH)
+SAME_WORDS = ("mouth_opening_correlation", "mouth_opening_lag", "landmark_distance_mouth")
+"""Metrics that compare the mouth with that of the real clip, which must speak the same words."""
 
 
 @dataclass
@@ -49,14 +51,29 @@ class VideoProtocolConfig:
     seconds: float = 60.0
     """Score at most this many seconds of each clip, from its start; a clip is held in memory whole. 0 for the whole
     clip."""
-    sync: Literal["reference", "wav2lip_lrs", "latentsync", "direct"] = "reference"
-    """SyncNet protocol: the steps of the original code, those of Wav2Lip's or LatentSync's evaluation, or the frames as
-    they are, without the original's re-encoding."""
+    part_seconds: float = 0.0
+    """Score clips that are longer than this in parts of this many seconds, each as a clip of its own, so that hours of
+    video (seconds=0) take the memory of one part; 0 for whole clips."""
+    first_frame: int = 0
+    """Frame of each video that is scored first; those before it are left out, with their audio."""
+    sync: Literal["reference", "wav2lip_lrs", "latentsync", "mochabench", "direct"] = "reference"
+    """SyncNet protocol: the steps of the original code, those of Wav2Lip's, LatentSync's or MoChaBench's evaluation, or
+    the frames as they are, without the original's re-encoding."""
+    sync_min_track: int | None = None
+    """SyncNet scores faces that are seen in more frames than this; null for the number of its protocol."""
+    sync_min_face: float | None = None
+    """SyncNet scores faces larger than this, in pixels; null for the size of its protocol."""
+    sync_tracks: Literal["mean", "best"] | None = None
+    """Score of a clip in which several faces are tracked: the mean, or the best confidence and the best distance of
+    any; null for that of its protocol."""
     fid: Literal["pytorch_fid", "torch_fidelity", "clean_fid"] = "pytorch_fid"
     """Implementation whose resizing and scaling FID follows."""
     csim: Literal["arcface", "resized"] = "arcface"
     """Input of the identity network: faces aligned by five points, or whole frames resized, as some papers do; the two
     are not comparable."""
+    csim_against: Literal["reference", "portrait"] = "reference"
+    """What CSIM compares each frame with: the same frame of the real clip, or the portrait that the clip was animated
+    from, which is its file in portraits=DIR, else the first frame of the real clip."""
     ssim: Literal["gaussian", "uniform"] = "gaussian"
     """Window of SSIM: the Gaussian one of Wang et al., or the uniform one that is scikit-image's default."""
     landmarks: Literal["centred", "pixels_256", "interocular", "centred_scaled"] = "centred"
@@ -73,8 +90,22 @@ class VideoProtocolConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         require(self.seconds >= 0, f"protocol.seconds must be 0 or more, not {self.seconds:g}.")
+        require(
+            self.part_seconds == 0 or (self.part_seconds >= 1 and self.first_frame == 0),
+            "protocol.part_seconds must be 0, or 1 or more with protocol.first_frame=0; it is "
+            f"{self.part_seconds:g} with first_frame {self.first_frame}.",
+        )
         require(1 <= self.max_lag <= 50, f"protocol.max_lag must be from 1 to 50 frames, not {self.max_lag}.")
-        at_least("protocol", self, resamples=1, picture_stride=1)
+        at_least("protocol", self, resamples=1, picture_stride=1, first_frame=0)
+        least = 6  # the median filter of the crop is longer
+        require(
+            self.sync_min_track is None or self.sync_min_track >= least,
+            f"protocol.sync_min_track must be {least} or more, not {self.sync_min_track}.",
+        )
+        require(
+            self.sync_min_face is None or self.sync_min_face >= 0,
+            f"protocol.sync_min_face must be 0 or more, not {self.sync_min_face}.",
+        )
 
 
 @dataclass
@@ -121,6 +152,22 @@ class VideoBenchmarkConfig:
     reference: str | None = None
     """Folder of the real videos; null computes only the metrics that need no reference. A manifest.csv in it (columns
     file, speaker) names the speaker of each video."""
+    reference_set: str | None = None
+    """Folder of real videos that are not paired with those of the systems, of the same people or others: FID compares
+    with all of their frames, and they are scored as a row. In place of reference."""
+    audio: str | None = None
+    """Folder of the audio that drives each clip, audio files or videos named as the clips, where the videos' own track
+    is another: dubbed and cross-driven videos, or speech without music. The real clips are scored with it, too, unless
+    dubbed."""
+    dubbed: bool = False
+    """The systems speak other words than the real clips, as in visual dubbing: the real clips keep their own audio, and
+    metrics that compare the mouth with the real one are left out."""
+    portraits: str | None = None
+    """Folder of the portraits that the clips were animated from, images or videos named as the clips, of which the
+    first frame counts; CSIM then compares with them."""
+    pairs: str | None = None
+    """A csv file with the columns clip, audio and portrait, where the files in audio and portraits are not named as the
+    clips: cross-driven videos. A column may be missing."""
     systems: dict[str, str] = field(default_factory=dict)
     """Folder of each system's videos, by system name, paired with the real ones by file name without suffix. The other
     systems are compared with the first."""
@@ -162,9 +209,25 @@ class VideoBenchmarkConfig:
         """Check names and combinations."""
         require(bool(self.output), "output must name a folder for the results.")
         require(
-            bool(self.systems) or self.reference is not None,
+            bool(self.systems) or self.reference is not None or self.reference_set is not None,
             "No videos were given to score: set systems.NAME=DIR for each system, and reference=DIR for the real "
             "videos.",
+        )
+        require(
+            self.reference is None or self.reference_set is None,
+            "reference and reference_set exclude each other: the first is paired by name, the second is not.",
+        )
+        require(
+            not self.dubbed or (self.reference is not None and self.audio is not None),
+            "dubbed=true needs audio=DIR, what the systems speak, and reference=DIR, the videos that they dub.",
+        )
+        require(
+            self.pairs is None or self.audio is not None or self.portraits is not None,
+            "pairs=FILE names files of audio=DIR and portraits=DIR; set at least one of them.",
+        )
+        require(
+            self.protocol.csim_against == "reference" or self.reference is not None or self.portraits is not None,
+            "protocol.csim_against=portrait needs portraits=DIR, or reference=DIR for its first frames.",
         )
         for name in self.systems:
             require(name not in _RESERVED, f"systems.{name}: this name stands for the real videos; choose another.")
@@ -184,4 +247,15 @@ class VideoBenchmarkConfig:
     def wanted(self) -> tuple[str, ...]:
         """Keys of the metrics to compute, in the order of the table's columns."""
         chosen = self.metrics or [key for key in METRIC_KEYS if key not in ONLY_WHEN_NAMED]
-        return tuple(key for key in METRIC_KEYS if key in chosen)
+        left_out = SAME_WORDS if self.dubbed else ()
+        return tuple(key for key in METRIC_KEYS if key in chosen and key not in left_out)
+
+    @property
+    def real_videos(self) -> str | None:
+        """Folder of the real videos, paired or not."""
+        return self.reference if self.reference is not None else self.reference_set
+
+    @property
+    def against_portraits(self) -> bool:
+        """Whether CSIM compares with portraits."""
+        return self.portraits is not None or self.protocol.csim_against == "portrait"

@@ -1,6 +1,6 @@
 """Distance, confidence and offset from SyncNet's features, computed as in the original."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class SyncResult:
         offset: Best shift in video frames; positive if the audio comes before the lips.
         windows: Number of compared windows of 0.2 s, one per video frame.
         curve: Mean distance by shift; ``curve[j]`` belongs to the offset ``15 - j``.
-        tracks: Number of face tracks in the average.
+        tracks: Number of face tracks behind the scores.
     """
 
     distance: float
@@ -89,5 +89,18 @@ def mean_result(results: list[SyncResult]) -> SyncResult:
         offset=int(sum(result.offset for result in results) / count),
         windows=sum(result.windows for result in results),
         curve=tuple(sum(values) / count for values in curves),
+        tracks=sum(result.tracks for result in results),
+    )
+
+
+def best_result(results: list[SyncResult]) -> SyncResult:
+    """Take the best of the face tracks, as MoChaBench does: the largest confidence, and the smallest distance.
+
+    Offset and curve are those of the track with the smallest distance; the confidence may be that of another.
+    """
+    closest = min(results, key=lambda result: result.distance)
+    return replace(
+        closest,
+        confidence=max(result.confidence for result in results),
         tracks=sum(result.tracks for result in results),
     )

@@ -28,6 +28,8 @@ from expnet.evaluation.report.results import MetricInfo, Results, SystemResult, 
 from expnet.evaluation.report.wandb_tables import log_benchmark
 from expnet.evaluation.statistics.summary import Curves, RealParts, summarise
 from expnet.evaluation.statistics.table_warnings import table_warnings
+from expnet.evaluation.videos.clip_inputs import ClipInputs
+from expnet.evaluation.videos.clip_parts import in_parts
 from expnet.evaluation.videos.examples import choose_clips, curve_example, write_comparison
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
@@ -67,6 +69,8 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
     process = launched_process()
     output = prepare_output(config.output)
     pairing = pair_videos(config)
+    parts = in_parts(pairing.clips, config.protocol.part_seconds, config.protocol.seconds)
+    pairing = replace(pairing, clips=tuple(parts))
     setup = open_scoring_setup(config, torch.device("cpu"))
     for note in setup.notes if process.rank == 0 else ():
         _log.warning("%s", note)
@@ -81,7 +85,7 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
     report, chosen_by = _summarise(config, pairing, setup, finished, work)
     details = {
         "command": shlex.join(["python", *sys.argv]),
-        "reference": config.reference or "none",
+        **_folders(config),
         **{f"systems.{name}": folder for name, folder in config.systems.items()},
         "seconds": round(time.monotonic() - started, 1),
         "processes": process.world if process.world > 1 else config.trainer.devices,
@@ -96,10 +100,19 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
 def video_systems(config: VideoBenchmarkConfig) -> tuple[VideoSystem, ...]:
     """Return the rows of the table: the real clips first, if there are any, then the systems in the order given."""
     rows = [VideoSystem(name, name, "model", f"Videos of {Path(path).name}.") for name, path in config.systems.items()]
-    if config.reference is None:
+    if config.real_videos is None:
         return tuple(rows)
-    real = f"The real videos ({Path(config.reference).name}), scored in the same way as those of the systems."
-    return VideoSystem(GROUND_TRUTH, "Real clips", "reference", real), *rows
+    unpaired = ", not paired with those of the systems" if config.reference is None else ""
+    real = (
+        f"The real videos ({Path(config.real_videos).name}){unpaired}, scored in the same way as those of the systems."
+    )
+    return VideoSystem(GROUND_TRUTH, "Real clips" if config.reference else "Real set", "reference", real), *rows
+
+
+def _folders(config: VideoBenchmarkConfig) -> dict[str, str]:
+    """Return the folders and files that the user gave beside those of the systems."""
+    given = {name: getattr(config, name) for name in ("reference_set", "audio", "portraits", "pairs")}
+    return {"reference": config.reference or "none", **{name: path for name, path in given.items() if path}}
 
 
 def _summarise(
@@ -117,7 +130,7 @@ def _summarise(
     notes = [*setup.notes, *pairing.notes]
     if any(info.key == "fid" for info in infos):
         names = [system.name for system in systems if system.kind == "model"]
-        distances, frame_counts = frechet_summaries(names, pairing.clips, work)
+        distances, frame_counts = frechet_summaries(names, pairing.clips, work, paired=config.reference is not None)
         results = tuple(_with_frechet(system, distances.get(system.name)) for system in results)
         notes.append(few_frames_warning(frame_counts, distances))
     notes += video_warnings(config, rows, [outcome.sources for outcome in outcomes])
@@ -179,9 +192,15 @@ def _with_frechet(system: SystemResult, summary: Any | None) -> SystemResult:
 
 
 def _data(clips: Sequence[PairedClip]) -> dict[str, Any]:
-    """Identify the scored clips by their names and, where there is a reference, by the sizes of its files."""
+    """Identify the scored clips by their names, the sizes of the reference's files and the files that were given."""
     lines = [f"{clip.clip_id}/{clip.reference.stat().st_size if clip.reference else ''}" for clip in clips]
+    lines += [f"{clip.clip_id}<{_sizes(clip.inputs)}" for clip in clips if clip.inputs != ClipInputs()]
     return {"fingerprint": hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16], "clips": len(clips)}
+
+
+def _sizes(inputs: ClipInputs) -> str:
+    """Return the names and sizes of given files, which tell whether two benchmarks gave the same."""
+    return "/".join(f"{path.stem}:{path.stat().st_size}" for path in (inputs.audio, inputs.portrait) if path)
 
 
 def _extras(

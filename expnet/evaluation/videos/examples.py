@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME
-from expnet.audio.wave import SAMPLE_RATE, load_audio
+from expnet.audio.alignment import FRAME_RATE
+from expnet.audio.wave import SAMPLE_RATE
 from expnet.config.benchmark import GROUND_TRUTH, ExamplesConfig
 from expnet.evaluation.report.line_chart import Series, other_style
 from expnet.evaluation.report.page import CurveExample
 from expnet.evaluation.report.results import MetricInfo, ScoredClip
 from expnet.evaluation.videos.finished_clips import ClipOutcome
 from expnet.evaluation.videos.pairing import PairedClip
+from expnet.evaluation.videos.reader import audio_from
 from expnet.media.video_reader import probe_video, read_video, write_video
 from expnet.render.reenactment import label_images
 
@@ -98,7 +99,7 @@ def curve_example(chosen: Chosen, outcome: ClipOutcome, titles: Mapping[str, str
 def write_comparison(
     chosen: Chosen, number: int, titles: Mapping[str, str], output: Path, options: ExamplesConfig
 ) -> str:
-    """Write the videos of a clip side by side, with the audio of the first system that has any, else the real audio.
+    """Write the videos of a clip side by side, with given audio, else that of the first system that has any.
 
     Returns:
         The path relative to the page.
@@ -107,17 +108,19 @@ def write_comparison(
     paths = {name: path for name in titles if (path := chosen.clip.paths.get(name)) is not None}
     frames = round(options.seconds * FRAME_RATE)
     candidates = [name for name in (*(name for name in paths if name != GROUND_TRUTH), GROUND_TRUTH) if name in paths]
-    source = next((paths[name] for name in candidates if probe_video(paths[name]).has_audio), None)
-    audio = None if source is None else load_audio(source)[: frames * SAMPLES_PER_FRAME]
+    own = (paths[name] for name in candidates if probe_video(paths[name]).has_audio)
+    source = chosen.clip.inputs.audio or next(own, None)
+    start = chosen.clip.start
+    audio = None if source is None else audio_from(source, round(start * FRAME_RATE), frames)
     relative = Path(_FOLDER) / f"{number:02d}-{chosen.title.lower()}.mp4"
-    tiles = _tiles({titles[name]: path for name, path in paths.items()}, frames, options.height)
+    tiles = _tiles({titles[name]: path for name, path in paths.items()}, frames, options.height, start)
     write_video(output / relative, tiles, fps=float(FRAME_RATE), audio=audio, sample_rate=SAMPLE_RATE, crf=23)
     return relative.as_posix()
 
 
-def _tiles(paths: Mapping[str, Path], frames: int, height: int) -> Iterator[NDArray[np.uint8]]:
+def _tiles(paths: Mapping[str, Path], frames: int, height: int, start: float = 0.0) -> Iterator[NDArray[np.uint8]]:
     """Yield one composed image per frame; a video that ends early holds its last frame."""
-    readers = [read_video(path, fps=float(FRAME_RATE)) for path in paths.values()]
+    readers = [read_video(path, fps=float(FRAME_RATE), start=start) for path in paths.values()]
     last: list[NDArray[np.uint8] | None] = [None] * len(readers)
     width = 0
     for index, images in enumerate(zip_longest(*readers)):

@@ -172,7 +172,9 @@ def _file_name(name: str) -> str:
 
 
 def _identities(clip: PairedClip, system: str) -> dict[str, list[Any] | None]:
-    """Return the identities of a video and of the real one as they are now, as plain values."""
+    """Return the identities of a video, the real one and what was given, as they are now, as plain values."""
     paths = {"video": clip.paths[system], "reference": clip.reference}
+    given = {"audio": clip.inputs.audio, "portrait": clip.inputs.portrait}
+    paths |= {role: path for role, path in given.items() if path is not None}
     found = {role: identity(path) for role, path in paths.items()}
     return {role: None if known is None else list(known) for role, known in found.items()}

@@ -40,7 +40,7 @@ Run = Callable[[Scores, Video, Video | None], None]
 _CHUNK_PIXELS = 2**22
 """Pixels that are compared at a time; float64 planes of a whole clip would take gigabytes."""
 
-FACE, AUDIO, REFERENCE, REFERENCE_FACE, SAME_ASPECT_RATIO = range(5)
+FACE, AUDIO, REFERENCE, REFERENCE_FACE, SAME_ASPECT_RATIO, PORTRAIT_FACE = range(6)
 """What a measure may need of a clip."""
 
 
@@ -78,6 +78,10 @@ class Measure:
             return "no face found"
         if AUDIO in self.needs and video.audio is None:
             return "no audio"
+        if PORTRAIT_FACE in self.needs and video.portrait is None:
+            return "no portrait"
+        if PORTRAIT_FACE in self.needs and video.portrait is not None and video.portrait.face is None:
+            return "no face found in the portrait"
         if self.paired and reference is None:
             return "no reference"
         if REFERENCE_FACE in self.needs and (reference is None or reference.face is None):

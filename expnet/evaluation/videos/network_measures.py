@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from expnet.config.benchmark import VideoProtocolConfig
@@ -10,6 +13,7 @@ from expnet.evaluation.videos.audio_driven_mouth import AudioDrivenMouth
 from expnet.evaluation.videos.measures import (
     AUDIO,
     FACE,
+    PORTRAIT_FACE,
     REFERENCE_FACE,
     Measure,
     faces,
@@ -27,6 +31,7 @@ from expnet.metrics import (
     SyncConfidence,
     SyncDistance,
     SyncOffset,
+    SyncProtocol,
     measure_sync,
 )
 from expnet.metrics.functional import face_boxes
@@ -38,11 +43,8 @@ _BATCH = 32
 
 def sync_measures(extractor: Extractor, options: VideoProtocolConfig, device: torch.device) -> list[Measure]:
     """SyncNet's confidence, distance and offset, from one measurement."""
-    metrics = (
-        SyncConfidence(extractor, protocol_name=options.sync),
-        SyncDistance(extractor, protocol_name=options.sync),
-        SyncOffset(extractor, protocol_name=options.sync),
-    )
+    protocol = sync_protocol(options)
+    metrics = tuple(kind(extractor, protocol_name=protocol) for kind in (SyncConfidence, SyncDistance, SyncOffset))
 
     def run(scores: Scores, video: Video, _: Video | None) -> None:
         assert video.audio is not None
@@ -50,14 +52,25 @@ def sync_measures(extractor: Extractor, options: VideoProtocolConfig, device: to
         if video.face is not None:
             boxes = face_boxes(video.face.landmarks.masked_fill(~video.face.valid[:, None, None], torch.nan))
         frames, audio = video.frames.to(device), video.audio.to(device)
-        result = measure_sync(frames, audio, extractor, protocol=options.sync, boxes=boxes)
+        result = measure_sync(frames, audio, extractor, protocol=protocol, boxes=boxes)
         for metric, value in zip(metrics, (result.confidence, result.distance, result.offset), strict=True):
             scores.put(metric.name, float(value))
         if result.at_edge:
             scores.remarks.append(f"SyncNet's offset {result.offset} lies at the edge of its search range")
 
-    needs = {AUDIO, FACE} if SYNC_PROTOCOLS[options.sync].crops else {AUDIO}
+    needs = {AUDIO, FACE} if protocol.crops else {AUDIO}
     return [Measure("Sync", metrics, frozenset(needs), run)]
+
+
+def sync_protocol(options: VideoProtocolConfig) -> SyncProtocol:
+    """Return the SyncNet protocol that was chosen, with what the user changes of it."""
+    changes = {
+        "min_track": options.sync_min_track,
+        "min_size": options.sync_min_face,
+        "tracks": options.sync_tracks,
+    }
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    return replace(SYNC_PROTOCOLS[options.sync], **given)
 
 
 def audio_mouth_measures(predictor: AudioDrivenMouth, _: VideoProtocolConfig) -> list[Measure]:
@@ -93,14 +106,16 @@ def perceptual_measures(
     return [frame_measure(metric, options.picture_stride, device)]
 
 
-def identity_measures(extractor: Extractor, options: VideoProtocolConfig, device: torch.device) -> list[Measure]:
-    """Does the face keep the identity of the person?"""
+def identity_measures(
+    extractor: Extractor, options: VideoProtocolConfig, device: torch.device, *, against_portraits: bool = False
+) -> list[Measure]:
+    """Does the face keep the identity of the person, in the real frame or in the portrait?"""
     metric = IdentitySimilarity(extractor, alignment=options.csim)
+    seen = slice(None, None, options.picture_stride)
 
-    def run(scores: Scores, video: Video, reference: Video | None) -> None:
+    def compare_frames(scores: Scores, video: Video, reference: Video | None) -> None:
         face, real = faces(video, reference)
         assert reference is not None
-        seen = slice(None, None, options.picture_stride)
         scores.add(
             metric,
             video.frames[seen].to(device),
@@ -110,4 +125,18 @@ def identity_measures(extractor: Extractor, options: VideoProtocolConfig, device
             (face.valid & real.valid)[seen].to(device),
         )
 
-    return [Measure("Image", (metric,), frozenset({FACE, REFERENCE_FACE}), run)]
+    def compare_portrait(scores: Scores, video: Video, _: Video | None) -> None:
+        face, target = faces(video, video.portrait)
+        assert video.portrait is not None
+        scores.add(
+            metric,
+            video.frames[seen].to(device),
+            video.portrait.frames.to(device),
+            face.landmarks[seen].to(device),
+            target.landmarks.to(device),
+            face.valid[seen].to(device),
+        )
+
+    if against_portraits:
+        return [Measure("Image", (metric,), frozenset({FACE, PORTRAIT_FACE}), compare_portrait)]
+    return [Measure("Image", (metric,), frozenset({FACE, REFERENCE_FACE}), compare_frames)]

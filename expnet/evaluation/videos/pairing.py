@@ -1,16 +1,23 @@
-"""Which videos belong together: those with the same path below their folders, whatever their suffix."""
+"""Which videos belong together: those with the same path below their folders, whatever their suffix.
+
+Without a paired reference, the videos of a set of real clips are clips of their own, which no system has.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
 from expnet.data.corpora import read_corpus
 from expnet.data.even_spacing import evenly_spaced
 from expnet.errors import DataError, InputError
+from expnet.evaluation.videos.clip_inputs import ClipInputs, find_inputs, some_names
+
+SET_PREFIX = "reference_set/"
+"""Begins the names of real videos that are not paired."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +28,17 @@ class PairedClip:
         clip_id: The path of the video below its folder, without suffix.
         speaker: The person who speaks.
         paths: The file of each system, the real video first where there is one; None where a system lacks the clip.
+        inputs: The files that the systems were given for this clip, where the user names them.
+        start: The second at which the clip begins in its files, for a part of a long video.
+        end: The second at which it ends; None for the end of the files, or where the protocol cuts them off.
     """
 
     clip_id: str
     speaker: str
     paths: Mapping[str, Path | None]
+    inputs: ClipInputs = field(default_factory=ClipInputs)
+    start: float = 0.0
+    end: float | None = None
 
     @property
     def reference(self) -> Path | None:
@@ -83,18 +96,29 @@ def pair_videos(config: VideoBenchmarkConfig) -> Pairing:
         if not shared:
             raise DataError(
                 f"systems.{system}={config.systems[system]} has no video with the name of a reference video: it has "
-                f"{_some(videos)}, the reference has {_some(names)}; give the files matching names"
+                f"{some_names(list(videos))}, the reference has {some_names(names)}; give the files matching names"
             )
         beyond = [name for name in videos if name not in set(names)]
         if beyond:
             notes.append(
                 f"Not scored because the reference lacks them: {len(beyond)} of the videos of {system} "
-                f"({_some(beyond)})."
+                f"({some_names(beyond)})."
             )
     chosen = evenly_spaced(names, config.limit or None)
     if reference is not None:
         folders = {GROUND_TRUTH: reference, **folders}
-    return Pairing(tuple(_pair(name, folders) for name in chosen), tuple(notes))
+    inputs = find_inputs(config, chosen)
+    clips = [_pair(name, folders, inputs[name]) for name in chosen]
+    return Pairing((*_reference_set(config), *clips), tuple(notes))
+
+
+def _reference_set(config: VideoBenchmarkConfig) -> list[PairedClip]:
+    """Return the real videos that are not paired, which have names that no clip of a system has."""
+    if config.reference_set is None:
+        return []
+    videos = find_videos(config.reference_set)
+    chosen = evenly_spaced(sorted(videos), config.limit or None)
+    return [PairedClip(f"{SET_PREFIX}{name}", videos[name][1], {GROUND_TRUTH: videos[name][0]}) for name in chosen]
 
 
 def identity(path: Path | None) -> tuple[str, int, int] | None:
@@ -112,14 +136,8 @@ def identity(path: Path | None) -> tuple[str, int, int] | None:
     return str(path), status.st_size, status.st_mtime_ns
 
 
-def _pair(name: str, folders: Mapping[str, Mapping[str, tuple[Path, str]]]) -> PairedClip:
+def _pair(name: str, folders: Mapping[str, Mapping[str, tuple[Path, str]]], inputs: ClipInputs) -> PairedClip:
     """Pair one clip. The speaker is that of the reference, else of the first system that has the clip."""
     speaker = next(videos[name][1] for videos in folders.values() if name in videos)
     paths = {system: videos[name][0] if name in videos else None for system, videos in folders.items()}
-    return PairedClip(name, speaker, paths)
-
-
-def _some(names: Mapping[str, object] | list[str]) -> str:
-    """Return the first few names, for a message."""
-    listed = list(names)
-    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
+    return PairedClip(name, speaker, paths, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -15,20 +16,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
-from expnet.audio.wave import is_silent, load_audio
+from expnet.audio.wave import is_silent, load_audio, read_blocks
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import DataError, InputError
+from expnet.evaluation.videos.clip_inputs import IMAGE_SUFFIXES
 from expnet.face.fitting import fit_clip
 from expnet.face.lost_frames import fill_lost_frames
 from expnet.face.morphable import MorphableModel, load_face_model
 from expnet.face.tracker import open_tracker
 from expnet.media.colour import ColourTags
+from expnet.media.image_reader import load_image
 from expnet.media.video_reader import probe_video, read_video
 from expnet.metrics.functional import silent_frames
 
 SAME_ASPECT = 0.01
 """Two frame sizes have the same aspect ratio when width over height differs by less than this fraction."""
-OWN_AUDIO, REFERENCE_AUDIO, NO_AUDIO = "own", "reference", "none"
+_SAME_LENGTH = 2
+"""Audio and video count as equally long up to this many frames."""
+_SILENT, _NO_TRACK = "the audio is silent", "no audio track"
+OWN_AUDIO, REFERENCE_AUDIO, GIVEN_AUDIO, NO_AUDIO = "own", "reference", "given", "none"
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Source:
         fps: The recorded frame rate.
         codec: The video codec.
         frames: The number of frames at 25 per second.
-        sound: Whose audio the video is scored with: its own, that of the reference, or none.
+        sound: Whose audio the video is scored with: its own, that of the reference, that of a given file, or none.
         range: ``limited`` or ``full``, the range of its colours.
         matrix: The matrix of its colours.
         primaries: The primaries of its colours, ``unspecified`` if it does not say.
@@ -103,6 +109,7 @@ class Video:
         face: The face, None if none was found in any frame.
         source: What the file says about itself.
         notes: Remarks for the row of this video.
+        portrait: The portrait (one frame) that the video was animated from, where it is compared with that.
     """
 
     frames: Tensor
@@ -110,6 +117,7 @@ class Video:
     face: Face | None
     source: Source
     notes: tuple[str, ...] = ()
+    portrait: Video | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -135,6 +143,32 @@ class Video:
             face=None if self.face is None else self.face.first(frames),
         )
 
+    def with_audio(self, path: Path | None, first: int = 0, *, part: bool = False) -> Video:
+        """Return this video with the audio of a file; without audio if there is no file.
+
+        Args:
+            path: The file.
+            first: The frame of the file's video that this one begins with.
+            part: Whether the video may go on after this part, so that longer audio is no oddity.
+
+        Raises:
+            InputError: The file cannot be decoded.
+        """
+        notes = tuple(note for note in self.notes if note not in (_SILENT, _NO_TRACK))
+        if path is None:
+            notes = (*notes, "no audio was given for this clip")
+            return replace(self, audio=None, notes=notes, source=replace(self.source, sound=NO_AUDIO))
+        samples = load_audio(path) if first == 0 and not part else audio_from(path, first, len(self) if part else None)
+        difference = len(samples) / SAMPLES_PER_FRAME - len(self)
+        if abs(difference) > _SAME_LENGTH:
+            longer = "longer" if difference > 0 else "shorter"
+            notes = (*notes, f"the given audio is {abs(difference) / FRAME_RATE:.1f} s {longer} than the video")
+        if is_silent(samples):
+            notes = (*notes, "the given audio is silent")
+            return replace(self, audio=None, notes=notes, source=replace(self.source, sound=NO_AUDIO))
+        audio = fit_length(torch.from_numpy(samples), len(self))
+        return replace(self, audio=audio, notes=notes, source=replace(self.source, sound=GIVEN_AUDIO))
+
     def matched_to(self, reference: Video) -> Video:
         """Return this video as it is compared with the real one: cut to its length, with its audio if it has none."""
         video = self.first(len(reference))
@@ -155,30 +189,49 @@ class VideoReader:
         tracker: ``mediapipe``, ``litert`` or a .task file.
         face_model: The face model that is fitted for pose and mouth opening.
         seconds: The part of each video that is read, 0 for all of it.
+        first_frame: The frame that this part begins with.
 
     Raises:
         InputError: The tracker or the face model cannot be opened.
     """
 
-    def __init__(self, *, tracker: str = "mediapipe", face_model: str = "mediapipe468", seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        tracker: str = "mediapipe",
+        face_model: str = "mediapipe468",
+        seconds: float = 0.0,
+        first_frame: int = 0,
+    ) -> None:
+        self.first_frame = first_frame
         self.tracker = open_tracker(tracker)
         self.model: MorphableModel = load_face_model(face_model)
         self.frame_limit = round(seconds * FRAME_RATE) if seconds > 0 else None
 
-    def __call__(self, path: Path) -> Video:
-        """Read one video.
+    def __call__(self, path: Path, start: float = 0.0, end: float | None = None) -> Video:
+        """Read one video, or a part of it.
+
+        Args:
+            path: The file.
+            start: The second at which the part begins.
+            end: The second at which it ends; None for the seconds that every clip is cut to.
 
         Raises:
-            InputError: The video cannot be decoded.
+            InputError: The video cannot be decoded, or ends before the part begins.
         """
         info = probe_video(path)
-        images = list(islice(read_video(path, fps=float(FRAME_RATE)), self.frame_limit))
+        first = round(start * FRAME_RATE) + (self.first_frame if end is None else 0)
+        limit = self.frame_limit if end is None else None if math.isinf(end) else round(end * FRAME_RATE) - first
+        frames = read_video(path, fps=float(FRAME_RATE), start=first / FRAME_RATE)
+        images = list(islice(frames, limit))
+        if not images:
+            raise InputError(f"{path}: the video ends before second {first / FRAME_RATE:g}, where scoring begins.")
         if len({image.shape for image in images}) != 1:
             raise DataError(f"{path}: its frames change their size; encode it again at a single size")
         notes = []
-        audio = self._audio(path, len(images)) if info.has_audio else None
+        audio = self._audio(path, first, len(images)) if info.has_audio else None
         if audio is None:
-            notes.append("the audio is silent" if info.has_audio else "no audio track")
+            notes.append(_SILENT if info.has_audio else _NO_TRACK)
         face = self._face(images)
         if face is None:
             notes.append("no face found in any frame")
@@ -192,10 +245,25 @@ class VideoReader:
         frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # (T, 3, H, W)
         return Video(frames, audio, face, source, tuple(notes))
 
+    def portrait(self, path: Path) -> Video:
+        """Read a portrait: an image, or the first frame of a video.
+
+        Raises:
+            InputError: The file cannot be decoded.
+        """
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            image = load_image(path)
+        else:
+            image = next(iter(read_video(path, fps=float(FRAME_RATE))))
+        height, width = image.shape[:2]
+        frames = torch.from_numpy(image.copy()).permute(2, 0, 1)[None]  # (1, 3, H, W)
+        source = Source(width, height, float(FRAME_RATE), "portrait", 1, NO_AUDIO)
+        return Video(frames, None, self._face([image]), source)
+
     @staticmethod
-    def _audio(path: Path, frames: int) -> Tensor | None:
-        """Return the samples (640 T,), or None if there is only silence."""
-        samples = load_audio(path)
+    def _audio(path: Path, first: int, frames: int) -> Tensor | None:
+        """Return the samples (640 T,) from a frame on, or None if there is only silence."""
+        samples = load_audio(path) if first == 0 else audio_from(path, first, frames)
         return None if is_silent(samples) else fit_length(torch.from_numpy(samples), frames)
 
     def _face(self, images: Sequence[NDArray[np.uint8]]) -> Face | None:
@@ -210,6 +278,26 @@ class VideoReader:
             frontal = self.model.landmarks(identity, expression)  # (T, 68, 3)
         landmarks = torch.from_numpy(fill_lost_frames(track.landmarks[track.found], track.found).astype(np.float32))
         return Face(landmarks, torch.from_numpy(track.found.copy()), frontal, coefficients)
+
+
+def audio_from(path: Path, first: int, frames: int | None = None) -> NDArray[np.float32]:
+    """Return the samples of some frames of a file, or of all from the first on, in the memory of these samples.
+
+    Raises:
+        InputError: The file cannot be decoded.
+    """
+    start = first * SAMPLES_PER_FRAME
+    end = math.inf if frames is None else start + frames * SAMPLES_PER_FRAME
+    kept, position = [np.zeros(0, np.float32)], 0
+    for block in read_blocks(path):
+        inside = block[max(start - position, 0) :]
+        if len(inside):
+            kept.append(inside)
+        position += len(block)
+        if position >= end:
+            break
+    samples = np.concatenate(kept)
+    return samples if frames is None else samples[: frames * SAMPLES_PER_FRAME]
 
 
 def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:

@@ -5,22 +5,66 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
+from expnet.audio.alignment import FRAME_RATE
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.report.results import UNDEFINED, ScoredClip
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos.finished_clips import RealPart, VideoOutcome
 from expnet.evaluation.videos.measures import Measure
-from expnet.evaluation.videos.pairing import PairedClip
+from expnet.evaluation.videos.pairing import SET_PREFIX, PairedClip
 from expnet.evaluation.videos.reader import Video, VideoReader, check_readable
 from expnet.metrics import UnscorableClipError
 from expnet.metrics.functional import mouth_opening
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GivenInputs:
+    """Which files the user gives beside the videos.
+
+    Attributes:
+        audio: Whether the systems' videos are scored with given audio.
+        dubbed: Whether the real clips keep their own audio nevertheless.
+        portraits: Whether videos are compared with their portrait.
+    """
+
+    audio: bool = False
+    dubbed: bool = False
+    portraits: bool = False
+
+    def complete(
+        self, reader: VideoReader, video: Video, clip: PairedClip, reference: Video | None = None, *, real: bool = False
+    ) -> Video:
+        """Return a video with the audio and the portrait that it is scored with.
+
+        Args:
+            reader: Reads the portrait.
+            video: The video, as its file is.
+            clip: The clip.
+            reference: The real clip, whose first frame is the portrait where none is given.
+            real: Whether the video is the real clip itself.
+
+        Raises:
+            InputError: A file cannot be decoded.
+        """
+        unpaired = real and clip.clip_id.startswith(SET_PREFIX)
+        if self.audio and not unpaired and not (real and self.dubbed):
+            first = round(clip.start * FRAME_RATE) + (reader.first_frame if clip.end is None else 0)
+            cut = clip.end is not None or len(video) == reader.frame_limit
+            video = video.with_audio(clip.inputs.audio, first, part=cut)
+        if not self.portraits:
+            return video
+        if clip.inputs.portrait is not None:
+            return replace(video, portrait=reader.portrait(clip.inputs.portrait))
+        real_clip = video if real else reference
+        return video if real_clip is None or unpaired else replace(video, portrait=real_clip.first(1))
 
 
 class VideoScorer:
@@ -30,12 +74,20 @@ class VideoScorer:
         reader: Reads the files.
         measures: The measures to take.
         wanted: The keys of the metrics that go into the rows.
+        inputs: Which files the user gives beside the videos.
     """
 
-    def __init__(self, reader: VideoReader, measures: Sequence[Measure], wanted: Sequence[str]) -> None:
+    def __init__(
+        self,
+        reader: VideoReader,
+        measures: Sequence[Measure],
+        wanted: Sequence[str],
+        inputs: GivenInputs | None = None,
+    ) -> None:
         self.reader = reader
         self.measures = tuple(measures)
         self.wanted = frozenset(wanted)
+        self.inputs = inputs or GivenInputs()
 
     @torch.no_grad()
     def score(self, clip: PairedClip, systems: Sequence[str]) -> Iterator[tuple[str, VideoOutcome]]:
@@ -50,7 +102,8 @@ class VideoScorer:
         parts = _RealParts(self, clip)
         if any(clip.paths[system] is not None for system in systems) and GROUND_TRUTH in clip.paths:
             try:
-                reference = self.reader(check_readable(clip.reference, GROUND_TRUTH, clip.clip_id))
+                path = check_readable(clip.reference, GROUND_TRUTH, clip.clip_id)
+                reference = self.inputs.complete(self.reader, self._read(path, clip), clip, real=True)
             except CLIP_FAULTS as error:
                 failed = _failed(clip, GROUND_TRUTH, error)
                 fault = f"the reference cannot be read: {failed.row.reason}"
@@ -60,7 +113,8 @@ class VideoScorer:
             if system == GROUND_TRUTH:
                 continue
             try:
-                video = self.reader(check_readable(clip.paths[system], system, clip.clip_id))
+                path = check_readable(clip.paths[system], system, clip.clip_id)
+                video = self.inputs.complete(self.reader, self._read(path, clip), clip, reference)
             except CLIP_FAULTS as error:
                 yield system, _failed(clip, system, error)
                 continue
@@ -70,6 +124,10 @@ class VideoScorer:
             video = video.matched_to(reference)
             outcome = self._outcome(clip, system, video, reference.first(len(video)))
             yield system, replace(outcome, real=parts.over(reference, len(video)))
+
+    def _read(self, path: Path, clip: PairedClip) -> Video:
+        """Read a video, or the part of it that the clip is."""
+        return self.reader(path) if clip.end is None else self.reader(path, clip.start, clip.end)
 
     def _outcome(
         self, clip: PairedClip, system: str, video: Video, reference: Video | None = None, *, fault: str = ""

@@ -31,7 +31,7 @@ from expnet.evaluation.videos.network_measures import (
     sync_measures,
 )
 from expnet.evaluation.videos.reader import VideoReader
-from expnet.evaluation.videos.scorer import VideoScorer
+from expnet.evaluation.videos.scorer import GivenInputs, VideoScorer
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import Extractor
 
@@ -75,11 +75,16 @@ def open_scoring_setup(config: VideoBenchmarkConfig, device: torch.device) -> Sc
         MissingAssetError: Weights are missing and ``strict`` is set.
         InputError: The tracker, the face model or a weight file cannot be used.
     """
-    reader = VideoReader(tracker=config.tracker, face_model=config.face_model, seconds=config.protocol.seconds)
+    reader = VideoReader(
+        tracker=config.tracker,
+        face_model=config.face_model,
+        seconds=config.protocol.seconds,
+        first_frame=config.protocol.first_frame,
+    )
     opener = _NetworkOpener(config)
     measures = [measure for family in _families(config, opener, reader.model, device) for measure in family]
     # Without real clips every row would only repeat that a paired metric has no reference.
-    measures = [m for m in measures if config.reference is not None or not (m.paired or m.pooled)]
+    measures = [m for m in measures if _has_what_it_compares_with(m, config)]
     measures = [measure for measure in measures if set(config.wanted) & set(measure.keys)]
     metrics = [metric for measure in measures for metric in measure.metrics if metric.name in config.wanted]
     protocol = {
@@ -89,9 +94,35 @@ def open_scoring_setup(config: VideoBenchmarkConfig, device: torch.device) -> Sc
         "tracker": reader.tracker.models.name_in_protocol,
         "seconds": config.protocol.seconds,
         "picture_stride": config.protocol.picture_stride,
+        **_input_rules(config),
     }
-    scorer = VideoScorer(reader, measures, config.wanted)
+    inputs = GivenInputs(config.audio is not None, config.dubbed, config.against_portraits)
+    scorer = VideoScorer(reader, measures, config.wanted, inputs)
     return ScoringSetup(scorer, tuple(measures), tuple(opener.notes), protocol, opener.checksums)
+
+
+def _has_what_it_compares_with(measure: Measure, config: VideoBenchmarkConfig) -> bool:
+    """Return whether there are real videos for a measure that needs them, in pairs or as a set."""
+    if measure.paired:
+        return config.reference is not None
+    return config.real_videos is not None if measure.pooled else True
+
+
+def _input_rules(config: VideoBenchmarkConfig) -> dict[str, Any]:
+    """Return the rules on parts of clips, unpaired clips, given audio and portraits; none for what is usual."""
+    rules: dict[str, Any] = {}
+    if config.protocol.first_frame:
+        rules["first_frame"] = config.protocol.first_frame
+    if config.protocol.part_seconds:
+        rules["part_seconds"] = config.protocol.part_seconds
+    if config.reference_set is not None:
+        rules["real clips"] = "a set that is not paired with the systems' clips"
+    if config.audio is not None:
+        rules["audio"] = "given, for the systems alone" if config.dubbed else "given"
+    if config.against_portraits:
+        given, first = "the portrait given for the clip", "the first frame of the real clip"
+        rules["csim against"] = given if config.reference is None else f"{given}, else {first}"
+    return rules
 
 
 class _NetworkOpener:
@@ -135,6 +166,11 @@ def _families(
     """Return every family of measures whose weights are available."""
     options = config.protocol
     audio_mouth = ("audio_mouth_correlation", "audio_mouth_lag")
+    identity: dict[str, Any] = {
+        "options": options,
+        "device": device,
+        "against_portraits": config.against_portraits,
+    }
     sync = ("sync_confidence", "sync_distance", "sync_offset")
     return [
         opener.with_network("syncnet", sync, lambda network: sync_measures(network, options, device)),
@@ -151,6 +187,6 @@ def _families(
             for key, kind, backbone in LPIPS
         ),
         image_measures(options, device, config.wanted),
-        opener.with_network("recogniser", ("csim",), lambda network: identity_measures(network, options, device)),
+        opener.with_network("recogniser", ("csim",), partial(identity_measures, **identity)),
         pose_measures(options),
     ]

@@ -30,10 +30,20 @@ Sources = Sequence[Mapping[str, Mapping[str, Any]]]
 def video_warnings(config: VideoBenchmarkConfig, rows: Sequence[ScoredClip], sources: Sources) -> list[str]:
     """Return everything that a reader of the table must know, most important first."""
     notes = []
-    if config.reference is None:
+    if config.reference_set is not None:
+        notes.append(
+            "The real clips are a set that is not paired: metrics that compare a clip with its real one are left out, "
+            "and the values of the real set are those of other clips, perhaps of other people."
+        )
+    elif config.reference is None:
         notes.append(
             "There is no reference folder, so nothing shows what real clips would score, and metrics that compare with "
             "real clips are left out."
+        )
+    if config.dubbed:
+        notes.append(
+            "Dubbed: the systems speak other words than the real clips, which are scored with their own audio. Metrics "
+            "that compare the mouth with the real one are left out."
         )
     systems = list(dict.fromkeys(row.system for row in rows))
     notes += _incomplete_systems(systems, rows)
@@ -59,8 +69,8 @@ def _incomplete_systems(systems: Sequence[str], rows: Sequence[ScoredClip]) -> l
     """Warn about systems that lack clips or whose videos are shorter than the real ones."""
     notes = []
     scored = {(row.system, row.clip_id): row.frames for row in rows if row.status == "ok"}
-    clips = {row.clip_id for row in rows}
     for system in systems:
+        clips = {row.clip_id for row in rows if row.system == system}
         frames = {clip: length for (name, clip), length in scored.items() if name == system}
         if len(frames) < len(clips):
             notes.append(
