@@ -18,6 +18,7 @@ from expnet.cli.assets import add_assets_command
 from expnet.cli.compare import add_compare_command
 from expnet.cli.configured import CONFIGURED, add_configured_commands, run_configured
 from expnet.cli.convert import add_convert_command
+from expnet.cli.corpora import add_corpora_command
 from expnet.cli.doctor import add_doctor_command
 from expnet.cli.export import add_export_command
 from expnet.cli.features import add_features_command
@@ -42,6 +43,7 @@ _COMMANDS = (
     add_synthesize_command,
     add_features_command,
     add_compare_command,
+    add_corpora_command,
     add_assets_command,
     add_export_command,
     add_convert_command,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from expnet.config.checks import at_least, require
+from expnet.config.preset import PresetConfig
 from expnet.config.training import WandbConfig
 
 GROUND_TRUTH = "ground_truth"
@@ -181,6 +182,9 @@ class VideoBenchmarkConfig:
     'random' uses random weights with a fixed seed, for trying things out."""
     strict: bool = False
     """Stop when a metric's weights are missing; false leaves the metric out, with a note."""
+    clips: str | None = None
+    """Score only the clips that a test list names: one of `expnet corpora list` that is in the package, or a file with
+    one clip a line, a json list, or a csv file with a column clip."""
     limit: int = 0
     """Largest number of clips to score, evenly spaced; 0 for all."""
     title: str = ""
@@ -196,6 +200,8 @@ class VideoBenchmarkConfig:
     one in the package that was trained on synthetic speech."""
     devices: int | None = None
     """Short for trainer.devices."""
+    preset: PresetConfig = field(default_factory=PresetConfig)
+    """The published protocol that this benchmark follows."""
     protocol: VideoProtocolConfig = field(default_factory=VideoProtocolConfig)
     """Protocol of the metrics."""
     examples: ExamplesConfig = field(default_factory=ExamplesConfig)

@@ -103,7 +103,9 @@ def find_file(name: str) -> Path:
     packaged = Path(str(shipped)) / relative
     if not path.is_absolute() and packaged.is_file():
         return packaged
-    known = sorted(file.name for file in Path(str(shipped)).glob("*.yaml"))
+    folder = Path(str(shipped))
+    known = sorted(file.name for file in folder.glob("*.yaml"))
+    known += sorted(file.relative_to(folder).as_posix() for file in folder.glob("presets/*.yaml"))
     raise ConfigError(f"There is no configuration file {name}; those that come with expnet are {', '.join(known)}.")
 
 

@@ -114,6 +114,35 @@ class ScoredClip:
 
 
 @dataclass(frozen=True)
+class Preset:
+    """The published protocol that results follow.
+
+    Attributes:
+        name: Its name.
+        title: Its name for people.
+        hash: Eight hexadecimal digits of the options that were used.
+        sources: Where it was published.
+        fixes: What it fixes.
+        differs: What it cannot reproduce.
+        changes: Options of the user that depart from it, as ``key=value``.
+    """
+
+    name: str
+    title: str
+    hash: str
+    sources: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """Name, hash and changes, for the foot of a table."""
+        changed = f", changed: {' '.join(self.changes)}" if self.changes else ""
+        return f"Preset {self.name} ({self.hash}{changed})."
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that an evaluation found.
 
@@ -126,6 +155,7 @@ class Results:
         versions: The versions of Python and packages.
         details: What does not change the meaning of the numbers (command, times, paths that the user gave).
         notes: Warnings about numbers that mean little.
+        preset: The published protocol that was followed, if any.
     """
 
     title: str
@@ -136,6 +166,7 @@ class Results:
     versions: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    preset: Preset | None = None
 
     @property
     def protocol_hash(self) -> str:

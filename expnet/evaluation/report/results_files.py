@@ -13,6 +13,7 @@ from expnet.errors import DataError
 from expnet.evaluation.report.results import (
     MetricInfo,
     MetricSummary,
+    Preset,
     Results,
     ScoredClip,
     SystemResult,
@@ -44,6 +45,8 @@ def to_json(results: Results) -> dict[str, Any]:
         "versions": dict(results.versions),
         "details": dict(results.details),
     }
+    if results.preset is not None:
+        content["preset"] = asdict(results.preset)
     values: dict[str, Any] = plain(content)
     return values
 
@@ -68,7 +71,15 @@ def from_json(content: Mapping[str, Any]) -> Results:
         versions=content["versions"],
         details=content["details"],
         notes=tuple(content["notes"]),
+        preset=_preset(content.get("preset")),
     )
+
+
+def _preset(content: Mapping[str, Any] | None) -> Preset | None:
+    """Read the preset; files without one have no such entry."""
+    if content is None:
+        return None
+    return Preset(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
 
 
 def _summary(content: Mapping[str, Any]) -> MetricSummary:

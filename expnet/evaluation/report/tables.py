@@ -69,6 +69,9 @@ def results_as_markdown(results: Results) -> str:
         "**Bold**: best of the models and baselines on the clips that all of them have; "
         "systems that do not use the audio are never called best.",
     ]
+    if results.preset is not None:
+        lines[-1] += f" {results.preset.line}"
+        lines += [f"- Not as {results.preset.title}: {text}" for text in results.preset.differs]
     lines += [f"- {line}" for line in unscored_lines(results)]
     lines += [f"- {note}" for note in results.notes]
     return "\n".join(lines) + "\n"
@@ -85,6 +88,8 @@ def results_as_latex(results: Results) -> str:
     # A table that is wider than the text is shrunk to its width; none is enlarged.
     width = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
     caption = "Mean over clips with 95\\,\\% bootstrap intervals. Protocol \\texttt{" + results.protocol_hash + "}."
+    if results.preset is not None:
+        caption += " " + escape_latex(results.preset.line)
     lines = [
         r"% \usepackage{booktabs,graphicx}",
         f"% protocol {results.protocol_hash}; " + ", ".join(f"{k} {v}" for k, v in _sizes(results).items()),

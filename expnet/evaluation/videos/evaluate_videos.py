@@ -34,6 +34,7 @@ from expnet.evaluation.videos.examples import choose_clips, curve_example, write
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
 from expnet.evaluation.videos.pairing import PairedClip, Pairing, pair_videos
+from expnet.evaluation.videos.preset import preset_of
 from expnet.evaluation.videos.processes import score_all
 from expnet.evaluation.videos.scoring_setup import ScoringSetup, open_scoring_setup
 from expnet.evaluation.videos.video_warnings import lag_warnings, video_warnings
@@ -67,6 +68,7 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
     """
     started = time.monotonic()
     process = launched_process()
+    preset = preset_of(config)
     output = prepare_output(config.output)
     pairing = pair_videos(config)
     parts = in_parts(pairing.clips, config.protocol.part_seconds, config.protocol.seconds)
@@ -91,7 +93,9 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
         "processes": process.world if process.world > 1 else config.trainer.devices,
     }
     extras = _extras(config, pairing, report.metrics, finished, chosen_by, output)
-    report = replace(report, details=details)
+    report = replace(report, details=details, preset=preset)
+    if preset is not None:
+        report = replace(report, protocol={**report.protocol, "preset": {"name": preset.name, "hash": preset.hash}})
     page = write_report(report, output, extras)
     log_benchmark(config.logger, report, output)
     return page

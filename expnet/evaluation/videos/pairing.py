@@ -12,6 +12,7 @@ from pathlib import Path
 
 from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
 from expnet.data.corpora import read_corpus
+from expnet.data.corpora.test_lists import listed, read_test_list
 from expnet.data.even_spacing import evenly_spaced
 from expnet.errors import DataError, InputError
 from expnet.evaluation.videos.clip_inputs import ClipInputs, find_inputs, some_names
@@ -104,6 +105,15 @@ def pair_videos(config: VideoBenchmarkConfig) -> Pairing:
                 f"Not scored because the reference lacks them: {len(beyond)} of the videos of {system} "
                 f"({some_names(beyond)})."
             )
+    if config.clips is not None:
+        names, missing = listed(names, read_test_list(config.clips))
+        if not names:
+            raise DataError(
+                f"clips={config.clips} names no clip of these folders: it names {some_names(missing)}; give the files "
+                "the names of the list"
+            )
+        if missing:
+            notes.append(f"{len(missing)} clips of the list {config.clips} are missing ({some_names(missing)}).")
     chosen = evenly_spaced(names, config.limit or None)
     if reference is not None:
         folders = {GROUND_TRUTH: reference, **folders}
