@@ -231,10 +231,6 @@ class VideoBenchmarkConfig:
             self.pairs is None or self.audio is not None or self.portraits is not None,
             "pairs=FILE names files of audio=DIR and portraits=DIR; set at least one of them.",
         )
-        require(
-            self.protocol.csim_against == "reference" or self.reference is not None or self.portraits is not None,
-            "protocol.csim_against=portrait needs portraits=DIR, or reference=DIR for its first frames.",
-        )
         for name in self.systems:
             require(name not in _RESERVED, f"systems.{name}: this name stands for the real videos; choose another.")
         for key in self.metrics:

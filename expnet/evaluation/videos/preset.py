@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from expnet.config.benchmark import VideoBenchmarkConfig, VideoProtocolConfig
@@ -62,10 +64,10 @@ def _settings(config: VideoBenchmarkConfig) -> dict[str, Any]:
 
 def _changes(config: VideoBenchmarkConfig) -> list[str]:
     """Return in which options a benchmark departs from the file of its preset, as ``key=value``."""
-    try:
-        shipped = merge(VideoBenchmarkConfig, [f"presets/{config.preset.name}.yaml", "systems.any=."])
-    except ConfigError:
+    file = Path(str(resources.files("expnet.configs"))) / "presets" / f"{config.preset.name}.yaml"
+    if not file.is_file():
         return []  # a preset of the user's own has no file here to depart from
+    shipped = merge(VideoBenchmarkConfig, [str(file), "systems.any=."])
     plain = [key for key in ("metrics", "dubbed", "limit") if getattr(config, key) != getattr(shipped, key)]
     found = [f"{key}={_text(getattr(config, key))}" for key in plain]
     own, usual = asdict(config.protocol), asdict(shipped.protocol)

@@ -11,7 +11,7 @@ import torch
 
 from expnet.assets.extractors import has_random_weights, open_extractor
 from expnet.config.benchmark import METRIC_KEYS, VideoBenchmarkConfig
-from expnet.errors import MissingAssetError
+from expnet.errors import ConfigError, MissingAssetError
 from expnet.evaluation.protocol import VIDEO_RULES, model_fingerprint
 from expnet.evaluation.report.results import MetricInfo
 from expnet.evaluation.scores import describe_metric
@@ -72,9 +72,12 @@ def open_scoring_setup(config: VideoBenchmarkConfig, device: torch.device) -> Sc
     """Open the tracker, the face model and every network that the wanted metrics need.
 
     Raises:
+        ConfigError: CSIM compares with portraits, and there are none.
         MissingAssetError: Weights are missing and ``strict`` is set.
         InputError: The tracker, the face model or a weight file cannot be used.
     """
+    if config.against_portraits and config.portraits is None and config.reference is None:
+        raise ConfigError("protocol.csim_against=portrait needs portraits=DIR, or reference=DIR for its first frames.")
     reader = VideoReader(
         tracker=config.tracker,
         face_model=config.face_model,

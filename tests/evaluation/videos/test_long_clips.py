@@ -119,7 +119,7 @@ print(len(parts), len(video), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "getrusage"), reason="needs the peak memory of a process")
 def test_memory_stays_flat_over_an_hour(tmp_path: Path) -> None:
-    """The 64th minute of a video takes no more memory than the first; read whole, its audio alone would take 250 MB more."""
+    """The 64th minute takes no more memory than the first; read whole, the audio alone would take 250 MB more."""
     path = tmp_path / "hour.mp4"
     frame = np.full((32, 32, 3), 90, np.uint8)
     sound = np.zeros(65 * 60 * 16000, np.float32)

@@ -146,12 +146,16 @@ def test_identity_is_compared_with_the_portrait(
         (["reference=real", "reference_set=others"], "exclude each other"),
         (["dubbed=true", "reference=real"], "dubbed=true needs audio"),
         (["pairs=a.csv"], "set at least one"),
-        (["protocol.csim_against=portrait"], "needs portraits"),
     ],
 )
 def test_combinations_that_mean_nothing(overrides: list[str], fragment: str) -> None:
     with pytest.raises(ConfigError, match=fragment):
         main(["systems.ours=ours", "output=out", *overrides])
+
+
+def test_portraits_that_are_nowhere_are_told(videos: SimpleNamespace, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"csim_against=portrait needs portraits"):
+        main([f"systems.ours={videos.reference}", f"output={tmp_path}", "protocol.csim_against=portrait"])
 
 
 def test_an_audio_folder_of_other_names_is_told(videos: SimpleNamespace, tmp_path: Path) -> None:
