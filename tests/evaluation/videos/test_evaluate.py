@@ -316,7 +316,7 @@ def test_networks_with_random_weights_run_and_say_so(videos: SimpleNamespace, tm
 def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", given.append)
-    monkeypatch.setattr("expnet.evaluation.videos.processes.cores", lambda: 8)
+    monkeypatch.setattr("expnet.evaluation.videos.processes.available_cores", lambda: 8)
     monkeypatch.setattr(
         "expnet.evaluation.videos.processes.open_scoring_setup", lambda config, device: SimpleNamespace(scorer=0)
     )
