@@ -31,6 +31,7 @@ from expnet.metrics.perceptual import LearnedPerceptualDistance, StructureTextur
 from expnet.metrics.samples import SampleDiversityRatio, SampledMouthCorrelation
 from expnet.metrics.sharpness import BlurDetection
 from expnet.metrics.sync import SYNC_PROTOCOLS, SyncConfidence, SyncDistance, SyncOffset, SyncProtocol, measure_sync
+from expnet.metrics.theval import ThevalBrowDynamics, ThevalLipDynamics, ThevalLipSync, ThevalSilentLipStability
 
 __all__ = [
     "SYNC_PROTOCOLS",
@@ -76,6 +77,10 @@ __all__ = [
     "SyncOffset",
     "SyncProtocol",
     "SyncResult",
+    "ThevalBrowDynamics",
+    "ThevalLipDynamics",
+    "ThevalLipSync",
+    "ThevalSilentLipStability",
     "UnscorableClipError",
     "UpperFaceDynamicsDeviation",
     "WithinClipR2",

@@ -35,6 +35,10 @@ METRIC_KEYS = (
     "pose_diversity_ratio",
     "pose_speed_ratio",
     "beat_alignment",
+    "theval_lip_dynamics",
+    "theval_brow_dynamics",
+    "theval_silent_lip_stability",
+    "theval_lip_sync",
 )
 """Keys of all metrics, in the order of the table's columns."""
 ONLY_WHEN_NAMED = ("lpips_vgg", "lpips_squeeze")

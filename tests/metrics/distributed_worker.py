@@ -40,6 +40,10 @@ from expnet.metrics import (
     SyncConfidence,
     SyncDistance,
     SyncOffset,
+    ThevalBrowDynamics,
+    ThevalLipDynamics,
+    ThevalLipSync,
+    ThevalSilentLipStability,
     UpperFaceDynamicsDeviation,
     WithinClipR2,
 )
@@ -84,6 +88,7 @@ def cases() -> dict[str, Case]:
     blinking = predicted.clone()
     blinking[:, (5, 14, 20)] = blinking[:, :1]  # three shut frames, the middle of the lids on the line of the corners
     blinking[:, (5, 14, 20), 36:48, 1] *= 0.02
+    mesh_points, loudness = draw(CLIPS, FRAMES, 478, 2), draw(CLIPS, FRAMES)
     # Networks of the metrics; each returns one distance per image pair.
     recogniser, difference = torch.nn.Sequential(torch.nn.AvgPool2d(28), torch.nn.Flatten()), torch.nn.L1Loss()
     return {
@@ -118,6 +123,10 @@ def cases() -> dict[str, Case]:
         "sync_distance": (SyncDistance(sync_network), (shown, sound)),
         "sync_confidence": (SyncConfidence(sync_network), (shown, sound)),
         "sync_offset": (SyncOffset(sync_network), (shown, sound)),
+        "theval_lips": (ThevalLipDynamics(), (mesh_points, valid)),
+        "theval_brows": (ThevalBrowDynamics(), (mesh_points, torch.ones(CLIPS), valid)),
+        "theval_silence": (ThevalSilentLipStability(speech_detector="made up"), (mesh_points, silent, valid)),
+        "theval_sync": (ThevalLipSync(speech_detector="made up"), (mesh_points, loudness, silent, valid)),
         "heard_lag": (AudioMouthLag(network="made up", max_lag=3), (predicted, heard, valid)),
     }
 

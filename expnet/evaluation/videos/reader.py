@@ -77,12 +77,14 @@ class Face:
         valid: (T,) boolean, the frames in which a face was found.
         frontal: (T, 68, 3) landmarks of the fitted face model without head pose, in face units.
         coefficients: The fitted coefficients.
+        mesh: (T, 478, 2) points of the tracker's face mesh in pixels of the video; NaN where no face was found.
     """
 
     landmarks: Tensor
     valid: Tensor
     frontal: Tensor
     coefficients: FaceCoefficients
+    mesh: Tensor
 
     @property
     def rotation(self) -> Tensor:
@@ -96,7 +98,13 @@ class Face:
 
     def first(self, frames: int) -> Face:
         """Return the first frames."""
-        return Face(self.landmarks[:frames], self.valid[:frames], self.frontal[:frames], self.coefficients[:frames])
+        return Face(
+            self.landmarks[:frames],
+            self.valid[:frames],
+            self.frontal[:frames],
+            self.coefficients[:frames],
+            self.mesh[:frames],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +285,8 @@ class VideoReader:
             expression = torch.from_numpy(np.array(coefficients.expression)).float()
             frontal = self.model.landmarks(identity, expression)  # (T, 68, 3)
         landmarks = torch.from_numpy(fill_lost_frames(track.landmarks[track.found], track.found).astype(np.float32))
-        return Face(landmarks, torch.from_numpy(track.found.copy()), frontal, coefficients)
+        mesh = torch.from_numpy(np.ascontiguousarray(track.points[:, :, :2]))
+        return Face(landmarks, torch.from_numpy(track.found.copy()), frontal, coefficients, mesh)
 
 
 def audio_from(path: Path, first: int, frames: int | None = None) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from expnet.assets.extractors import has_random_weights, open_extractor
+from expnet.audio.voice_activity import VoiceActivityDetector
 from expnet.config.benchmark import METRIC_KEYS, VideoBenchmarkConfig
 from expnet.errors import ConfigError, MissingAssetError
 from expnet.evaluation.protocol import VIDEO_RULES, model_fingerprint
@@ -32,6 +33,7 @@ from expnet.evaluation.videos.network_measures import (
 )
 from expnet.evaluation.videos.reader import VideoReader
 from expnet.evaluation.videos.scorer import GivenInputs, VideoScorer
+from expnet.evaluation.videos.theval_measures import SPEECH_KEYS, theval_motion_measures, theval_speech_measures
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import Extractor
 
@@ -192,4 +194,6 @@ def _families(
         image_measures(options, device, config.wanted),
         opener.with_network("recogniser", ("csim",), partial(identity_measures, **identity)),
         pose_measures(options),
+        theval_motion_measures(),
+        opener.unless_missing(SPEECH_KEYS, lambda: theval_speech_measures(VoiceActivityDetector())),
     ]
