@@ -91,7 +91,7 @@ def read_bfm(path: Path) -> FaceModelData:
 
     try:
         data = loadmat(path)
-    except (MatReadError, ValueError, NotImplementedError, OSError, TypeError) as error:
+    except (MatReadError, ValueError, NotImplementedError, OSError, TypeError, IndexError) as error:
         raise InputError(f"{path} cannot be read as a .mat file ({error}); expected BFM_model_front.mat") from error
     arrays = {key: _array(data, key, path) for key in ("meanshape", "idBase", "exBase", "tri", "keypoints")}
     size = arrays["meanshape"].size

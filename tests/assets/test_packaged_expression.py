@@ -91,9 +91,15 @@ def test_motion_is_sampled_by_default_only_where_its_encoder_is_found(
 
 
 def test_a_wrong_encoder_is_one_sentence(
-    assets_folder: Path, write_encoder: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    face_tracker: tuple[Path, ...],
+    assets_folder: Path,
+    write_encoder: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Other weights, another size and a truncated file; the network on the mel does without any of them."""
+    for model in face_tracker:
+        (assets_folder / model.name).symlink_to(model)
     image, audio, video = tmp_path / "face.png", tmp_path / "speech.wav", tmp_path / "out.mp4"
     Image.fromarray(astronaut()[:256, 90:346]).save(image)
     write_wav(audio, (0.1 * np.random.default_rng(0).standard_normal(8000)).astype(np.float32))
