@@ -27,6 +27,9 @@ _TEETH_BEHIND = 0.05
 _UPPER_LIP_SHARE = 0.15
 # Weight of the lower lip, as opposed to the chin, in the estimate of the jaw's motion.
 _LIP_SHARE = 0.75
+# The lower lip uncovers this share of what the mouth opens beyond the second length, at most the third length of the
+# lower teeth; in smaller openings their edge lies below the lip's, down to the last length.
+_LOWER_SHARE, _LOWER_FROM, _LOWER_SHOWN, _LOWER_HIDDEN = 0.4, 0.03, 0.05, 0.02
 # Brightness between the rows of teeth, relative to the teeth, below which the dip counts as the line between them.
 _DIP = 0.8
 
@@ -98,7 +101,16 @@ class MouthInterior:
                 [self._motion.camera.rotation.ravel(), self._motion.camera.offset, [self._motion.camera.scale]]
             ),
             np.array(
-                [anchors.x, anchors.seam, anchors.teeth_z, anchors.jaw + jaw, jaw, opening, self._gap, self._split]
+                [
+                    anchors.x,
+                    anchors.seam,
+                    anchors.teeth_z,
+                    _lower_teeth_shown(opening),
+                    jaw,
+                    opening,
+                    self._gap,
+                    self._split,
+                ]
             ),
             self._colours.table(),
         )
@@ -111,6 +123,11 @@ def _jaw(moved: Array) -> float:
     jaw but is also pulled off the teeth by its own muscles. The estimate is a weighted mean of the two.
     """
     return float((1.0 - _LIP_SHARE) * moved[_CHIN, 1].mean() + _LIP_SHARE * moved[_LOWER[4:7], 1].mean())
+
+
+def _lower_teeth_shown(opening: float) -> float:
+    """Height of the lower teeth above the lower lip: negative, and so hidden, in a small opening."""
+    return float(np.clip(_LOWER_SHARE * (opening - _LOWER_FROM), -_LOWER_HIDDEN, _LOWER_SHOWN))
 
 
 def _anchor(motion: PortraitMotion) -> MouthFrame:

@@ -67,7 +67,7 @@ def estimate_mouth_colours(portrait: NDArray[np.uint8], points: Array, opening: 
 
     def lit(colour: Array) -> Array:
         grey = colour.mean()
-        tinted = grey + chroma * (colour - grey) + 0.5 * chroma * grey * cast
+        tinted = grey + chroma * (colour - grey) + 0.8 * chroma * grey * cast
         return np.clip(tinted * light, 0.0, 250.0)
 
     own = _own_teeth(opening, bright)

@@ -56,7 +56,7 @@ def between(upper: Array, lower: Array, x: float, y: float) -> tuple[float, floa
 
 
 @compiled_fast
-def on_arch(camera: Array, column: int, row: int, middle: float, teeth_z: float) -> tuple[float, float, float]:
+def on_arch(camera: Array, column: float, row: float, middle: float, teeth_z: float) -> tuple[float, float, float]:
     """Point (x, y, z) in face space where a pixel's ray meets the arch of the teeth."""
     inverse = 1.0 / (camera[0] * camera[4] - camera[1] * camera[3])
     camera_x = (column - camera[9]) / camera[11]

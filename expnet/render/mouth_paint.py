@@ -13,9 +13,21 @@ Colour = tuple[float, float, float]
 # Brightness over the teeth's below which the portrait's own mouth is a shadow, and above which it is something to see.
 _IN_SHADOW, _IN_LIGHT = 0.4, 0.65
 # Half the width of the dark line between closed lips, face units.
-_SEAM_WIDTH = 0.003
+_SEAM_WIDTH = 0.008
 # Lip distances (face units) below which a portrait shows only the dark seam, and above which it shows teeth.
 _SEAM_ONLY, _SHOWS_TEETH = 0.015, 0.04
+# Light on a portrait's own teeth behind lips that are all but closed, relative to a wide opening.
+_LEAST_LIGHT = 0.45
+# How far a portrait's own teeth are continued where the lips uncover more of them, face units.
+_CONTINUED = 0.06
+# Distance below the seam of the lips that the lower teeth's biting edge keeps, face units.
+_OVERLAPPED = 0.012
+
+
+@compiled_fast
+def opening_light(opening: float) -> float:
+    """Light that an opening of this height lets fall on the teeth."""
+    return _LEAST_LIGHT + (1.0 - _LEAST_LIGHT) * smoothstep(0.015, 0.08, opening)
 
 
 @compiled_fast
@@ -49,6 +61,9 @@ def lay_own_mouth(
     jaw_moved, split, scale = mouth[4], mouth[7], source_camera[11]
     growth = max(mouth[5] - mouth[6], 0.0) * scale  # pixels
     erosion = -2.0 + 3.0 * min(growth, 1.0)
+    shade = min(opening_light(mouth[5]) / opening_light(mouth[6]), 1.0)
+    down = np.sqrt(source_camera[1] * source_camera[1] + source_camera[4] * source_camera[4]) + 1e-9
+    down_x, down_y = -source_camera[1] / down, source_camera[4] / down
     red, green, blue = colour
     for part in range(2):
         yy = y - jaw_moved if part == 0 else y
@@ -56,6 +71,16 @@ def lay_own_mouth(
         sy = source_camera[10] - scale * (source_camera[3] * x + source_camera[4] * yy + source_camera[5] * z)
         from_upper, from_lower, inside = between(source_upper, source_lower, sx, sy)
         own = kept * smoothstep(erosion - 1.0, erosion + 1.0, inside)
+        if growth > 0.0 and inside < erosion + 1.0:
+            # What the lips uncover beyond the portrait's own teeth continues them, mirrored at their visible edge.
+            short = erosion + 1.0 - inside
+            across = from_lower if part == 1 else from_upper
+            near = from_upper if part == 1 else from_lower
+            if near < across:
+                sx += (1.0 if part == 1 else -1.0) * 2.0 * short * down_x
+                sy += (1.0 if part == 1 else -1.0) * 2.0 * short * down_y
+                mirrored = 1.0 - smoothstep(0.3 * _CONTINUED, _CONTINUED, short / scale)
+                own = max(own, kept * mirrored * smoothstep(erosion, erosion + 2.0, across - 2.0 * short))
         share = from_upper / (from_upper + from_lower + 1e-9)
         if part == 0:
             own *= smoothstep(split - 0.08, split, share)
@@ -68,9 +93,9 @@ def lay_own_mouth(
             # A shadow between the portrait's lips says nothing about what shows when they part further.
             seen = smoothstep(_IN_SHADOW, _IN_LIGHT, (own_red + own_green + own_blue) / (3.0 * lit))
             own *= 1.0 - min(0.25 * growth, 1.0) * (1.0 - seen)
-            red += own * (own_red - red)
-            green += own * (own_green - green)
-            blue += own * (own_blue - blue)
+            red += own * (shade * own_red - red)
+            green += own * (shade * own_green - green)
+            blue += own * (shade * own_blue - blue)
     return red, green, blue
 
 
@@ -100,15 +125,18 @@ def paint_pixels(
         source_lower: (11, 2) inner edge of the lower lip in the portrait.
         camera: (12,) rotation, offset and scale of the frame.
         source_camera: (12,) rotation, offset and scale of the portrait.
-        mouth: (8,) in face units: x, seam, teeth_z, jaw relative to neutral, jaw relative to the portrait, opening,
-            the portrait's opening; and the share of the portrait's opening that belongs to the skull.
+        mouth: (8,) in face units: x, seam, teeth_z, height of the lower teeth above the lower lip, jaw relative to the
+            portrait, opening, the portrait's opening; and the share of the latter that belongs to the skull.
         tint: (5, 3) colours of teeth, cavity, tongue, gum and lower lip.
     """
-    middle, seam, teeth_z, jaw, _, opening, source_opening, _ = mouth
+    middle, seam, teeth_z, lower_shown, _, opening, source_opening, _ = mouth
     scale, source_scale = camera[11], source_camera[11]
     growth = max(opening - source_opening, 0.0) * source_scale  # pixels
     # The dark line between nearly closed lips must not be textured as teeth, so it fades out as the mouth opens.
     kept = max(smoothstep(_SEAM_ONLY, _SHOWS_TEETH, source_opening), 1.0 - min(0.5 * growth, 1.0))
+    # The lower teeth cannot pass through the upper ones, which overlap them.
+    lower_lip = on_arch(camera, lower[5, 0], lower[5, 1], middle, teeth_z)[1]
+    lower_edge = min(lower_lip + lower_shown, seam - _OVERLAPPED)
     softness = max(0.8 / scale, 0.005)
     lit = (tint[0, 0] + tint[0, 1] + tint[0, 2]) / 3.0 + 1e-9
     # The rim of the lower lip carries the dark line of the portrait's seam, which would outline an open mouth.
@@ -127,7 +155,15 @@ def paint_pixels(
                 continue
             place = on_arch(camera, column, row, middle, teeth_z)
             colour = drawn_colour(
-                place[0] - middle, place[1], to_upper / scale, to_lower / scale, seam, jaw, opening, softness, tint
+                place[0] - middle,
+                place[1],
+                to_upper / scale,
+                to_lower / scale,
+                seam,
+                lower_edge,
+                opening,
+                softness,
+                tint,
             )
             if kept > 0.0:
                 colour = lay_own_mouth(

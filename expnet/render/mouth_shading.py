@@ -1,6 +1,7 @@
 """Shading of what is drawn between the lips: teeth, cavity, tongue, and the inside of the lower lip.
 
-Lengths are in face units, of about 100 mm. Every function is smooth in the position and in the opening.
+Lengths are in face units, of about 100 mm. Every function is smooth in the position and in the opening, and what has a
+texture or a highlight has it at a fixed place of the tooth, the tongue or the lip, so that nothing flickers.
 """
 
 import numpy as np
@@ -12,40 +13,54 @@ from expnet.render.rasterize import compiled_fast
 Array = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
-# Boundaries between teeth on one half of the arch, seen from the front, in face units from the middle
-# (widths: central 8.5, lateral 6.7, canine 7.8, premolars 7 mm, along an arch of 30 mm radius).
-_TOOTH_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
+# Boundaries between teeth on one half of each arch, seen from the front, from the middle (upper widths: central 8.5,
+# lateral 6.7, canine 7.8, premolars 7 mm, along an arch of 30 mm radius; lower incisors 5.3 and 5.9 mm).
+_UPPER_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
+_LOWER_ENDS = np.array([0.0, 0.053, 0.110, 0.170, 0.222, 0.260])
 _TOOTH_HEIGHT = 0.095
-# Distances from the middle at which the teeth start to darken and at which they disappear in shadow, face units.
+# No two teeth are alike: brightness of each relative to the row's, the subject's right half and then the left.
+_TONES = np.array([[1.0, 0.93, 0.97, 0.92, 0.9], [0.98, 0.95, 0.93, 0.94, 0.9]])
+# Height of a tooth's highlight above its biting edge, and its place across it from -1 to 1, in the same order.
+_GLINT_UP = np.array([[0.046, 0.041, 0.05, 0.04, 0.04], [0.05, 0.044, 0.046, 0.04, 0.04]])
+_GLINT_ACROSS = np.array([[-0.15, 0.1, -0.2, 0.0, 0.0], [0.2, -0.1, 0.15, 0.0, 0.0]])
+# Radius of that highlight, and its strength relative to the tooth.
+_GLINT, _GLINT_LIGHT = 0.014, 0.3
+# Distances from the middle at which the teeth start to darken and at which they disappear in shadow.
 _ARCH_DARKENS, _ARCH_ENDS = 0.11, 0.23
-# Distance of the upper teeth's biting edge below the seam of the lips, face units.
+# Distance of the upper teeth's biting edge below the seam of the lips.
 _UPPER_EDGE = 0.022
 # Brightness of the mouth's red on teeth in full shadow, relative to the tongue.
 _REFLECTED = 0.5
+# Brightness of upper teeth behind the shadow of the lip, for a slightly and a widely open mouth.
+_TEETH_TONE, _TEETH_TONE_WIDE = 0.48, 0.95
+# Brightness of the lower teeth.
+_LOWER_TONE = 1.12
+# Brightness that the shadow of the lower lip leaves on the lower teeth at its edge.
+_CONTACT = 0.75
 # Opacity of the inside of the lower lip, and its brightness relative to the outside.
 _WET_OPACITY = 0.85
 # Brightness of that inside relative to the outside, for a slightly and a widely open mouth.
 _WET_TONE, _WET_TONE_WIDE = 0.85, 1.05
-# Brightness of the crease between the two, relative to the outside, and its width in face units.
-_CREASE_TONE, _CREASE = 0.5, 0.016
-# Brightness of upper teeth behind the shadow of the lip, for a slightly and a widely open mouth.
-_TEETH_TONE, _TEETH_TONE_WIDE = 0.5, 0.94
+# Brightness of the crease between the two, relative to the inside, and its width.
+_CREASE_TONE, _CREASE = 0.6, 0.016
 
 
 @compiled_fast
-def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
+def tooth_tone(x: float, above: float, softness: float, ends: Array) -> tuple[float, float]:
     """Coverage and brightness of a row of teeth.
 
     Args:
-        x: Distance from the middle, face units.
-        above: Height above the row's biting edge (below it for the lower row), face units.
-        softness: Width of an edge, face units.
+        x: Distance from the middle, to the subject's left.
+        above: Height above the row's biting edge (below it for the lower row).
+        softness: Width of an edge.
+        ends: (6,) boundaries between the teeth of one half of the row.
     """
+    half = 1 if x > 0.0 else 0
     x = abs(x)
     index = 0
-    while index < 4 and x > _TOOTH_ENDS[index + 1]:
+    while index < 4 and x > ends[index + 1]:
         index += 1
-    left, right = _TOOTH_ENDS[index], _TOOTH_ENDS[index + 1]
+    left, right = ends[index], ends[index + 1]
     across = min(max((x - left) / (right - left), 0.0), 1.0)
     # The corners are rounded: the edge rises toward the neighbouring teeth.
     rim = 2.0 * across - 1.0
@@ -56,8 +71,29 @@ def tooth_tone(x: float, above: float, softness: float) -> tuple[float, float]:
         gap = min(x, right - x)
     line = 1.0 - 0.08 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
     round_off = 1.0 - 0.06 * rim * rim
-    back = 1.0 - 0.6 * smoothstep(0.05, 0.2, x)
-    return cover * (1.0 - smoothstep(_ARCH_DARKENS, _ARCH_ENDS, x)), line * round_off * back
+    back = 1.0 - 0.6 * smoothstep(0.04, 0.17, x)
+    # A blurred image has no sharp highlights: the same light is spread over a larger spot.
+    radius = _GLINT + softness
+    aside = 0.5 * (right - left) * (rim - _GLINT_ACROSS[half, index]) / radius
+    upward = (above - _GLINT_UP[half, index]) / (1.6 * radius)
+    spread = _GLINT / radius
+    glint = 1.0 + _GLINT_LIGHT * spread * spread * np.exp(-aside * aside - upward * upward)
+    cover *= 1.0 - smoothstep(_ARCH_DARKENS, _ARCH_ENDS, x)
+    return cover, _TONES[half, index] * line * round_off * back * glint
+
+
+@compiled_fast
+def tongue_texture(side: float, height: float) -> float:
+    """Brightness of the tongue's surface, about 1: a groove along the middle, and fixed unevenness some mm wide.
+
+    Args:
+        side: Distance from the middle.
+        height: Height relative to the jaw, which the tongue moves with.
+    """
+    groove = side / 0.018
+    rough = np.sin(97.0 * side + 41.0 * height) * np.sin(113.0 * height - 37.0 * side + 1.0)
+    fine = np.sin(173.0 * side - 89.0 * height + 2.0) * np.sin(151.0 * height + 67.0 * side)
+    return 1.0 - 0.12 * np.exp(-groove * groove) + 0.07 * rough + 0.05 * fine
 
 
 @compiled_fast
@@ -65,16 +101,16 @@ def depth_tones(side: float, share_down: float, above_lip: float, opening: float
     """Shading behind the teeth: the cavity and the tongue, which lies in it as a mound.
 
     Args:
-        side: Distance from the middle, face units.
+        side: Distance from the middle.
         share_down: Vertical position, 0 at the upper lip and 1 at the lower lip.
-        above_lip: Distance from the lower lip, face units.
-        opening: Opening of the mouth, face units.
+        above_lip: Distance from the lower lip.
+        opening: Opening of the mouth.
 
     Returns:
         Brightness of the cavity, coverage of the tongue, and brightness of the tongue.
     """
     across = min(side * side / 0.04, 1.0)
-    cavity = (0.5 + 0.6 * share_down) * (1.0 - 0.3 * smoothstep(0.08, 0.26, abs(side)))
+    cavity = (0.45 + 0.5 * share_down) * (1.0 - 0.3 * smoothstep(0.08, 0.26, abs(side)))
     top = 0.42 + 0.4 * across
     cover = smoothstep(top - 0.15, top + 0.2, share_down) * smoothstep(0.05, 0.12, opening) * (1.0 - across)
     light = (0.75 + 0.35 * smoothstep(top, top + 0.4, share_down)) * (1.0 - 0.35 * across)
@@ -83,54 +119,45 @@ def depth_tones(side: float, share_down: float, above_lip: float, opening: float
 
 
 @compiled_fast
-def wet_lip(side: float, below_lip: float, above_lip: float) -> float:
-    """Coverage of the inside of the lower lip, which curves back into the mouth; lengths are in face units.
+def wet_lip(side: float, below_lip: float, above_lip: float, opening: float) -> tuple[float, float]:
+    """Coverage of the inside of the lower lip, which curves back into the mouth, and its brightness.
 
     Args:
         side: Distance from the middle.
         below_lip: Distance from the upper lip.
         above_lip: Distance from the lower lip.
+        opening: Opening of the mouth.
     """
     reach = 0.003 + 0.45 * (above_lip + below_lip)
+    cover = (1.0 - smoothstep(0.1 * reach, reach, above_lip)) * (1.0 - 0.7 * smoothstep(0.15, 0.27, abs(side)))
+    tone = _WET_TONE + (_WET_TONE_WIDE - _WET_TONE) * smoothstep(0.04, 0.16, opening)
     # A crease separates it from the outside, so that the edge of the lip stays visible.
-    crease = smoothstep(0.0, 0.013, above_lip)
-    return crease * (1.0 - smoothstep(0.1 * reach, reach, above_lip)) * (1.0 - 0.7 * smoothstep(0.15, 0.27, abs(side)))
+    return _WET_OPACITY * cover, tone * (_CREASE_TONE + (1.0 - _CREASE_TONE) * smoothstep(0.0, _CREASE, above_lip))
 
 
 @compiled_fast
 def row_tones(
-    jaw_row: bool,
-    side: float,
-    y: float,
-    below_lip: float,
-    above_lip: float,
-    seam: float,
-    jaw: float,
-    opening: float,
-    softness: float,
+    jaw_row: bool, side: float, above: float, below_lip: float, above_lip: float, opening: float, softness: float
 ) -> tuple[float, float, float]:
-    """Coverage, brightness and share of gum of one row of teeth; lengths are in face units.
+    """Coverage, brightness and share of gum of one row of teeth.
 
     Args:
         jaw_row: True for the lower row, which is upside down and moves with the jaw.
-        side: Distance from the middle.
-        y: Height in face space.
+        side: Distance from the middle, to the subject's left.
+        above: Height above the row's biting edge (below it for the lower row).
         below_lip: Distance from the upper lip.
         above_lip: Distance from the lower lip.
-        seam: Height at which the lips meet.
-        jaw: Displacement of the jaw from neutral.
         opening: Opening of the mouth.
         softness: Width of an edge.
     """
     if jaw_row:
-        above = seam - 0.006 + jaw - y
-        shade = 0.62 * (0.4 + 0.6 * smoothstep(0.0, 0.06, below_lip))
-        shade *= 0.6 + 0.4 * smoothstep(0.0, 0.02, above_lip)
+        shade = _LOWER_TONE * (0.5 + 0.5 * smoothstep(0.0, 0.05, below_lip))
+        shade *= _CONTACT + (1.0 - _CONTACT) * smoothstep(0.0, _CREASE, above_lip)
+        cover, tone = tooth_tone(side, above, softness, _LOWER_ENDS)
     else:
-        above = y - (seam - _UPPER_EDGE)
-        shade = 0.58 + 0.42 * smoothstep(0.0, 0.045, below_lip)
-        shade *= _TEETH_TONE + (_TEETH_TONE_WIDE - _TEETH_TONE) * smoothstep(0.01, 0.11, opening)
-    cover, tone = tooth_tone(side, above, softness)
+        shade = 0.5 + 0.5 * smoothstep(0.0, 0.035, below_lip)
+        shade *= _TEETH_TONE + (_TEETH_TONE_WIDE - _TEETH_TONE) * smoothstep(0.015, 0.08, opening)
+        cover, tone = tooth_tone(side, above, softness, _UPPER_ENDS)
     return cover, tone * shade, smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
 
 
@@ -145,18 +172,11 @@ def blend(under: Colour, over: Array, tone: float, cover: float) -> Colour:
 
 
 @compiled_fast
-def lay_teeth(under: Colour, teeth: float, tone: float, gum: float, tint: Array) -> Colour:
-    """Lay a row of teeth and its gum over a colour.
-
-    Args:
-        under: Colour behind the row.
-        teeth: Coverage in [0, 1].
-        tone: Brightness relative to a lit incisor.
-        gum: Share of gum.
-        tint: (5, 3) colours of teeth, cavity, tongue, gum and lower lip.
-    """
+def lay_teeth(under: Colour, row: tuple[float, float, float], tint: Array) -> Colour:
+    """Lay a row of teeth, as `row_tones` describes it, and its gum over a colour; tint (5, 3) as in `drawn_colour`."""
+    teeth, tone, gum = row
     # Teeth in shadow are lit by the red of the mouth around them, and are not grey.
-    shadow = _REFLECTED * (1.0 - tone)
+    shadow = _REFLECTED * max(1.0 - tone, 0.0)
     red = tone * (tint[0, 0] + gum * (tint[3, 0] - tint[0, 0])) + shadow * tint[2, 0]
     green = tone * (tint[0, 1] + gum * (tint[3, 1] - tint[0, 1])) + shadow * tint[2, 1]
     blue = tone * (tint[0, 2] + gum * (tint[3, 2] - tint[0, 2])) + shadow * tint[2, 2]
@@ -174,7 +194,7 @@ def drawn_colour(
     below_lip: float,
     above_lip: float,
     seam: float,
-    jaw: float,
+    lower_edge: float,
     opening: float,
     softness: float,
     tint: Array,
@@ -187,7 +207,7 @@ def drawn_colour(
         below_lip: Distance from the upper lip.
         above_lip: Distance from the lower lip.
         seam: Height at which the lips meet.
-        jaw: Displacement of the jaw from neutral.
+        lower_edge: Height of the lower teeth's biting edge.
         opening: Opening of the mouth.
         softness: Width of an edge.
         tint: (5, 3) colours of teeth, cavity, tongue, gum and lower lip.
@@ -195,13 +215,11 @@ def drawn_colour(
     share_down = below_lip / (above_lip + below_lip + 1e-9)
     glow, tongue, light = depth_tones(side, share_down, above_lip, opening)
     colour = (tint[1, 0] * glow, tint[1, 1] * glow, tint[1, 2] * glow)
-    colour = blend(colour, tint[2], light, tongue)
-    teeth, tone, gum = row_tones(True, side, y, below_lip, above_lip, seam, jaw, opening, softness)
-    colour = lay_teeth(colour, teeth, tone, gum, tint)
-    # The lower lip stands in front of the lower teeth and behind the upper ones.
-    fold = 0.9 * (1.0 - smoothstep(0.0, _CREASE, above_lip)) * (1.0 - smoothstep(0.1, 0.26, abs(side)))
-    colour = blend(colour, tint[4], _CREASE_TONE, fold)
-    wet_tone = _WET_TONE + (_WET_TONE_WIDE - _WET_TONE) * smoothstep(0.04, 0.16, opening)
-    colour = blend(colour, tint[4], wet_tone, _WET_OPACITY * wet_lip(side, below_lip, above_lip))
-    teeth, tone, gum = row_tones(False, side, y, below_lip, above_lip, seam, jaw, opening, softness)
-    return lay_teeth(colour, teeth, tone, gum, tint)
+    colour = blend(colour, tint[2], light * tongue_texture(side, y - lower_edge), tongue)
+    cover, tone = wet_lip(side, below_lip, above_lip, opening)
+    colour = blend(colour, tint[4], tone, cover)
+    row = row_tones(True, side, lower_edge - y, below_lip, above_lip, opening, softness)
+    colour = lay_teeth(colour, row, tint)
+    return lay_teeth(
+        colour, row_tones(False, side, y - seam + _UPPER_EDGE, below_lip, above_lip, opening, softness), tint
+    )
