@@ -16,8 +16,9 @@ errors are what no renderer can fall below, and where a mouth hardly moves its c
 
 A second table has the error of the opening in bins of the real one's, and how often lips that touch are seen to.
 A third one shows what lies between the lips at equal openings, real and rendered: brightness of the upper, middle
-and lower third over the cheeks', the share of bright pixels, and how red they are. DIR/inner_mouth.png shows mouths
-from every bin, real above rendered.
+and lower third over the cheeks', the share of bright pixels, how red they are, and the length of the gradient.
+DIR/inner_mouth.png shows mouths from every bin, real above rendered. A line below it has the flicker between the lips:
+how much the brightness changes from one frame to the next and back while the opening hardly changes.
 
 --frames are evenly spaced in each clip. The scores of a clip are kept in DIR/clips, and the frame with its mouth open
 widest in DIR/pictures, so that an interrupted command resumes. A clip that could not be scored is a row with its

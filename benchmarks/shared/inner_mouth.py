@@ -8,6 +8,7 @@ their own opening, each against the brightness of its own cheeks, and not frame 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,22 +30,70 @@ MEASURES = {
     "lower": "lower third",
     "bright": "bright pixels",
     "redness": "red over the cheeks' red",
+    "gradient": "gradient, % of the cheeks per px",
 }
 REAL = "real"
 FEWEST = 2
 """Frames of a clip below which a bin is left out."""
+_THIRDS = ("upper", "middle", "lower")
 _UPPER, _LOWER = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 _BRIGHT = 0.8
 _COLUMNS, _ROWS = 32, 12
+_EDGES = 2
+"""Rows at the upper and lower contour that are left out of the gradient, which the edge of the lips would dominate."""
 _CHEEK = 4
 """Half the side of the patch of cheek, in pixels of a face of 256."""
 
 
+@dataclass(frozen=True)
+class InnerLevels:
+    """The inner lips in 32 columns from corner to corner, each at 12 heights from the upper to the lower contour.
+
+    Attributes:
+        level: (12, 32) brightness over the cheeks'.
+        colour: (12, 32, 3) colours.
+        gradient: (12, 32) length of the gradient of the brightness over the cheeks' brightness, per pixel.
+        weight: (12, 32) height of each column, which it counts in proportion to.
+        cheek: (3,) colour of the cheeks.
+    """
+
+    level: NDArray[np.float64]
+    colour: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    cheek: NDArray[np.float64]
+
+
+def inner_levels(frame: NDArray[np.uint8], landmarks: Landmarks) -> InnerLevels:
+    """Sample what shows between the lips of one frame.
+
+    Args:
+        frame: (H, W, 3) uint8.
+        landmarks: (68, 2) iBUG landmarks in its pixels.
+    """
+    upper, lower = landmarks[list(_UPPER)], landmarks[list(_LOWER)]
+    along = (np.arange(_COLUMNS) + 0.5) / _COLUMNS
+    ends = landmarks[60, 0], landmarks[64, 0]
+    x = ends[0] + along * (ends[1] - ends[0])
+    top, bottom = (_height_at(x, contour) for contour in (upper, lower))
+    share = (np.arange(_ROWS) + 0.5) / _ROWS
+    y = top + share[:, None] * (bottom - top)  # (12, 32)
+    places = np.stack([y, np.broadcast_to(x, y.shape)])
+    colour = np.stack([map_coordinates(frame[..., c].astype(float), places, order=1) for c in range(3)], axis=-1)
+    cheek = cheek_colour(frame, landmarks)
+    steps = np.hypot(*np.gradient(frame.mean(axis=-1)))
+    brightness = max(cheek.mean(), 1.0)
+    return InnerLevels(
+        level=colour.mean(axis=-1) / brightness,
+        colour=colour,
+        gradient=map_coordinates(steps, places, order=1) / brightness,
+        weight=np.broadcast_to(np.maximum(bottom - top, 0.0) + 1e-6, y.shape),
+        cheek=cheek,
+    )
+
+
 def inner_mouth(frame: NDArray[np.uint8], landmarks: Landmarks) -> dict[str, float]:
     """Measure one frame.
-
-    The inner lips are sampled in 32 columns from corner to corner, each at 12 heights between the upper and the lower
-    contour; a column counts in proportion to its height.
 
     Args:
         frame: (H, W, 3) uint8.
@@ -52,30 +101,22 @@ def inner_mouth(frame: NDArray[np.uint8], landmarks: Landmarks) -> dict[str, flo
 
     Returns:
         By the keys of `MEASURES`: brightness over the cheeks' in each third from top to bottom; share of samples
-        brighter than 0.8 of the cheeks; and the share of red in the colour over its share in the cheeks'.
+        brighter than 0.8 of the cheeks; the share of red in the colour over its share in the cheeks'; and the length
+        of the gradient away from the lips' edges, in % of the cheeks' brightness per pixel, which a blur lowers.
     """
-    upper, lower = landmarks[list(_UPPER)], landmarks[list(_LOWER)]
-    along = (np.arange(_COLUMNS) + 0.5) / _COLUMNS
-    ends = landmarks[60, 0], landmarks[64, 0]
-    x = ends[0] + along * (ends[1] - ends[0])
-    top, bottom = (_height_at(x, contour) for contour in (upper, lower))
-    weight = np.maximum(bottom - top, 0.0) + 1e-6
-    share = (np.arange(_ROWS) + 0.5) / _ROWS
-    y = top + share[:, None] * (bottom - top)  # (12, 32)
-    places = np.stack([y, np.broadcast_to(x, y.shape)])
-    colour = np.stack([map_coordinates(frame[..., c].astype(float), places, order=1) for c in range(3)], axis=-1)
-    cheek = cheek_colour(frame, landmarks)
-    level = colour.mean(axis=-1) / max(cheek.mean(), 1.0)
+    seen = inner_levels(frame, landmarks)
 
-    def average(values: NDArray[np.float64]) -> float:
-        return float(np.average(values, weights=np.broadcast_to(weight, values.shape)))
+    def average(values: NDArray[np.float64], rows: slice = slice(None)) -> float:
+        return float(np.average(values[rows], weights=seen.weight[rows]))
 
-    thirds = np.split(level, 3)
-    mean_colour = np.array([average(colour[..., c]) for c in range(3)])
+    third = _ROWS // 3
+    thirds = {key: average(seen.level, np.s_[k * third : (k + 1) * third]) for k, key in enumerate(_THIRDS)}
+    red, green, blue = (average(seen.colour[..., c]) for c in range(3))
     return {
-        **{key: average(third) for key, third in zip(("upper", "middle", "lower"), thirds, strict=True)},
-        "bright": average((level > _BRIGHT).astype(float)),
-        "redness": float(mean_colour[0] / max(mean_colour.sum(), 1.0) / (cheek[0] / max(cheek.sum(), 1.0))),
+        **thirds,
+        "bright": average((seen.level > _BRIGHT).astype(float)),
+        "redness": red / max(red + green + blue, 1.0) / (seen.cheek[0] / max(seen.cheek.sum(), 1.0)),
+        "gradient": 100.0 * average(seen.gradient, np.s_[_EDGES:-_EDGES]),
     }
 
 

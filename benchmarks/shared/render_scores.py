@@ -25,6 +25,7 @@ from expnet.render.reenactment import CROP_PIXELS, crop_frame, label_images, to_
 from expnet.render.refiner.region_refiner import RegionModel
 from expnet.render.refiner.training_pairs import read_frames
 from shared.inner_mouth import REAL, measure_bins
+from shared.inner_mouth_flicker import flicker, steady_triples
 from shared.inner_mouth_sheet import SHEET, save_sheet
 from shared.opening_errors import opening_errors
 from shared.piecewise_affine import PiecewiseAffine
@@ -180,8 +181,8 @@ def examine(
     perceptual: Callable[..., torch.Tensor] | None,
     pictures: Path,
     refiner: RegionModel | None = None,
-) -> dict[str, dict]:
-    """Score every system on one clip: the scores, and what shows between the lips at each opening.
+) -> dict[str, dict | None]:
+    """Score every system on one clip: the scores, and what shows between the lips at each opening, and its flicker.
 
     Saved in ``pictures`` are the frame in which the real mouth is open widest, and the mouths at each opening.
     """
@@ -214,4 +215,29 @@ def examine(
         "systems": scores,
         "openings": openings,
         "inner_mouth": {name: measure_bins(*pair) for name, pair in shown.items()},
+        "flicker": _flicker(track, int(chosen[0]), model, refiner),
     }
+
+
+def _flicker(track: Track, first: int, model: MorphableModel, refiner: RegionModel | None) -> Scores | None:
+    """Flicker between the lips of the real frames and of each rendered system; None without a steady, open mouth.
+
+    Args:
+        track: The clip.
+        first: The frame that is the portrait.
+        model: Its face model.
+        refiner: The refiner, if there is one.
+    """
+    triples = steady_triples(track.landmarks, settled(track.valid))
+    if not len(triples):
+        return None
+    crop = track.coefficients.crop
+    assert crop is not None
+    chosen = np.concatenate([[first], triples.ravel()])
+    order, back = np.unique(chosen, return_inverse=True)
+    read = list(read_frames(track, order).values())
+    frames = [read[place] for place in back]
+    systems = draw(track, chosen, frames, model, refiner)
+    shown = {REAL: [crop_frame(frame, crop) for frame in frames]}
+    shown |= {name: systems[name] for name in (OURS, REFINED) if name in systems}
+    return {name: flicker(drawn[1:], tracked(drawn)[1:]) for name, drawn in shown.items()}

@@ -21,6 +21,7 @@ from expnet.metrics.functional.statistics import Interval, bootstrap_difference,
 from expnet.models.perceptual import load_lpips
 from expnet.render.refiner.region_refiner import open_refiner
 from shared.inner_mouth import BINS, inner_mouth_table
+from shared.inner_mouth_flicker import TRIPLES, flicker_line
 from shared.inner_mouth_sheet import SHEET, stack_sheets
 from shared.opening_errors import CLOSED, opening_table
 from shared.render_scores import AFFINE, OURS, REFINED, REPEATED, STILL, examine
@@ -66,6 +67,7 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
         "refiner": None if arguments.refiner is None else str(arguments.refiner),
         "openings": [list(limits) for limits in (CLOSED, *BINS)],
         "tracking": "settled, real frames in two crops",
+        "flicker": TRIPLES,
     }
     for folder in ("clips", "pictures"):
         (arguments.output / folder).mkdir(parents=True, exist_ok=True)
@@ -133,7 +135,7 @@ def table(rows: list[dict]) -> str:
     lines += ["", "Opening of the mouth, tracked again, by the opening of the real one, means over people:", ""]
     lines += [opening_table(scored, [best, AFFINE, REPEATED])]
     lines += ["", f"Between the lips at equal openings, real / {best}, medians over people:", ""]
-    lines += [inner_mouth_table(scored, best), ""]
+    lines += [inner_mouth_table(scored, best), "", flicker_line(scored, best), ""]
     lines += [f"{row['clip']} is left out: {row['reason']}" for row in rows if "reason" in row]
     return "\n".join(lines) + "\n"
 

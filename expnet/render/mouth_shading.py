@@ -15,11 +15,11 @@ Colour = tuple[float, float, float]
 
 # Boundaries between teeth on one half of each arch, seen from the front, from the middle (upper widths: central 8.5,
 # lateral 6.7, canine 7.8, premolars 7 mm, along an arch of 30 mm radius; lower incisors 5.3 and 5.9 mm).
-_UPPER_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
-_LOWER_ENDS = np.array([0.0, 0.053, 0.110, 0.170, 0.222, 0.260])
+UPPER_ENDS = np.array([0.0, 0.084, 0.146, 0.208, 0.252, 0.283])
+LOWER_ENDS = np.array([0.0, 0.053, 0.110, 0.170, 0.222, 0.260])
 _TOOTH_HEIGHT = 0.095
 # No two teeth are alike: brightness of each relative to the row's, the subject's right half and then the left.
-_TONES = np.array([[1.0, 0.93, 0.97, 0.92, 0.9], [0.98, 0.95, 0.93, 0.94, 0.9]])
+_TONES = np.array([[1.0, 0.95, 0.94, 0.88, 0.88], [0.98, 0.93, 0.95, 0.88, 0.88]])
 # Height of a tooth's highlight above its biting edge, and its place across it from -1 to 1, in the same order.
 _GLINT_UP = np.array([[0.046, 0.041, 0.05, 0.04, 0.04], [0.05, 0.044, 0.046, 0.04, 0.04]])
 _GLINT_ACROSS = np.array([[-0.15, 0.1, -0.2, 0.0, 0.0], [0.2, -0.1, 0.15, 0.0, 0.0]])
@@ -71,7 +71,7 @@ def tooth_tone(x: float, above: float, softness: float, ends: Array) -> tuple[fl
         gap = min(x, right - x)
     line = 1.0 - 0.08 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
     round_off = 1.0 - 0.06 * rim * rim
-    back = 1.0 - 0.6 * smoothstep(0.04, 0.17, x)
+    back = 1.0 - 0.6 * smoothstep(0.04, 0.19, x)
     # A blurred image has no sharp highlights: the same light is spread over a larger spot.
     radius = _GLINT + softness
     aside = 0.5 * (right - left) * (rim - _GLINT_ACROSS[half, index]) / radius
@@ -153,11 +153,11 @@ def row_tones(
     if jaw_row:
         shade = _LOWER_TONE * (0.5 + 0.5 * smoothstep(0.0, 0.05, below_lip))
         shade *= _CONTACT + (1.0 - _CONTACT) * smoothstep(0.0, _CREASE, above_lip)
-        cover, tone = tooth_tone(side, above, softness, _LOWER_ENDS)
+        cover, tone = tooth_tone(side, above, softness, LOWER_ENDS)
     else:
         shade = 0.5 + 0.5 * smoothstep(0.0, 0.035, below_lip)
         shade *= _TEETH_TONE + (_TEETH_TONE_WIDE - _TEETH_TONE) * smoothstep(0.015, 0.08, opening)
-        cover, tone = tooth_tone(side, above, softness, _UPPER_ENDS)
+        cover, tone = tooth_tone(side, above, softness, UPPER_ENDS)
     return cover, tone * shade, smoothstep(_TOOTH_HEIGHT - 0.01, _TOOTH_HEIGHT + 0.01, above)
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from shared.inner_mouth import BINS, MEASURES, REAL, frames_in_bins, inner_mouth, inner_mouth_table, measure_bins
+from shared.inner_mouth_flicker import flicker, flicker_line, steady_triples
 from shared.inner_mouth_sheet import save_sheet, stack_sheets
 
 
@@ -47,6 +48,66 @@ def test_red_is_seen() -> None:
     frame = painted(0.24, (60, 60, 60))
     frame[160:200, :, 1:] = 30
     assert inner_mouth(frame, face(0.24))["redness"] == pytest.approx(1.5, abs=0.05)
+
+
+def striped(opening: float) -> np.ndarray:
+    """Cheeks of 100, and vertical stripes of teeth, 8 pixels wide, between the lips."""
+    frame = painted(opening, (60, 60, 60))
+    frame[170:192, (np.arange(256) // 8) % 2 == 0] = 90
+    return frame
+
+
+def test_a_blur_lowers_the_gradient_and_a_contrast_raises_it() -> None:
+    sharp = striped(0.24)
+    blurred = np.asarray(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(4)))
+    flat, soft, clear = (
+        inner_mouth(frame, face(0.24))["gradient"] for frame in (painted(0.24, (60,) * 3), blurred, sharp)
+    )
+    assert flat < 0.1
+    assert soft < 0.6 * clear
+    # A step of 30 grey levels every 8 pixels is a mean gradient of 30 / 8, relative to cheeks of 100.
+    assert clear == pytest.approx(100 * 30 / 8 / 100, rel=0.1)
+
+
+def test_the_triples_are_open_steady_valid_and_apart() -> None:
+    openings = [0.0] * 4 + [0.10] * 7 + [0.2, 0.1, 0.2] + [0.16] * 3 + [0.01] * 5
+    landmarks, valid = np.stack([face(opening) for opening in openings]), np.ones(len(openings), bool)
+    assert steady_triples(landmarks, valid).tolist() == [[4, 5, 6], [7, 8, 9], [14, 15, 16]]
+    valid[5] = False
+    assert steady_triples(landmarks, valid).tolist() == [[6, 7, 8], [14, 15, 16]]
+    assert steady_triples(landmarks, valid, 1).tolist() == [[6, 7, 8]]
+    assert steady_triples(landmarks[:2], valid[:2]).shape == (0, 3)
+
+
+def test_noise_in_every_frame_flickers_and_a_steady_change_of_light_does_not() -> None:
+    landmarks = np.stack([face(0.24)] * 6)
+    steady = [painted(0.24, (60 + 2 * k, 60 + 2 * k, 60 + 2 * k)) for k in range(6)]
+    assert flicker([steady[0]] * 6, landmarks) == 0.0
+    assert flicker(steady, landmarks) == pytest.approx(0.0, abs=1e-9)
+    noise = np.random.default_rng(0)
+    levels = []
+    for deviation in (3.0, 9.0):
+        grain = [np.round(steady[0] + noise.normal(0.0, deviation, (256, 256, 1))).clip(0, 255) for _ in range(6)]
+        levels.append(flicker([frame.astype(np.uint8) for frame in grain], landmarks))
+    # Interpolation between pixels averages some of the noise, whose second difference is 1.95 deviations.
+    assert 0.5 * 1.95 * 3.0 < levels[0] < 1.95 * 3.0
+    assert levels[1] == pytest.approx(3.0 * levels[0], rel=0.1)
+
+
+def test_the_flicker_of_people_is_one_sentence() -> None:
+    rows = [
+        {"speaker": speaker, "flicker": None if real is None else {REAL: real, "ours": ours}}
+        for speaker, real, ours in (
+            ("a", 4.0, 1.0),
+            ("a", 2.0, 2.0),
+            ("b", 2.0, 1.0),
+            ("c", None, None),
+            ("d", 6.0, 9.0),
+        )
+    ]
+    line = flicker_line(rows, "ours")
+    assert "over 3 people: 3.00 real, 1.50 ours; ratio 0.50" in line
+    assert "No clip" in flicker_line([rows[3]], "ours")
 
 
 def test_a_frame_counts_in_the_bin_of_its_opening() -> None:

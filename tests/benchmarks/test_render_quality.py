@@ -127,7 +127,14 @@ def row(clip: str, speaker: str, correlation: float) -> dict:
     systems[REPEATED] = score_points(*2 * (mouths([0.1, 0.0, 0.1, 0.2]).astype(np.float32),))
     bins = {name: [dict.fromkeys(MEASURES, level)] * len(BINS) for name, level in ((REAL, 0.6), (OURS, 0.4))}
     openings = {name: {"bins": [[0.01, 0.02]] * (len(BINS) + 1), "contact": 0.75} for name in (OURS, AFFINE, REPEATED)}
-    return {"clip": clip, "speaker": speaker, "systems": systems, "openings": openings, "inner_mouth": bins}
+    return {
+        "clip": clip,
+        "speaker": speaker,
+        "systems": systems,
+        "openings": openings,
+        "inner_mouth": bins,
+        "flicker": None,
+    }
 
 
 def test_the_table_names_what_falls_short_and_what_is_left_out() -> None:

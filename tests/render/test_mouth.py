@@ -11,15 +11,49 @@ from PIL import Image, ImageDraw
 from expnet.face.landmarks import INNER_LIP_LOOP
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.mouth_colours import estimate_mouth_colours
-from expnet.render.mouth_shading import depth_tones, tooth_tone, wet_lip
+from expnet.render.mouth_paint import opening_light
+from expnet.render.mouth_shading import UPPER_ENDS, depth_tones, drawn_colour, tooth_tone, wet_lip
+
+TINT = np.array([[200.0, 195, 185], [50, 20, 20], [150, 74, 74], [170, 98, 94], [170, 90, 90]])
+"""Teeth, cavity, tongue, gum and lower lip."""
 
 
 def test_the_arch_of_teeth_ends_in_the_dark() -> None:
-    middle, cheek = tooth_tone(0.03, 0.05, 0.005), tooth_tone(0.29, 0.05, 0.005)
+    middle, cheek = (tooth_tone(x, 0.05, 0.005, UPPER_ENDS) for x in (0.03, 0.29))
     assert middle[0] == pytest.approx(1.0)
     assert cheek[0] == 0.0
-    tones = [tooth_tone(x, 0.05, 0.005)[1] for x in (0.042, 0.115, 0.177, 0.23)]  # the middles of four teeth
-    assert tones == sorted(tones, reverse=True)
+    for side in (-1.0, 1.0):
+        tones = [tooth_tone(side * x, 0.05, 0.005, UPPER_ENDS)[1] for x in (0.042, 0.115, 0.177, 0.23)]  # four teeth
+        assert tones == sorted(tones, reverse=True)
+
+
+def test_the_two_halves_of_the_arch_differ_a_little() -> None:
+    left, right = (tooth_tone(side * 0.115, 0.05, 0.005, UPPER_ENDS)[1] for side in (-1.0, 1.0))
+    assert 0.005 < abs(left - right) < 0.1
+
+
+def drawn(y: float, opening: float, *, side: float = 0.02, lower_edge: float = -1.0) -> float:
+    """Brightness at a height below the seam (0), in a mouth that opens by 15 % above it."""
+    below_lip, above_lip = 0.15 * opening - y, y + 0.85 * opening
+    return float(np.mean(drawn_colour(side, y, below_lip, above_lip, 0.0, lower_edge, opening, 0.005, TINT)))
+
+
+def test_upper_teeth_are_dim_behind_nearly_closed_lips_and_bright_behind_open_ones() -> None:
+    narrow, wide = drawn(-0.01, 0.03), drawn(-0.01, 0.15)
+    assert narrow < 0.7 * wide
+    assert wide > 0.7 * TINT[0].mean()
+
+
+def test_lower_teeth_show_above_the_lip_where_their_edge_is_above_it() -> None:
+    hidden, shown = (drawn(-0.115, 0.15, lower_edge=edge) for edge in (-0.15, -0.09))
+    assert shown > 1.3 * hidden
+
+
+def test_a_portraits_own_teeth_keep_their_light_where_the_mouth_is_as_open_as_in_the_portrait() -> None:
+    lights = [opening_light(opening) for opening in np.linspace(0.0, 0.2, 21)]
+    assert lights == sorted(lights)
+    assert 0.3 < lights[0] < 0.6
+    assert lights[-1] == 1.0
 
 
 def test_the_cavity_is_darkest_above_and_at_the_sides_and_the_tongue_lies_below() -> None:
@@ -33,11 +67,11 @@ def test_the_cavity_is_darkest_above_and_at_the_sides_and_the_tongue_lies_below(
 
 
 def test_the_inside_of_the_lower_lip_lies_behind_a_crease_and_fades_into_the_mouth() -> None:
-    covers = [wet_lip(0.0, 0.1 - above, above) for above in (0.0, 0.01, 0.03, 0.055)]  # half of the height
-    assert covers[0] == 0.0
-    assert covers[1] > covers[2] > 0.0
-    assert covers[3] == 0.0
-    assert wet_lip(0.24, 0.09, 0.01) < 0.5 * covers[1]
+    lips = [wet_lip(0.0, 0.1 - above, above, 0.1) for above in (0.0, 0.01, 0.03, 0.055)]  # half of the height
+    covers, tones = zip(*lips, strict=True)
+    assert covers[0] > covers[1] > covers[2] > covers[3] == 0.0
+    assert tones[0] < 0.75 * tones[2]
+    assert wet_lip(0.24, 0.09, 0.01, 0.1)[0] < 0.5 * covers[1]
 
 
 def test_the_inside_of_the_mouth_has_the_colour_of_the_portraits_lips(portrait: Any) -> None:
@@ -97,6 +131,25 @@ def test_a_dark_gap_between_the_lips_of_the_portrait_does_not_remain_a_hole(port
     assert np.array_equal(rest, image)
     inside = wide[renderer_opening(renderer, opened)].mean(axis=-1)
     assert (inside < 24).mean() < 0.1
+
+
+def test_teeth_that_the_lips_uncover_continue_the_portraits_own(portrait: Any) -> None:
+    """Blue teeth from the upper to the lower lip: no grey band appears above them as the upper lip rises."""
+    image, points = portrait.image.copy(), portrait.points
+    gap = Image.new("L", image.shape[1::-1])
+    ImageDraw.Draw(gap).polygon([tuple(point) for point in points[list(INNER_LIP_LOOP), :2].tolist()], fill=255)
+    image[np.asarray(gap) > 0] = (120, 150, 220)
+    renderer = MeshRenderer(image, portrait.fit, points, portrait.model)
+    change = portrait.expression_for(13, 14, 0.06)
+    opened = portrait.driven(2, expression=[0 * change, change])
+    rest, wide = (frame.astype(int) for frame in renderer.render(opened))
+    assert np.array_equal(rest, image)
+    motion = renderer._motion
+    moved, _ = motion.displacements(opened.expression)
+    pixels = motion.camera.project(motion.vertices + moved[-1])
+    columns = slice(int(pixels[82, 0]) + 2, int(pixels[312, 0]) - 1)
+    uncovered = wide[round(pixels[13, 1]) + 2 : round(pixels[13, 1]) + 6, columns]
+    assert ((uncovered[..., 2] - uncovered[..., 0]) > 20).all()
 
 
 def renderer_opening(renderer: MeshRenderer, coefficients: Any) -> tuple[slice, slice]:
