@@ -18,8 +18,9 @@ _SEAM_WIDTH = 0.008
 _SEAM_ONLY, _SHOWS_TEETH = 0.015, 0.04
 # Light on a portrait's own teeth behind lips that are all but closed, relative to a wide opening.
 _LEAST_LIGHT = 0.45
-# How far a portrait's own teeth are continued where the lips uncover more of them, face units.
-_CONTINUED = 0.06
+# How far a portrait's own teeth are continued where the lips uncover more of them, and how far from the middle: farther
+# aside, a mirrored tooth would taper to both ends. Face units.
+_CONTINUED, _CONTINUED_ASIDE = 0.06, 0.15
 # Distance below the seam of the lips that the lower teeth's biting edge keeps, face units.
 _OVERLAPPED = 0.012
 
@@ -28,6 +29,55 @@ _OVERLAPPED = 0.012
 def opening_light(opening: float) -> float:
     """Light that an opening of this height lets fall on the teeth."""
     return _LEAST_LIGHT + (1.0 - _LEAST_LIGHT) * smoothstep(0.015, 0.08, opening)
+
+
+@compiled_fast
+def own_place(
+    skull: bool,
+    place: tuple[float, float, float],
+    source_upper: Array,
+    source_lower: Array,
+    source_camera: Array,
+    mouth: Array,
+) -> tuple[float, float, float]:
+    """Place in the portrait that shows what lies at a place in the mouth, and how far that can be trusted.
+
+    What the lips uncover beyond the portrait's own teeth continues them, mirrored at their visible edge.
+
+    Args:
+        skull: True for the part that stays with the skull, False for the one that moves with the jaw.
+        place: Point (x, y, z) on the arch of the teeth, in face space.
+        source_upper: (11, 2) inner edge of the upper lip in the portrait.
+        source_lower: (11, 2) inner edge of the lower lip in the portrait.
+        source_camera: (12,) rotation, offset and scale of the portrait.
+        mouth: See `paint_pixels`.
+
+    Returns:
+        Pixel x and y, and a share from 0 to 1.
+    """
+    x, y, z = place
+    scale, split = source_camera[11], mouth[7]
+    if not skull:
+        y -= mouth[4]
+    right = source_camera[0] * x + source_camera[1] * y + source_camera[2] * z
+    up = source_camera[3] * x + source_camera[4] * y + source_camera[5] * z
+    sx, sy = source_camera[9] + scale * right, source_camera[10] - scale * up
+    growth = max(mouth[5] - mouth[6], 0.0) * scale  # pixels
+    # The tracked contour misses the edge of the lips by a pixel, which must not stay on the teeth.
+    erosion = -2.0 + 3.0 * min(growth, 1.0)
+    from_upper, from_lower, inside = between(source_upper, source_lower, sx, sy)
+    share = from_upper / (from_upper + from_lower + 1e-9)
+    own = 1.0 - smoothstep(split, split + 0.12, share) if skull else smoothstep(split - 0.08, split, share)
+    known = smoothstep(erosion - 1.0, erosion + 1.0, inside)
+    near, across = (from_upper, from_lower) if skull else (from_lower, from_upper)
+    if growth > 0.0 and inside < erosion + 1.0 and near < across:
+        short = erosion + 1.0 - inside
+        continued = 1.0 - smoothstep(0.3 * _CONTINUED, _CONTINUED, short / scale)
+        continued *= 1.0 - smoothstep(0.5 * _CONTINUED_ASIDE, _CONTINUED_ASIDE, abs(place[0] - mouth[0]))
+        known = max(known, continued * smoothstep(erosion, erosion + 2.0, across - 2.0 * short))
+        step = (2.0 if skull else -2.0) * short / np.sqrt(source_camera[1] ** 2 + source_camera[4] ** 2)
+        sx, sy = sx - step * source_camera[1], sy + step * source_camera[4]
+    return sx, sy, own * known
 
 
 @compiled_fast
@@ -57,35 +107,14 @@ def lay_own_mouth(
         kept: Share of the portrait's mouth that is not the dark line between closed lips.
         lit: Brightness of a lit incisor.
     """
-    x, y, z = place
-    jaw_moved, split, scale = mouth[4], mouth[7], source_camera[11]
-    growth = max(mouth[5] - mouth[6], 0.0) * scale  # pixels
-    erosion = -2.0 + 3.0 * min(growth, 1.0)
+    growth = max(mouth[5] - mouth[6], 0.0) * source_camera[11]  # pixels
     shade = min(opening_light(mouth[5]) / opening_light(mouth[6]), 1.0)
-    down = np.sqrt(source_camera[1] * source_camera[1] + source_camera[4] * source_camera[4]) + 1e-9
-    down_x, down_y = -source_camera[1] / down, source_camera[4] / down
     red, green, blue = colour
-    for part in range(2):
-        yy = y - jaw_moved if part == 0 else y
-        sx = source_camera[9] + scale * (source_camera[0] * x + source_camera[1] * yy + source_camera[2] * z)
-        sy = source_camera[10] - scale * (source_camera[3] * x + source_camera[4] * yy + source_camera[5] * z)
-        from_upper, from_lower, inside = between(source_upper, source_lower, sx, sy)
-        own = kept * smoothstep(erosion - 1.0, erosion + 1.0, inside)
-        if growth > 0.0 and inside < erosion + 1.0:
-            # What the lips uncover beyond the portrait's own teeth continues them, mirrored at their visible edge.
-            short = erosion + 1.0 - inside
-            across = from_lower if part == 1 else from_upper
-            near = from_upper if part == 1 else from_lower
-            if near < across:
-                sx += (1.0 if part == 1 else -1.0) * 2.0 * short * down_x
-                sy += (1.0 if part == 1 else -1.0) * 2.0 * short * down_y
-                mirrored = 1.0 - smoothstep(0.3 * _CONTINUED, _CONTINUED, short / scale)
-                own = max(own, kept * mirrored * smoothstep(erosion, erosion + 2.0, across - 2.0 * short))
-        share = from_upper / (from_upper + from_lower + 1e-9)
-        if part == 0:
-            own *= smoothstep(split - 0.08, split, share)
-        else:
-            own *= 1.0 - smoothstep(split, split + 0.12, share)
+    for skull in (False, True):
+        if not skull and mouth[7] >= 1.0:  # nothing of the portrait's mouth moves with the jaw
+            continue
+        sx, sy, own = own_place(skull, place, source_upper, source_lower, source_camera, mouth)
+        own *= kept
         if own > 0.0:
             own_red = fetch(padded, sx + margin, sy + margin, 0)
             own_green = fetch(padded, sx + margin, sy + margin, 1)

@@ -69,7 +69,7 @@ def tooth_tone(x: float, above: float, softness: float, ends: Array) -> tuple[fl
     gap = min(x - left, right - x)
     if index == 0:
         gap = min(x, right - x)
-    line = 1.0 - 0.08 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
+    line = 1.0 - 0.11 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
     round_off = 1.0 - 0.06 * rim * rim
     back = 1.0 - 0.6 * smoothstep(0.04, 0.19, x)
     # A blurred image has no sharp highlights: the same light is spread over a larger spot.
