@@ -22,6 +22,7 @@ from expnet.cli.corpora import add_corpora_command
 from expnet.cli.doctor import add_doctor_command
 from expnet.cli.export import add_export_command
 from expnet.cli.features import add_features_command
+from expnet.cli.leaderboard import add_leaderboard_command
 from expnet.cli.preprocess import add_preprocess_command
 from expnet.cli.printing import print_any_name
 from expnet.cli.replay import add_replay_command
@@ -43,6 +44,7 @@ _COMMANDS = (
     add_synthesize_command,
     add_features_command,
     add_compare_command,
+    add_leaderboard_command,
     add_corpora_command,
     add_assets_command,
     add_export_command,

@@ -97,7 +97,7 @@ def merge(parts: Mapping[str, Results]) -> Results:
     return Results(
         title=" and ".join(parts),
         metrics=tuple(metrics.values()),
-        systems=_with_differences(tuple(systems.values()), rows, _drawing(protocol)),
+        systems=_with_differences(tuple(systems.values()), rows, drawing_of(protocol)),
         clips=tuple(rows.values()),
         protocol=protocol,
         versions=_versions(parts),
@@ -117,7 +117,7 @@ def _with_differences(
             summaries[key] = replace(summary, difference_to_first=None, difference_ci95=None)
             if first is None or system is first:
                 continue
-            if _is_mean(system, key, rows) and _is_mean(first, key, rows):
+            if is_mean(system, key, rows) and is_mean(first, key, rows):
                 difference = paired_difference(system.name, first.name, key, rows, drawing)
                 if difference.count:
                     summaries[key] = replace(
@@ -127,7 +127,7 @@ def _with_differences(
     return tuple(found)
 
 
-def _is_mean(system: SystemResult, key: str, rows: Mapping[tuple[str, str], ScoredClip]) -> bool:
+def is_mean(system: SystemResult, key: str, rows: Mapping[tuple[str, str], ScoredClip]) -> bool:
     """Return whether a score is the mean over clips. FID and lags are not, and have no paired difference."""
     own = [row for row in rows.values() if row.system == system.name and key in row.values]
     if key not in system.metrics or not own:
@@ -146,7 +146,8 @@ def _same(first: SystemResult, second: SystemResult) -> bool:
     return all(math.isclose(a, b, rel_tol=_SAME) or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
 
 
-def _drawing(protocol: Mapping[str, Any]) -> _Drawing:
+def drawing_of(protocol: Mapping[str, Any]) -> _Drawing:
+    """Return what the bootstrap of a protocol resampled."""
     intervals = protocol.get("intervals", {})
     return _Drawing(intervals.get("bootstrap over", "speaker"), intervals.get("draws", RESAMPLES))
 

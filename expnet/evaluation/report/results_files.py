@@ -79,7 +79,8 @@ def _preset(content: Mapping[str, Any] | None) -> Preset | None:
     """Read the preset; files without one have no such entry."""
     if content is None:
         return None
-    return Preset(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+    values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in content.items()}
+    return Preset(**values)
 
 
 def _summary(content: Mapping[str, Any]) -> MetricSummary:
@@ -135,19 +136,19 @@ def check_same_protocol(files: Mapping[str, Mapping[str, Any]]) -> None:
     for name in names[1:]:
         first, second = files[names[0]], files[name]
         if first["protocol_hash"] != second["protocol_hash"]:
-            entry = _first_difference(first["protocol"], second["protocol"])
+            entry = first_difference(first["protocol"], second["protocol"])
             raise DataError(
                 f"{names[0]} and {name} were scored under different protocols (they differ in {entry}), so their "
                 "numbers cannot be compared in one table; evaluate one of them again under the protocol of the other."
             )
 
 
-def _first_difference(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = "") -> str:
+def first_difference(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = "") -> str:
     """Return the dotted name of the first entry in which two protocols differ."""
     for key in sorted({*first, *second}):
         one, other = first.get(key), second.get(key)
         if isinstance(one, Mapping) and isinstance(other, Mapping) and one != other:
-            return _first_difference(one, other, f"{prefix}{key}.")
+            return first_difference(one, other, f"{prefix}{key}.")
         if one != other:
             return f"{prefix}{key}"
     return prefix.rstrip(".")

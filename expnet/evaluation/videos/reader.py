@@ -230,8 +230,7 @@ class VideoReader:
         info = probe_video(path)
         first = round(start * FRAME_RATE) + (self.first_frame if end is None else 0)
         limit = self.frame_limit if end is None else None if math.isinf(end) else round(end * FRAME_RATE) - first
-        frames = read_video(path, fps=float(FRAME_RATE), start=first / FRAME_RATE)
-        images = list(islice(frames, limit))
+        images = list(islice(read_video(path, fps=float(FRAME_RATE), start=first / FRAME_RATE), limit))
         if not images:
             raise InputError(f"{path}: the video ends before second {first / FRAME_RATE:g}, where scoring begins.")
         if len({image.shape for image in images}) != 1:

@@ -1,0 +1,48 @@
+"""The page and the Markdown table of a leaderboard."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from expnet.evaluation.leaderboard.board import Board
+from expnet.evaluation.leaderboard.rows import Cell, board_rows
+from expnet.evaluation.report.tables import direction
+from expnet.io.atomic import write_atomically
+from expnet.io.markdown import markdown_table
+
+
+def write_board(board: Board, folder: Path, title: str = "Leaderboard") -> Path:
+    """Write ``index.html`` and ``table.md`` of a leaderboard; return the path of the page."""
+    infos, rows = board_rows(board)
+    preset = next((part.preset for part in board.parts.values() if part.preset is not None), None)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(_text("expnet.evaluation.leaderboard", "leaderboard.html"))
+    clips = {name: len({row.clip_id for row in part.clips}) for name, part in board.parts.items()}
+    page = template.render(
+        style=_text("expnet.evaluation.report", "style.css"),
+        script=_text("expnet.evaluation.leaderboard", "sorting.js"),
+        title=title,
+        board=board,
+        preset=preset,
+        infos=infos,
+        rows=rows,
+        clips=clips,
+        direction=direction,
+    )
+    headings = ["system", *(f"{info.title} {direction(info)}" for info in infos)]
+    lines = [[f"{row.name}{' †' if row.kind == 'published' else ''}", *map(_plain, row.cells)] for row in rows]
+    notes = [f"Protocol `{board.hash}`.", "† published by others, not re-scored."]
+    write_atomically(folder / "table.md", f"{markdown_table(headings, lines)}\n\n{' '.join(notes)}\n")
+    write_atomically(folder / "index.html", page)
+    return folder / "index.html"
+
+
+def _plain(cell: Cell) -> str:
+    return f"**{cell.text}**" if cell.best else cell.text
+
+
+def _text(package: str, name: str) -> str:
+    return (resources.files(package) / name).read_text(encoding="utf-8")
