@@ -34,7 +34,7 @@ from expnet.face.tracker import open_tracker
 from expnet.formats.coefficient_files import read_coefficient_file
 
 Array = NDArray[np.float64]
-EXPRESSION_PRIOR, LANDMARK_PRIOR = 1000.0, 30.0
+EXPRESSION_PRIOR, BUILT_IN_PRIOR, LANDMARK_PRIOR = 1000.0, 100.0, 30.0
 """Weights of the squared coefficients of the maps; of 1 to 3000, those with the smallest error on people left out."""
 FRAME_RATE = 30.0
 
@@ -134,6 +134,27 @@ def explained(rows: list[tuple[Array, Array]]) -> float:
     return 1 - error / sum(float(np.square(true).sum()) for _, true in rows)
 
 
+def as_vertices(rows: list[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
+    """Return changes (T, 64) of the built-in expression as shifts (T, 3V) of its vertices.
+
+    Coefficients that hardly move the face are noise of the tracker, so errors are measured in what they move.
+    """
+    basis = builtin_face_model().expression_basis.double().flatten(0, 1).numpy()  # (3V, 64)
+    return [(predicted @ basis.T, true @ basis.T) for predicted, true in rows]
+
+
+def print_poses(pairs: list[Pair]) -> None:
+    """Print how head rotations of the two agree: deviations from each clip's mean, in degrees (pitch, yaw, roll)."""
+    ours, basel = (
+        np.concatenate([np.rad2deg(one.rotation - one.rotation.mean(axis=0)) for one in side])
+        for side in ([pair.ours for pair in pairs], [pair.basel for pair in pairs])
+    )
+    constant = [np.rad2deg((pair.basel.rotation - pair.ours.rotation).mean(axis=0)) for pair in pairs]
+    turns, difference = ours.std(axis=0).round(2), (basel - ours).std(axis=0).round(2)
+    print(f"rotations, degrees rms: turns {turns}, difference {difference}")
+    print(f"constant difference of a clip {np.sqrt(np.square(constant).mean(axis=0)).round(2)}, not part of any motion")
+
+
 def fit_origin(pairs: list[Pair]) -> Array:
     """Return the origin of the Basel face (3,) in the face space of the built-in model."""
     rotated, seen = [], []
@@ -151,6 +172,30 @@ def fit_origin(pairs: list[Pair]) -> Array:
     return origin
 
 
+def print_round_trip(pairs: list[Pair]) -> None:
+    """Print what is left of a motion of the built-in model that becomes Basel coefficients and returns."""
+    rows = []
+    for person in sorted({pair.person for pair in pairs}):
+        others = [pair for pair in pairs if pair.person != person]
+        there = fit_linear(others, _ours, _basel, EXPRESSION_PRIOR)
+        back = fit_linear(others, _basel, _ours, BUILT_IN_PRIOR)
+        clips = [_centred(_ours(pair)) for pair in pairs if pair.person == person]
+        rows += [(clip @ there @ back, clip) for clip in clips]
+    _print_vertices(rows, "built-in -> Basel -> built-in")
+
+
+def _ours(pair: Pair) -> NDArray:
+    return pair.ours.expression
+
+
+def _basel(pair: Pair) -> NDArray:
+    return pair.basel.expression
+
+
+def _landmarks(pair: Pair) -> NDArray:
+    return pair.landmarks
+
+
 def main() -> None:
     """Fit the maps, print their errors and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,21 +207,16 @@ def main() -> None:
     frames = sum(pair.ours.frames for pair in pairs)
     print(f"{len(pairs)} clips of {len({pair.person for pair in pairs})} people, {frames} frames")
 
-    def ours(pair: Pair) -> NDArray:
-        return pair.ours.expression
-
-    def basel(pair: Pair) -> NDArray:
-        return pair.basel.expression
-
-    def landmarks(pair: Pair) -> NDArray:
-        return pair.landmarks
-
+    ours, basel, landmarks = _ours, _basel, _landmarks
     for name, given, wanted, prior in (
         ("built-in -> Basel", ours, basel, EXPRESSION_PRIOR),
         ("Basel -> 68 landmarks", basel, landmarks, LANDMARK_PRIOR),
+        ("Basel -> built-in, in vertices", basel, ours, BUILT_IN_PRIOR),
     ):
         for factor in (0.1, 1.0, 10.0):
-            print(f"{name}, prior {prior * factor:g}: {explained(left_out(pairs, given, wanted, prior * factor)):.3f}")
+            rows = left_out(pairs, given, wanted, prior * factor)
+            share = explained(as_vertices(rows) if wanted is ours else rows)
+            print(f"{name}, prior {prior * factor:g}: {share:.3f}")
     _print_lips(left_out(pairs, basel, landmarks, LANDMARK_PRIOR), "68 landmarks of Basel coefficients")
     basis = fit_linear(pairs, basel, landmarks, LANDMARK_PRIOR)
     driven = [
@@ -188,13 +228,29 @@ def main() -> None:
         )
     ]
     _print_lips(driven, "68 landmarks of converted coefficients")
+    _print_vertices(left_out(pairs, basel, ours, BUILT_IN_PRIOR), "Basel -> built-in")
+    print_round_trip(pairs)
+    print_poses(pairs)
     tensors = {
         "expression": fit_linear(pairs, ours, basel, EXPRESSION_PRIOR),
+        "built_in_expression": fit_linear(pairs, basel, ours, BUILT_IN_PRIOR),
         "landmark_basis": basis.reshape(-1, 68, 3).transpose(1, 2, 0),
         "origin": fit_origin(pairs),
     }
     save_file({name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}, PATH)
     print(PATH)
+
+
+def _print_vertices(rows: list[tuple[Array, Array]], name: str) -> None:
+    """Print the error of changes of the built-in expression (T, 64), in vertices and at the lips."""
+    shifts = as_vertices(rows)
+    error = np.sqrt(np.mean([np.square(one - other).mean() for one, other in shifts]))
+    print(f"{name}: {explained(shifts):.3f} of the variance of vertices, {error:.4f} face units rms a coordinate")
+    marks = builtin_face_model().landmark_indices.numpy()
+    landmarks = [
+        (one.reshape(len(one), -1, 3)[:, marks], other.reshape(len(other), -1, 3)[:, marks]) for one, other in shifts
+    ]
+    _print_lips(landmarks, f"{name}, 68 landmarks")
 
 
 def _print_lips(rows: list[tuple[Array, Array]], name: str) -> None:

@@ -27,6 +27,11 @@ def basel_expression_change(change: NDArray[np.floating]) -> NDArray[np.float64]
     return change.astype(np.float64) @ _maps()["expression"]
 
 
+def built_in_expression_change(change: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the change (T, 64) of the built-in model's expression coefficients for a change (T, 64) of Basel ones."""
+    return change.astype(np.float64) @ _maps()["built_in_expression"]
+
+
 def basel_origin() -> NDArray[np.float64]:
     """Return the origin of the Basel face (3,) in the face space of the built-in model, in face units."""
     return _maps()["origin"]
