@@ -1,22 +1,32 @@
 """What every test gets."""
 
 import contextlib
+import inspect
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from expnet.assets.catalogue import ASSETS
 from expnet.assets.registry import locate
+from expnet.assets.sadtalker import SadTalkerNetworks
 from expnet.audio.speech_encoders.whisper_weights import _BLOCK, WhisperWeights, write_whisper
 from expnet.errors import MissingAssetError
 from expnet.face.mediapipe_backend import has_solutions
 from expnet.face.tracking_models import FETCH, TRACKING_MODELS, locate_model
+from expnet.models.coefficient_regressor import CoefficientRegressor
+from expnet.models.face_vid2vid.generator import FaceGenerator
+from expnet.models.face_vid2vid.keypoints import KeypointDetector
+from expnet.models.face_vid2vid.mapping import MappingNetwork
+from expnet.models.face_vid2vid.sizes import RendererSizes
+from expnet.render import renderer
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -89,6 +99,55 @@ def random_whisper(path: Path, seed: int, *, width: int = 64, blocks: int = 3) -
 def write_encoder() -> Callable[..., Path]:
     """Writes a Whisper encoder of random weights: ``write_encoder(path, seed, width=64)``."""
     return random_whisper
+
+
+@pytest.fixture(scope="session")
+def small_sadtalker() -> SadTalkerNetworks:
+    """SadTalker's networks, small and with random weights, drawing squares of 64 pixels."""
+    sizes = RendererSizes(
+        keypoints=3,
+        width=4,
+        volume_channels=2,
+        depth=4,
+        volume_blocks=1,
+        motion_width=4,
+        motion_largest=8,
+        motion_halvings=2,
+        compressed=2,
+        modulation=4,
+        decoder_blocks=1,
+        mapping_width=8,
+    )
+    torch.manual_seed(0)
+    generator, keypoints, regressor, mapping, crop_mapping = (
+        network.eval().requires_grad_(False)
+        for network in (
+            FaceGenerator(sizes),
+            KeypointDetector(sizes),
+            CoefficientRegressor(((4, 1), (4, 1), (4, 1), (4, 1))),
+            MappingNetwork(73, sizes),
+            MappingNetwork(70, sizes),
+        )
+    )
+    for network in (mapping, crop_mapping):  # coefficients must move keypoints visibly
+        network.fc_exp.weight.mul_(20.0)
+    return SadTalkerNetworks(64, generator, keypoints, regressor, mapping, crop_mapping)
+
+
+@pytest.fixture
+def sadtalker_found(small_sadtalker: SadTalkerNetworks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``sadtalker`` be the small networks, as if the published files had been fetched at 256 pixels."""
+    monkeypatch.setattr("expnet.render.open_renderer.open_sadtalker_networks", lambda *_, **__: small_sadtalker)
+    monkeypatch.setattr("expnet.ui.renderers.found_sizes", lambda: (256,))
+
+
+@pytest.fixture(scope="session")
+def glowing() -> type:
+    """The renderer of one's own that the docstring of `expnet.render.renderer` shows."""
+    example = (inspect.getdoc(renderer) or "").partition("::\n")[2].partition("Animator(")[0]
+    names: dict[str, Any] = {"np": np}
+    exec(inspect.cleandoc(example), names)
+    return names["Brightness"]
 
 
 @pytest.fixture

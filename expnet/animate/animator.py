@@ -8,9 +8,12 @@ Nothing here imports Lightning, librosa, wandb or torchmetrics. Frames are rende
 grow with the number of frames.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from expnet.animate.controls.controls import Controls, HeadStyle, PathInput
 from expnet.animate.controls.idle import LONGEST_SECONDS
 from expnet.animate.inputs import AudioInput, ImageInput, load_speech
 from expnet.animate.motion_source import LiveMotion, MotionSource, frames_covering
-from expnet.animate.portrait_renderer import PortraitRenderer, RendererKind
+from expnet.animate.portrait_renderer import PortraitRenderer
 from expnet.animate.video_output import VideoOutput, open_output
 from expnet.audio.alignment import FRAME_RATE
 from expnet.audio.stored_samples import Samples
@@ -35,6 +38,7 @@ from expnet.face.tracker import open_tracker
 from expnet.media.image_reader import LARGEST_SIDE
 from expnet.models.mel_source import MelSource
 from expnet.models.packaged_weights import MotionKind
+from expnet.render.open_renderer import RendererChoice, open_renderer
 from expnet.render.portrait import Portrait
 
 logger = logging.getLogger(__name__)
@@ -57,8 +61,8 @@ class Animator:
         speech_encoder: File or folder of the speech encoder that the expression or motion network was trained with;
             None to search the fetched assets for it.
         refiner: Weights of a refiner of the mesh renderer (docs/results/rendering.md). There are no built-in ones.
-        renderer: ``mesh``, which warps the portrait and needs no weights, or ``sadtalker``, SadTalker's published
-            networks (``expnet assets fetch sadtalker``).
+        renderer: ``mesh``, which warps the portrait and needs no weights, ``sadtalker``, SadTalker's published networks
+            (``expnet assets fetch sadtalker``), or a class of your own (`expnet.render.renderer`).
         renderer_size: Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; None for 256.
         face_model: Face model of the coefficients.
         max_side: Larger portraits are scaled down to this many pixels.
@@ -77,7 +81,7 @@ class Animator:
         pose: str | os.PathLike[str] | None = None,
         speech_encoder: str | os.PathLike[str] | None = None,
         refiner: str | os.PathLike[str] | None = None,
-        renderer: RendererKind = "mesh",
+        renderer: RendererChoice = "mesh",
         renderer_size: int | None = None,
         face_model: str = DEFAULT_FACE_MODEL,
         max_side: int = LARGEST_SIDE,
@@ -94,14 +98,39 @@ class Animator:
         )
         self._renderer = PortraitRenderer(
             self._source.face_model,
-            renderer=renderer,
-            size=renderer_size,
-            refiner=refiner,
+            open_renderer(renderer, size=renderer_size, refiner=refiner),
             max_side=max_side,
             tracker=tracks,
         )
         # What no video may be written over.
-        self._files = (motion, expression, pose, speech_encoder, refiner, face_model, tracker)
+        self._files: tuple[object, ...] = (
+            motion,
+            expression,
+            pose,
+            speech_encoder,
+            refiner,
+            renderer,
+            face_model,
+            tracker,
+        )
+
+    def with_renderer(
+        self, renderer: RendererChoice, *, size: int | None = None, refiner: str | os.PathLike[str] | None = None
+    ) -> Animator:
+        """Return an animator that shares the networks of the motion and has another renderer.
+
+        Args:
+            renderer: Renderer, as for the constructor.
+            size: ``renderer_size`` of the constructor.
+            refiner: ``refiner`` of the constructor.
+
+        Raises:
+            InputError: As for the constructor.
+        """
+        other = copy(self)
+        other._renderer = self._renderer.replaced(open_renderer(renderer, size=size, refiner=refiner))
+        other._files = (*self._files, renderer, refiner)
+        return other
 
     @property
     def face_model(self) -> MorphableModel:
@@ -222,8 +251,10 @@ class Animator:
         self.check_live(chosen)
         portrait = self.portrait(image, chosen)
         motion = self.live_motion(portrait, chosen, lookahead=lookahead)
-        logger.info("frames leave at most %d ms after their audio", motion.latency)
-        return self._renderer.renderer(portrait).render_parts(_live_parts(motion, audio_chunks))
+        renderer = self._renderer.renderer(portrait)
+        latency = motion.latency + 1000 * renderer.lookahead / FRAME_RATE
+        logger.info("frames leave at most %d ms after their audio", latency)
+        return renderer.render_parts(_live_parts(motion, audio_chunks))
 
     def coefficients(
         self, image: ImageInput, audio: AudioInput, controls: Controls | None = None, **changes: Any

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from expnet.assets.registry import known, locate, verify
-from expnet.errors import InputError
+from expnet.errors import InputError, MissingAssetError
 from expnet.models.coefficient_regressor import CoefficientRegressor
 from expnet.models.face_vid2vid.generator import FaceGenerator
 from expnet.models.face_vid2vid.keypoints import KeypointDetector
@@ -59,9 +59,7 @@ def open_sadtalker_networks(size: int = 256, *, device: str | torch.device | Non
         raise InputError(
             f"size {size}: SadTalker's renderer draws squares of {' or '.join(map(str, SIZES))} pixels; choose one."
         )
-    both, mapping, crop_mapping = (
-        _checked(name) for name in (f"sadtalker-{size}", "sadtalker-mapping", "sadtalker-mapping-crop")
-    )
+    both, mapping, crop_mapping = (_checked(name) for name in _files(size))
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return SadTalkerNetworks(
         size,
@@ -73,9 +71,26 @@ def open_sadtalker_networks(size: int = 256, *, device: str | torch.device | Non
     )
 
 
+def found_sizes() -> tuple[int, ...]:
+    """Return the sizes whose weight files are all found, without checking their content."""
+    return tuple(size for size in SIZES if all(map(_is_found, _files(size))))
+
+
 def open_coefficient_regressor() -> CoefficientRegressor:
     """Read the regressor of Basel coefficients, on the CPU; errors as in `open_sadtalker_networks`."""
     return load_coefficient_regressor(_checked("sadtalker-256"))
+
+
+def _files(size: int) -> tuple[str, str, str]:
+    return f"sadtalker-{size}", "sadtalker-mapping", "sadtalker-mapping-crop"
+
+
+def _is_found(name: str) -> bool:
+    try:
+        locate(name)
+    except MissingAssetError:
+        return False
+    return True
 
 
 def _checked(name: str) -> Path:

@@ -147,8 +147,9 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--renderer",
         default="mesh",
-        choices=RENDERERS,
-        help="mesh, which needs no weights, or sadtalker, its published networks: see expnet assets (default: mesh)",
+        metavar="NAME",
+        help=f"{' or '.join(RENDERERS)}: the mesh needs no weights, sadtalker those of 'expnet assets fetch sadtalker' "
+        "(default: mesh)",
     )
     _add_motion_options(parser.add_argument_group("motion", "docs/guides/controls.md describes each control"))
     _add_video_options(parser.add_argument_group("video"))

@@ -12,6 +12,6 @@ ENCODER_ASSETS = ("whisper-tiny.en", "whisper-base")
 EXPORT_FORMATS = ("npz", "arkit", "gltf", "bvh", "json", "sadtalker", "sadtalker-first", "pirender")
 """`expnet.formats.convert.FORMATS`."""
 RENDERERS = ("mesh", "sadtalker")
-"""`expnet.animate.portrait_renderer.RENDERERS`."""
+"""`expnet.render.open_renderer.RENDERERS`."""
 EMOTIONS = ("neutral", "happy", "angry", "sad", "surprised", "fear", "disgusted", "contempt")
 """`expnet.face.emotions.EMOTIONS`."""

@@ -6,6 +6,7 @@ import argparse
 from importlib import util
 
 from expnet.cli.arguments import Commands, add_command, add_network_options, add_tracker_option
+from expnet.cli.choices import RENDERERS
 from expnet.errors import InputError, MissingAssetError
 
 
@@ -22,6 +23,13 @@ def add_ui_command(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--max-seconds", type=float, default=300.0, metavar="SECONDS", help="longest speech (default: 300)"
     )
+    parser.add_argument(
+        "--renderer",
+        default="mesh",
+        metavar="NAME",
+        help=f"renderer that the page starts with, of {' or '.join(RENDERERS)}; it offers those whose weights are here "
+        "(default: mesh)",
+    )
     add_network_options(parser)
     add_tracker_option(parser)
 
@@ -35,6 +43,7 @@ def run_ui(arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.max_seconds <= 3600:
         raise InputError(f"--max-seconds {arguments.max_seconds:g}: expected a number from 1 to 3600.")
     from expnet.animate.animator import Animator
+    from expnet.ui.renderers import offered_renderers
     from expnet.ui.server import listen, serve
     from expnet.ui.uploads import Limits
 
@@ -44,9 +53,11 @@ def run_ui(arguments: argparse.Namespace) -> None:
             expression=arguments.expression,
             pose=arguments.pose,
             speech_encoder=arguments.speech_encoder,
+            renderer=arguments.renderer,
             tracker=arguments.tracker,
         )
-        serve(animator, listening, limits=Limits(seconds=arguments.max_seconds), announce=_announce)
+        limits, renderers = Limits(seconds=arguments.max_seconds), offered_renderers(arguments.renderer)
+        serve(animator, listening, limits=limits, announce=_announce, renderers=renderers)
 
 
 def _announce(address: str) -> None:

@@ -75,6 +75,10 @@ class PictureConfig:
     """Compute PSNR and SSIM on every n-th frame, never on the portrait's own frame."""
     videos: bool = True
     """Write a side-by-side video with audio for each rendered clip."""
+    renderer: str = "mesh"
+    """Renderer: mesh, or sadtalker (`expnet assets fetch sadtalker`)."""
+    renderer_size: int | None = None
+    """Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; null for 256."""
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -108,6 +108,10 @@ class MetricsConfig:
     """Inception weight file for fid; null and 'random' as for syncnet_weights."""
     backbone_weights: str | None = None
     """Backbone weight file for lpips; null and 'random' as for syncnet_weights."""
+    renderer: str = "mesh"
+    """Renderer of the clips: mesh, or sadtalker (`expnet assets fetch sadtalker`), which is slow without a GPU."""
+    renderer_size: int | None = None
+    """Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; null for 256."""
     strict: bool = False
     """Stop when a weight file is missing; false skips its metrics with one warning."""
 

@@ -57,6 +57,9 @@ class MeshRenderer:
         self._depth = np.empty(self.size, np.float32)
         self._folds = np.empty(self.size, np.bool_)
 
+    lookahead = 0
+    """Each frame is drawn from its own coefficients alone."""
+
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the frames in pixels."""

@@ -9,8 +9,8 @@ measures the coefficients through the renderer, not realism, and is labelled acc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE
-from expnet.coefficients import FaceCoefficients
+from expnet.coefficients import FaceCoefficients, split_pose
 from expnet.data.store.track import Track, source_video
 from expnet.errors import DataError
 from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import FaceTracker
 from expnet.media.video_reader import read_video
-from expnet.render.mesh_renderer import MeshRenderer
+from expnet.render.open_renderer import OpenedRenderer, open_renderer
 from expnet.render.portrait import Portrait, open_portrait
 from expnet.render.renderer import Renderer
 
@@ -59,13 +59,31 @@ class Reenactment:
     coefficients: Callable[[Tensor, Tensor], FaceCoefficients]
     kind: str
 
-    def render(self, expression: Tensor, pose: Tensor) -> Frames:
-        """Render an expression (T, 64) and an absolute pose (T, 6) of the clip: frames of the crop at 256 px."""
-        return [crop_frame(frame, self.crop) for frame in self.renderer.render(self.coefficients(expression, pose))]
+    def render(self, expression: Tensor, pose: Tensor, shown: Sequence[int] | None = None) -> Frames:
+        """Render an expression (T, 64) and an absolute pose (T, 6) of the clip.
+
+        Args:
+            expression: Expression of consecutive frames.
+            pose: Pose of the same frames.
+            shown: The frames to return; None for all of them.
+
+        Returns:
+            Frames of the crop at 256 px.
+        """
+        if shown is not None and self.renderer.lookahead == 0:  # the others need not be drawn
+            expression, pose, shown = expression[list(shown)], pose[list(shown)], None
+        drawn = self.renderer.render(self.coefficients(expression, pose))
+        wanted = None if shown is None else set(shown)
+        return [crop_frame(frame, self.crop) for index, frame in enumerate(drawn) if wanted is None or index in wanted]
 
 
 def open_reenactment(
-    track: Track, model: MorphableModel, frames: int, *, tracker: FaceTracker | None = None
+    track: Track,
+    model: MorphableModel,
+    frames: int,
+    *,
+    tracker: FaceTracker | None = None,
+    renderer: OpenedRenderer | None = None,
 ) -> Reenactment:
     """Open the clip's own first frame as the portrait, or the built-in portrait where the video is missing.
 
@@ -74,15 +92,16 @@ def open_reenactment(
         model: The face model of its coefficients.
         frames: Largest number of reference frames.
         tracker: Face tracker; None for the built-in models.
+        renderer: The renderer; None for the mesh renderer.
 
     Raises:
         DataError: The video does not match its track.
-        InputError: No face is found in the portrait.
+        InputError: No face is found in the portrait, or it is too small for the renderer.
     """
-    video = source_video(track)
+    video, renderer = source_video(track), renderer or open_renderer()
     if video is None:
-        return _open_builtin_portrait(track, model, frames, tracker)
-    return _open_own_video(track, video, model, frames, tracker)
+        return _open_builtin_portrait(track, model, frames, tracker, renderer)
+    return _open_own_video(track, video, model, frames, tracker, renderer)
 
 
 def crop_frame(image: NDArray[np.uint8], crop: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -128,7 +147,12 @@ def builtin_portrait(model: MorphableModel, tracker: FaceTracker | None = None) 
 
 
 def _open_own_video(
-    track: Track, video: Path, model: MorphableModel, frames: int, tracker: FaceTracker | None
+    track: Track,
+    video: Path,
+    model: MorphableModel,
+    frames: int,
+    tracker: FaceTracker | None,
+    opened: OpenedRenderer,
 ) -> Reenactment:
     """Return the reenactment of the clip's own video."""
     start = round(track.source_start * FRAME_RATE)
@@ -145,17 +169,18 @@ def _open_own_video(
     # The clip's own first coefficients are used instead of a fit of this frame: they share the clip's identity and
     # camera.
     portrait = open_portrait(reference[0], model, max_side=None, tracker=tracker)
-    renderer = MeshRenderer(portrait.image, track.coefficients[:1], portrait.points, model, matte=portrait.matte)
-    return Reenactment(renderer, reference, np.asarray(crop), identity, _coefficients, REAL)
+    renderer = opened.make(replace(portrait, fit=track.coefficients[:1]), model)
+    of_clip = partial(_coefficients, model)
+    return Reenactment(renderer, reference, np.asarray(crop), identity, of_clip, REAL)
 
 
 def _open_builtin_portrait(
-    track: Track, model: MorphableModel, frames: int, tracker: FaceTracker | None
+    track: Track, model: MorphableModel, frames: int, tracker: FaceTracker | None, opened: OpenedRenderer
 ) -> Reenactment:
     """Return the reenactment of the built-in portrait, driven by the clip's changes."""
     portrait = builtin_portrait(model, tracker)
     fit = portrait.fit
-    renderer = MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte)
+    renderer = opened.make(portrait, model)
     base_expression, base_pose = torch.from_numpy(fit.expression), torch.from_numpy(fit.pose)
     of_clip = track.coefficients
     true_expression, true_pose = (
@@ -164,7 +189,8 @@ def _open_builtin_portrait(
     )
 
     def coefficients(expression: Tensor, pose: Tensor) -> FaceCoefficients:
-        return _coefficients(base_expression + expression - true_expression[:1], base_pose + pose - true_pose[:1])
+        changed = base_expression + expression - true_expression[:1]
+        return _coefficients(model, changed, base_pose + pose - true_pose[:1])
 
     truth = coefficients(true_expression[:frames], true_pose[:frames])
     assert fit.crop is not None
@@ -173,7 +199,8 @@ def _open_builtin_portrait(
     return Reenactment(renderer, list(renderer.render(truth)), crop, identity, coefficients, PORTRAIT)
 
 
-def _coefficients(expression: Tensor, pose: Tensor) -> FaceCoefficients:
+def _coefficients(model: MorphableModel, expression: Tensor, pose: Tensor) -> FaceCoefficients:
+    rotation, translation = split_pose(pose.numpy())
     return FaceCoefficients(
-        expression=expression.numpy(), rotation=pose[:, :3].numpy(), translation=pose[:, 3:].numpy()
+        expression=expression.numpy(), rotation=rotation, translation=translation, face_model=model.name
     )

@@ -94,6 +94,17 @@ def strategy_name(options: TrainerConfig, task: BaseTask) -> str:
     return tolerant if tolerant in StrategyRegistry.available_strategies() else name
 
 
+def local_device(options: TrainerConfig) -> torch.device:
+    """Return the device of this process for networks that do not belong to the module, so Lightning never moves them.
+
+    The processes that Lightning starts itself find their number in ``LOCAL_RANK``, as those of torchrun do.
+    """
+    if options.accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    number = int(os.environ.get("LOCAL_RANK", launched_process().local_rank))
+    return torch.device("cuda", number % torch.cuda.device_count())
+
+
 def cluster_plugins() -> list[Any]:
     """Return the plugin that tells Lightning who starts the processes, where it would take that from a SLURM job.
 

@@ -1,7 +1,7 @@
 """The form of the page: one field for each control, with the defaults and limits of the library."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +10,15 @@ from expnet.animate.controls.controls import EXPRESSION_SCALES, GAZE_LIMITS, REF
 from expnet.errors import InputError
 from expnet.face.emotions import EMOTIONS
 from expnet.models.packaged_weights import MOTIONS, MotionKind
+from expnet.ui.renderers import OfferedRenderer
 
 Kind = Literal["slider", "switch", "choice", "number", "gaze", "background", "reference"]
 
 FILE_CONTROLS = ("reference_video", "background", "pose_style")
 """Controls that may be a file. The page accepts only uploads for them, never a path on this machine."""
 
+RENDERER = "renderer"
+"""Name of the choice of the renderer, which is no control of the animation."""
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -24,7 +27,7 @@ class Field:
     """One control on the page.
 
     Attributes:
-        name: Name in `expnet.animate.controls.controls.Controls`.
+        name: Name in `expnet.animate.controls.controls.Controls`, or ``renderer``.
         label: Label in the form.
         hint: A few words on what it does.
         kind: Kind of input element.
@@ -65,13 +68,15 @@ def _named(*values: str) -> tuple[tuple[str, str], ...]:
     return tuple((value, value) for value in values)
 
 
-def form(styles: int, motion: MotionKind = "regressed") -> list[Field]:
+def form(styles: int, motion: MotionKind = "regressed", renderers: Sequence[OfferedRenderer] = ()) -> list[Field]:
     """Return every control in the order of the page.
 
     Args:
         styles: Number of head-motion styles that the head-pose network knows.
         motion: How portraits move unless the user chooses.
+        renderers: Renderers to choose from, the usual one first; a single one is no choice.
     """
+    drawn_by = tuple((one.value, one.label) for one in renderers)
     numbered = (("0", "average"), *((str(number), f"speaker {number}") for number in range(1, styles)))
     sizes = (("", "as the portrait"), *((str(side), f"{side} px") for side in (256, 512, 768, 1024)))
     blinks = (("auto", "natural"), ("none", "none"), *((str(rate), f"{rate} a minute") for rate in (6, 12, 24, 40)))
@@ -93,6 +98,7 @@ def form(styles: int, motion: MotionKind = "regressed") -> list[Field]:
         Field("still", "Still", "keep the head as it is", "switch", "Head"),
         Field("reference_video", "From a clip", "use the motion of a video", "reference", "Head"),
         Field("reference_parts", "Parts used", "", "reference", "Head", options=_named(*REFERENCE_PARTS)),
+        *([Field(RENDERER, "Renderer", "", "choice", "Video", options=drawn_by)] if len(drawn_by) > 1 else []),
         Field("view", "View", "", "choice", "Video", options=(("full", "whole image"), ("crop", "head only"))),
         Field("size", "Size", "", "choice", "Video", options=sizes),
         Field("fps", "Frames", "", "choice", "Video", options=rates),

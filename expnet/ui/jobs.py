@@ -5,7 +5,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,8 @@ from expnet.face.morphable import MorphableModel
 from expnet.formats.motion_clip import MotionClip, write_npz
 from expnet.io.machine_faults import is_machine_fault, machine_error
 from expnet.media.video_reader import write_video
-from expnet.ui.form import read_form
+from expnet.ui.form import RENDERER, read_form
+from expnet.ui.renderers import OfferedRenderer
 from expnet.ui.uploads import Limits, Upload, check_length
 
 logger = logging.getLogger(__name__)
@@ -99,11 +100,23 @@ class JobRunner:
         folder: Parent of the jobs' folders; the caller removes it.
         limits: Limits of speech and clips.
         keep_seconds: A finished video is removed when nobody has requested it for this long.
+        renderers: Renderers to choose from; the first one is the animator's own.
     """
 
-    def __init__(self, animator: Animator, folder: Path, limits: Limits, *, keep_seconds: float = 3600.0) -> None:
+    def __init__(
+        self,
+        animator: Animator,
+        folder: Path,
+        limits: Limits,
+        *,
+        keep_seconds: float = 3600.0,
+        renderers: Sequence[OfferedRenderer] = (),
+    ) -> None:
         self.animator = animator
         self.limits = limits
+        self.renderers = tuple(renderers)
+        # Networks of a renderer take a gigabyte, so only those of the last one that was chosen are kept.
+        self._chosen: tuple[str, Animator] | None = None
         self._folder = folder
         self._keep_seconds = keep_seconds
         self._jobs: dict[str, Job] = {}
@@ -184,22 +197,38 @@ class JobRunner:
         return "done", ""
 
     def _make(self, job: Job, upload: Upload) -> None:
+        chosen = upload.controls.pop(RENDERER, None)
         controls = self._checked_controls(upload)
         if "portrait" not in upload.files:
             raise InputError("There is no portrait; choose an image of one face.")
-        portrait = self.animator.portrait(upload.files["portrait"], controls)
+        animator = self._animator(chosen, job)
+        job.enter("reading the portrait")
+        portrait = animator.portrait(upload.files["portrait"], controls)
         job.enter("reading the speech")
         samples, frames = self._speech(upload)
         job.enter("computing the motion")
-        motion = self.animator.motion(portrait, samples, frames, controls=controls)
+        motion = animator.motion(portrait, samples, frames, controls=controls)
         job.frames, job.curves = (
             motion.coefficients.frames,
-            motion_curves(self.animator.face_model, motion.coefficients),
+            motion_curves(animator.face_model, motion.coefficients),
         )
         write_npz(job.folder / COEFFICIENTS, MotionClip(motion.coefficients, motion.blink, portrait.image.shape[:2]))
         job.enter("rendering")
-        frames_rendered = job.counted(self.animator.render(portrait, motion.coefficients, blink=motion.blink))
+        frames_rendered = job.counted(animator.render(portrait, motion.coefficients, blink=motion.blink))
         write_video(job.folder / VIDEO, frames_rendered, fps=controls.fps, audio=samples, sample_rate=SAMPLE_RATE)
+
+    def _animator(self, chosen: str | None, job: Job) -> Animator:
+        """Return the animator with the renderer that was chosen; the page does not send its usual one."""
+        offered = {one.value: one for one in self.renderers}
+        if chosen is None or chosen == next(iter(offered), None):
+            return self.animator
+        if chosen not in offered:
+            raise InputError(f"renderer {chosen}: this page offers {', '.join(offered) or 'no choice'}.")
+        if self._chosen is None or self._chosen[0] != chosen:
+            job.enter("loading the renderer")
+            self._chosen = None
+            self._chosen = (chosen, self.animator.with_renderer(offered[chosen].renderer, size=offered[chosen].size))
+        return self._chosen[1]
 
     def _checked_controls(self, upload: Upload) -> Controls:
         if "reference_video" in upload.files:

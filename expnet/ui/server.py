@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib import resources, util
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +22,7 @@ from expnet.errors import ExpnetError, InputError, MachineError
 from expnet.io.machine_faults import is_machine_fault, machine_error
 from expnet.ui.form import form
 from expnet.ui.jobs import COEFFICIENTS, VIDEO, Job, JobRunner
+from expnet.ui.renderers import OfferedRenderer
 from expnet.ui.uploads import Limits, receive
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,14 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(animator: Animator, listening: socket.socket, *, limits: Limits, announce: Callable[[str], object]) -> None:
+def serve(
+    animator: Animator,
+    listening: socket.socket,
+    *,
+    limits: Limits,
+    announce: Callable[[str], object],
+    renderers: Sequence[OfferedRenderer] = (),
+) -> None:
     """Serve the page until it is interrupted, then remove all its files.
 
     Args:
@@ -69,6 +77,7 @@ def serve(animator: Animator, listening: socket.socket, *, limits: Limits, annou
         listening: Socket from :func:`listen`.
         limits: Limits of uploads.
         announce: Called with the page's address once it can be opened.
+        renderers: Renderers to choose from; the first one is the animator's own.
     """
     host, port = listening.getsockname()[:2]
     if not is_loopback(host):
@@ -77,7 +86,9 @@ def serve(animator: Animator, listening: socket.socket, *, limits: Limits, annou
             host,
         )
     with tempfile.TemporaryDirectory(prefix="expnet-ui-") as folder:
-        application = build(JobRunner(animator, Path(folder), limits), any_name=not is_loopback(host))
+        application = build(
+            JobRunner(animator, Path(folder), limits, renderers=renderers), any_name=not is_loopback(host)
+        )
         announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         web.run_app(application, sock=listening, print=None, access_log=None)
 
@@ -153,7 +164,7 @@ def _pages(runner: JobRunner) -> dict[str, tuple[str, str]]:
     folder = resources.files("expnet.ui")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string((folder / "page.html").read_text(encoding="utf-8")).render(
-        fields=form(runner.animator.styles, runner.animator.default_motion),
+        fields=form(runner.animator.styles, runner.animator.default_motion, runner.renderers),
         limits=runner.limits,
         length=_length(runner.limits.seconds),
         speech=util.find_spec("espeakng_loader") is not None,

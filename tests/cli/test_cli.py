@@ -26,12 +26,12 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_choices_are_those_of_the_libraries() -> None:
-    from expnet.animate.portrait_renderer import RENDERERS
     from expnet.assets.encoders import ENCODERS as ENCODER_ASSETS
     from expnet.audio.speech_encoders import ENCODERS
     from expnet.data.corpora import LAYOUTS
     from expnet.face.emotions import EMOTIONS
     from expnet.formats.convert import FORMATS
+    from expnet.render.open_renderer import RENDERERS
 
     assert tuple(FORMATS) == choices.EXPORT_FORMATS
     assert choices.SPEECH_ENCODERS == ENCODERS

@@ -23,6 +23,7 @@ from expnet.audio.wave import write_wav
 from expnet.cli import main
 from expnet.errors import InputError
 from expnet.ui.jobs import JobRunner
+from expnet.ui.renderers import OfferedRenderer, offered_renderers
 from expnet.ui.server import build, is_loopback
 from expnet.ui.uploads import Limits, check_length
 
@@ -274,3 +275,48 @@ def test_which_addresses_are_this_machine(host: str, expected: bool) -> None:
 def test_bad_options_are_one_sentence(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ui", option, value]) == 2
     assert capsys.readouterr().err.startswith("expnet: ")
+
+
+@pytest.mark.usefixtures("face_tracker", "sadtalker_found")
+def test_a_video_is_drawn_by_the_renderer_that_was_chosen(
+    weights: dict[str, Path], portrait: Path, tmp_path: Path, glowing: type
+) -> None:
+    offered = offered_renderers()
+    assert [one.value for one in offered] == ["mesh", "sadtalker-256"]
+
+    async def scenario(opened: TestClient) -> None:
+        page = await (await opened.get("/")).text()
+        assert '<select data-control="renderer">' in page
+        assert '<option value="sadtalker-256">SadTalker, 256 px</option>' in page
+
+        async def made(**controls: str) -> dict[str, Any]:
+            data = form({"portrait": portrait}, idle="1", controls=json.dumps(controls))
+            return await finished(opened, await opened.post("/jobs", data=data))
+
+        for chosen in ({}, {"renderer": "sadtalker-256"}, {"renderer": "own"}):
+            status = await made(**chosen)
+            assert (status["state"], status["drawn"]) == ("done", 25), status["error"]
+            await opened.delete(f"/jobs/{status['id']}")
+        assert (await made(renderer="/etc/passwd"))["error"] == (
+            "renderer /etc/passwd: this page offers mesh, sadtalker-256, own."
+        )
+
+    runner = JobRunner(
+        Animator(**weights), tmp_path, Limits(), renderers=(*offered, OfferedRenderer("own", "own", glowing))
+    )
+
+    async def play() -> None:
+        async with client(runner) as opened:
+            await scenario(opened)
+
+    asyncio.run(play())
+
+
+def test_the_page_offers_renderers_that_are_here_and_starts_with_the_given_one(assets_folder: Path) -> None:
+    assert [one.value for one in offered_renderers()] == ["mesh"]
+    for file in ("SadTalker_V0.0.2_512.safetensors", "mapping_00109-model.pth.tar"):
+        (assets_folder / file).touch()
+    assert [one.value for one in offered_renderers()] == ["mesh"], "one of three files is missing"
+    (assets_folder / "mapping_00229-model.pth.tar").touch()
+    assert [one.value for one in offered_renderers("sadtalker")] == ["sadtalker-512", "mesh"]
+    assert [one.renderer for one in offered_renderers("runs/renderer")] == ["runs/renderer", "mesh", "sadtalker"]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from expnet.assets.extractors import open_sync_expert
-from expnet.config.evaluate import EvaluateConfig
+from expnet.config.evaluate import EvaluateConfig, PictureConfig
 from expnet.data.even_spacing import evenly_spaced
 from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.output_folder import prepare_output
@@ -42,6 +42,7 @@ from expnet.evaluation.store.systems import build_systems
 from expnet.face.morphable import load_face_model
 from expnet.face.tracker import open_tracker
 from expnet.io.versions import package_versions
+from expnet.render.open_renderer import OpenedRenderer, open_renderer
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ def evaluate_networks(config: EvaluateConfig) -> Path:
     """
     started = time.monotonic()
     torch.set_num_threads(config.threads)
-    open_tracker(config.tracker)  # a missing file is reported before any work
+    open_tracker(config.tracker)  # missing files are reported before any work
+    renderer = open_renderer(config.pictures.renderer, size=config.pictures.renderer_size)
     output = prepare_output(config.output)
     model = load_face_model(config.face_model)
     expert = open_sync_expert(config.sync_expert) if config.sync_expert else None
@@ -83,7 +85,7 @@ def evaluate_networks(config: EvaluateConfig) -> Path:
     notes: list[str] = []
     systems = build_systems(config, selection, scorer.expression_metric, notes)
     realism = RealismRecord(model) if config.protocol.realism else None
-    record = score_clips(config, selection, systems, scorer, output, realism)
+    record = score_clips(config, selection, systems, scorer, output, realism, renderer)
 
     infos = (*scorer.infos(), *(realism.infos() if realism else ()))
     table = realism.described(systems) if realism else systems
@@ -125,6 +127,7 @@ def score_clips(
     scorer: Scorer,
     output: Path,
     realism: RealismRecord | None = None,
+    renderer: OpenedRenderer | None = None,
 ) -> Record:
     """Score the clips one after the other, and keep only rows, lag curves and a few rendered clips."""
     record = Record()
@@ -146,7 +149,8 @@ def score_clips(
         if id(entry) in rendered:
             titled = {s.name: (s.title, predictions[s.name]) for s in systems if s.name in predictions}
             try:
-                record.rendered.append(render_clip(clip, titled, scores, scorer, config.pictures, output, tracker))
+                rendering = (config.pictures, output, tracker, renderer)
+                record.rendered.append(render_clip(clip, titled, scores, scorer, *rendering))
             except CLIP_FAULTS as error:
                 record.render_faults.append(f"{clip.clip_id}: {clip_fault(error)}")
         for described in table:
@@ -221,9 +225,17 @@ def protocol_of(config: EvaluateConfig, selection: Selection, scorer: Scorer, re
             **selection.split,
         },
         "intervals": {"bootstrap over": config.protocol.interval, "draws": config.protocol.resamples},
-        "pictures": {**asdict(config.pictures), "compared with": " and ".join(kinds) or "nothing"},
+        "pictures": {**_pictures_protocol(config.pictures), "compared with": " and ".join(kinds) or "nothing"},
         "pose": {"samples": config.protocol.pose_samples, "seed": config.seed},
     }
+
+
+def _pictures_protocol(pictures: PictureConfig) -> dict[str, Any]:
+    """Return how clips were rendered; without the renderer where it is the mesh, as in tables of before the choice."""
+    options = asdict(pictures)
+    if pictures.renderer == "mesh":
+        options = {key: value for key, value in options.items() if not key.startswith("renderer")}
+    return options
 
 
 def _notes_on_rendering(config: EvaluateConfig, record: Record) -> list[str]:

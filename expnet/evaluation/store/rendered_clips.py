@@ -25,6 +25,7 @@ from expnet.evaluation.store.prediction import Prediction
 from expnet.evaluation.store.scoring import Scorer
 from expnet.face.tracker import FaceTracker
 from expnet.media.video_reader import write_video
+from expnet.render.open_renderer import OpenedRenderer
 from expnet.render.reenactment import REAL, Frames, Reenactment, crop_frame, label_images, open_reenactment, to_tensor
 
 _COLUMNS = 5
@@ -53,6 +54,7 @@ def render_clip(
     options: PictureConfig,
     output: Path,
     tracker: FaceTracker | None = None,
+    renderer: OpenedRenderer | None = None,
 ) -> RenderedClip:
     """Render a clip for every system, score the frames, and write the video.
 
@@ -64,12 +66,13 @@ def render_clip(
         options: How many frames to render, and whether to write a video.
         output: The folder of the page.
         tracker: Face tracker for the portrait; None for the built-in models.
+        renderer: The renderer; None for the mesh renderer.
 
     Raises:
         DataError: The clip has a single frame to render.
     """
     frames = min(options.frames, clip.frames)
-    stage = open_reenactment(clip.track, scorer.model, frames, tracker=tracker)
+    stage = open_reenactment(clip.track, scorer.model, frames, tracker=tracker, renderer=renderer)
     frames = min(frames, len(stage.reference))
     if frames < 2:
         raise DataError(f"clip {clip.clip_id} has one frame to render, which is the portrait itself")
@@ -82,7 +85,7 @@ def render_clip(
         ("real" if stage.kind == REAL else "reference", tuple(reference[seen[column]] for column in shown))
     ]
     for name, (title, prediction) in predictions.items():
-        drawn = stage.render(prediction.expression[seen], clip.pose[seen])
+        drawn = stage.render(prediction.expression[:frames], clip.pose[:frames], seen)
         scores[name].add(scorer.psnr, to_tensor(drawn), target)
         scores[name].add(scorer.ssim, to_tensor(drawn), target)
         if name not in _NOT_SHOWN:

@@ -15,7 +15,7 @@ from expnet.face.alignment import align_face, cut_aligned
 from expnet.face.morphable import MorphableModel
 from expnet.formats.coefficient_files import coefficients_from_vectors, coefficients_to_vectors
 from expnet.models.face_vid2vid.head_motion import move_keypoints
-from expnet.models.face_vid2vid.mapping import COEFFICIENTS
+from expnet.models.face_vid2vid.mapping import COEFFICIENTS, RADIUS
 from expnet.render.face_vid2vid.basel_motion import BaselMotion
 from expnet.render.face_vid2vid.coefficient_windows import coefficient_windows, window_offsets
 from expnet.render.face_vid2vid.face_crop import FaceCrop, face_crop
@@ -55,6 +55,9 @@ class SadTalkerRenderer:
             self._canonical = networks.keypoints(pixels)
             still = self._rows(basel)[0][:, None].repeat(len(window_offsets(25.0)), axis=1)
             self._still = self._keypoints(np.ascontiguousarray(still)[None])
+
+    lookahead = RADIUS
+    """The mapping network sees 13 frames (0.52 s) after the frame that is drawn."""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from expnet.config import Config
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.even_spacing import evenly_spaced
 from expnet.face.morphable import load_face_model
+from expnet.render.open_renderer import open_renderer
 from expnet.training.callbacks.bad_loss import StopOnBadLoss
 from expnet.training.callbacks.gradient_norm import GradientNorm
 from expnet.training.callbacks.preemption import LastCheckpoint
@@ -24,6 +25,7 @@ from expnet.training.callbacks.rendered_samples import RenderedSamples
 from expnet.training.callbacks.run_artifacts import RunArtifacts
 from expnet.training.callbacks.run_checkpoint import MonitoredRunCheckpoint, RunCheckpoint
 from expnet.training.callbacks.throughput import Throughput
+from expnet.training.hardware import local_device
 from expnet.training.run_folder import RunDirectory
 from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.build import monitored
@@ -43,7 +45,12 @@ def build_metric_callbacks(config: Config, validation: list[ClipEntry], folder: 
     clips = spread_clips(validation, options.clips)
     model = load_face_model(config.face_model)
     samples = RenderedSamples(
-        validation, clips, model, predicts="pose" if config.task == "pose" else "expression", frames=options.frames
+        validation,
+        clips,
+        model,
+        predicts="pose" if config.task == "pose" else "expression",
+        frames=options.frames,
+        renderer=open_renderer(options.renderer, size=options.renderer_size, device=local_device(config.trainer)),
     )
     schedule: dict[str, Any] = {"samples": samples, "every": options.every, "clips": clips}
     of_clips: dict[str, Any] = {**schedule, "strict": options.strict}

@@ -20,6 +20,7 @@ from expnet.data.store.track import Track
 from expnet.errors import DataError, InputError
 from expnet.face.camera import project
 from expnet.face.morphable import MorphableModel
+from expnet.render.open_renderer import OpenedRenderer
 from expnet.render.reenactment import REAL, Reenactment, crop_frame, open_reenactment, to_crop, to_tensor
 from expnet.training.tasks.base_task import StepOutput
 
@@ -64,6 +65,7 @@ class RenderedSamples:
         model: Face model of the coefficients, on the CPU.
         predicts: The predicted part of the motion, ``expression`` or ``pose``; the other part is the real one.
         frames: Maximum number of frames to render, from the start of a clip.
+        renderer: The renderer; None for the mesh renderer.
     """
 
     def __init__(
@@ -74,9 +76,10 @@ class RenderedSamples:
         *,
         predicts: str,
         frames: int,
+        renderer: OpenedRenderer | None = None,
     ) -> None:
         self._entries = {entry.row.clip_id: entry for entry in entries if entry.row.clip_id in clips}
-        self._model, self._predicts, self._frames = model, predicts, frames
+        self._model, self._predicts, self._frames, self._renderer = model, predicts, frames, renderer
         self._scenes: dict[str, _Scene | None] = {}
         self._rendered: tuple[Any, list[ClipSample]] = (None, [])
 
@@ -109,19 +112,19 @@ class RenderedSamples:
     def _prepare(self, clip: str) -> _Scene | None:
         track = self._entries[clip].read()
         try:
-            return _prepare_scene(track, self._model, min(self._frames, track.frames))
+            return _prepare_scene(track, self._model, min(self._frames, track.frames), self._renderer)
         except (DataError, InputError) as error:
             _log.warning("Clip %s cannot be rendered and is not scored: %s", clip, error)
             return None
 
 
-def _prepare_scene(track: Track, model: MorphableModel, frames: int) -> _Scene:
+def _prepare_scene(track: Track, model: MorphableModel, frames: int, renderer: OpenedRenderer | None) -> _Scene:
     """Prepare the renderer of a clip, and collect the real data that renderings are compared with.
 
     Raises:
         DataError, InputError: The clip cannot be rendered.
     """
-    stage = open_reenactment(track, model, frames)
+    stage = open_reenactment(track, model, frames, renderer=renderer)
     frames = min(frames, len(stage.reference))
     target_frames = to_tensor([crop_frame(frame, stage.crop) for frame in stage.reference[:frames]])
     expression = torch.from_numpy(np.array(track.coefficients.expression[:frames]))

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,16 @@ from expnet.evaluation.store.scoring import Scorer
 from expnet.evaluation.store.trivial_systems import ClipMean, GroundTruth, HoldFirstFrame
 from expnet.face.morphable import builtin_face_model
 from expnet.media.video_reader import probe_video, write_video
-from expnet.render import reenactment
+from expnet.render import open_renderer, reenactment
+from expnet.render.portrait import Portrait
 
 SIZE = 240
 
 
 class PaintingRenderer:
     """Frames whose grey level is the first expression coefficient."""
+
+    lookahead = 0
 
     def __init__(self, portrait: NDArray[np.uint8], *_: Any, **__: Any) -> None:
         self.shape = portrait.shape
@@ -42,12 +44,10 @@ class PaintingRenderer:
 
 @pytest.fixture(autouse=True)
 def painted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reenactment, "MeshRenderer", PaintingRenderer)
+    monkeypatch.setattr(open_renderer, "MeshRenderer", PaintingRenderer)
     still = (np.zeros((1, 64)), np.zeros((1, 3)), np.zeros((1, 3)))
     fit = FaceCoefficients(*still, identity=np.zeros(builtin_face_model().identity_size), crop=(120, 120, 200))
-    portrait = SimpleNamespace(
-        image=np.zeros((SIZE, SIZE, 3), np.uint8), fit=fit, points=np.zeros((478, 3)), matte=None
-    )
+    portrait = Portrait(np.zeros((SIZE, SIZE, 3), np.uint8), np.zeros((478, 3), np.float32), fit)
     monkeypatch.setattr(reenactment, "builtin_portrait", lambda model, tracker: portrait)
     monkeypatch.setattr(reenactment, "open_portrait", lambda image, model, max_side, tracker: portrait)
 

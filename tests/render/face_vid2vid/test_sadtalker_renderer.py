@@ -15,49 +15,16 @@ from expnet.assets.sadtalker import SadTalkerNetworks, open_sadtalker_networks
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import InputError, MissingAssetError
 from expnet.face.basel_map import basel_expression_change
-from expnet.models.coefficient_regressor import CoefficientRegressor
-from expnet.models.face_vid2vid.generator import FaceGenerator
-from expnet.models.face_vid2vid.keypoints import KeypointDetector
-from expnet.models.face_vid2vid.mapping import MappingNetwork
-from expnet.models.face_vid2vid.sizes import RendererSizes
 from expnet.render.face_vid2vid.basel_motion import BaselMotion
 from expnet.render.face_vid2vid.coefficient_windows import coefficient_windows, window_offsets
 from expnet.render.face_vid2vid.face_crop import FaceCrop, face_crop
 from expnet.render.face_vid2vid.renderer import SadTalkerRenderer
 from expnet.render.portrait import Portrait
 
-SIZES = RendererSizes(
-    keypoints=3,
-    width=4,
-    volume_channels=2,
-    depth=4,
-    volume_blocks=1,
-    motion_width=4,
-    motion_largest=8,
-    motion_halvings=2,
-    compressed=2,
-    modulation=4,
-    decoder_blocks=1,
-    mapping_width=8,
-)
-
 
 @pytest.fixture(scope="module")
-def networks() -> SadTalkerNetworks:
-    torch.manual_seed(0)
-    generator, keypoints, regressor, mapping, crop_mapping = (
-        network.eval().requires_grad_(False)
-        for network in (
-            FaceGenerator(SIZES),
-            KeypointDetector(SIZES),
-            CoefficientRegressor(((4, 1), (4, 1), (4, 1), (4, 1))),
-            MappingNetwork(73, SIZES),
-            MappingNetwork(70, SIZES),
-        )
-    )
-    for network in (mapping, crop_mapping):  # coefficients must move keypoints visibly
-        network.fc_exp.weight.mul_(20.0)
-    return SadTalkerNetworks(64, generator, keypoints, regressor, mapping, crop_mapping)
+def networks(small_sadtalker: SadTalkerNetworks) -> SadTalkerNetworks:
+    return small_sadtalker
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,13 @@ from expnet.config import load_config
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
-from expnet.errors import ConfigError, MissingAssetError
+from expnet.errors import ConfigError, InputError, MissingAssetError
 from expnet.face.morphable import builtin_face_model
 from expnet.media.video_reader import write_video
 from expnet.render import reenactment
 from expnet.render.mesh_renderer import MeshRenderer
+from expnet.render.open_renderer import open_renderer
+from expnet.render.portrait import Portrait
 from expnet.training.callbacks.build import spread_clips
 from expnet.training.callbacks.rendered_samples import RenderedSamples
 from expnet.training.main import train
@@ -103,17 +105,33 @@ def test_the_true_motion_gives_the_target_and_another_does_not(part: str, store:
     assert samples(output("clip5", true.predicted), None) == []
 
 
+@pytest.mark.usefixtures("face_tracker", "sadtalker_found")
+@pytest.mark.parametrize("choice", ["sadtalker", "glowing"])
+def test_clips_are_drawn_by_any_renderer(store: Path, renders: list[int], glowing: type, choice: str) -> None:
+    renderer = open_renderer(glowing if choice == "glowing" else choice)
+    samples = RenderedSamples(
+        entries(store), {"clip4"}, builtin_face_model(), predicts="expression", frames=6, renderer=renderer
+    )
+    true = output("clip4", truth(store, "clip4"))
+    frames, target = samples(true, None)[0].need("frames", "target_frames")
+    assert frames.shape == (6, 3, 256, 256)
+    assert torch.equal(frames, target)
+    (other,) = samples(output("clip4", truth(store, "clip4") + torch.linspace(0, 3, 40)[None, :, None]), None)
+    assert not torch.equal(other.need("frames")[0], target)
+    assert renders == [], "the mesh renderer has drawn nothing"
+
+
 def test_a_filmed_clip_is_compared_with_its_film(
     tmp_path: Path, make_track: Callable[..., Track], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def opened(image: NDArray[np.uint8], *_: Any, **__: Any) -> SimpleNamespace:
-        return SimpleNamespace(image=image, points=np.zeros((478, 3)), matte=None)
+    def opened(image: NDArray[np.uint8], *_: Any, **__: Any) -> Portrait:
+        fit = FaceCoefficients(np.zeros((1, 64)), np.zeros((1, 3)), np.zeros((1, 3)))
+        return Portrait(image, np.zeros((478, 3), np.float32), fit)
 
-    def renderer(image: NDArray[np.uint8], *_: Any, **__: Any) -> SimpleNamespace:
-        return SimpleNamespace(render=lambda given: [image] * len(given))
+    def renderer(portrait: Portrait, _: Any) -> SimpleNamespace:
+        return SimpleNamespace(lookahead=0, render=lambda given: [portrait.image] * len(given))
 
     monkeypatch.setattr(reenactment, "open_portrait", opened)
-    monkeypatch.setattr(reenactment, "MeshRenderer", renderer)
     film, wrong = tmp_path / "film.mp4", tmp_path / "wrong.mp4"
     levels = np.linspace(40, 200, 30)
     write_video(film, (np.full((SIZE, SIZE, 3), level, np.uint8) for level in levels))
@@ -123,7 +141,10 @@ def test_a_filmed_clip_is_compared_with_its_film(
             writer.add(make_track(name, name, 3, frames=20, source=str(source), source_start=0.2))
         writer.finish()
     clips = entries(tmp_path / "filmed")
-    samples = RenderedSamples(clips, {"good", "gone_wrong"}, builtin_face_model(), predicts="expression", frames=50)
+    still = open_renderer(renderer)
+    samples = RenderedSamples(
+        clips, {"good", "gone_wrong"}, builtin_face_model(), predicts="expression", frames=50, renderer=still
+    )
     (sample,) = samples(output("good", truth(tmp_path / "filmed", "good")), None)
     target = sample.need("target_frames")[0].float().mean(dim=(1, 2, 3))
     assert target.numpy() == pytest.approx(levels[5:25], abs=3)
@@ -202,6 +223,18 @@ def test_head_poses_are_rendered_too_and_a_resumed_run_measures_when_the_other_d
     train(load_config(arguments("pose", store, *few, "output=parts", "trainer.max_steps=2")))
     parts = train(load_config(arguments("pose", store, *few, "output=parts", "ckpt=last")))
     assert [bool(row["val/landmark_distance"]) for row in rows_of(parts)] == [True, False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("face_tracker", "sadtalker_found")
+def test_a_training_run_that_is_scored_through_another_renderer(store: Path, renders: list[int]) -> None:
+    few = ("metrics.sync=false", "metrics.fid=false", "metrics.lpips=false", "trainer.max_steps=1", "metrics.frames=3")
+    run = train(load_config(arguments("expression", store, *few, "metrics.renderer=sadtalker")))
+    assert rows_of(run)[0]["val/landmark_distance"]
+    assert len(list((run / "samples" / "step_000001").glob("*.mp4"))) == 2
+    assert renders == []
+    with pytest.raises(InputError, match="renderer dlib: expected one of mesh, sadtalker"):
+        train(load_config(arguments("expression", store, *few, "metrics.renderer=dlib", "output=other")))
 
 
 @pytest.mark.slow
