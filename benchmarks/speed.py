@@ -49,6 +49,7 @@ PARTS = {
     "store": Part("loading", "store"),
     "preprocess": Part("preprocessing", "preprocessing"),
     "render": Part("rendering", "rendering"),
+    "renderers": Part("renderers", "renderers"),
     "animate": Part("commands", "animate"),
     "syncnet": Part("syncing", "syncing"),
     "pictures": Part("image_metrics", "image_metrics"),
