@@ -10,7 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from expnet.audio.mel import HOP, MEL_BANDS, MEL_RATE, SAMPLE_RATE, WINDOW, log_mel, mel_of_emphasised, pre_emphasis
+from expnet.audio.mel import (
+    HOP,
+    MEL_BANDS,
+    MEL_RATE,
+    SAMPLE_RATE,
+    WINDOW,
+    log_mel,
+    mel_of_emphasised,
+    mel_of_emphasised_batch,
+    pre_emphasis,
+)
 from expnet.audio.stored_samples import Samples
 
 FRAME_RATE = 25
@@ -69,6 +79,28 @@ def mel_for_frames(samples: Tensor | Samples, first_frame: int, frames: int) -> 
     mel = mel_of_emphasised(padded)
     assert mel.shape == (MEL_BANDS, columns)
     return mel  # (80, columns)
+
+
+def mel_for_windows(audio: Tensor, before: Tensor, frames: int, inside: Tensor | None = None) -> Tensor:
+    """Compute the log-mel spectrogram under windows of equally many video frames; see `mel_for_frames`.
+
+    Args:
+        audio: (B, S) audio of each window and its context; outside is silence.
+        before: (B,) video frames of that audio before the window.
+        frames: T, number of video frames of the windows.
+        inside: (B, S) bool, true for samples that lie in the clip, for silence elsewhere; None for all.
+
+    Returns:
+        (B, 80, 16 + ceil(3.2 T) + 16), values in [-4, 4].
+    """
+    columns = mel_columns(frames)
+    context = MEL_CONTEXT * HOP + WINDOW // 2
+    # Silenced again after the pre-emphasis, which the last sample of a clip reaches beyond its end.
+    emphasised = pre_emphasis(audio) if inside is None else pre_emphasis(audio * inside) * inside
+    padded = torch.nn.functional.pad(emphasised, (context, context + HOP))  # (B, S + 2 context + 200)
+    place = torch.arange((columns - 1) * HOP + WINDOW, device=audio.device)
+    windows = padded.gather(1, before[:, None] * SAMPLES_PER_FRAME + place)
+    return mel_of_emphasised_batch(windows)  # (B, 80, columns)
 
 
 def sadtalker_windows(mel: Tensor, frames: int) -> Tensor:

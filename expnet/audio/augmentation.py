@@ -16,6 +16,7 @@ import numpy as np
 import scipy.signal
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from expnet.audio.mel import SAMPLE_RATE
 
@@ -27,10 +28,14 @@ Voice = Callable[[int, np.random.Generator], Samples]
 LEAST_POWER = 1e-6
 """Least signal power that a signal-to-noise ratio refers to, -60 dB of full scale, so that silence gets noise too."""
 # Reverberation: decay time to -60 dB in seconds, from a car to a hall, and power relative to the direct sound in dB.
-_DECAY_SECONDS = (0.1, 0.7)
-_ECHO_DECIBELS = (-12.0, 3.0)
-_TELEPHONE_HERTZ = (300.0, 3400.0)  # ITU-T G.712
-_COMPANDING = 255.0  # mu of ITU-T G.711
+DECAY_SECONDS = (0.1, 0.7)
+ECHO_DECIBELS = (-12.0, 3.0)
+TELEPHONE_HERTZ = (300.0, 3400.0)  # ITU-T G.712
+LOW_RATE_HERTZ = (2500.0, 7000.0)
+COMPANDING = 255.0  # mu of ITU-T G.711
+HIGHEST_SNR = 50.0
+HIGHEST_BABBLE_SNR = 30.0
+MOST_VOICES = 6
 _VOCODER_WINDOW, _VOCODER_HOP = 512, 128
 
 
@@ -55,7 +60,7 @@ def _change_gain(decibels: float, samples: Samples, generator: np.random.Generat
     return np.clip(samples * np.float32(gain), -1.0, 1.0)
 
 
-def random_noise(lowest_snr: float, highest_snr: float = 50.0) -> Augmentation:
+def random_noise(lowest_snr: float, highest_snr: float = HIGHEST_SNR) -> Augmentation:
     """Add white or pink noise at a signal-to-noise ratio drawn uniformly between two values in decibels.
 
     The ratio refers to the mean power of the window; a silent window gets noise relative to -60 dB of full scale.
@@ -74,7 +79,9 @@ def _add_noise(range_of_snr: tuple[float, float], samples: Samples, generator: n
     return mix(samples, noise, generator.uniform(*range_of_snr))
 
 
-def random_babble(voice: Voice, lowest_snr: float, highest_snr: float = 30.0, *, most_voices: int = 6) -> Augmentation:
+def random_babble(
+    voice: Voice, lowest_snr: float, highest_snr: float = HIGHEST_BABBLE_SNR, *, most_voices: int = MOST_VOICES
+) -> Augmentation:
     """Add two to ``most_voices`` other speakers at a signal-to-noise ratio drawn uniformly in decibels."""
     return partial(_add_babble, voice, (lowest_snr, highest_snr), most_voices)
 
@@ -82,10 +89,19 @@ def random_babble(voice: Voice, lowest_snr: float, highest_snr: float = 30.0, *,
 def _add_babble(
     voice: Voice, range_of_snr: tuple[float, float], most_voices: int, samples: Samples, generator: np.random.Generator
 ) -> Samples:
-    voices = [voice(len(samples), generator) for _ in range(generator.integers(2, most_voices + 1))]
+    babble = draw_babble(voice, len(samples), generator, most_voices=most_voices)
+    return mix(samples, babble, generator.uniform(*range_of_snr))
+
+
+def draw_babble(
+    voice: Voice, samples: int, generator: np.random.Generator, *, most_voices: int = MOST_VOICES
+) -> Samples:
+    """Return the sum of two to ``most_voices`` equally loud speakers, (samples,)."""
+    voices = [voice(samples, generator) for _ in range(generator.integers(2, most_voices + 1))]
     # Equally loud: one voice that stands out would be a second speaker instead of background babble.
     level = [speech / np.sqrt(max(float(np.mean(np.square(speech))), LEAST_POWER)) for speech in voices]
-    return mix(samples, np.sum(level, axis=0), generator.uniform(*range_of_snr))
+    babble: Samples = np.sum(level, axis=0)
+    return babble
 
 
 def random_reverberation() -> Augmentation:
@@ -99,10 +115,10 @@ def random_reverberation() -> Augmentation:
 
 
 def _reverberate(samples: Samples, generator: np.random.Generator) -> Samples:
-    seconds = generator.uniform(*_DECAY_SECONDS)
+    seconds = generator.uniform(*DECAY_SECONDS)
     time = np.arange(1, int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     echo = generator.standard_normal(len(time)) * 10.0 ** (-3.0 * time / seconds)
-    echo *= np.sqrt(10.0 ** (generator.uniform(*_ECHO_DECIBELS) / 10.0) / np.sum(np.square(echo)))
+    echo *= np.sqrt(10.0 ** (generator.uniform(*ECHO_DECIBELS) / 10.0) / np.sum(np.square(echo)))
     response = np.concatenate([[1.0], echo]).astype(np.float32)
     heard = scipy.signal.fftconvolve(samples, response)[: len(samples)]
     power = np.mean(np.square(samples)) / max(float(np.mean(np.square(heard))), LEAST_POWER)
@@ -121,9 +137,9 @@ def random_codec() -> Augmentation:
 def _transmit(samples: Samples, generator: np.random.Generator) -> Samples:
     kind = generator.integers(3)
     if kind == 0:
-        return compand(band_limit(samples, *_TELEPHONE_HERTZ), bits=8)
+        return compand(band_limit(samples, *TELEPHONE_HERTZ), bits=8)
     if kind == 1:
-        return band_limit(samples, 0.0, generator.uniform(2500.0, 7000.0))
+        return band_limit(samples, 0.0, generator.uniform(*LOW_RATE_HERTZ))
     return compand(samples, bits=int(generator.integers(6, 11)))
 
 
@@ -155,9 +171,9 @@ def band_limit(samples: Samples, lowest: float, highest: float) -> Samples:
 def compand(samples: Samples, *, bits: int) -> Samples:
     """Quantise to 2^bits steps in the compressed domain ``F(x) = sign(x) ln(1 + 255 |x|) / ln 256``."""
     steps = 2.0 ** (bits - 1) - 1
-    compressed = np.sign(samples) * np.log1p(_COMPANDING * np.minimum(np.abs(samples), 1.0)) / np.log1p(_COMPANDING)
+    compressed = np.sign(samples) * np.log1p(COMPANDING * np.minimum(np.abs(samples), 1.0)) / np.log1p(COMPANDING)
     rounded = np.round(compressed * steps) / steps
-    return (np.sign(rounded) * np.expm1(np.abs(rounded) * np.log1p(_COMPANDING)) / _COMPANDING).astype(np.float32)
+    return (np.sign(rounded) * np.expm1(np.abs(rounded) * np.log1p(COMPANDING)) / COMPANDING).astype(np.float32)
 
 
 def shift_pitch(samples: Samples, semitones: float) -> Samples:
@@ -172,24 +188,29 @@ def shift_pitch(samples: Samples, semitones: float) -> Samples:
 
 def stretch_time(samples: Samples, factor: float) -> Samples:
     """Make audio ``factor`` times as long at the same pitch, with a phase vocoder (Flanagan & Golden 1966)."""
-    window = torch.hann_window(_VOCODER_WINDOW)
+    longer: Samples = stretched(torch.from_numpy(samples), factor).numpy()
+    return longer
+
+
+def stretched(samples: Tensor, factor: float) -> Tensor:
+    """`stretch_time` for a tensor (S,) on any device."""
+    window = torch.hann_window(_VOCODER_WINDOW, device=samples.device)
     sizes: dict[str, Any] = {"n_fft": _VOCODER_WINDOW, "hop_length": _VOCODER_HOP, "window": window}
-    spectrum = torch.stft(torch.from_numpy(samples), **sizes, pad_mode="constant", return_complex=True)  # (257, K)
+    spectrum = torch.stft(samples, **sizes, pad_mode="constant", return_complex=True)  # (257, K)
     columns = spectrum.shape[1]
-    place = (torch.arange(round(columns * factor)) / factor).clamp(max=columns - 1.001)
+    place = (torch.arange(round(columns * factor), device=samples.device) / factor).clamp(max=columns - 1.001)
     below = place.long()
     share = place - below
     size, angle = spectrum.abs(), spectrum.angle()
     size = size[:, below] * (1 - share) + size[:, below + 1] * share
     # The phase advances as it does at that place of the input: by the whole turns of the bin's own frequency in a hop
     # plus the measured rest.
-    turn = 2.0 * math.pi * _VOCODER_HOP / _VOCODER_WINDOW * torch.arange(len(spectrum))[:, None]
+    bins = torch.arange(len(spectrum), device=samples.device)
+    turn = 2.0 * math.pi * _VOCODER_HOP / _VOCODER_WINDOW * bins[:, None]
     excess = angle.diff(dim=1) - turn
     advance = turn + excess - 2.0 * math.pi * (excess / (2.0 * math.pi)).round()  # (257, K - 1)
     phase = torch.cat([angle[:, :1], advance[:, below[:-1]]], dim=1).double().cumsum(dim=1).float()
-    length = round(len(samples) * factor)
-    stretched: Samples = torch.istft(torch.polar(size, phase), **sizes, length=length).numpy()
-    return stretched
+    return torch.istft(torch.polar(size, phase), **sizes, length=round(len(samples) * factor))
 
 
 def change_speed(samples: Samples, factor: float) -> Samples:

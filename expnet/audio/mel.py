@@ -71,10 +71,32 @@ def mel_of_emphasised(samples: Tensor) -> Tensor:
     window = _hann(samples.dtype, samples.device)
     spectrum = torch.stft(flat, WINDOW, HOP, window=window, center=False, return_complex=True)  # (N, 401, K)
     basis = _filterbank(samples.dtype, samples.device)  # (80, 401)
-    mel = basis @ spectrum.abs()  # (N, 80, K)
+    return _log_scale(basis @ spectrum.abs()).reshape(*samples.shape[:-1], MEL_BANDS, -1)
+
+
+def mel_of_emphasised_batch(samples: Tensor) -> Tensor:
+    """Compute what `mel_of_emphasised` does for a batch of windows, in about half the time on a CPU.
+
+    `torch.stft` and the magnitude of its complex result are slow for many short windows; the last bits differ.
+
+    Args:
+        samples: (B, S), S at least 800.
+
+    Returns:
+        (B, 80, 1 + (S - 800) // 200)
+    """
+    frames = samples.unfold(-1, WINDOW, HOP) * _hann(samples.dtype, samples.device)  # (B, K, 800)
+    real, imaginary = torch.view_as_real(torch.fft.rfft(frames)).unbind(-1)  # (B, K, 401) each
+    magnitude = torch.addcmul(real * real, imaginary, imaginary).sqrt_()
+    mel = magnitude @ _filterbank(samples.dtype, samples.device).T  # (B, K, 80)
+    return _log_scale(mel.transpose(1, 2))
+
+
+def _log_scale(mel: Tensor) -> Tensor:
+    """Convert magnitudes to decibels, -100 to 0 of which are scaled to -4 to 4."""
     decibel = 20.0 * torch.log10(mel.clamp_min(10.0 ** (FLOOR_DECIBEL / 20.0))) - REFERENCE_DECIBEL
     scaled = 2.0 * MAXIMUM * (decibel - FLOOR_DECIBEL) / -FLOOR_DECIBEL - MAXIMUM
-    return scaled.clamp(-MAXIMUM, MAXIMUM).reshape(*samples.shape[:-1], MEL_BANDS, -1)
+    return scaled.clamp(-MAXIMUM, MAXIMUM)
 
 
 def mel_filterbank(window: int = WINDOW, lowest: float = LOWEST_HERTZ, highest: float = HIGHEST_HERTZ) -> np.ndarray:

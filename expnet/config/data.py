@@ -146,6 +146,9 @@ class CopyConfig(DisturbanceConfig):
 class DataConfig(AudioAugmentationConfig, WindowsConfig):
     """The clips of a run, their splits, and the augmentation of training windows."""
 
+    augment_on: Literal["workers", "device"] = "workers"
+    """Where the audio of training windows is augmented and its mel spectrogram computed: workers, one window at a time
+    where it is loaded, or device, in batches on the device that trains, so that workers only read."""
     silent_share: float = 0.0
     """Share of training windows in which the speech is muted, with or without noise, and the lips close."""
     features: Any = ""

@@ -33,8 +33,13 @@ class FaceBatch:
         clip_ids: Name of each window's clip.
         first_frame: (B,) first frame of each window in its clip.
         features: (B, T, F) features of a pretrained speech encoder, empty if none are used.
-        audio: (B, 640 N) audio of the windows and their context, for features to be computed in the batch; else empty.
+        audio: (B, 640 N) audio of the windows and their context, for features or a spectrogram to be computed in the
+            batch; else empty.
         audio_before: (B,) frames of that audio before the window, empty without it.
+        audio_inside: (B, 2) first sample of that audio that lies in the clip, and the sample after the last one; the
+            rest is silent.
+        babble: (B, 640 N) other people's speech to be mixed with the audio, zeros for none; else empty.
+        seeds: Seed of each window's augmentation, where that is yet to be done in the batch; else empty.
     """
 
     mel: Tensor
@@ -54,6 +59,9 @@ class FaceBatch:
     features: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
     audio: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     audio_before: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    audio_inside: Tensor = field(default_factory=lambda: torch.zeros(0, 2, dtype=torch.long))
+    babble: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    seeds: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -77,20 +85,20 @@ class FaceBatch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, function: Any) -> "FaceBatch":
-        changes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "clip_ids"}
-        return replace(self, **{name: function(tensor) for name, tensor in changes.items()})
+        return replace(self, **{name: function(getattr(self, name)) for name in TENSORS})
+
+
+TENSORS = tuple(field.name for field in fields(FaceBatch) if field.name not in ("clip_ids", "seeds"))
+"""Names of the fields that are tensors."""
 
 
 def collate(items: Sequence[FaceBatch]) -> FaceBatch:
     """Join batches of windows that are equally long."""
     if len(items) == 1:
         return items[0]
-    joined: dict[str, Any] = {
-        field.name: torch.cat([getattr(item, field.name) for item in items])
-        for field in fields(FaceBatch)
-        if field.name != "clip_ids"
-    }
-    return FaceBatch(**joined, clip_ids=tuple(name for item in items for name in item.clip_ids))
+    joined: dict[str, Any] = {name: torch.cat([getattr(item, name) for item in items]) for name in TENSORS}
+    clip_ids = tuple(name for item in items for name in item.clip_ids)
+    return FaceBatch(**joined, clip_ids=clip_ids, seeds=tuple(seed for item in items for seed in item.seeds))
 
 
 def without_valid_frames(batch: FaceBatch) -> FaceBatch:

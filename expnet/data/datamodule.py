@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from expnet.audio.speech_encoders import FeatureSource
 from expnet.config import DataConfig, SplitConfig
-from expnet.data.audio_augmentation import WindowAugmentation, audio_augmentations
+from expnet.data.audio_augmentation import WindowAugmentation, audio_augmentations, babble_of, batched_augmentations
 from expnet.data.batch import NO_CLIP, FaceBatch, collate
+from expnet.data.batched_audio import BatchedAudio
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.coefficient_statistics import (
     CoefficientStatistics,
@@ -227,10 +228,14 @@ class TalkingFaceDataModule(LightningDataModule):
             self._expected_windows(entries), batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
         )
         self._continue_epoch(sampler, world)
+        options = self.augmentation
+        configured = [] if options.on_device else audio_augmentations(entries, options)
         dataset = self._dataset(
             TRAIN,
             window=self.window,
-            augmentations=[*self.augmentation.further, *audio_augmentations(entries, self.augmentation)],
+            augmentations=[*options.further, *configured],
+            batched=options.on_device,
+            babble=babble_of(entries, options.babble) if options.on_device else None,
             speed=self.augmentation.speed,
             silent_runs=self.augmentation.silent_runs,
             reference_share=self.augmentation.reference_share,
@@ -250,8 +255,15 @@ class TalkingFaceDataModule(LightningDataModule):
         return self._whole_clips(TEST)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Compute speech features on the device of the training, if they are not stored."""
+        """Augment the audio and compute spectrogram and speech features, where that is left to the device."""
+        if batch.seeds:
+            batch = self._batched_audio(batch)
         return batch if self.online is None else self.online(batch)
+
+    @cached_property
+    def _batched_audio(self) -> BatchedAudio:
+        augmentations = batched_augmentations(self.augmentation)
+        return BatchedAudio(augmentations, mel=self.mel, keep_audio=self.online is not None)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the epoch, which Lightning stores in the checkpoint."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, fit_length, mel_for_frames
-from expnet.audio.augmentation import Augmentation
+from expnet.audio.augmentation import Augmentation, Voice
 from expnet.audio.mel import HOP, MEL_BANDS, WINDOW
 from expnet.data.batch import NO_CLIP, FaceBatch, without_valid_frames
 from expnet.data.clip_entry import ClipEntry
@@ -71,6 +71,8 @@ class FaceDataset(Dataset[FaceBatch]):
             their clip, as for a window in the middle of a long recording.
         mel: Whether to compute the mel spectrogram; without it, batches have one of no columns.
         audio_context: Frames of context on either side of the audio that batches carry; None for batches without audio.
+        batched: Leaves windows without a spectrogram and gives them their audio, for `expnet.data.batched_audio`.
+        babble: Draws other people's speech for a window with that; None for none.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class FaceDataset(Dataset[FaceBatch]):
         reference_share: float = 0.0,
         mel: bool = True,
         audio_context: int | None = None,
+        batched: bool = False,
+        babble: Voice | None = None,
     ) -> None:
         self.clips = list(clips)
         self.window = window
@@ -99,6 +103,8 @@ class FaceDataset(Dataset[FaceBatch]):
         self.reference_share = reference_share
         self.mel = mel
         self.audio_context = audio_context
+        self.batched = batched
+        self.babble = babble
         self._emotions = {name: index for index, name in enumerate(emotions)}
         self._speakers = {name: index for index, name in enumerate(speakers)}
 
@@ -165,6 +171,24 @@ class FaceDataset(Dataset[FaceBatch]):
                 context = augmentation(context, window.generator)
         return context, offset
 
+    def _unaugmented(self, entry: ClipEntry, window: _Window) -> dict[str, Tensor]:
+        """Return the audio of a window as fields of a batch, equally long for all windows, and babble to be added."""
+        assert window.generator is not None
+        audio, before = self._audio(entry, window)
+        outside, inside = 0, len(audio)
+        if self.audio_context is None:
+            outside = (_AUDIO_MARGIN - before) * SAMPLES_PER_FRAME
+            audio = fit_length(np.pad(audio, (outside, 0)), window.frames + 2 * _AUDIO_MARGIN)
+            before = _AUDIO_MARGIN
+        fields = {
+            "audio": torch.from_numpy(audio)[None],  # (1, 640 N)
+            "audio_before": torch.tensor([before]),
+            "audio_inside": torch.tensor([[outside, outside + inside]]),
+        }
+        if self.babble is not None:
+            fields["babble"] = torch.from_numpy(self.babble(len(audio), window.generator))[None]
+        return fields
+
     def _read(self, entry: ClipEntry, window: _Window) -> FaceBatch:
         row, shard, frames = entry.row, entry.store.shard(entry.row), window.frames
         available = min(source_frames(frames, window.speed), row.frames - window.first_frame)
@@ -198,8 +222,11 @@ class FaceDataset(Dataset[FaceBatch]):
         cache, features = self._cache(entry), {}
         if cache is not None:
             features["features"] = fitted(cache.frames(row.shard, first, available, window.copy))[None]
-        mel = torch.zeros(MEL_BANDS, 0)
-        if self.mel or self.audio_context is not None:
+        mel, seeds = torch.zeros(MEL_BANDS, 0), ()
+        if self.batched and window.generator is not None:
+            features |= self._unaugmented(entry, window)
+            seeds = (int(window.generator.integers(2**63)),)
+        elif self.mel or self.audio_context is not None:
             audio, before = self._audio(entry, window)
             if self.mel:
                 mel = mel_for_frames(audio, before, frames)
@@ -220,6 +247,7 @@ class FaceDataset(Dataset[FaceBatch]):
             frames=torch.tensor([present]),
             clip_ids=(row.clip_id,),
             first_frame=torch.tensor([window.first_frame]),
+            seeds=seeds,
             **features,  # (1, T, F)
         )
 

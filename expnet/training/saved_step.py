@@ -50,8 +50,8 @@ class SavedStep:
 
     def save(self, path: Path) -> None:
         """Write the step to a safetensors file, which holds coefficients and audio of its clips but no face model."""
-        names = [field.name for field in fields(self.batch) if field.name != "clip_ids"]
-        tensors = {f"batch.{name}": getattr(self.batch, name) for name in names}
+        parts = {field.name: getattr(self.batch, field.name) for field in fields(self.batch)}
+        tensors = {f"batch.{name}": value for name, value in parts.items() if isinstance(value, Tensor)}
         tensors |= {f"weights.{name}": value for name, value in self.weights.items()}
         tensors |= {f"random.{name}": value for name, value in self.random.items()}
         about = {"schema": SCHEMA, **self.about, "clip_ids": list(self.batch.clip_ids)}
