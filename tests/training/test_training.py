@@ -76,9 +76,18 @@ def test_the_second_run_gets_a_folder_of_its_own_and_the_same_numbers(store: Pat
     assert first == second
 
 
-@pytest.mark.parametrize("task", ["expression", "pose"])
-def test_a_resumed_run_equals_one_that_was_not_stopped(task: str, store: Path, tmp_path: Path) -> None:
-    shared = ("trainer.validate_every=4", "optim.ema=0.9")
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("expression", ()),
+        ("pose", ()),
+        ("expression", ("data.augment_on=device", "data.noise_snr=5", "data.reverberation=0.5", "data.babble=0.5")),
+    ],
+)
+def test_a_resumed_run_equals_one_that_was_not_stopped(
+    task: str, options: tuple[str, ...], store: Path, tmp_path: Path
+) -> None:
+    shared = ("trainer.validate_every=4", "optim.ema=0.9", *options)
     train(load_config(smoke(task, store, "output=whole", "trainer.max_steps=8", *shared)))
     # The same run, interrupted after four of its eight steps.
     stopped = load_config(smoke(task, store, "output=parts", "trainer.max_steps=8", *shared))
