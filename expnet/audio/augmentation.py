@@ -95,12 +95,12 @@ def _add_babble(
 
 def draw_babble(
     voice: Voice, samples: int, generator: np.random.Generator, *, most_voices: int = MOST_VOICES
-) -> Samples:
+) -> NDArray[np.floating]:
     """Return the sum of two to ``most_voices`` equally loud speakers, (samples,)."""
     voices = [voice(samples, generator) for _ in range(generator.integers(2, most_voices + 1))]
     # Equally loud: one voice that stands out would be a second speaker instead of background babble.
     level = [speech / np.sqrt(max(float(np.mean(np.square(speech))), LEAST_POWER)) for speech in voices]
-    babble: Samples = np.sum(level, axis=0)
+    babble: NDArray[np.floating] = np.sum(level, axis=0)
     return babble
 
 

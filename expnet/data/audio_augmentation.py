@@ -115,7 +115,7 @@ def babble_of(clips: Sequence[ClipEntry], share: float) -> Voice | None:
 def _draw_babble(voice: Voice, share: float, samples: int, generator: np.random.Generator) -> Samples:
     if generator.random() >= share:
         return np.zeros(samples, np.float32)
-    return draw_babble(voice, samples, generator)
+    return draw_babble(voice, samples, generator).astype(np.float32)
 
 
 def voices_of(clips: Sequence[ClipEntry]) -> Voice:

@@ -109,3 +109,4 @@ def test_babble_is_heard_in_the_share_of_windows_that_was_asked_for(store: Any) 
     dataset = data.train_dataloader().dataset
     heard = [bool(dataset[WindowDraw(0, 0, draw)].babble.any()) for draw in range(200)]
     assert 0.3 < np.mean(heard) < 0.5
+    assert {batch.mel.dtype for batch in batches_of(data)} == {torch.float32}
