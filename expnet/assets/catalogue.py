@@ -74,7 +74,7 @@ def _tracking_asset(model: TrackingModel) -> Asset:
 
 
 # Checksums are the publisher's where there is one (torch hub puts the first eight digits into the file name), and
-# otherwise those on which independent mirrors agree.
+# otherwise those on which independent mirrors agree; that of SadTalker's 512-pixel file was found in one place only.
 ASSETS: dict[str, Asset] = {
     asset.name: asset
     for asset in (
