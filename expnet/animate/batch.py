@@ -81,6 +81,8 @@ def animate_batch(
     manifest: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     controls: Controls | None = None,
+    *,
+    renderer: str = "mesh",
 ) -> list[Result]:
     """Make every video of a manifest; the networks are loaded once.
 
@@ -92,6 +94,7 @@ def animate_batch(
         manifest: A csv file; docs/guides/controls.md describes its columns.
         folder: Folder for the videos and results.csv.
         controls: Controls for rows that do not set their own.
+        renderer: What the animator's renderer is called; with another one, every video is made anew.
 
     Returns:
         One result for each row, in the manifest's order.
@@ -109,7 +112,7 @@ def animate_batch(
     results: list[Result] = []
     animator: Animator | None = None
     for number, job in enumerate(jobs, start=1):
-        key = _checksum(job, controls)
+        key = _checksum(job, controls, renderer)
         known = earlier.get(key)
         if known is not None and known.status == "done" and job.output.is_file():
             results.append(known)
@@ -118,7 +121,8 @@ def animate_batch(
         results.append(_run(animator, job, controls, key, folder))
         logger.info("%d of %d: %s %s", number, len(jobs), results[-1].status, job.output)
         # Earlier results of the remaining jobs are kept, so that a run that is killed loses nothing.
-        later = [known for remaining in jobs[number:] if (known := earlier.get(_checksum(remaining, controls)))]
+        keys = (_checksum(remaining, controls, renderer) for remaining in jobs[number:])
+        later = [known for one in keys if (known := earlier.get(one))]
         _write_results(folder / RESULTS, [*results, *later])
     _write_results(folder / RESULTS, results)
     failed = sum(result.status == "failed" for result in results)
@@ -225,9 +229,11 @@ def _seconds(text: str) -> float:
         raise InputError(f"idle {text}: expected a number of seconds.") from error
 
 
-def _checksum(job: Job, controls: Controls) -> str:
+def _checksum(job: Job, controls: Controls, renderer: str) -> str:
     """Identify a job by everything that was asked for, and by when the portrait and the recording last changed."""
     asked: dict[str, object] = {"row": job.row, "controls": asdict(controls), "output": str(job.output)}
+    if renderer != "mesh":  # results of before the choice stay valid
+        asked["renderer"] = renderer
     for name in ("image", "audio"):
         path = job.folder / job.row.get(name, "")
         if name in job.row and path.is_file():

@@ -78,7 +78,8 @@ def _run_batch(arguments: argparse.Namespace, controls: Controls) -> None:
         raise InputError("--export and --batch exclude each other: a row has one output.")
     if arguments.image is not None:
         raise InputError("--image and --batch exclude each other: the manifest has a column image.")
-    animate_batch(lambda: _open_animator(arguments), arguments.batch, arguments.output, controls)
+    renderer = "mesh" if arguments.renderer == "mesh" else f"{arguments.renderer} {arguments.size or ''}".strip()
+    animate_batch(lambda: _open_animator(arguments), arguments.batch, arguments.output, controls, renderer=renderer)
     print(arguments.output)
 
 
@@ -91,6 +92,7 @@ def _open_animator(arguments: argparse.Namespace) -> Animator:
         pose=arguments.pose,
         speech_encoder=arguments.speech_encoder,
         refiner=arguments.refiner,
+        face_model=arguments.face_model,
         renderer=arguments.renderer,
         renderer_size=arguments.size if arguments.renderer == "sadtalker" else None,
         tracker=arguments.tracker,

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 
+from expnet.cli.choices import FACE_MODEL
 from expnet.models.packaged_weights import DEFAULT_MOTION
 
 Commands = argparse._SubParsersAction
@@ -73,6 +74,13 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         "--speech-encoder",
         metavar="PATH",
         help="the speech encoder that the expression or motion weights were trained with (default: the fetched one)",
+    )
+    parser.add_argument(
+        "--face-model",
+        default=FACE_MODEL,
+        metavar="NAME|FILE",
+        help="the face model that the weights were trained with: the built-in one, bfm-deep3d, or a BFM or FLAME file "
+        f"(default: {FACE_MODEL})",
     )
 
 

@@ -13,5 +13,7 @@ EXPORT_FORMATS = ("npz", "arkit", "gltf", "bvh", "json", "sadtalker", "sadtalker
 """`expnet.formats.convert.FORMATS`."""
 RENDERERS = ("mesh", "sadtalker")
 """`expnet.render.open_renderer.RENDERERS`."""
+FACE_MODEL = "mediapipe468"
+"""`expnet.coefficients.DEFAULT_FACE_MODEL`."""
 EMOTIONS = ("neutral", "happy", "angry", "sad", "surprised", "fear", "disgusted", "contempt")
 """`expnet.face.emotions.EMOTIONS`."""

@@ -53,6 +53,7 @@ def run_ui(arguments: argparse.Namespace) -> None:
             expression=arguments.expression,
             pose=arguments.pose,
             speech_encoder=arguments.speech_encoder,
+            face_model=arguments.face_model,
             renderer=arguments.renderer,
             tracker=arguments.tracker,
         )

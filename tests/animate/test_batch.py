@@ -85,6 +85,9 @@ def test_failures_are_rows_and_what_is_done_is_not_done_again(animator: Animator
     animate_batch(open_animator, manifest, output, Controls(blink="none"))
     assert (output / "a.mp4").stat().st_mtime_ns > before
     assert probe_video(output / "a.mp4").fps == 25.0
+    before = (output / "a.mp4").stat().st_mtime_ns
+    animate_batch(open_animator, manifest, output, Controls(blink="none"), renderer="sadtalker")
+    assert (output / "a.mp4").stat().st_mtime_ns > before, "another renderer makes another video"
 
 
 @pytest.mark.parametrize(

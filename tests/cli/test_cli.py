@@ -28,6 +28,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_choices_are_those_of_the_libraries() -> None:
     from expnet.assets.encoders import ENCODERS as ENCODER_ASSETS
     from expnet.audio.speech_encoders import ENCODERS
+    from expnet.coefficients import DEFAULT_FACE_MODEL
     from expnet.data.corpora import LAYOUTS
     from expnet.face.emotions import EMOTIONS
     from expnet.formats.convert import FORMATS
@@ -39,6 +40,7 @@ def test_choices_are_those_of_the_libraries() -> None:
     assert choices.CORPORA == LAYOUTS
     assert choices.EMOTIONS == EMOTIONS
     assert choices.RENDERERS == RENDERERS
+    assert choices.FACE_MODEL == DEFAULT_FACE_MODEL
 
 
 @pytest.mark.parametrize(

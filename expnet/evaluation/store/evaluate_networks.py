@@ -250,7 +250,8 @@ def _notes_on_rendering(config: EvaluateConfig, record: Record) -> list[str]:
     if record.rendered:
         notes.append(
             f"PSNR and SSIM are measured on {len(record.rendered)} rendered clips, at every "
-            f"{config.pictures.stride}th of the first {config.pictures.frames} frames, with the clip's own head motion."
+            f"{config.pictures.stride}th of the first {config.pictures.frames} frames, with the clip's own head motion"
+            + ("." if config.pictures.renderer == "mesh" else f", drawn by the renderer {config.pictures.renderer}.")
         )
     if record.render_faults:
         notes.append(

@@ -23,9 +23,7 @@ FRAMES = 70
 
 
 @pytest.fixture(scope="module")
-def store(
-    tmp_path_factory: pytest.TempPathFactory, small_sadtalker: SadTalkerNetworks, face_tracker: object
-) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, small_sadtalker: SadTalkerNetworks, face_tracker: object) -> Path:
     """Four speakers: one photograph that moves through the frame and gets brighter, with noise as speech."""
     folder = tmp_path_factory.mktemp("basel")
     (folder / "videos").mkdir()

@@ -93,9 +93,7 @@ def test_a_clip_is_reconstructed_from_its_first_frame(clip: Any, published: SadT
     assert np.corrcoef(opening[track.found], expected[track.found])[0, 1] > 0.7
 
 
-def test_the_regressor_agrees_with_the_tracker(
-    clip: Any, published: SadTalkerNetworks
-) -> None:
+def test_the_regressor_agrees_with_the_tracker(clip: Any, published: SadTalkerNetworks) -> None:
     """Expected: rotations within 3 degrees rms of the tracker's, up to a constant, and lip openings with r > .7."""
     frames, points = clip
     landmarks = points[:, list(LANDMARKS_68_FROM_MEDIAPIPE), :2]
