@@ -15,7 +15,7 @@ def add_corpora_command(commands: Commands[argparse.ArgumentParser]) -> None:
     listed = actions.add_parser("list", help="corpora with a reader, and published test lists with their sources")
     listed.set_defaults(run=run_list)
     show = actions.add_parser("show", help="print the names of a test list, one a line")
-    show.add_argument("name", metavar="NAME", help="a list of 'expnet corpora list', or a file")
+    show.add_argument("name", metavar="FILE", help="a list as others publish theirs: .json, .csv, or one name a line")
     show.set_defaults(run=run_show)
     pairs = actions.add_parser("pairs", help="draw which clip is driven by whose audio, as csv for pairs=FILE")
     pairs.add_argument("folder", metavar="DIR", help="folder of videos")
@@ -30,11 +30,11 @@ def run_list(_: argparse.Namespace) -> None:
     from expnet.data.corpora.test_lists import TEST_LISTS
 
     print(f"Layouts that expnet preprocess --corpus reads: {', '.join(LAYOUTS)}.")
-    print("Test lists; clips=NAME scores the clips of one that is in the package, clips=FILE those of any other.")
+    print("Published test lists, none of which is in the package; clips=FILE scores the clips that one names.")
     for entry in TEST_LISTS.values():
         count = f"{entry.clips} clips" if entry.clips else "number of clips not stated"
-        print(f"\n{entry.name}  {'in the package' if entry.shipped else 'not in the package'}")
-        print(f"  corpus    {entry.corpus}, {count}\n  used by   {entry.used_by}\n  source    {entry.source}")
+        print(f"\n{entry.name}\n  corpus    {entry.corpus}, {count}")
+        print(f"  used by   {entry.used_by}\n  source    {entry.source}")
         if entry.note:
             print(f"  note      {entry.note}")
 

@@ -187,8 +187,8 @@ class VideoBenchmarkConfig:
     strict: bool = False
     """Stop when a metric's weights are missing; false leaves the metric out, with a note."""
     clips: str | None = None
-    """Score only the clips that a test list names: one of `expnet corpora list` that is in the package, or a file with
-    one clip a line, a json list, or a csv file with a column clip."""
+    """Score only the clips that a test list names: a file with one clip a line, a json list, or a csv file with a
+    column clip. `expnet corpora list` says where others publish theirs."""
     limit: int = 0
     """Largest number of clips to score, evenly spaced; 0 for all."""
     title: str = ""

@@ -1,4 +1,4 @@
-"""Test lists: which clips others scored. Some come with the package, as names alone; the others are files of theirs."""
+"""Test lists: which clips others scored, where their lists are published, and readers of them."""
 
 import csv
 import json
@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from expnet.data.corpora.source import AUDIO_SUFFIXES, VIDEO_SUFFIXES
@@ -20,12 +19,11 @@ class TestList:
     """A published list of clips.
 
     Attributes:
-        name: The name, under which ``evaluate.py`` finds it where it is in the package.
+        name: The name.
         corpus: The corpus whose clips it names.
         clips: The number of clips; 0 where the list is not published.
         used_by: Whose test it is.
         source: Where it was published.
-        shipped: Whether its names are in the package.
         note: What a user must know.
     """
 
@@ -36,7 +34,6 @@ class TestList:
     clips: int
     used_by: str
     source: str
-    shipped: bool = False
     note: str = ""
 
 
@@ -44,12 +41,12 @@ TEST_LISTS = {
     entry.name: entry
     for entry in (
         TestList(
-            "edtalk_hdtf", "HDTF", 77, "EDTalk", "tanshuai0219/EDTalk, lists/test.json", True,
-            "77 clips, which EDTalk scores in shorter parts",
+            "edtalk_hdtf", "HDTF", 77, "EDTalk", "tanshuai0219/EDTalk, lists/test.json",
+            "a list of names with those of MEAD, which EDTalk scores in shorter parts: clips=PATH/test.json",
         ),
         TestList(
-            "edtalk_mead", "MEAD", 2293, "EDTalk", "tanshuai0219/EDTalk, lists/test.json", True,
-            "actors M003, M030, W009 and W015",
+            "edtalk_mead", "MEAD", 2293, "EDTalk", "tanshuai0219/EDTalk, lists/test.json",
+            "actors M003, M030, W009 and W015, in the same file: clips=PATH/test.json",
         ),
         TestList(
             "hdtf", "HDTF", 436, "SadTalker (346 of them, not named) and others",
@@ -85,26 +82,20 @@ def read_test_list(name: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read the names of the clips of a list.
 
     Args:
-        name: A list that comes with the package, or a file: .json (a list of names), .csv (a column clip, file, video,
+        name: A file: .json (a list of names), .csv (a column clip, file, video,
             path or filename), or any other text, one clip a line, of which the first word counts.
 
     Raises:
         DataError: The file cannot be read, or names no clip.
     """
-    text = str(name)
-    entry = TEST_LISTS.get(text)
-    if entry is not None and entry.shipped:
-        return tuple((resources.files(__package__) / "lists" / f"{text}.txt").read_text(encoding="utf-8").split())
-    path = Path(text).expanduser()
+    path = Path(name).expanduser()
+    entry = TEST_LISTS.get(str(name))
     if entry is not None and not path.is_file():
-        raise DataError(f"the list {text} does not come with expnet ({entry.source}; {entry.note}); give its file")
+        raise DataError(f"the list {name} does not come with expnet ({entry.source}; {entry.note}); give its file")
     try:
         names = _names(path)
     except (OSError, ValueError, csv.Error) as error:
-        known = ", ".join(entry.name for entry in TEST_LISTS.values() if entry.shipped)
-        raise DataError(
-            f"{path} cannot be read as a list of clips ({error}); give a file, or one of {known}"
-        ) from error
+        raise DataError(f"{path} cannot be read as a list of clips ({error})") from error
     if not names:
         raise DataError(f"{path} names no clip; expected one a line, a json list, or a csv file with a column clip")
     return tuple(dict.fromkeys(names))
