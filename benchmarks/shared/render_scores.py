@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from expnet.face.tracker import SETTLING_PASSES, open_tracker
 from expnet.metrics.functional.image import psnr, ssim
 from expnet.metrics.functional.landmarks import MOUTH, interocular_distance, landmark_distance
 from expnet.metrics.functional.mouth import mouth_opening, pearson
+from expnet.render.lip_calibration import calibrate_lips
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
 from expnet.render.reenactment import CROP_PIXELS, crop_frame, label_images, to_tensor
@@ -66,9 +68,10 @@ def draw(
     portrait = open_portrait(frames[0], model, max_side=None)
     coefficients = track.coefficients
     fit = coefficients[chosen[0] : chosen[0] + 1]
+    lips = calibrate_lips(replace(portrait, fit=fit), model)
     asked = {OURS: None} if refiner is None else {OURS: None, REFINED: refiner}
     renderers = {
-        name: MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte, refiner=one)
+        name: MeshRenderer(portrait.image, fit, portrait.points, model, matte=portrait.matte, lips=lips, refiner=one)
         for name, one in asked.items()
     }
     rows = coefficients.with_(

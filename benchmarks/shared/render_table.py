@@ -68,6 +68,7 @@ def examine_all(arguments: argparse.Namespace) -> list[dict]:
         "openings": [list(limits) for limits in (CLOSED, *BINS)],
         "tracking": "settled, real frames in two crops",
         "flicker": TRIPLES,
+        "lips": "calibrated",
     }
     for folder in ("clips", "pictures"):
         (arguments.output / folder).mkdir(parents=True, exist_ok=True)

@@ -72,7 +72,10 @@ class PortraitRenderer:
             portrait = self._cut_to_face(portrait)
         if controls.gaze is not None:
             portrait = redirect_gaze(portrait, *controls.gaze)
-        return change_background(portrait, controls.background)
+        portrait = change_background(portrait, controls.background)
+        if self._opened.prepare is None:
+            return portrait
+        return self._opened.prepare(portrait, self.face_model, self._tracker)
 
     def renderer(self, portrait: Portrait) -> Renderer:
         """Return the renderer of one portrait.

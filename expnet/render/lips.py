@@ -9,6 +9,8 @@ leaves to the lips would stay visible where they touch. As the mouth closes, the
 textured from a little farther outside, where there is certainly lip.
 """
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +43,16 @@ _OPEN = 0.02
 _TOUCH = 0.02
 """Gap in face units below which the shadow between lips that close comes up."""
 
+_MIDDLE = 4
+"""Column of the middle of the mouth."""
+
+
+class GapScale(Protocol):
+    """A correction of the gap between the lips, such as `expnet.render.lip_calibration.LipCalibration`."""
+
+    def scale(self, gap: Array, own: float) -> Array:
+        """Factor of the gaps (T,) in the middle of the mouth, 1 at the portrait's own gap."""
+
 
 class LipContact:
     """Corrects displacements so that the gap between the inner lips follows the model's gap.
@@ -48,9 +60,11 @@ class LipContact:
     Args:
         vertices: (468, 3) the portrait's points in face space.
         fitted: (468, 3) the face model's fit of them.
+        calibration: Scales the gaps so that they are seen as wide as they are; None for no change.
     """
 
-    def __init__(self, vertices: Array, fitted: Array) -> None:
+    def __init__(self, vertices: Array, fitted: Array, calibration: GapScale | None = None) -> None:
+        self._calibration = calibration
         self._upper, self._lower = np.array(UPPER_ROWS), np.array(LOWER_ROWS)
         self._gap = self._between(vertices)
         self._model_gap = self._between(fitted)
@@ -58,12 +72,19 @@ class LipContact:
     def _between(self, vertices: Array) -> Array:
         return vertices[..., self._upper[0, 1:-1], 1] - vertices[..., self._lower[0, 1:-1], 1]
 
+    @property
+    def model_gap(self) -> float:
+        """Gap of the model's fit of the portrait in the middle of the mouth, in face units."""
+        return float(self._model_gap[_MIDDLE])
+
     def correct(self, moved: Array) -> None:
         """Correct displacements (T, 468, 3) in place."""
         added = self._between(moved)  # change of the model's gap, (T, 9)
         remaining = np.maximum(self._model_gap + added - CLOSED_GAP, 0.0)
         share = np.clip(remaining / np.maximum(self._model_gap - CLOSED_GAP, 1e-3), 0.0, 1.0)
         wanted = np.where(added < 0.0, self._gap * share, self._gap + added)
+        if self._calibration is not None:
+            wanted *= self._calibration.scale(wanted[:, _MIDDLE], float(self._gap[_MIDDLE]))[:, None]
         wrong = np.zeros((len(moved), self._upper.shape[1]))
         wrong[:, 1:-1] = 0.5 * (wanted - (self._gap + added))
         for row, follow in enumerate(_FOLLOW):

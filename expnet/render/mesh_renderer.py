@@ -9,7 +9,7 @@ from expnet.coefficients import FaceCoefficients
 from expnet.face.morphable import MorphableModel
 from expnet.render.lids import LidPainter
 from expnet.render.lip_seam import darken_seam
-from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
+from expnet.render.lips import LOWER_ROWS, UPPER_ROWS, GapScale
 from expnet.render.mouth import MouthInterior
 from expnet.render.person_matte import split_layers, strand_band
 from expnet.render.portrait_motion import PortraitMotion, poses
@@ -31,6 +31,7 @@ class MeshRenderer:
         model: The face model of the coefficients.
         matte: (H, W) opacity of the person in front of the background, see `expnet.render.person_matte.person_matte`.
             With None, the background around the head moves with it.
+        lips: Correction of the gap between the lips, see `expnet.render.lip_calibration`; None for no correction.
         refiner: Model that corrects the rendered mouth and eyes; None for no correction.
     """
 
@@ -42,13 +43,14 @@ class MeshRenderer:
         model: MorphableModel,
         *,
         matte: NDArray[np.float32] | None = None,
+        lips: GapScale | None = None,
         refiner: RegionModel | None = None,
     ) -> None:
         self._portrait = np.ascontiguousarray(portrait)
         moving, self._background = split_layers(self._portrait, matte, band=strand_band(points))
         self._padded = pad_image(moving)
         self._identity = identity_map(*self.size)
-        self._motion = PortraitMotion(points, fit, model)
+        self._motion = PortraitMotion(points, fit, model, lips)
         self._mesh = build_warp_mesh(self._motion, points, model.triangles.numpy(), self.size)
         self._lids = LidPainter(self._padded, PADDING, points)
         self._mouth = MouthInterior(self._portrait, points, self._motion)

@@ -15,9 +15,11 @@ from expnet.assets.sadtalker import SIZES, open_sadtalker_networks
 from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import MorphableModel, builtin_face_model
+from expnet.face.tracker import FaceTracker
 from expnet.formats.coefficient_files import BASEL_FACE_MODEL
 from expnet.render.converted_motion import BaselDrivenRenderer
 from expnet.render.face_vid2vid.renderer import SadTalkerRenderer
+from expnet.render.lip_calibration import calibrate_lips
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import Portrait
 from expnet.render.refiner.region_refiner import PairedRefiner, RegionModel, open_refiner
@@ -42,12 +44,14 @@ class OpenedRenderer:
         square: Side in pixels of the square around the face that its networks draw; None if it draws the whole image.
         make_pair: Makes renderers of a person before two backgrounds, whose frames differ in the background alone; None
             if it cannot, so that there is no video without background.
+        prepare: Measures once what a portrait needs to be rendered well; None if there is nothing to measure.
     """
 
     name: str
     make: MakeRenderer
     square: int | None = None
     make_pair: Callable[[Portrait, Portrait, MorphableModel], tuple[Renderer, Renderer]] | None = None
+    prepare: Callable[[Portrait, MorphableModel, FaceTracker | None], Portrait] | None = None
 
 
 def open_renderer(
@@ -86,18 +90,34 @@ def open_renderer(
 def _mesh(refiner: RegionModel | None) -> OpenedRenderer:
     def make(portrait: Portrait, model: MorphableModel, refined_by: RegionModel | None = refiner) -> Renderer:
         if model.name == BASEL_FACE_MODEL:
-            own = builtin_face_model()
-            fit = fit_clip(own, portrait.points[None])
-            return BaselDrivenRenderer(make(replace(portrait, fit=fit), own, refined_by), portrait.fit, fit)
+            own = _on_mesh(portrait)
+            driven = make(own, builtin_face_model(), refined_by)
+            return BaselDrivenRenderer(driven, portrait.fit, own.fit)
         return MeshRenderer(
-            portrait.image, portrait.fit, portrait.points, model, matte=portrait.matte, refiner=refined_by
+            portrait.image,
+            portrait.fit,
+            portrait.points,
+            model,
+            matte=portrait.matte,
+            lips=portrait.lips,
+            refiner=refined_by,
         )
 
     def make_pair(one: Portrait, other: Portrait, model: MorphableModel) -> tuple[Renderer, Renderer]:
         shared = None if refiner is None else PairedRefiner(refiner)
         return make(one, model, shared), make(other, model, shared)
 
-    return OpenedRenderer("mesh", make, make_pair=make_pair)
+    return OpenedRenderer("mesh", make, make_pair=make_pair, prepare=_with_calibrated_lips)
+
+
+def _with_calibrated_lips(portrait: Portrait, model: MorphableModel, tracker: FaceTracker | None) -> Portrait:
+    own, mesh = (_on_mesh(portrait), builtin_face_model()) if model.name == BASEL_FACE_MODEL else (portrait, model)
+    return replace(portrait, lips=calibrate_lips(own, mesh, tracker=tracker))
+
+
+def _on_mesh(portrait: Portrait) -> Portrait:
+    """The portrait fitted with the built-in face model, whose points the mesh has."""
+    return replace(portrait, fit=fit_clip(builtin_face_model(), portrait.points[None]))
 
 
 def _sadtalker(size: int, device: str | torch.device | None) -> OpenedRenderer:

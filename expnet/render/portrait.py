@@ -14,6 +14,7 @@ from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
 from expnet.face.morphable import MorphableModel
 from expnet.face.tracker import FaceTracker, track_image
 from expnet.media.image_reader import LARGEST_SIDE, limited, load_image
+from expnet.render.lips import GapScale
 from expnet.render.person_matte import person_matte
 
 
@@ -26,12 +27,14 @@ class Portrait:
         points: (478, 3) tracked points in pixels of the image.
         fit: Coefficients of the face, one frame, with the crop in pixels of the image.
         matte: (H, W) opacity of the person, or None.
+        lips: Correction of the gap between the rendered lips, or None.
     """
 
     image: NDArray[np.uint8]
     points: NDArray[np.float32]
     fit: FaceCoefficients
     matte: NDArray[np.float32] | None = None
+    lips: GapScale | None = None
 
     @property
     def landmarks(self) -> NDArray[np.float64]:

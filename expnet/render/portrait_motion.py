@@ -22,7 +22,7 @@ from expnet.face.landmarks import MESH_POINTS
 from expnet.face.morphable import MorphableModel
 from expnet.face.rotation import euler_to_matrix
 from expnet.render.lids import LidMotion
-from expnet.render.lips import LipContact
+from expnet.render.lips import GapScale, LipContact
 
 Array = NDArray[np.float64]
 
@@ -96,6 +96,7 @@ class PortraitMotion:
         points: (478, 3) tracked points in pixels of the rendered portrait.
         fit: The portrait's coefficients, one frame, with identity and with the crop in the same pixels.
         model: The face model of the coefficients.
+        lips: Correction of the gap between the lips, or None.
 
     Attributes:
         vertices: (468, 3) the portrait's points in face space.
@@ -104,7 +105,9 @@ class PortraitMotion:
         lips: Keeps the lips in contact where the model's are.
     """
 
-    def __init__(self, points: NDArray, fit: FaceCoefficients, model: MorphableModel) -> None:
+    def __init__(
+        self, points: NDArray, fit: FaceCoefficients, model: MorphableModel, lips: GapScale | None = None
+    ) -> None:
         if model.mean.shape[0] != MESH_POINTS:
             raise InputError(
                 f"the mesh renderer needs the face model on the {MESH_POINTS} points of the tracker, got one with "
@@ -126,7 +129,7 @@ class PortraitMotion:
         limited = limit_slope(pixels / self.camera.scale, depth)
         self.vertices = self.camera.lift(pixels, limited)
         self._sunken = (limited - depth)[:, None] * self.camera.rotation[2]
-        self.lips = LipContact(self.vertices, fitted)
+        self.lips = LipContact(self.vertices, fitted, lips)
         self._lids = LidMotion(fitted)
 
     def _displace(self, expression: Array) -> Array:

@@ -28,6 +28,7 @@ from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.refiner import Refiner
 from expnet.models.saved_model import save_model
+from expnet.render.lip_calibration import LipCalibration
 
 pytestmark = pytest.mark.usefixtures("face_tracker")
 
@@ -100,6 +101,18 @@ def test_motion_starts_at_the_portrait(animator: Animator, picture: np.ndarray) 
     assert np.array_equal(next(animator.frames(picture, speech(1.0))), picture)
 
 
+def test_lips_are_drawn_by_the_calibration_of_the_portrait(animator: Animator, picture: np.ndarray) -> None:
+    portrait = animator.portrait(picture)
+    assert isinstance(portrait.lips, LipCalibration)
+    motion = animator.motion(portrait, speech(0.4))
+    calibrated, plain = (
+        list(animator.render(face, motion.coefficients, blink=motion.blink))
+        for face in (portrait, replace(portrait, lips=None))
+    )
+    assert np.array_equal(calibrated[0], plain[0])  # the portrait itself
+    assert not all(map(np.array_equal, calibrated, plain))
+
+
 def test_lips_that_are_open_in_the_portrait_do_not_stay_open(animator: Animator, picture: np.ndarray) -> None:
     """This portrait laughs: after the transition it moves as if its lips had been closed, but still smiles."""
     laughing, samples = animator.portrait(picture), speech(1.0)
@@ -139,9 +152,10 @@ def test_scales_multiply_the_motion_about_its_average(animator: Animator, pictur
 def test_frames_are_rendered_one_at_a_time(
     animator: Animator, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a minute of speech, the first frame is available after a single frame was rendered."""
+    """For a minute of speech and a prepared portrait, the first frame is available after a single one was rendered."""
     from expnet.render.mesh_renderer import MeshRenderer
 
+    monkeypatch.setattr("expnet.render.open_renderer.calibrate_lips", lambda *given, **chosen: None)
     drawn = []
     warp: Callable = MeshRenderer._warp
     monkeypatch.setattr(MeshRenderer, "_warp", lambda self, *given: drawn.append(1) or warp(self, *given))
