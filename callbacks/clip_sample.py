@@ -27,6 +27,7 @@ class ClipSample:
         pose: Head pose of the generated clip, (T, 3 or more); the first three columns are pitch, yaw and roll in
             radians.
         target_pose: Head pose of the real clip, in the same form.
+        source: Frame that the generated ones were made from, (3, H, W) uint8 RGB; shown beside them.
         valid: (T,) bool, True where landmarks and pose were tracked rather than interpolated. None means all frames.
     """
 
@@ -38,6 +39,7 @@ class ClipSample:
     target_landmarks: Tensor | None = None
     pose: Tensor | None = None
     target_pose: Tensor | None = None
+    source: Tensor | None = None
     valid: Tensor | None = None
 
     def need(self, *names: str) -> tuple[Tensor, ...]:

@@ -21,16 +21,17 @@ from expnet.media.video_writer import write_video
 from expnet.metrics.functional import mouth_opening
 from expnet.render.reenactment import label_images
 
-GENERATED, REAL = "generated", "real"
+GENERATED, REAL, SOURCE = "generated", "real", "source"
 _COLOURS = {GENERATED: "#d9480f", REAL: "#1864ab"}
 _LANDMARK_FRAMES = 5
 
 
 def write_sample_video(sample: ClipSample, path: Path) -> Path:
-    """Write the generated frames with the audio; real frames of the same size are shown to their left."""
+    """Write the generated frames with the audio; source and real frames of the same size are shown to their left."""
     (frames,) = sample.need("frames")
-    sides = [(REAL, sample.target_frames)] if _same_size(sample.target_frames, frames) else []
-    columns = [(label, to_images(side)) for label, side in [*sides, (GENERATED, frames)] if side is not None]
+    source = None if sample.source is None else sample.source.expand(len(frames), -1, -1, -1)
+    sides = [(SOURCE, source), (REAL, sample.target_frames), (GENERATED, frames)]
+    columns = [(label, to_images(side)) for label, side in sides if side is not None and _same_size(side, frames)]
     count = min(len(column) for _, column in columns)
     tiles = (label_images([(label, column[index]) for label, column in columns]) for index in range(count))
     audio = None if sample.audio is None else sample.audio.float().cpu().numpy()
@@ -104,5 +105,5 @@ def _landmark_row(frames: Tensor, landmarks: Tensor, *, colour: str) -> NDArray[
     return np.concatenate(row, axis=1)
 
 
-def _same_size(target: Tensor | None, frames: Tensor) -> bool:
-    return target is not None and target.shape[1:] == frames.shape[1:]
+def _same_size(target: Tensor, frames: Tensor) -> bool:
+    return target.shape[1:] == frames.shape[1:]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from expnet.data.even_spacing import evenly_spaced_indices
+from expnet.data.source_frames import read_frames
 from expnet.data.store.track import Track
 from expnet.errors import DataError
 from expnet.face.landmarks import LEFT_EYE, RIGHT_EYE
@@ -25,7 +26,6 @@ from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
 from expnet.render.reenactment import CROP_PIXELS, crop_frame, label_images, to_tensor
 from expnet.render.refiner.region_refiner import RegionModel
-from expnet.render.refiner.training_pairs import read_frames
 from shared.inner_mouth import REAL, measure_bins
 from shared.inner_mouth_flicker import flicker, steady_triples
 from shared.inner_mouth_sheet import SHEET, save_sheet

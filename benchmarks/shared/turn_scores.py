@@ -14,6 +14,7 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 
 from expnet.coefficients import FaceCoefficients
+from expnet.data.source_frames import read_frames
 from expnet.data.store.track import Track
 from expnet.errors import DataError
 from expnet.face.landmarks import LANDMARKS_68_FROM_MEDIAPIPE
@@ -23,7 +24,6 @@ from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.person_matte import person_matte
 from expnet.render.portrait import Portrait, open_portrait
 from expnet.render.reenactment import CROP_PIXELS, crop_frame
-from expnet.render.refiner.training_pairs import read_frames
 from shared.render_scores import settled
 
 Image = NDArray[np.uint8]

@@ -8,17 +8,25 @@ from expnet.config.data import (
     CopyConfig,
     DataConfig,
     DisturbanceConfig,
+    FrameDataConfig,
     MotionDataConfig,
     RegionDataConfig,
     SplitConfig,
 )
-from expnet.config.losses import ExpressionLossConfig, MotionLossConfig, PoseLossConfig, RefinerLossConfig
+from expnet.config.losses import (
+    ExpressionLossConfig,
+    MotionLossConfig,
+    PoseLossConfig,
+    RefinerLossConfig,
+    RendererLossConfig,
+)
 from expnet.config.models import (
     ExpressionModelConfig,
     LandmarkSyncModelConfig,
     MotionModelConfig,
     PoseModelConfig,
     RefinerModelConfig,
+    RendererModelConfig,
 )
 from expnet.config.tasks import (
     TASKS,
@@ -29,10 +37,18 @@ from expnet.config.tasks import (
     MotionConfig,
     PoseConfig,
     RefinerConfig,
+    RendererConfig,
     load_config,
     task_of,
 )
-from expnet.config.training import LoggerConfig, MetricsConfig, OptimConfig, TrainerConfig, WandbConfig
+from expnet.config.training import (
+    LoggerConfig,
+    MetricsConfig,
+    OptimConfig,
+    RendererOptimConfig,
+    TrainerConfig,
+    WandbConfig,
+)
 
 __all__ = [
     "TASKS",
@@ -47,6 +63,7 @@ __all__ = [
     "ExpressionConfig",
     "ExpressionLossConfig",
     "ExpressionModelConfig",
+    "FrameDataConfig",
     "LandmarkSyncConfig",
     "LandmarkSyncModelConfig",
     "LoggerConfig",
@@ -63,6 +80,10 @@ __all__ = [
     "RefinerLossConfig",
     "RefinerModelConfig",
     "RegionDataConfig",
+    "RendererConfig",
+    "RendererLossConfig",
+    "RendererModelConfig",
+    "RendererOptimConfig",
     "SplitConfig",
     "TrainerConfig",
     "WandbConfig",

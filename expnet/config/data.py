@@ -216,6 +216,38 @@ class RegionDataConfig(ClipsConfig):
 
 
 @dataclass
+class FrameDataConfig(ClipsConfig):
+    """Clips whose frames are cut to the square around the face, for the renderer that is trained on them."""
+
+    crops: str = "runs/frames"
+    """Folder in which the squares are prepared once; a run with other settings prepares its own."""
+    frames: int | None = 128
+    """Largest number of frames kept of a training clip, evenly spaced; null for all. A frame of 256 pixels takes
+    0.3 MB."""
+    validation_frames: int = 100
+    """Largest number of frames of a validation clip, from its beginning; the first one is driven to the others."""
+    clips_per_speaker: int | None = None
+    """Largest number of clips per speaker, evenly spaced; null for all."""
+    pairs_per_speaker: int = 64
+    """Pairs of frames drawn of each speaker in an epoch."""
+    jitter: float = 0.05
+    """How far a pair's square is turned (radians), scaled and shifted (shares of its half side) at most."""
+    change: float = 0.12
+    """The same for the changed frame of the equivariance term."""
+    colour: float = 0.1
+    """Colour augmentation of pairs: standard deviation of the logarithms of gain and gamma."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        require(bool(self.crops), "data.crops is empty: give the folder to prepare the frames in.")
+        at_least("data", self, validation_frames=2, pairs_per_speaker=1, jitter=0, change=0, colour=0)
+        for name, least in (("frames", 2), ("clips_per_speaker", 1)):
+            value = getattr(self, name)
+            require(value is None or value >= least, f"data.{name} must be {least} or more, or null, not {value}.")
+
+
+@dataclass
 class AugmentConfig:
     """How the mel spectrogram is augmented in training."""
 

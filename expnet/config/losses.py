@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from expnet.config.checks import not_negative, require
+from expnet.config.checks import at_least, not_negative, require
 
 
 @dataclass
@@ -130,3 +131,62 @@ class RefinerLossConfig:
         not_negative("loss", self)
         weights = (self.pixel_weight, self.pyramid_weight, self.texture_weight)
         require(any(weights), "Every weight in loss is 0: there is nothing to train on.")
+
+
+@dataclass
+class RendererLossConfig:
+    """Loss of the renderer that is trained; a weight of 0 switches a term off. The weights are face-vid2vid's."""
+
+    perceptual_weight: float = 10.0
+    """Weight of the distance of VGG-16's features from the real frame's, summed over its stages and the scales."""
+    perceptual_network: Literal["vgg16", "random"] = "vgg16"
+    """vgg16 has torchvision's weights, which have to be at hand; random is the same network with random weights, which
+    sees edges and textures and knows nothing of faces."""
+    perceptual_weights: str | None = None
+    """Weight file of vgg16; null searches the places that `expnet assets list` shows."""
+    perceptual_scales: int = 4
+    """Scales of the perceptual term: the full size and its halves."""
+    perceptual_stages: int = 5
+    """Stages of VGG-16 that it compares."""
+    pixel_weight: float = 0.0
+    """Weight of the absolute difference from the real frame."""
+    pyramid_weight: float = 0.0
+    """Weight of the absolute difference over the levels of a Laplacian pyramid, in which edges count as much as
+    areas."""
+    adversarial_weight: float = 1.0
+    """Weight of a discriminator that judges patches; it is trained beside the renderer."""
+    adversarial: Literal["hinge", "least_squares"] = "hinge"
+    """Loss of renderer and discriminator."""
+    discriminator_width: int = 32
+    """Channels of the discriminator's first layer."""
+    discriminator_layers: int = 4
+    """Layers of the discriminator."""
+    discriminator_scales: int = 1
+    """Scales of the discriminator: the full size and its halves."""
+    feature_matching_weight: float = 10.0
+    """Weight of the distance of the discriminator's features from the real frame's, summed over layers and scales."""
+    equivariance_weight: float = 10.0
+    """Weight of the distance between the keypoints of a turned, scaled and shifted frame and the keypoints of the frame
+    itself, moved in the same way."""
+    keypoint_weight: float = 10.0
+    """Weight of the keypoint prior: keypoints keep apart and stay at a depth around 0.33."""
+    head_pose_weight: float = 20.0
+    """Weight of the distance between the head angles of the mapping network and the tracked ones, in radians."""
+    deformation_weight: float = 5.0
+    """Weight of the size of the keypoints' shifts by the expression."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        not_negative("loss", self)
+        at_least("loss", self, perceptual_scales=1, perceptual_stages=1)
+        at_least("loss", self, discriminator_width=1, discriminator_layers=1, discriminator_scales=1)
+        require(self.perceptual_stages <= 5, f"loss.perceptual_stages must be 1 to 5, not {self.perceptual_stages}.")
+        images = (self.perceptual_weight, self.pixel_weight, self.pyramid_weight)
+        require(
+            any(images), "loss needs a weight for perceptual, pixel or pyramid: nothing else compares with real frames."
+        )
+        require(
+            not self.feature_matching_weight or bool(self.adversarial_weight),
+            "loss.feature_matching_weight needs the discriminator: give loss.adversarial_weight a value, or set it to "
+            "0, too.",
+        )

@@ -231,3 +231,45 @@ class RefinerModelConfig:
             self.size > 0 and self.size % 2**self.levels == 0 and self.size % 16 == 0,
             f"model.size must be a multiple of 16 and of 2 ^ model.levels, not {self.size}.",
         )
+
+
+@dataclass
+class RendererModelConfig:
+    """The renderer that is trained, `expnet.models.video_renderer.VideoRenderer`; the sizes are face-vid2vid's."""
+
+    size: int = 256
+    """Side of the frames in pixels, a multiple of 4 * 2 ^ motion_halvings."""
+    keypoints: int = 15
+    """Number of keypoints."""
+    width: int = 64
+    """Channels of the image encoder's first convolution; each of its two halvings doubles them."""
+    volume_channels: int = 32
+    """Channels of the feature volume."""
+    depth: int = 16
+    """Depth of the feature volume."""
+    volume_blocks: int = 6
+    """Residual blocks on the feature volume."""
+    motion_width: int = 32
+    """Channels of the hourglasses, which double with each halving."""
+    motion_largest: int = 1024
+    """Most channels of the hourglasses."""
+    motion_halvings: int = 5
+    """Halvings in the hourglasses."""
+    compressed: int = 4
+    """Channels of the feature volume from which the flow is estimated."""
+    modulation: int = 128
+    """Channels between the features and the scales and shifts of the decoder."""
+    decoder_blocks: int = 6
+    """Residual blocks of the decoder before its two doublings."""
+    mapping_width: int = 1024
+    """Channels of the mapping network."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name, value in vars(self).items():
+            require(value >= 1, f"model.{name} must be 1 or more, not {value}.")
+        step = 4 * 2**self.motion_halvings
+        require(
+            self.size % step == 0,
+            f"model.size must be a multiple of 4 * 2 ^ model.motion_halvings = {step}, not {self.size}.",
+        )

@@ -9,17 +9,31 @@ from typing import Literal
 from omegaconf import OmegaConf
 
 from expnet.config.checks import require
-from expnet.config.data import AugmentConfig, ClipsConfig, DataConfig, MotionDataConfig, RegionDataConfig
+from expnet.config.data import (
+    AugmentConfig,
+    ClipsConfig,
+    DataConfig,
+    FrameDataConfig,
+    MotionDataConfig,
+    RegionDataConfig,
+)
 from expnet.config.grammar import merge, read_layer
-from expnet.config.losses import ExpressionLossConfig, MotionLossConfig, PoseLossConfig, RefinerLossConfig
+from expnet.config.losses import (
+    ExpressionLossConfig,
+    MotionLossConfig,
+    PoseLossConfig,
+    RefinerLossConfig,
+    RendererLossConfig,
+)
 from expnet.config.models import (
     ExpressionModelConfig,
     LandmarkSyncModelConfig,
     MotionModelConfig,
     PoseModelConfig,
     RefinerModelConfig,
+    RendererModelConfig,
 )
-from expnet.config.training import LoggerConfig, MetricsConfig, OptimConfig, TrainerConfig
+from expnet.config.training import LoggerConfig, MetricsConfig, OptimConfig, RendererOptimConfig, TrainerConfig
 from expnet.errors import ConfigError
 
 
@@ -65,7 +79,7 @@ class ExpressionConfig(BaseConfig):
     """Training of the expression network."""
 
     task: Literal["expression"] = "expression"
-    """Network to train: expression, pose, motion, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync, refiner or renderer."""
     # Recorded speech hardly contains silence, in which the lips have to close.
     data: DataConfig = field(default_factory=lambda: DataConfig(silent_share=0.1))
     """Training and validation clips."""
@@ -83,7 +97,7 @@ class PoseConfig(BaseConfig):
     """Training of the head-pose network."""
 
     task: Literal["pose"] = "pose"
-    """Network to train: expression, pose, motion, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync, refiner or renderer."""
     data: DataConfig = field(default_factory=lambda: DataConfig(window=129, batch_size=8))
     """Training and validation clips."""
     model: PoseModelConfig = field(default_factory=PoseModelConfig)
@@ -105,7 +119,7 @@ class MotionConfig(BaseConfig):
     """Training of the motion network, which draws expression, head motion and lids together."""
 
     task: Literal["motion"] = "motion"
-    """Network to train: expression, pose, motion, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync, refiner or renderer."""
     data: MotionDataConfig = field(default_factory=MotionDataConfig)
     """Training and validation clips."""
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(warmup_steps=100))
@@ -136,7 +150,7 @@ class LandmarkSyncConfig(BaseConfig):
     """Training of the sync expert on lip landmarks."""
 
     task: Literal["landmark_sync"] = "landmark_sync"
-    """Network to train: expression, pose, motion, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync, refiner or renderer."""
     data: DataConfig = field(default_factory=lambda: DataConfig(window=80, batch_size=32))
     """Training and validation clips."""
     model: LandmarkSyncModelConfig = field(default_factory=LandmarkSyncModelConfig)
@@ -160,7 +174,7 @@ class RefinerConfig(BaseConfig):
     """Training of the renderer's refiner."""
 
     task: Literal["refiner"] = "refiner"
-    """Network to train: expression, pose, motion, landmark_sync or refiner."""
+    """Network to train: expression, pose, motion, landmark_sync, refiner or renderer."""
     data: RegionDataConfig = field(default_factory=RegionDataConfig)
     """Training and validation clips."""
     model: RefinerModelConfig = field(default_factory=RefinerModelConfig)
@@ -177,13 +191,42 @@ class RefinerConfig(BaseConfig):
         )
 
 
-Config = ExpressionConfig | PoseConfig | MotionConfig | LandmarkSyncConfig | RefinerConfig
+@dataclass
+class RendererConfig(BaseConfig):
+    """Training of a renderer on the frames of tracked videos."""
+
+    task: Literal["renderer"] = "renderer"
+    """Network to train: expression, pose, motion, landmark_sync, refiner or renderer."""
+    data: FrameDataConfig = field(default_factory=FrameDataConfig)
+    """Training and validation clips."""
+    optim: RendererOptimConfig = field(default_factory=lambda: RendererOptimConfig(warmup_steps=100, ema=0.999))
+    """Optimiser and learning rate schedule."""
+    # The gradients of sampling a volume have no deterministic implementation on a GPU.
+    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(deterministic=False))
+    """Length of the run and hardware."""
+    model: RendererModelConfig = field(default_factory=RendererModelConfig)
+    """Renderer."""
+    loss: RendererLossConfig = field(default_factory=RendererLossConfig)
+    """Loss terms and their weights."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        require(
+            not self.metrics.landmark_distance,
+            "metrics.landmark_distance compares the landmarks of coefficients, which this training takes as given: "
+            "switch it off.",
+        )
+
+
+Config = ExpressionConfig | PoseConfig | MotionConfig | LandmarkSyncConfig | RefinerConfig | RendererConfig
 TASKS: dict[str, type[Config]] = {
     "expression": ExpressionConfig,
     "pose": PoseConfig,
     "motion": MotionConfig,
     "landmark_sync": LandmarkSyncConfig,
     "refiner": RefinerConfig,
+    "renderer": RendererConfig,
 }
 
 
@@ -211,8 +254,8 @@ def load_config(layers: Sequence[str], overrides: Sequence[str] = ()) -> Config:
         overrides: More of them, merged last.
 
     Returns:
-        The task's configuration: an `ExpressionConfig`, a `PoseConfig`, a `MotionConfig`, a `LandmarkSyncConfig` or a
-        `RefinerConfig`.
+        The task's configuration: an `ExpressionConfig`, a `PoseConfig`, a `MotionConfig`, a `LandmarkSyncConfig`, a
+        `RefinerConfig` or a `RendererConfig`.
 
     Raises:
         ConfigError: One sentence about the first thing that is wrong.

@@ -33,6 +33,26 @@ class OptimConfig:
 
 
 @dataclass
+class RendererOptimConfig(OptimConfig):
+    """AdamW for renderer and discriminator, each with its own learning rate and gradient clipping."""
+
+    lr: float = 2e-4
+    """Peak learning rate of the renderer."""
+    discriminator_lr: float = 2e-4
+    """Peak learning rate of the discriminator."""
+    beta1: float = 0.5
+    """Decay of the mean of the gradients in Adam; adversarial training uses less than the usual 0.9."""
+    weight_decay: float = 0.0
+    """Weight decay of weight matrices; biases, norms and embeddings are not decayed."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        require(self.discriminator_lr > 0, f"optim.discriminator_lr must be above 0, not {self.discriminator_lr}.")
+        require(0 <= self.beta1 < 1, f"optim.beta1 must be at least 0 and below 1, not {self.beta1}.")
+
+
+@dataclass
 class TrainerConfig:
     """Length of the training, and the hardware it runs on."""
 

@@ -60,6 +60,11 @@ def export_model(checkpoint: str | Path, output: str | Path, *, task: str | None
             f"{checkpoint} holds a refiner of frames, which is not exported: give the file itself to "
             "expnet animate --refiner."
         )
+    if header["task"] == "renderer":
+        raise InputError(
+            f"{checkpoint} holds a renderer, whose model.safetensors is the product already: give it to "
+            "expnet animate --renderer."
+        )
     folder = Path(output)
     if (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} is the folder of a run: export to another folder.")

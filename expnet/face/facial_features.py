@@ -114,3 +114,19 @@ def feature_space(model: MorphableModel) -> FeatureSpace:
         with_gap=dict(zip(FEATURES, (gram[0] / gram[0, 0]).tolist(), strict=True)),
         face_unit=unit,
     )
+
+
+def close_lids(model: MorphableModel, identity: NDArray, expression: NDArray, closure: NDArray) -> Array:
+    """Return expressions (T, E) whose lids are shut further, by their most probable change.
+
+    Args:
+        model: The face model.
+        identity: (K,) or (1, K).
+        expression: (T, E).
+        closure: (T,) share of the lids' distance that is taken away, from 0 (none) to 1 (all).
+    """
+    space = feature_space(model)
+    expression = expression.astype(np.float64)
+    apart = space.measured(np.atleast_2d(identity)[0].astype(np.float64), expression)["lids_apart"]  # (T,)
+    column = space.inverse[:, FEATURES.index("lids_apart")]
+    return expression - np.outer(np.asarray(closure, np.float64) * np.maximum(apart, 0.0), column)

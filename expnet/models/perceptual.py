@@ -84,7 +84,7 @@ def load_lpips(backbone: str = "alex", weights: str | Path | None = None, *, see
         torch.manual_seed(seed)
         network = PerceptualNetwork(backbone)
     if weights is not None:
-        _fill_backbone(network.distance.net, weights)
+        fill_backbone(network.distance.net, weights)
         network.name = f"lpips_{backbone}"
     return network.eval()
 
@@ -105,12 +105,12 @@ def load_dists(weights: str | Path | None = None, *, seed: int = 0) -> Structure
         torch.manual_seed(seed)
         network = StructureTextureNetwork()
     if weights is not None:
-        _fill_backbone(network, weights)
+        fill_backbone(network, weights)
         network.name = "dists"
     return network.eval()
 
 
-def _fill_backbone(network: nn.Module, path: str | Path) -> None:
+def fill_backbone(network: nn.Module, path: str | Path) -> None:
     """Copy ``features.N.weight`` of a torchvision file to the layer N of a slice of the network."""
     state = read_weights(path)
     for name, parameter in network.named_parameters():

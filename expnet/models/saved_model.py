@@ -24,6 +24,7 @@ from expnet.models.refiner import Refiner
 from expnet.models.sadtalker import SadTalkerPose
 from expnet.models.sadtalker_weights import read_sadtalker, sadtalker_tasks
 from expnet.models.small_convolution import SmallConvolution
+from expnet.models.video_renderer import VideoRenderer
 
 MODELS: dict[str, type[nn.Module]] = {
     "expression": ExpressionRegressor,
@@ -31,6 +32,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "motion": MotionFlow,
     "landmark_sync": LandmarkSync,
     "refiner": Refiner,
+    "renderer": VideoRenderer,
 }
 NETWORKS: dict[str, type[nn.Module]] = {
     "autoregressive": AutoregressiveRegressor,

@@ -13,7 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expnet.config import TASKS, Config, MotionConfig, RefinerConfig, TrainerConfig, load_config, task_of
+from expnet.config import (
+    TASKS,
+    Config,
+    MotionConfig,
+    RefinerConfig,
+    RendererConfig,
+    TrainerConfig,
+    load_config,
+    task_of,
+)
 from expnet.config.grammar import describe, parse_arguments, to_container, to_yaml
 from expnet.errors import ConfigError
 from expnet.training.run_folder import RunDirectory, command_line, export_weights, leave_run, open_run
@@ -36,6 +45,7 @@ PROGRESS = {
     "motion": ("train/loss", "val/loss", "val/mouth_opening_correlation", "val/jitter_ratio"),
     "landmark_sync": ("train/loss", "val/loss", "val/offset_error"),
     "refiner": ("train/loss", "val/loss", "val/mouth_error", "val/mouth_drawn_error"),
+    "renderer": ("train/loss", "val/loss", "val/error", "val/still_error"),
 }
 
 _log = logging.getLogger(__name__)
@@ -149,13 +159,14 @@ def build_data(config: Config) -> TalkingFaceDataModule:
     from expnet.render.refiner.training_pairs import PairSettings
 
     clips = config.data
+    data: TalkingFaceDataModule
     shared = {"batch_size": clips.batch_size, "workers": clips.workers, "seed": config.seed}
     if isinstance(config, RefinerConfig):
         regions, model = config.data, config.model
         pairs = PairSettings(
             kinds=tuple(model.kinds), size=model.size, portraits=regions.portraits, frames=regions.frames
         )
-        data: TalkingFaceDataModule = RegionDataModule(
+        data = RegionDataModule(
             regions.store,
             crops=regions.crops,
             pairs=pairs,
@@ -164,6 +175,10 @@ def build_data(config: Config) -> TalkingFaceDataModule:
             split=regions,
             **shared,
         )
+    elif isinstance(config, RendererConfig):
+        from expnet.render.video_renderer.datamodule import FrameDataModule
+
+        data = FrameDataModule(config.data.store, size=config.model.size, frames=config.data, **shared)
     else:
         windows = config.data
         share = windows.silent_share

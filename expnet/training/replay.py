@@ -12,10 +12,8 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from expnet.data.batch import FaceBatch
-from expnet.render.refiner.batch import RegionBatch
 from expnet.training.random_state import set_torch_random_state
-from expnet.training.saved_step import SavedStep
+from expnet.training.saved_step import Batch, SavedStep
 from expnet.training.tasks.base_task import gradient_norm
 
 
@@ -114,7 +112,7 @@ class _Probe(pl.Callback):
         self.gradient_norm = float(gradient_norm(pl_module))
 
 
-def _non_finite_inputs(batch: FaceBatch | RegionBatch) -> dict[str, tuple[str, ...]]:
+def _non_finite_inputs(batch: Batch) -> dict[str, tuple[str, ...]]:
     """Return the clips with NaN or infinity in the batch, by field."""
     found = {}
     for field in fields(batch):

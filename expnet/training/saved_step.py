@@ -12,22 +12,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from expnet.config import ExpressionLossConfig
+from expnet.config import ExpressionLossConfig, RendererLossConfig
 from expnet.data.batch import FaceBatch
 from expnet.errors import InputError
 from expnet.face.morphable import BUILTIN_NAME, load_face_model
 from expnet.io.atomic import atomic_path
 from expnet.render.refiner.batch import RegionBatch
+from expnet.render.video_renderer.batch import FramePairs
 from expnet.training.tasks.base_task import BaseTask
-from expnet.training.tasks.build import sync_loss
+from expnet.training.tasks.build import perceptual_features, sync_loss
 from expnet.training.tasks.expression_task import ExpressionTask
 from expnet.training.tasks.landmark_sync_task import LandmarkSyncTask
 from expnet.training.tasks.motion_task import MotionTask
 from expnet.training.tasks.pose_task import PoseTask
 from expnet.training.tasks.refiner_task import RefinerTask
+from expnet.training.tasks.renderer_task import VideoRendererTask
 
 SCHEMA = 1
 _HEADER = "expnet_reproducer"
+_BATCHES = {"refiner": RegionBatch, "renderer": FramePairs}
+Batch = FaceBatch | RegionBatch | FramePairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class SavedStep:
             ``reason``, ``loss``, ``gradient_norm`` and the run's ``notes`` (configuration, data, versions).
     """
 
-    batch: FaceBatch | RegionBatch
+    batch: Batch
     weights: Mapping[str, Tensor]
     random: Mapping[str, Tensor]
     about: Mapping[str, Any]
@@ -79,7 +83,7 @@ class SavedStep:
         def tensors_of(prefix: str) -> dict[str, Tensor]:
             return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
-        batch_class: Any = RegionBatch if about["task"] == "refiner" else FaceBatch
+        batch_class: Any = _BATCHES.get(about["task"], FaceBatch)
         batch = batch_class(**tensors_of("batch."), clip_ids=tuple(about.pop("clip_ids")))
         return cls(batch, tensors_of("weights."), tensors_of("random."), about)
 
@@ -95,6 +99,9 @@ class SavedStep:
             return PoseTask(**arguments)
         if name == "refiner":
             return RefinerTask(**arguments)
+        if name == "renderer":
+            features = perceptual_features(RendererLossConfig(**arguments["loss"]))
+            return VideoRendererTask(**arguments, features=features)
         face_model = load_face_model(self.about["face_model"])
         if name == "motion":
             return MotionTask(**arguments, face_model=face_model)
@@ -104,9 +111,7 @@ class SavedStep:
         return ExpressionTask(**arguments, face_model=face_model, sync=sync)
 
 
-def record_step(
-    task: BaseTask, batch: FaceBatch | RegionBatch, random: Mapping[str, Tensor], **about: Any
-) -> SavedStep:
+def record_step(task: BaseTask, batch: Batch, random: Mapping[str, Tensor], **about: Any) -> SavedStep:
     """Record a training step whose gradient has been computed, before the optimiser moves the weights.
 
     Args:

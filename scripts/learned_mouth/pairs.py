@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from expnet.data.even_spacing import evenly_spaced_indices
+from expnet.data.source_frames import read_frames
 from expnet.data.store.track import Track
 from expnet.errors import DataError
 from expnet.face.morphable import MorphableModel
@@ -24,7 +25,7 @@ from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.refiner.region_pixels import cut_region
 from expnet.render.refiner.region_refiner import RegionCrop
-from expnet.render.refiner.training_pairs import PairSettings, RegionRecorder, read_frames
+from expnet.render.refiner.training_pairs import PairSettings, RegionRecorder
 
 Array = NDArray[np.float64]
 

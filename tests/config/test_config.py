@@ -122,7 +122,7 @@ def test_numbers_are_decimal() -> None:
         ("model.width=30", "model.width (30) must be a multiple of model.heads (4)."),
         ("data.validation_fraction=1", "data.validation_fraction must be at least 0 and below 1, not 1.0."),
         ("trainer.devices=0", "trainer.devices must be 1 or more, or -1, not 0."),
-        ("task=poze", "task must be one of expression, pose, motion, landmark_sync, refiner, not 'poze'."),
+        ("task=poze", "task must be one of expression, pose, motion, landmark_sync, refiner, renderer, not 'poze'."),
         (
             "nowhere.yaml",
             "There is no configuration file nowhere.yaml; those that come with expnet are ",

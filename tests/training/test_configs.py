@@ -15,8 +15,8 @@ from expnet.training.main import train
 
 CONFIGS = ROOT / "configs"
 FILES = {path.relative_to(CONFIGS).as_posix(): OmegaConf.load(path) for path in sorted(CONFIGS.rglob("*.yaml"))}
-FILMED = ["refiner.yaml"]
-"""Trained on videos, which the synthetic store lacks; tests/training/test_refiner_run.py runs it."""
+FILMED = ["refiner.yaml", "renderer.yaml", "smoke_renderer.yaml"]
+"""Trained on videos, which the synthetic store lacks; test_refiner_run.py and test_renderer_run.py run them."""
 TRAININGS = [name for name, content in FILES.items() if "task" in content and name not in FILMED]
 PARTS = ["metrics.yaml", "cluster/gpus.yaml", "cluster/slurm.yaml"]
 """Files that are combined with the file of a training."""

@@ -7,10 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from expnet.face.rotation import euler_to_matrix
+
 BINS = 66
 """Classes of each angle, three degrees wide, from -99 degrees on."""
 _HALF_TURN = 3.14
 """Radians of 180 degrees in the published code, with which the networks were trained (make_animation.py)."""
+
+PUBLISHED_AXES = (0.0, 1.0, 0.0)
+"""The published networks drop the translation's x and z."""
 
 
 class HeadMotion(NamedTuple):
@@ -59,16 +64,38 @@ def expected_degrees(scores: Tensor) -> Tensor:
     return scores.softmax(dim=1) @ classes * 3 - 99
 
 
-def move_keypoints(canonical: Tensor, motion: HeadMotion) -> Tensor:
+def move_keypoints(
+    canonical: Tensor, motion: HeadMotion, *, axes: tuple[float, float, float] = PUBLISHED_AXES
+) -> Tensor:
     """Move canonical keypoints (B, K, 3) by a motion; returns (B, K, 3).
 
     The rotation is ``Rx(pitch) Ry(yaw) Rz(roll)`` on column vectors, in the axes of `volume_grid`. Source:
-    OpenTalker/SadTalker ``src/facerender/modules/make_animation.py``, which also drops the translation's x and z.
+    OpenTalker/SadTalker ``src/facerender/modules/make_animation.py``.
+
+    Args:
+        canonical: Keypoints of the identity.
+        motion: Pose and expression.
+        axes: How much of the translation along x, y and z is applied; the published networks use y alone.
     """
     angles = [expected_degrees(scores) / 180 * _HALF_TURN for scores in (motion.pitch, motion.yaw, motion.roll)]
     rotation = _about(0, angles[0]) @ _about(1, angles[1]) @ _about(2, angles[2])  # (B, 3, 3)
-    shift = motion.translation * motion.translation.new_tensor([0.0, 1.0, 0.0])
+    shift = motion.translation * motion.translation.new_tensor(axes)
     return canonical @ rotation.mT + shift[:, None] + motion.expression.unflatten(1, (-1, 3))
+
+
+def angles_in_volume(rotation: Tensor) -> Tensor:
+    """Return the angles (B, 3) in degrees, pitch, yaw and roll of `move_keypoints`, of head rotations (B, 3).
+
+    Args:
+        rotation: Pitch, yaw and roll in radians of `expnet.face.rotation`, whose y points up and whose z points to the
+            viewer; in a feature volume both point the other way.
+    """
+    flip = rotation.new_tensor([1.0, -1.0, -1.0])
+    matrix = flip[:, None] * euler_to_matrix(rotation) * flip  # (B, 3, 3)
+    yaw = matrix[:, 0, 2].clamp(-1.0, 1.0).asin()
+    roll = torch.atan2(-matrix[:, 0, 1], matrix[:, 0, 0])
+    pitch = torch.atan2(-matrix[:, 1, 2], matrix[:, 2, 2])
+    return torch.stack([pitch, yaw, roll], dim=1).rad2deg()
 
 
 def _about(axis: int, angle: Tensor) -> Tensor:

@@ -34,9 +34,12 @@ class KeypointDetector(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return keypoints (B, K, 3), x, y and depth in [-1, 1], of images (B, 3, S, S) in [0, 1]."""
         heat = self.kp(self.predictor(self.down(image)))  # (B, K, D, S / 4, S / 4)
-        shares = (heat.flatten(2) / TEMPERATURE).softmax(dim=2)  # (B, K, N)
-        depth, height, width = heat.shape[2:]
-        return shares @ volume_grid(depth, height, width, heat).flatten(0, 2)
+        # Positions in 16 bits would be off by a quarter of a cell, so mixed precision ends here.
+        with torch.autocast(heat.device.type, enabled=False):
+            heat = heat.float() if heat.dtype in (torch.bfloat16, torch.float16) else heat
+            shares = (heat.flatten(2) / TEMPERATURE).softmax(dim=2)  # (B, K, N)
+            depth, height, width = heat.shape[2:]
+            return shares @ volume_grid(depth, height, width, heat).flatten(0, 2)
 
 
 class _ImageToVolume(nn.Module):

@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from expnet.audio.alignment import FRAME_RATE
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.even_spacing import evenly_spaced_indices
-from expnet.data.store.track import Track, source_video
+from expnet.data.source_frames import read_frames
+from expnet.data.store.track import Track
 from expnet.errors import DataError, ExpnetError, InputError
 from expnet.face.morphable import MorphableModel, load_face_model
 from expnet.io.atomic import atomic_path
-from expnet.media.video_reader import read_video
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import open_portrait
 from expnet.render.refiner.region_pixels import cut_region
@@ -123,25 +122,6 @@ def make_pairs(track: Track, model: MorphableModel, settings: PairSettings) -> d
     if not parts:
         raise failure or DataError(f"clip {track.clip_id} has no frame to drive")
     return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-
-
-def read_frames(track: Track, chosen: NDArray[np.int64]) -> dict[int, NDArray[np.uint8]]:
-    """Read some frames of a clip's video, by frame number.
-
-    Raises:
-        DataError: The video is missing, or ends before the last of them.
-    """
-    video = source_video(track)
-    if video is None:
-        raise DataError(f"the video {track.source or '(none)'} is not here")
-    start, wanted = round(track.source_start * FRAME_RATE), set(chosen.tolist())
-    frames: dict[int, NDArray[np.uint8]] = {}
-    for index, frame in enumerate(read_video(video, fps=float(FRAME_RATE))):
-        if index - start in wanted:
-            frames[index - start] = frame
-        if len(frames) == len(wanted):
-            return frames
-    raise DataError(f"{video} ends before its track does")
 
 
 def _drive(

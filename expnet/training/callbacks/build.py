@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
+from expnet.callbacks.clip_sample import SampleSource
 from expnet.callbacks.image_quality import FrechetCallback, LpipsCallback
 from expnet.callbacks.landmark_distance import LandmarkDistanceCallback
 from expnet.callbacks.samples import SamplesCallback
 from expnet.callbacks.syncnet import SyncNetCallback
-from expnet.config import Config
+from expnet.config import Config, RendererConfig
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.even_spacing import evenly_spaced
 from expnet.face.morphable import load_face_model
@@ -21,6 +22,7 @@ from expnet.render.open_renderer import open_renderer
 from expnet.training.callbacks.bad_loss import StopOnBadLoss
 from expnet.training.callbacks.gradient_norm import GradientNorm
 from expnet.training.callbacks.preemption import LastCheckpoint
+from expnet.training.callbacks.rendered_clips import RenderedClips
 from expnet.training.callbacks.rendered_samples import RenderedSamples
 from expnet.training.callbacks.run_artifacts import RunArtifacts
 from expnet.training.callbacks.run_checkpoint import MonitoredRunCheckpoint, RunCheckpoint
@@ -43,15 +45,7 @@ def build_metric_callbacks(config: Config, validation: list[ClipEntry], folder: 
     if not (options.renders and validation):
         return []
     clips = spread_clips(validation, options.clips)
-    model = load_face_model(config.face_model)
-    samples = RenderedSamples(
-        validation,
-        clips,
-        model,
-        predicts="pose" if config.task == "pose" else "expression",
-        frames=options.frames,
-        renderer=open_renderer(options.renderer, size=options.renderer_size, device=local_device(config.trainer)),
-    )
+    samples = _sample_source(config, validation, clips)
     schedule: dict[str, Any] = {"samples": samples, "every": options.every, "clips": clips}
     of_clips: dict[str, Any] = {**schedule, "strict": options.strict}
     of_frames: dict[str, Any] = {**of_clips, "stride": options.stride}
@@ -67,6 +61,22 @@ def build_metric_callbacks(config: Config, validation: list[ClipEntry], folder: 
     if options.samples:
         callbacks.append(SamplesCallback(folder, **schedule))
     return callbacks
+
+
+def _sample_source(config: Config, validation: list[ClipEntry], clips: Collection[str]) -> SampleSource:
+    """Return what turns the outputs of a validation into rendered clips."""
+    if isinstance(config, RendererConfig):
+        return RenderedClips(validation, clips)
+    predicts = "pose" if config.task == "pose" else "expression"
+    options = config.metrics
+    return RenderedSamples(
+        validation,
+        clips,
+        load_face_model(config.face_model),
+        predicts=predicts,
+        frames=options.frames,
+        renderer=open_renderer(options.renderer, size=options.renderer_size, device=local_device(config.trainer)),
+    )
 
 
 def build_monitors(config: Config, run: RunDirectory, task: BaseTask, resume_step: int | None) -> list[pl.Callback]:

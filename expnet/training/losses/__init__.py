@@ -3,6 +3,7 @@
 Frames that are not valid (padding, interpolated) never count, and a batch without a valid frame has a loss of 0.
 """
 
+from expnet.training.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from expnet.training.losses.coefficients import (
     balance_windows,
     coefficient_loss,
@@ -10,7 +11,8 @@ from expnet.training.losses.coefficients import (
     motion_energy,
     velocity_loss,
 )
-from expnet.training.losses.images import image_loss, pyramid_loss, sharpness, texture_loss
+from expnet.training.losses.images import image_loss, perceptual_loss, pyramid_loss, sharpness, texture_loss
+from expnet.training.losses.keypoints import equivariance_loss, keypoint_prior
 from expnet.training.losses.landmarks import (
     eye_loss,
     eye_ratio,
@@ -28,10 +30,15 @@ __all__ = [
     "both_valid",
     "coefficient_loss",
     "discount_offset",
+    "discriminator_loss",
+    "equivariance_loss",
     "eye_loss",
     "eye_ratio",
+    "feature_matching_loss",
     "gaussian_kl",
+    "generator_loss",
     "image_loss",
+    "keypoint_prior",
     "kl_loss",
     "landmark_displacements",
     "landmark_loss",
@@ -40,6 +47,7 @@ __all__ = [
     "masked_mean",
     "motion_energy",
     "opening_correlation_loss",
+    "perceptual_loss",
     "pyramid_loss",
     "sharpness",
     "texture_loss",

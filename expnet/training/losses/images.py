@@ -1,6 +1,8 @@
-"""Losses of images: absolute differences of pixels, of a Laplacian pyramid and of local sharpness."""
+"""Losses of images: absolute differences of pixels, of a Laplacian pyramid, of local sharpness and of features."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -73,3 +75,27 @@ def gradient_magnitude(image: Tensor) -> Tensor:
     """Gradient magnitude of images (B, C, H, W) from forward differences: (B, C, H - 1, W - 1)."""
     across, down = image[..., :-1, 1:] - image[..., :-1, :-1], image[..., 1:, :-1] - image[..., :-1, :-1]
     return (across.square() + down.square() + 1e-8).sqrt()
+
+
+def perceptual_loss(
+    features: Callable[[Tensor], list[Tensor]], predicted: Tensor, target: Tensor, *, scales: int = 1
+) -> Tensor:
+    """Return the mean absolute difference of features, summed over the features and over scales.
+
+    Source: Johnson et al. 2016, over an image pyramid as in the first-order motion model (Siarohin et al. 2019).
+
+    Args:
+        features: Returns features (B, C, h, w) of images.
+        predicted: (B, 3, S, S) in [0, 1].
+        target: (B, 3, S, S), whose features count as constants.
+        scales: Number of scales: the full size and its halves.
+    """
+    total = predicted.new_zeros((), dtype=torch.float32)
+    for scale in range(scales):
+        if scale:
+            predicted, target = (torch.nn.functional.avg_pool2d(image, 2) for image in (predicted, target))
+        with torch.no_grad():
+            wanted = features(target)
+        for ours, theirs in zip(features(predicted), wanted, strict=True):
+            total = total + (ours.float() - theirs.float()).abs().mean()
+    return total

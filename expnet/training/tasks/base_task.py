@@ -100,6 +100,7 @@ class BaseTask(pl.LightningModule):
     Attributes:
         monitor: Name of the logged value that chooses the best checkpoint: ``ModelCheckpoint(task.monitor, ...)``.
         monitor_mode: Whether that value is to be minimised or maximised, ``min`` or ``max``.
+        optim_schema: Schema of the option ``optim``.
 
     Args:
         model: The network to train.
@@ -111,6 +112,7 @@ class BaseTask(pl.LightningModule):
 
     monitor = "val/loss"
     monitor_mode = "min"
+    optim_schema: type[OptimConfig] = OptimConfig
     averages: Tensor
 
     def __init__(
@@ -124,7 +126,7 @@ class BaseTask(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.optim = OptimConfig(**optim)
+        self.optim = self.optim_schema(**optim)
         self.augment = AugmentConfig(**augment)
         self.max_steps = max_steps
         # Provenance that checkpoints carry, in plain values: see `describe_training`.
@@ -188,6 +190,10 @@ class BaseTask(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return AdamW with weight decay on matrices, and linear warm-up with cosine decay over the run's steps."""
         optimizer = torch.optim.AdamW(parameter_groups(self, self.optim.weight_decay), lr=self.optim.lr)
+        return self.scheduled(optimizer)
+
+    def scheduled(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """Return an optimiser with linear warm-up and cosine decay of its learning rates."""
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer,
             lambda step: learning_rate_factor(

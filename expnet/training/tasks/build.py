@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from expnet.assets.registry import locate
 from expnet.audio.speech_encoders import FeatureSource
 from expnet.config import (
     Config,
@@ -17,14 +18,18 @@ from expnet.config import (
     PoseConfig,
     PoseModelConfig,
     RefinerConfig,
+    RendererConfig,
+    RendererLossConfig,
 )
 from expnet.config.grammar import to_container
 from expnet.errors import ConfigError
 from expnet.face.morphable import load_face_model
+from expnet.models.image_features import ImageFeatures
 from expnet.models.landmark_sync import LandmarkSync
 from expnet.models.packaged_weights import packaged_weights
 from expnet.models.sadtalker import STYLES
 from expnet.models.saved_model import load_model
+from expnet.models.video_renderer import POSE
 from expnet.training.run_folder import versions
 from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.expression_task import ExpressionTask
@@ -32,6 +37,7 @@ from expnet.training.tasks.landmark_sync_task import LandmarkSyncTask, SyncLoss
 from expnet.training.tasks.motion_task import MotionTask
 from expnet.training.tasks.pose_task import PoseTask
 from expnet.training.tasks.refiner_task import RefinerTask
+from expnet.training.tasks.renderer_task import VideoRendererTask
 
 PACKAGED = {
     "synthetic": "expression-synthetic",
@@ -59,6 +65,8 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
     }
     if isinstance(config, RefinerConfig):
         return RefinerTask(options=dataclasses.asdict(config.model), loss=dataclasses.asdict(config.loss), **shared)
+    if isinstance(config, RendererConfig):
+        return renderer_task(config, data, shared)
     shared["statistics"] = data.statistics
     if isinstance(config, PoseConfig):
         loss = dataclasses.asdict(config.loss)
@@ -84,6 +92,35 @@ def build_task(config: Config, data: TalkingFaceDataModule) -> BaseTask:
     return ExpressionTask(
         options=options, loss=loss, face_model=face_model, sync=sync_loss(config.loss, face_model.name), **shared
     )
+
+
+def renderer_task(config: RendererConfig, data: TalkingFaceDataModule, shared: dict[str, Any]) -> VideoRendererTask:
+    """Build the renderer that is trained, for the face model of the clips."""
+    from expnet.render.video_renderer.datamodule import FrameDataModule
+
+    assert isinstance(data, FrameDataModule)
+    sizes = dataclasses.asdict(config.model)
+    options = {"size": sizes.pop("size"), "face_model": data.face_model, "sizes": sizes}
+    statistics = data.row_statistics
+    return VideoRendererTask(
+        options={**options, "expression_size": len(statistics.mean) - POSE},
+        loss=dataclasses.asdict(config.loss),
+        statistics=statistics,
+        features=perceptual_features(config.loss),
+        **shared,
+    )
+
+
+def perceptual_features(config: RendererLossConfig) -> ImageFeatures | None:
+    """Return the network of a renderer's perceptual term; None without that term.
+
+    Raises:
+        MissingAssetError: Its weight file was not found; the message says how to get it.
+    """
+    if not config.perceptual_weight:
+        return None
+    weights = None if config.perceptual_network == "random" else locate("vgg16", config.perceptual_weights)
+    return ImageFeatures(weights, stages=config.perceptual_stages)
 
 
 def sync_loss(config: ExpressionLossConfig, face_model: str) -> SyncLoss | None:

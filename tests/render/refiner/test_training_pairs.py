@@ -11,6 +11,7 @@ import pytest
 from expnet.config import load_config
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.sampling import WindowDraw
+from expnet.data.source_frames import read_frames
 from expnet.data.store.track import Track
 from expnet.data.store.track_store import TrackStore, TrackStoreWriter
 from expnet.errors import DataError
@@ -22,7 +23,7 @@ from expnet.media.video_reader import read_video, write_video
 from expnet.models.saved_model import load_model
 from expnet.render.refiner import training_pairs as region_pairs
 from expnet.render.refiner.datamodule import RegionDataModule, RegionDataset, change_colours, mirror
-from expnet.render.refiner.training_pairs import PairSettings, make_pairs, prepare_clips, read_frames
+from expnet.render.refiner.training_pairs import PairSettings, make_pairs, prepare_clips
 from expnet.training.main import train
 
 SETTINGS = PairSettings(kinds=("mouth", "eye"), size=32, portraits=2, frames=3)
