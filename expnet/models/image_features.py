@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import vgg16
 
 from expnet.models.perceptual import fill_backbone
 
-_ENDS = (4, 9, 16, 23, 30)
-"""Ends of the five stages: after relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3."""
+_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Channels of the convolutions of each stage, which ends with relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3."""
 
 
 class ImageFeatures(nn.Module):
@@ -37,14 +37,7 @@ class ImageFeatures(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layers = vgg16(weights=None).features
-        self.stages = nn.ModuleList()
-        for first, last in zip((0, *_ENDS), _ENDS[:stages], strict=False):
-            stage = nn.Sequential()
-            for index in range(first, last):
-                layer = layers[index]
-                stage.add_module(str(index), nn.ReLU() if isinstance(layer, nn.ReLU) else layer)  # not in place
-            self.stages.append(stage)
+            self.stages = nn.ModuleList(_stages(stages))
         if weights is not None:
             fill_backbone(self.stages, weights)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, -1, 1, 1))
@@ -60,3 +53,26 @@ class ImageFeatures(nn.Module):
             x = stage(x)
             features.append(x)
         return features
+
+
+def _stages(count: int) -> Iterator[nn.Sequential]:
+    """Yield stages whose layers have the numbers of torchvision's ``features``."""
+    number, before = 0, 3
+    for stage, channels in enumerate(_STAGES[:count]):
+        layers = nn.Sequential()
+        if stage:
+            layers.add_module(str(number), nn.MaxPool2d(2))
+            number += 1
+        for after in channels:
+            layers.add_module(str(number), _convolution(before, after))
+            layers.add_module(str(number + 1), nn.ReLU())
+            number, before = number + 2, after
+        yield layers
+
+
+def _convolution(before: int, after: int) -> nn.Conv2d:
+    layer = nn.Conv2d(before, after, 3, padding=1)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -33,9 +33,9 @@ class SharedBatchNorm(_BatchNorm):
         dtype, x = x.dtype, x.float()
         axes = [0, *range(2, x.ndim)]
         count = x.numel() // x.shape[1] * torch.distributed.get_world_size()  # batches are of equal size
-        mean = all_reduce(x.sum(dim=axes)) / count  # (C,)
+        mean = _SumOfProcesses.apply(x.sum(dim=axes)) / count  # (C,)
         shape = (1, -1, *[1] * (x.ndim - 2))
-        variance = all_reduce((x - mean.view(shape)).square().sum(dim=axes)) / count
+        variance = _SumOfProcesses.apply((x - mean.view(shape)).square().sum(dim=axes)) / count
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
@@ -44,7 +44,24 @@ class SharedBatchNorm(_BatchNorm):
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
-        return F.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=self.eps).to(dtype)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return ((x - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)).to(dtype)
 
     def _check_input_dim(self, x: Tensor) -> None:
         """Accept images and volumes."""
+
+
+class _SumOfProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes, whose losses are summed, too."""
+
+    @staticmethod
+    def forward(_: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        torch.distributed.all_reduce(total)
+        return total
