@@ -62,7 +62,8 @@ class Animator:
             None to search the fetched assets for it.
         refiner: Weights of a refiner of the mesh renderer (docs/results/rendering.md). There are no built-in ones.
         renderer: ``mesh``, which warps the portrait and needs no weights, ``sadtalker``, SadTalker's published networks
-            (``expnet assets fetch sadtalker``), or a class of your own (`expnet.render.renderer`).
+            (``expnet assets fetch sadtalker``), a run folder or weights of ``configs/renderer.yaml``, or a class of
+            your own (`expnet.render.renderer`).
         renderer_size: Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; None for 256.
         face_model: Face model of the coefficients.
         max_side: Larger portraits are scaled down to this many pixels.

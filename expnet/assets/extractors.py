@@ -6,7 +6,6 @@ the two together. A network's module is imported when it is opened.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,13 +131,10 @@ def open_sync_expert(path: str | Path) -> Extractor:
     Raises:
         InputError: There is no such file, or it holds another network.
     """
-    from expnet.models.saved_model import load_model
+    from expnet.models.saved_model import load_model, weights_checksum
 
     expert = load_model(path, "landmark_sync")
-    digest = hashlib.sha256()
-    for name, value in sorted(expert.state_dict().items()):
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
-    return Extractor(expert, name="landmark_sync", checksum=digest.hexdigest())
+    return Extractor(expert, name="landmark_sync", checksum=weights_checksum(expert))
 
 
 def has_random_weights(extractor: Extractor) -> bool:

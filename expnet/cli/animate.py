@@ -149,9 +149,10 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--renderer",
         default="mesh",
-        metavar="NAME",
-        help=f"{' or '.join(RENDERERS)}: the mesh needs no weights, sadtalker those of 'expnet assets fetch sadtalker' "
-        "(default: mesh)",
+        metavar="NAME|RUN",
+        help=f"{', '.join(RENDERERS)} or a trained one: the mesh needs no weights, sadtalker those of 'expnet assets "
+        "fetch sadtalker', a trained one is the run folder, .ckpt or .safetensors of configs/renderer.yaml (default: "
+        "mesh)",
     )
     _add_motion_options(parser.add_argument_group("motion", "docs/guides/controls.md describes each control"))
     _add_video_options(parser.add_argument_group("video"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,14 @@ def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | No
     except OSError as error:
         raise writing_failed(path, error) from error
     return path
+
+
+def weights_checksum(model: nn.Module) -> str:
+    """Return the SHA-256 of a model's weights, whatever file they are in."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_header(path: str | Path) -> dict[str, Any]:

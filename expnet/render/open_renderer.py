@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -17,6 +18,7 @@ from expnet.face.fitting import fit_clip
 from expnet.face.morphable import MorphableModel, builtin_face_model
 from expnet.face.tracker import FaceTracker
 from expnet.formats.coefficient_files import BASEL_FACE_MODEL
+from expnet.models.saved_model import weights_checksum
 from expnet.render.converted_motion import BaselDrivenRenderer
 from expnet.render.face_vid2vid.renderer import SadTalkerRenderer
 from expnet.render.lip_calibration import calibrate_lips
@@ -24,14 +26,16 @@ from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.portrait import Portrait
 from expnet.render.refiner.region_refiner import PairedRefiner, RegionModel, open_refiner
 from expnet.render.renderer import Renderer
+from expnet.render.video_renderer.renderer import TrainedRenderer, open_video_renderer
 
 MakeRenderer = Callable[[Portrait, MorphableModel], Renderer]
 """Makes the renderer of a portrait; the face model is that of the portrait's fit and of the motions."""
 RendererChoice = str | os.PathLike[str] | MakeRenderer
-"""What may be given as a renderer: a name of `RENDERERS`, or a class of one's own (`expnet.render.renderer`)."""
+"""What may be given as a renderer: a name of `RENDERERS`, the run folder or weights of a trained one, or a class of
+one's own (`expnet.render.renderer`)."""
 
 RENDERERS = ("mesh", "sadtalker")
-"""Names of the renderers."""
+"""Names of the renderers. Any other text is the run folder or file of a trained one."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def open_renderer(
     """Open a renderer.
 
     Args:
-        renderer: ``mesh``, ``sadtalker``, or a callable that makes a renderer from a portrait and a face model.
+        renderer: ``mesh``, ``sadtalker``, the run folder, .ckpt or .safetensors of a renderer that
+            ``configs/renderer.yaml`` trained, or a callable that makes a renderer from a portrait and a face model.
         size: Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; None for 256.
         refiner: Weights that correct the mesh renderer (run folder, .ckpt or .safetensors), or None.
         device: Where networks run; None for a GPU if there is one.
@@ -84,7 +89,13 @@ def open_renderer(
         return _sadtalker(size or SIZES[0], device)
     if not isinstance(renderer, str | os.PathLike):
         return OpenedRenderer(getattr(renderer, "__name__", type(renderer).__name__), renderer)
-    raise InputError(f"renderer {name}: expected one of {', '.join(RENDERERS)}.")
+    assert name is not None
+    if Path(name).exists():
+        return _trained(name, device)
+    raise InputError(
+        f"renderer {name}: expected one of {', '.join(RENDERERS)}, or the run folder, .ckpt or .safetensors of a "
+        "trained one; there is no such file."
+    )
 
 
 def _mesh(refiner: RegionModel | None) -> OpenedRenderer:
@@ -127,3 +138,13 @@ def _sadtalker(size: int, device: str | torch.device | None) -> OpenedRenderer:
         return SadTalkerRenderer(portrait, model, networks)
 
     return OpenedRenderer(f"sadtalker {size}", make, square=size)
+
+
+def _trained(path: str, device: str | torch.device | None) -> OpenedRenderer:
+    network = open_video_renderer(path, device=device)
+
+    def make(portrait: Portrait, model: MorphableModel) -> TrainedRenderer:
+        return TrainedRenderer(portrait, model, network)
+
+    # Protocols name the weights, wherever the file lies.
+    return OpenedRenderer(f"trained {weights_checksum(network)[:12]}", make, square=network.size)

@@ -64,7 +64,7 @@ def make_filmed_track(seed: int, frames: int, folder: Path) -> Track:
     )
 
 
-def write_filmed_store(path: Path, *, clips: int = 2, frames: int = 50) -> Path:
+def write_filmed_store(path: Path, *, clips: int = 2, frames: int = 90) -> Path:
     """Write a store of such clips, each of a different speaker; the videos lie beside it."""
     videos = path.parent / "videos"
     videos.mkdir(parents=True)
