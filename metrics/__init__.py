@@ -16,6 +16,7 @@ from expnet.metrics.blink import BlinkDuration, BlinkInterval, BlinkRate
 from expnet.metrics.coefficients import WithinClipR2
 from expnet.metrics.extractor import Extractor, as_extractor
 from expnet.metrics.frechet import FrechetInceptionDistance
+from expnet.metrics.frechet_video import ExtrapolatedVideoDistance, FrechetVideoDistance
 from expnet.metrics.functional.frechet import Moments
 from expnet.metrics.functional.sync import SyncResult, UnscorableClipError
 from expnet.metrics.identity import IdentitySimilarity
@@ -45,7 +46,9 @@ __all__ = [
     "BlurDetection",
     "ClipMetric",
     "Extractor",
+    "ExtrapolatedVideoDistance",
     "FrechetInceptionDistance",
+    "FrechetVideoDistance",
     "IdentitySimilarity",
     "JitterRatio",
     "LandmarkDistance",

@@ -132,6 +132,15 @@ ASSETS: dict[str, Asset] = {
             ("weights-inception-2015-12-05-6726825d.pth",),
         ),
         Asset(
+            "i3d",
+            "i3d_torchscript.pt",
+            ("https://huggingface.co/flateon/FVD-I3D-torchscript/resolve/main/i3d_torchscript.pt",),
+            "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
+            51_235_320,
+            "Apache-2.0 (DeepMind's kinetics-i3d); trained on Kinetics-400",
+            "fvd",
+        ),
+        Asset(
             "alexnet",
             "alexnet-owt-7be5be79.pth",
             ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),

@@ -48,6 +48,12 @@ def _inception(path: Path | None) -> nn.Module:
     return FidInception() if path is None else load_inception(path)
 
 
+def _i3d(path: Path | None) -> nn.Module:
+    from expnet.models.i3d import I3D, load_i3d
+
+    return I3D() if path is None else load_i3d(path)
+
+
 def _lpips(backbone: str) -> Callable[[Path | None], nn.Module]:
     def load(path: Path | None) -> nn.Module:
         from expnet.models.perceptual import load_lpips
@@ -75,6 +81,7 @@ def _recogniser(layers: int) -> Callable[[Path | None], nn.Module]:
 _KINDS: dict[str, _Kind] = {
     "syncnet": _Kind("syncnet", _syncnet),
     "inception": _Kind("inception", _inception),
+    "i3d": _Kind("i3d", _i3d),
     "lpips_alex": _Kind("alexnet", _lpips("alex")),
     "lpips_vgg": _Kind("vgg16", _lpips("vgg")),
     "lpips_squeeze": _Kind("squeezenet", _lpips("squeeze")),

@@ -23,6 +23,8 @@ METRIC_KEYS = (
     "jitter_ratio",
     "blink_rate",
     "fid",
+    "fvd",
+    "fvd_extrapolated",
     "lpips",
     "lpips_vgg",
     "lpips_squeeze",
@@ -43,7 +45,7 @@ METRIC_KEYS = (
 """Keys of all metrics, in the order of the table's columns."""
 ONLY_WHEN_NAMED = ("lpips_vgg", "lpips_squeeze")
 """Metrics that are computed only when named: LPIPS with its other backbones."""
-ASSET_KINDS = ("syncnet", "inception", "lpips_alex", "lpips_vgg", "lpips_squeeze", "recogniser")
+ASSET_KINDS = ("syncnet", "inception", "i3d", "lpips_alex", "lpips_vgg", "lpips_squeeze", "recogniser")
 _RESERVED = ("reference", GROUND_TRUTH)
 SAME_WORDS = ("mouth_opening_correlation", "mouth_opening_lag", "landmark_distance_mouth")
 """Metrics that compare the mouth with that of the real clip, which must speak the same words."""
@@ -73,6 +75,9 @@ class VideoProtocolConfig:
     any; null for that of its protocol."""
     fid: Literal["pytorch_fid", "torch_fidelity", "clean_fid"] = "pytorch_fid"
     """Implementation whose resizing and scaling FID follows."""
+    fvd: Literal["latentsync", "stylegan_v"] = "latentsync"
+    """Frames and crop of FVD: the face in frames 20 to 35, as LatentSync's evaluation, or the first 16 frames whole, as
+    StyleGAN-V's."""
     csim: Literal["arcface", "resized"] = "arcface"
     """Input of the identity network: faces aligned by five points, or whole frames resized, as some papers do; the two
     are not comparable."""

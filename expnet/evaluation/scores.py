@@ -22,6 +22,7 @@ class Scores:
         weights: The weights by metric key, where they are not 1.
         curves: The correlation by lag (2 * max_lag + 1), by metric key; NaN for a mouth that never moves.
         features: The features (N, F) of the frames, where their distribution is compared.
+        vectors: Other vectors (N, F) whose distribution is compared, by metric key.
         remarks: What a reader of the row should know.
     """
 
@@ -29,6 +30,7 @@ class Scores:
     weights: dict[str, float] = field(default_factory=dict)
     curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     features: Tensor | None = None
+    vectors: dict[str, Tensor] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     def add(self, metric: ClipMetric, *inputs: Tensor | None) -> None:

@@ -11,7 +11,7 @@ _EPSILON = 1e-6  # torch.nn.functional.pairwise_distance adds it to every differ
 
 
 class UnscorableClipError(ValueError):
-    """A clip that SyncNet cannot score: it is too short, or no face can be tracked."""
+    """A clip that a metric cannot score: it is too short, or no face can be tracked."""
 
 
 @dataclass(frozen=True)

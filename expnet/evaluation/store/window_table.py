@@ -7,17 +7,16 @@ beat: it is the row of the real clips' other half.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from expnet.data.even_spacing import evenly_spaced_indices
 from expnet.evaluation.report.results import MetricInfo, MetricSummary
 from expnet.evaluation.scores import describe_metric
+from expnet.evaluation.statistics.jackknife import jackknife, people_groups
 from expnet.evaluation.store.realism import WINDOWS, Halves
 from expnet.metrics import Moments, MotionFrechetDistance, MotionNeighbours
 from expnet.metrics.functional import neighbour_scores, standardised_frechet_distance
@@ -27,12 +26,8 @@ from expnet.metrics.motion_windows import FEWEST_WINDOWS
 
 SHARES = ("precision", "recall", "coverage")
 """The scores of nearest neighbours in the table."""
-MOST_GROUPS = 20
-"""Groups of people of which one after the other is left out for the interval."""
 MOST_NEIGHBOURS = 600
 """Windows of a set that are used for nearest neighbours, evenly spaced; more hardly change the shares."""
-_DEVIATIONS = 1.96
-"""Standard deviations on either side of a 95 % interval."""
 
 WindowsOfClip = Mapping[str, Halves]
 """The windows of one clip by region."""
@@ -109,7 +104,7 @@ class WindowTable:
             pairs = [(self.real[clip][region], windows[clip][region]) for clip in clips]
             if not pairs or min(_counts(pairs)) < FEWEST_WINDOWS:
                 continue
-            groups = _groups([self.people[clip] for clip in clips])
+            groups = people_groups([self.people[clip] for clip in clips])
             mean, ends = jackknife(_frechet(pairs, groups), sorted(set(groups)))
             found[f"{region}_frechet_distance"] = MetricSummary(mean=mean, ci95=ends, n=len(pairs))
             for score in SHARES:
@@ -120,32 +115,6 @@ class WindowTable:
 
 Pairs = Sequence[tuple[Halves, Halves]]
 """The real windows and those of a system, by clip."""
-
-
-def jackknife(
-    measure: Callable[[int | None], float], groups: Sequence[int], most: float = math.inf
-) -> tuple[float, tuple[float, float] | None]:
-    """Return a value with its 95 % interval by leaving out one group of people after the other.
-
-    A bootstrap would repeat windows, and repeated windows raise every one of these distances. Source: Efron and Stein,
-    "The jackknife estimate of variance", Annals of Statistics 9, 1981.
-
-    Args:
-        measure: The value without a group; None leaves out none.
-        groups: The groups.
-        most: The largest possible value; the smallest is 0.
-
-    Returns:
-        The value, and the ends of its interval, None with fewer than two groups.
-    """
-    mean = measure(None)
-    if len(groups) < 2:
-        return mean, None
-    left = np.array([measure(group) for group in groups])
-    deviation = math.sqrt((len(groups) - 1) / len(groups) * float(((left - left.mean()) ** 2).sum()))
-    if not math.isfinite(deviation):
-        return mean, None
-    return mean, (max(mean - _DEVIATIONS * deviation, 0.0), min(mean + _DEVIATIONS * deviation, most))
 
 
 def _frechet(pairs: Pairs, groups: Sequence[int]) -> Callable[[int | None], float]:
@@ -193,13 +162,6 @@ def _neighbours(pairs: Pairs, groups: Sequence[int], score: str) -> Callable[[in
         return float(torch.stack(shares).mean())
 
     return measure
-
-
-def _groups(people: Sequence[str]) -> list[int]:
-    """Number the groups of people that are left out together, at most `MOST_GROUPS`; clips if there is one person."""
-    names = people if len(set(people)) > 1 else [str(place) for place in range(len(people))]
-    order = {name: place % MOST_GROUPS for place, name in enumerate(sorted(set(names)))}
-    return [order[name] for name in names]
 
 
 def _counts(pairs: Pairs) -> list[int]:

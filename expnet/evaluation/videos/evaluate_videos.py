@@ -37,6 +37,7 @@ from expnet.evaluation.videos.pairing import PairedClip, Pairing, pair_videos
 from expnet.evaluation.videos.preset import preset_of
 from expnet.evaluation.videos.processes import score_all
 from expnet.evaluation.videos.scoring_setup import ScoringSetup, open_scoring_setup
+from expnet.evaluation.videos.set_distances import add_set_distances
 from expnet.evaluation.videos.video_warnings import lag_warnings, video_warnings
 from expnet.io.launcher import launched_process
 from expnet.io.versions import package_versions
@@ -137,6 +138,9 @@ def _summarise(
         distances, frame_counts = frechet_summaries(names, pairing.clips, work, paired=config.reference is not None)
         results = tuple(_with_frechet(system, distances.get(system.name)) for system in results)
         notes.append(few_frames_warning(frame_counts, distances))
+    keys = [info.key for info in infos]
+    results, remarks = add_set_distances(results, keys, pairing.clips, work, paired=config.reference is not None)
+    notes += remarks
     notes += video_warnings(config, rows, [outcome.sources for outcome in outcomes])
     notes += lag_warnings(results, infos)
     notes += table_warnings(results, rows, config.protocol, corpora=())

@@ -28,6 +28,7 @@ from expnet.io.atomic import write_atomically
 _log = logging.getLogger(__name__)
 _FEATURES = "features"
 """The name of the features in their file."""
+_IN_TENSOR_FILE = ("features", "vectors")
 
 
 @dataclass(eq=False)
@@ -56,6 +57,7 @@ class VideoOutcome:
         real: The real clip's common part, where this video is shorter.
         again: Whether the next run shall try again, because the fault may not be the video's.
         features: The Inception features (N, F) of the frames.
+        vectors: Other vectors (N, F) whose distribution is compared, by metric key.
     """
 
     row: ScoredClip
@@ -66,6 +68,7 @@ class VideoOutcome:
     real: RealPart | None = None
     again: bool = False
     features: Tensor | None = None
+    vectors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -114,11 +117,12 @@ class FinishedClips:
     def write(self, clip: PairedClip, system: str, outcome: VideoOutcome) -> None:
         """Store a finished video."""
         features = self._file(clip, system, ".safetensors")
-        if outcome.features is not None:
-            write_atomically(features, save({_FEATURES: outcome.features.contiguous()}))
+        stored = dict(outcome.vectors) if outcome.features is None else {**outcome.vectors, _FEATURES: outcome.features}
+        if stored:
+            write_atomically(features, save({name: value.contiguous() for name, value in stored.items()}))
         else:
             features.unlink(missing_ok=True)
-        content = {name: value for name, value in vars(outcome).items() if name != "features"}
+        content = {name: value for name, value in vars(outcome).items() if name not in _IN_TENSOR_FILE}
         content |= {
             "clip_id": clip.clip_id,
             "files": _identities(clip, system),
@@ -156,10 +160,20 @@ class FinishedClips:
         left = [system for system, video in videos.items() if video is None or video.again]
         return list(clip.paths) if GROUND_TRUTH in left else left
 
-    def features(self, clip: PairedClip) -> Mapping[str, Tensor]:
-        """Return the features of a finished clip by system; empty if it has none."""
-        files = {system: self._file(clip, system, ".safetensors") for system in clip.paths}
-        return {system: load_file(path)[_FEATURES] for system, path in files.items() if path.is_file()}
+    def features(self, clip: PairedClip, name: str = _FEATURES) -> Mapping[str, Tensor]:
+        """Return the features of a finished clip by system; empty if it has none.
+
+        Args:
+            clip: The clip.
+            name: The metric key of other vectors than the Inception features.
+        """
+        found: dict[str, Tensor] = {}
+        for system in clip.paths:
+            path = self._file(clip, system, ".safetensors")
+            stored = load_file(path) if path.is_file() else {}
+            if name in stored:
+                found[system] = stored[name]
+        return found
 
     def _file(self, clip: PairedClip, system: str, suffix: str) -> Path:
         return self.path / f"{_file_name(clip.clip_id)}.{_file_name(system)}{suffix}"

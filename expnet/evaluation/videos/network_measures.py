@@ -25,7 +25,9 @@ from expnet.metrics import (
     AudioMouthCorrelation,
     AudioMouthLag,
     Extractor,
+    ExtrapolatedVideoDistance,
     FrechetInceptionDistance,
+    FrechetVideoDistance,
     IdentitySimilarity,
     LearnedPerceptualDistance,
     SyncConfidence,
@@ -36,6 +38,7 @@ from expnet.metrics import (
 )
 from expnet.metrics.functional import face_boxes
 from expnet.metrics.functional.resize import inception_input
+from expnet.metrics.functional.video_clips import VIDEO_PROTOCOLS, mesh_boxes
 
 _BATCH = 32
 """Frames in one Inception batch."""
@@ -96,6 +99,22 @@ def frechet_measures(extractor: Extractor, options: VideoProtocolConfig, device:
         scores.features = torch.cat(features)  # (N, 2048)
 
     return [Measure("Image", (metric,), frozenset(), run, pooled=True)]
+
+
+def video_frechet_measures(extractor: Extractor, options: VideoProtocolConfig, device: torch.device) -> list[Measure]:
+    """The I3D features of every video, stored for the distance between the sets."""
+    metric = FrechetVideoDistance(extractor, protocol_name=options.fvd)
+    extrapolated = ExtrapolatedVideoDistance(extractor, protocol_name=options.fvd)
+    cut = VIDEO_PROTOCOLS[options.fvd].face
+
+    def run(scores: Scores, video: Video, _: Video | None) -> None:
+        boxes = None
+        if cut:
+            assert video.face is not None
+            boxes = mesh_boxes(video.face.mesh)
+        scores.vectors[metric.name] = metric.embed(video.frames.to(device), boxes).cpu()  # (1, 400)
+
+    return [Measure("Image", (metric, extrapolated), frozenset({FACE} if cut else ()), run, pooled=True)]
 
 
 def perceptual_measures(

@@ -145,6 +145,7 @@ class VideoScorer:
             silent=[] if video.silent is None else video.silent.tolist(),
             source=replace(video.source, frames=len(video)).plain(),
             features=None if scores.features is None else scores.features.cpu(),
+            vectors={key: value.cpu() for key, value in scores.vectors.items()},
         )
 
     def row(

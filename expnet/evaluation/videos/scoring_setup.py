@@ -30,6 +30,7 @@ from expnet.evaluation.videos.network_measures import (
     identity_measures,
     perceptual_measures,
     sync_measures,
+    video_frechet_measures,
 )
 from expnet.evaluation.videos.reader import VideoReader
 from expnet.evaluation.videos.scorer import GivenInputs, VideoScorer
@@ -184,6 +185,9 @@ def _families(
         ),
         mouth_measures(options),
         landmark_measures(options),
+        opener.with_network(
+            "i3d", ("fvd", "fvd_extrapolated"), lambda network: video_frechet_measures(network, options, device)
+        ),
         opener.with_network("inception", ("fid",), lambda network: frechet_measures(network, options, device)),
         *(
             opener.with_network(

@@ -16,13 +16,13 @@ from expnet.coefficients import split_pose
 from expnet.config.evaluate import ProtocolConfig
 from expnet.evaluation.report.results import ScoredClip
 from expnet.evaluation.scores import Scores
+from expnet.evaluation.statistics.jackknife import jackknife
 from expnet.evaluation.statistics.summary import summarise
 from expnet.evaluation.store.clips import Clip
 from expnet.evaluation.store.prediction import Prediction
 from expnet.evaluation.store.realism import RealismScorer, cheek_vertices, windows_by_half
 from expnet.evaluation.store.realism_record import OTHER_HALF, RealismRecord
 from expnet.evaluation.store.trivial_systems import GroundTruth, HoldFirstFrame
-from expnet.evaluation.store.window_table import jackknife
 from expnet.face.morphable import builtin_face_model
 from expnet.metrics import MotionAmountRatio, MotionFrechetDistance, MotionNeighbours
 
