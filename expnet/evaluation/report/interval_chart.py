@@ -7,6 +7,7 @@ from html import escape
 
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.report.decimals import metric_decimals
+from expnet.evaluation.report.line_chart import other_style
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, first_model
 from expnet.evaluation.report.svg import format_tick, nice_ticks, open_svg
 from expnet.evaluation.report.tables import interval, number
@@ -61,18 +62,27 @@ def interval_chart(results: Results, info: MetricInfo, *, width: int = 430) -> s
         x = axis.place(truth)
         bottom = _ROW_HEIGHT * len(rows) + 6
         parts.append(f'<line class="truth" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}"/>')
-    digits, first = metric_decimals(info), first_model(results)
+    digits, styles = metric_decimals(info), system_styles(results)
     for index, (system, summary) in enumerate(rows):
         y = _ROW_HEIGHT * index + _ROW_HEIGHT / 2 + 4
         label = f"{system.title}: {number(summary.mean, digits)} {interval(summary, digits)} {info.unit}, n {summary.n}"
         name, value = escape(_shortened(system.title)), number(summary.mean, digits)
         parts += [
-            f'<g class="{"first" if system is first else system.kind}"><title>{escape(label)}</title>',
+            f'<g class="{styles[system.name]}"><title>{escape(label)}</title>',
             f'<text class="name" x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{name}</text>',
             *_marks(axis, y, summary, clips[system.name]),
             f'<text class="value" x="{width - 4}" y="{y + 4:.1f}" text-anchor="end">{value}</text></g>',
         ]
     return "".join([*parts, "</svg>"])
+
+
+def system_styles(results: Results) -> dict[str, str]:
+    """Return the class of each system's marks: the models have the colours of their lines in other charts."""
+    first = first_model(results)
+    models = [system for system in results.systems if system.kind == "model" and system is not first]
+    numbered = {system.name: f"model {other_style(number)}" for number, system in enumerate(models)}
+    kinds = {system.name: "first" if system is first else system.kind for system in results.systems}
+    return {**kinds, **numbered}
 
 
 def _grid(axis: _Axis, bottom: int) -> list[str]:

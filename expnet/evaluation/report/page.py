@@ -15,12 +15,12 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
+from expnet.evaluation.report.first_screen import at_a_glance, headline_tiles
 from expnet.evaluation.report.interval_chart import interval_chart
 from expnet.evaluation.report.line_chart import Series, line_chart, training_series
 from expnet.evaluation.report.page_sections import (
     clip_rows_table,
     difference_table,
-    headline_tiles,
     score_table,
     side_by_side,
     systems_are_rows,
@@ -111,7 +111,6 @@ def render_page(results: Results, extras: Extras | None = None) -> str:
     folder = resources.files("expnet.evaluation.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((folder / "template.html").read_text(encoding="utf-8"))
-    rows = [row for row in results.clips if results.systems and row.system == results.systems[0].name]
     failed = [row for row in results.clips if row.status != "ok"]
     return template.render(
         style=(folder / "style.css").read_text(encoding="utf-8"),
@@ -122,14 +121,12 @@ def render_page(results: Results, extras: Extras | None = None) -> str:
         first=first_model(results),
         differences=difference_table(results),
         trivial=any(system.kind == "trivial" for system in results.systems),
-        clips=len({row.clip_id for row in rows}),
-        people=len({row.speaker for row in rows}),
-        seconds=sum(row.frames for row in rows) / 25.0,
         failed=failed,
         failed_clips=len({row.clip_id for row in failed}),
         unscored=unscored_lines(results),
         charts=[(info, direction(info), interval_chart(results, info)) for info in results.metrics],
         headline=headline_tiles(results),
+        glance=at_a_glance(results),
         curves=[(example, _curve_chart(example)) for example in extras.curves],
         strips=[_strip(strip) for strip in extras.strips],
         examples=extras.examples,

@@ -1,4 +1,4 @@
-"""Sections of the page: the table of scores, the paired differences, the headline tiles and the single clips."""
+"""Sections of the page: the table of scores, the paired differences and the single clips."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.report.best_systems import best_systems
 from expnet.evaluation.report.decimals import metric_decimals
+from expnet.evaluation.report.first_screen import HEADLINE
 from expnet.evaluation.report.results import (
     MetricInfo,
     MetricSummary,
@@ -15,30 +16,14 @@ from expnet.evaluation.report.results import (
     SystemResult,
     first_model,
 )
-from expnet.evaluation.report.tables import NONE, differing_count, direction, interval, number
+from expnet.evaluation.report.tables import NONE, differing_count, interval, number
 
-_TILES = 4
-_MOST_BESIDE = 4
-"""Systems that a tile names beside the first; the tables have them all."""
 _MOST_COLUMNS = 7
 """Systems that fit side by side on a page of 1280 pixels."""
 _MOST_METRICS = 9
 """Metrics that fit side by side on that page; their intervals are shorter than the names of systems."""
 Groups = list[tuple[str, list[dict[str, Any]]]]
 """Metrics (``info``) with their cells (``cells``), under the heading of their group."""
-_HEADLINE = (
-    "sync_confidence",
-    "mouth_opening_correlation",
-    "fid",
-    "within_clip_r2",
-    "audio_mouth_correlation",
-    "landmark_distance_mouth",
-    "lpips",
-    "csim",
-    "jitter_ratio",
-    "psnr",
-)
-"""Metrics that are shown first, by key; each of them except FID has a value for every clip."""
 
 
 def score_table(results: Results) -> Groups:
@@ -123,42 +108,13 @@ def _difference(results: Results, summary: MetricSummary | None, info: MetricInf
     return {"value": number(summary.difference_to_first, digits, signed=True), "interval": text, "verdict": verdict}
 
 
-def headline_tiles(results: Results) -> list[dict[str, str]]:
-    """Return the first model's main scores, with those of the other systems and the real clips beside them."""
-    model = first_model(results)
-    if model is None:
-        return []
-    known = {info.key: info for info in results.metrics if info.key in model.metrics}
-    tiles = []
-    for info in [known[key] for key in _HEADLINE if key in known][:_TILES]:
-        digits, summary = metric_decimals(info), model.metrics[info.key]
-        others = [s for s in results.systems if s.kind in ("model", "baseline") and info.key in s.metrics]
-        beside = [f"{s.title} {number(s.metrics[info.key].mean, digits)}" for s in others if s is not model]
-        more = len(beside) - _MOST_BESIDE
-        beside = [*beside[:_MOST_BESIDE], *([f"{more} more below"] if more > 0 else [])]
-        truth = results.system(GROUND_TRUTH)
-        if truth is not None and info.key in truth.metrics:
-            beside.append(f"real {number(truth.metrics[info.key].mean, digits)}")
-        tiles.append(
-            {
-                "title": info.title,
-                "arrow": direction(info),
-                "unit": "" if info.unit in ("r", "share", "ratio") else info.unit,
-                "value": number(summary.mean, digits),
-                "interval": interval(summary, digits),
-                "beside": " · ".join(beside),
-            }
-        )
-    return tiles
-
-
 def clip_rows_table(results: Results) -> dict[str, Any]:
     """Return the first model's clips, worst first by the first headline metric that they have."""
     model = first_model(results)
     rows = [row for row in results.clips if model is not None and row.system == model.name]
     scored = {key for row in rows for key in row.values}
     known = {info.key: info for info in results.metrics if info.key in scored}
-    infos = [known[key] for key in _HEADLINE if key in known]
+    infos = [known[key] for key in HEADLINE if key in known]
     if model is None or not infos:
         return {}
     leading = infos[0]

@@ -1,6 +1,8 @@
 """The result table in Markdown and LaTeX, and how its numbers are formatted everywhere."""
 
 import math
+from collections.abc import Sequence
+from itertools import groupby
 
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.report.best_systems import best_systems
@@ -14,6 +16,8 @@ NONE = "\N{EN DASH}"
 """Stands where there is no value."""
 _MOST_COLUMNS = 8
 """Metrics that fit side by side on a printed page."""
+_MOST_SYSTEMS = 6
+"""Systems that fit side by side on a printed page, with intervals."""
 _LATIN_END = 0x180
 _ESCAPES = {
     **{character: "\\" + character for character in "&%$#_{}"},
@@ -80,14 +84,17 @@ def results_as_markdown(results: Results) -> str:
 def results_as_latex(results: Results) -> str:
     """Return the table for a paper; it needs ``booktabs`` and ``graphicx``.
 
-    Systems are rows, as in most papers, unless there are too many metrics for readable columns.
+    Systems are rows, as in most papers. Many metrics of few systems stand one below the other; those of many systems
+    are divided into panels of one group or more, without intervals, which would make them unreadable.
     """
-    wide = len(results.metrics) <= _MOST_COLUMNS
-    body = _systems_as_rows(results) if wide else _metrics_as_rows(results)
-    columns = len(results.metrics if wide else results.systems)
-    # A table that is wider than the text is shrunk to its width; none is enlarged.
-    width = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
-    caption = "Mean over clips with 95\\,\\% bootstrap intervals. Protocol \\texttt{" + results.protocol_hash + "}."
+    few = len(results.metrics) <= _MOST_COLUMNS
+    panels = not few and len(results.systems) > _MOST_SYSTEMS
+    if few or panels:
+        parts = [_systems_as_rows(results, infos, intervals=not panels) for infos in _panels(results.metrics)]
+    else:
+        parts = [_tabular(len(results.systems), _metrics_as_rows(results))]
+    shown = "" if panels else " with 95\\,\\% bootstrap intervals"
+    caption = f"Mean over clips{shown}. Protocol \\texttt{{{results.protocol_hash}}}."
     if results.preset is not None:
         caption += " " + escape_latex(results.preset.line)
     lines = [
@@ -95,12 +102,7 @@ def results_as_latex(results: Results) -> str:
         f"% protocol {results.protocol_hash}; " + ", ".join(f"{k} {v}" for k, v in _sizes(results).items()),
         r"\begin{table}[t]",
         r"\centering",
-        rf"\resizebox{{{width}}}{{!}}{{%",
-        r"\begin{tabular}{l" + "r" * columns + "}",
-        r"\toprule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}}",
+        *_joined(parts),
         rf"\caption{{{caption}}}",
         r"\end{table}",
         "",
@@ -108,16 +110,52 @@ def results_as_latex(results: Results) -> str:
     return "\n".join(lines)
 
 
-def _systems_as_rows(results: Results) -> list[str]:
-    headings = [rf"\shortstack{{{escape_latex(info.title)}\\{latex_unit(info)}}}" for info in results.metrics]
+def _panels(infos: Sequence[MetricInfo]) -> list[list[MetricInfo]]:
+    """Divide metrics into panels of whole groups, as many in each as fit side by side."""
+    panels: list[list[MetricInfo]] = []
+    for _, members in groupby(infos, key=lambda info: info.group):
+        group = list(members)
+        for part in (group[start : start + _MOST_COLUMNS] for start in range(0, len(group), _MOST_COLUMNS)):
+            if panels and len(panels[-1]) + len(part) <= _MOST_COLUMNS:
+                panels[-1] += part
+            else:
+                panels.append(part)
+    return panels
+
+
+def _tabular(columns: int, body: Sequence[str]) -> list[str]:
+    """Return a tabular that is shrunk to the width of the text where it is wider; none is enlarged."""
+    width = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
+    return [
+        rf"\resizebox{{{width}}}{{!}}{{%",
+        r"\begin{tabular}{l" + "r" * columns + "}",
+        r"\toprule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+    ]
+
+
+def _joined(parts: Sequence[Sequence[str]]) -> list[str]:
+    """Return panels one below the other."""
+    lines = list(parts[0])
+    for part in parts[1:]:
+        lines += [r"\par\medskip", *part]
+    return lines
+
+
+def _systems_as_rows(results: Results, infos: Sequence[MetricInfo], *, intervals: bool) -> list[str]:
+    headings = [rf"\shortstack{{{escape_latex(info.title)}\\{latex_unit(info)}}}" for info in infos]
     lines = ["System & " + " & ".join(headings) + r" \\", r"\midrule"]
-    best = {info.key: best_systems(results, info) for info in results.metrics}
+    best = {info.key: best_systems(results, info) for info in infos}
     for system in results.systems:
-        cells = [_latex_cell(results, system, info, system.name in best[info.key]) for info in results.metrics]
+        cells = [
+            _latex_cell(results, system, info, system.name in best[info.key], intervals=intervals) for info in infos
+        ]
         lines.append(f"{escape_latex(system.title)} & " + " & ".join(cells) + r" \\")
         if system.name == GROUND_TRUTH:
             lines.append(r"\midrule")
-    return lines
+    return _tabular(len(infos), lines)
 
 
 def _metrics_as_rows(results: Results) -> list[str]:
@@ -135,14 +173,22 @@ def _metrics_as_rows(results: Results) -> list[str]:
 
 def _sizes(results: Results) -> dict[str, int]:
     """Return how much was scored."""
-    rows = [row for row in results.clips if row.system == results.systems[0].name] if results.systems else []
+    # Real clips that are not paired are other clips than those of the systems, which are counted.
+    shown = next((system for system in results.systems if system.kind != "reference"), None)
+    shown = shown or (results.systems[0] if results.systems else None)
+    rows = [row for row in results.clips if shown is not None and row.system == shown.name]
     failed = len({row.clip_id for row in results.clips if row.status != "ok"})
     return {"clips": len(rows), "people": len({row.speaker for row in rows}), "clips with a failure": failed}
 
 
 def differing_count(results: Results, key: str, summary: MetricSummary) -> str:
     """Return ``n 5`` for a score of fewer clips than others of its column have, else an empty text."""
-    most = max(system.metrics[key].n for system in results.systems if key in system.metrics)
+    systems = [system for system in results.systems if key in system.metrics]
+    if results.protocol.get("real clips"):  # a set that is not paired has a number of clips of its own
+        systems = [system for system in systems if system.kind != "reference"]
+    most = max((system.metrics[key].n for system in systems), default=summary.n)
+    if not any(system.metrics[key] is summary for system in systems):
+        return f"n {summary.n}"
     return f"n {summary.n}" if summary.n < most else ""
 
 
@@ -164,13 +210,13 @@ def latex_unit(info: MetricInfo) -> str:
     return f"({escape_latex(info.unit)}) {arrow}"
 
 
-def _latex_cell(results: Results, system: SystemResult, info: MetricInfo, best: bool) -> str:
+def _latex_cell(results: Results, system: SystemResult, info: MetricInfo, best: bool, *, intervals: bool = True) -> str:
     summary = system.metrics.get(info.key)
     if summary is None or not math.isfinite(summary.mean):
         return "--"
     digits = metric_decimals(info)
     value = number(summary.mean, digits).replace(MINUS, "$-$")
-    bounds = interval(summary, digits).replace(MINUS, "$-$")
+    bounds = interval(summary, digits).replace(MINUS, "$-$") if intervals else ""
     small = " ".join(part for part in (bounds, differing_count(results, info.key, summary)) if part)
     value = rf"\textbf{{{value}}}" if best else value
     return f"{value} {{\\scriptsize {small}}}" if small else value

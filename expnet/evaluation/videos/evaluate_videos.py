@@ -33,7 +33,7 @@ from expnet.evaluation.videos.clip_parts import in_parts
 from expnet.evaluation.videos.examples import choose_clips, curve_example, write_comparison
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
-from expnet.evaluation.videos.pairing import PairedClip, Pairing, pair_videos
+from expnet.evaluation.videos.pairing import SET_PREFIX, PairedClip, Pairing, pair_videos
 from expnet.evaluation.videos.preset import preset_of
 from expnet.evaluation.videos.processes import score_all
 from expnet.evaluation.videos.scoring_setup import ScoringSetup, open_scoring_setup
@@ -147,7 +147,7 @@ def _summarise(
     used = {key for system in results for key in system.metrics}
     first = next(iter(config.systems), GROUND_TRUTH)
     report = Results(
-        title=config.title or f"{', '.join(config.systems) or 'Real clips'} on {len(pairing.clips)} clips",
+        title=config.title or _title(config, pairing.clips),
         metrics=tuple(info for info in infos if info.key in used),
         systems=results,
         clips=tuple(rows),
@@ -160,6 +160,13 @@ def _summarise(
         notes=tuple(note for note in notes if note),
     )
     return report, first
+
+
+def _title(config: VideoBenchmarkConfig, clips: Sequence[PairedClip]) -> str:
+    """Name a few systems or count them, and the clips that are not those of an unpaired set."""
+    made = [clip for clip in clips if not clip.clip_id.startswith(SET_PREFIX)]
+    names = ", ".join(config.systems) if len(config.systems) <= 4 else f"{len(config.systems)} systems"
+    return f"{names or 'Real clips'} on {len(made or clips)} clips"
 
 
 def _curves(setup: ScoringSetup, outcomes: Sequence[ClipOutcome]) -> dict[str, Curves]:

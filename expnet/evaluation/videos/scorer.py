@@ -16,7 +16,7 @@ from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.report.results import UNDEFINED, ScoredClip
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos.finished_clips import RealPart, VideoOutcome
-from expnet.evaluation.videos.measures import Measure
+from expnet.evaluation.videos.measures import PORTRAIT_FACE, Measure
 from expnet.evaluation.videos.pairing import SET_PREFIX, PairedClip
 from expnet.evaluation.videos.reader import Video, VideoReader, check_readable
 from expnet.metrics import UnscorableClipError
@@ -188,7 +188,7 @@ class VideoScorer:
         scores, remarks, unscored = Scores(), [], dict[str, str]()
         for measure in self.measures:
             keys = [key for key in measure.keys if key in self.wanted]
-            if real and measure.paired:
+            if real and (measure.paired or (PORTRAIT_FACE in measure.needs and video.portrait is None)):
                 continue
             reason = measure.lacks(video, reference)
             if not reason:

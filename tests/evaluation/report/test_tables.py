@@ -149,6 +149,19 @@ def test_many_metrics_stand_one_below_the_other(results: Any) -> None:
     assert "tabular}{l" + "r" * len(results.systems) + "}" in text
 
 
+def test_many_systems_of_many_metrics_stand_in_panels(results: Any) -> None:
+    many = many_metrics(results)
+    ours = many.systems[1]
+    more = tuple(replace(ours, name=f"s{number}", title=f"System {number}") for number in range(8))
+    text = results_as_latex(replace(many, systems=(*many.systems, *more)))
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}}") == 2
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 2 * (1 + 13)
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {6}
+    assert "[0.513" not in text  # intervals are in the other files
+    assert text.count("{") == text.count("}")
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 @pytest.mark.parametrize("many", [False, True])
 def test_latex_compiles_whatever_a_system_is_called(results: Any, many: bool, tmp_path: Path) -> None:
