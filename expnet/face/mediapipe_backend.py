@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -226,11 +226,24 @@ class TaskSession:
             with quiet_native_stderr():
                 return vision.FaceLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
-            # As of a missing file: the tracker is at fault, and no image.
-            raise MissingAssetError(
-                f"{self._path} cannot be used as a Face Landmarker model ({str(error).splitlines()[0][:120]}); "
-                "expected MediaPipe's face_landmarker .task file"
-            ) from error
+            raise self._unusable(str(error).splitlines()[0][:120]) from error
+
+    def _unusable(self, reason: str) -> MissingAssetError:
+        """Return the error of a file that is no Face Landmarker, as of a missing file: no image is at fault."""
+        return MissingAssetError(
+            f"{self._path} cannot be used as a Face Landmarker model ({reason}); "
+            "expected MediaPipe's face_landmarker .task file"
+        )
+
+    def _detect(self, detect: Callable[..., Any], *arguments: Any) -> Any:
+        """Process an image; networks with other outputs than the Face Landmarker's fail at the first face."""
+        try:
+            return detect(*arguments)
+        except RuntimeError as error:
+            with contextlib.suppress(RuntimeError):  # which a failed graph repeats when it is closed
+                self.close()
+            self._mesh = self._single = None
+            raise self._unusable("its networks do not have the outputs of one") from error
 
     def restart(self) -> None:
         """Stop following the current face; the next frame opens a new graph."""
@@ -244,9 +257,9 @@ class TaskSession:
         if self._mesh is None:
             with quiet_native_stderr():
                 self._mesh = self._open(video=True, faces=1)
-                result = self._mesh.detect_for_video(wrapped, self._time)
+                result = self._detect(self._mesh.detect_for_video, wrapped, self._time)
         else:
-            result = self._mesh.detect_for_video(wrapped, self._time)
+            result = self._detect(self._mesh.detect_for_video, wrapped, self._time)
         self._time += FRAME_MILLISECONDS
         faces = result.face_landmarks
         return points_in_pixels(_one_by_one(faces[0]), image) if faces else None
@@ -257,9 +270,9 @@ class TaskSession:
         if self._single is None:
             with quiet_native_stderr():
                 self._single = self._open(video=False, faces=MAXIMUM_FACES)
-                result = self._single.detect(wrapped)
+                result = self._detect(self._single.detect, wrapped)
         else:
-            result = self._single.detect(wrapped)
+            result = self._detect(self._single.detect, wrapped)
         return merge_boxes([box_of(points_in_pixels(_one_by_one(face), image)) for face in result.face_landmarks])
 
     def close(self) -> None:

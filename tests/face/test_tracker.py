@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from expnet.face.tracker import (
     open_tracker,
     track_image,
 )
+from expnet.face.tracking_models import LANDMARKS, NEAR_DETECTOR, open_model
 
 pytest.importorskip("mediapipe", reason="the bundled tracker needs mediapipe 0.10.14 (Python 3.11 or 3.12)")
 
@@ -124,6 +126,17 @@ def test_trackers_by_name(tmp_path):
     (tmp_path / "text.task").write_text("not a model")
     with pytest.raises(MissingAssetError, match="cannot be used as a Face Landmarker"):
         open_tracker(tmp_path / "text.task").track([np.zeros((64, 64, 3), np.uint8)])
+
+
+def test_a_task_of_other_networks_is_refused_at_the_first_face(tmp_path, astronaut):
+    """The built-in landmark network gives its points in several outputs, for which MediaPipe's Tasks have no graph."""
+    with zipfile.ZipFile(tmp_path / "own.task", "w") as file:
+        file.write(open_model(NEAR_DETECTOR), "face_detector.tflite")
+        file.write(open_model(LANDMARKS), "face_landmarks_detector.tflite")
+    tracker = open_tracker(tmp_path / "own.task")
+    assert not tracker.track([np.zeros((64, 64, 3), np.uint8)]).found.any()
+    with pytest.raises(MissingAssetError, match=r"own\.task cannot be used as a Face Landmarker model"):
+        tracker.track([np.zeros_like(astronaut), astronaut])
 
 
 @pytest.mark.skipif(not TASK_FILE.is_file(), reason="the Face Landmarker .task file is not here")
