@@ -17,7 +17,7 @@ _SEAM_WIDTH = 0.008
 # Lip distances (face units) below which a portrait shows only the dark seam, and above which it shows teeth.
 _SEAM_ONLY, _SHOWS_TEETH = 0.015, 0.04
 # Light on a portrait's own teeth behind lips that are all but closed, relative to a wide opening.
-_LEAST_LIGHT = 0.45
+_LEAST_LIGHT = 0.5
 # How far a portrait's own teeth are continued where the lips uncover more of them, and how far from the middle: farther
 # aside, a mirrored tooth would taper to both ends. Face units.
 _CONTINUED, _CONTINUED_ASIDE = 0.06, 0.15

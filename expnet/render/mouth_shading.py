@@ -32,7 +32,7 @@ _UPPER_EDGE = 0.022
 # Brightness of the mouth's red on teeth in full shadow, relative to the tongue.
 _REFLECTED = 0.5
 # Brightness of upper teeth behind the shadow of the lip, for a slightly and a widely open mouth.
-_TEETH_TONE, _TEETH_TONE_WIDE = 0.48, 0.95
+_TEETH_TONE, _TEETH_TONE_WIDE = 0.53, 0.92
 # Brightness of the lower teeth.
 _LOWER_TONE = 1.12
 # Brightness that the shadow of the lower lip leaves on the lower teeth at its edge.
