@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expnet.face.landmarks import MESH_POINTS
+from expnet.render.edge_blur import edge_blur
 from expnet.render.lips import LOWER_ROWS, UPPER_ROWS
 from expnet.render.mouth_colours import MouthColours, estimate_mouth_colours
 from expnet.render.mouth_paint import paint_pixels
@@ -30,6 +31,8 @@ _LIP_SHARE = 0.75
 # The lower lip uncovers this share of what the mouth opens beyond the second length, at most the third length of the
 # lower teeth; in smaller openings their edge lies below the lip's, down to the last length.
 _LOWER_SHARE, _LOWER_FROM, _LOWER_SHOWN, _LOWER_HIDDEN = 0.4, 0.03, 0.05, 0.02
+# Half the width of a smooth step over the standard deviation of a blur that looks the same.
+_BLURRED_WIDTH = 1.7
 # Brightness between the rows of teeth, relative to the teeth, below which the dip counts as the line between them.
 _DIP = 0.8
 
@@ -66,6 +69,7 @@ class MouthInterior:
         self._motion = motion
         self._frame = _anchor(motion)
         self._gap = self._opening(np.zeros((MESH_POINTS, 3)))
+        self._softness = _BLURRED_WIDTH * edge_blur(portrait, pixels) / motion.camera.scale
         self._split = _teeth_split(portrait, self._source_upper, self._source_lower)
         opening = portrait[_inside(self._source_upper, self._source_lower, portrait.shape[:2])].astype(np.float64)
         self._colours: MouthColours = estimate_mouth_colours(portrait, pixels, opening)
@@ -110,6 +114,7 @@ class MouthInterior:
                     opening,
                     self._gap,
                     self._split,
+                    self._softness,
                 ]
             ),
             self._colours.table(),

@@ -154,11 +154,12 @@ def paint_pixels(
         source_lower: (11, 2) inner edge of the lower lip in the portrait.
         camera: (12,) rotation, offset and scale of the frame.
         source_camera: (12,) rotation, offset and scale of the portrait.
-        mouth: (8,) in face units: x, seam, teeth_z, height of the lower teeth above the lower lip, jaw relative to the
-            portrait, opening, the portrait's opening; and the share of the latter that belongs to the skull.
+        mouth: (9,) in face units: x, seam, teeth_z, height of the lower teeth above the lower lip, jaw relative to the
+            portrait, opening, the portrait's opening, the share of the latter that belongs to the skull, and half the
+            width of an edge as blurred as the portrait's.
         tint: (5, 3) colours of teeth, cavity, tongue, gum and lower lip.
     """
-    middle, seam, teeth_z, lower_shown, _, opening, source_opening, _ = mouth
+    middle, seam, teeth_z, lower_shown, _, opening, source_opening, _, blurred = mouth
     scale, source_scale = camera[11], source_camera[11]
     growth = max(opening - source_opening, 0.0) * source_scale  # pixels
     # The dark line between nearly closed lips must not be textured as teeth, so it fades out as the mouth opens.
@@ -166,7 +167,7 @@ def paint_pixels(
     # The lower teeth cannot pass through the upper ones, which overlap them.
     lower_lip = on_arch(camera, lower[5, 0], lower[5, 1], middle, teeth_z)[1]
     lower_edge = min(lower_lip + lower_shown, seam - _OVERLAPPED)
-    softness = max(0.8 / scale, 0.005)
+    softness = max(0.8 / scale, 0.005, blurred)
     lit = (tint[0, 0] + tint[0, 1] + tint[0, 2]) / 3.0 + 1e-9
     # The rim of the lower lip carries the dark line of the portrait's seam, which would outline an open mouth.
     seam_width = min(0.25 * growth * scale / source_scale, _SEAM_WIDTH * scale)

@@ -25,6 +25,8 @@ _GLINT_UP = np.array([[0.046, 0.041, 0.05, 0.04, 0.04], [0.05, 0.044, 0.046, 0.0
 _GLINT_ACROSS = np.array([[-0.15, 0.1, -0.2, 0.0, 0.0], [0.2, -0.1, 0.15, 0.0, 0.0]])
 # Radius of that highlight, and its strength relative to the tooth.
 _GLINT, _GLINT_LIGHT = 0.014, 0.3
+# Half the width of the line between two teeth.
+_LINE = 0.009
 # Distances from the middle at which the teeth start to darken and at which they disappear in shadow.
 _ARCH_DARKENS, _ARCH_ENDS = 0.11, 0.23
 # Distance of the upper teeth's biting edge below the seam of the lips.
@@ -69,7 +71,7 @@ def tooth_tone(x: float, above: float, softness: float, ends: Array) -> tuple[fl
     gap = min(x - left, right - x)
     if index == 0:
         gap = min(x, right - x)
-    line = 1.0 - 0.11 * (1.0 - smoothstep(0.0, 0.009 + softness, gap))
+    line = 1.0 - 0.11 * _LINE / (_LINE + max(softness - 0.005, 0.0)) * (1.0 - smoothstep(0.0, _LINE + softness, gap))
     round_off = 1.0 - 0.06 * rim * rim
     back = 1.0 - 0.6 * smoothstep(0.04, 0.19, x)
     # A blurred image has no sharp highlights: the same light is spread over a larger spot.

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
 
 from expnet.face.landmarks import INNER_LIP_LOOP
+from expnet.render.edge_blur import edge_blur
 from expnet.render.mesh_renderer import MeshRenderer
 from expnet.render.mouth_colours import estimate_mouth_colours
 from expnet.render.mouth_paint import opening_light
@@ -150,6 +152,29 @@ def test_teeth_that_the_lips_uncover_continue_the_portraits_own(portrait: Any) -
     columns = slice(int(pixels[82, 0]) + 2, int(pixels[312, 0]) - 1)
     uncovered = wide[round(pixels[13, 1]) + 2 : round(pixels[13, 1]) + 6, columns]
     assert ((uncovered[..., 2] - uncovered[..., 0]) > 20).all()
+
+
+@pytest.mark.parametrize("deviation", [1.5, 3.0])
+def test_the_blur_of_a_face_is_measured(portrait: Any, deviation: float) -> None:
+    points = portrait.points[:468, :2].astype(float)
+    stripes = np.where((np.arange(portrait.image.shape[1]) // 24) % 2, 255.0, 0.0)
+    sharp = np.broadcast_to(stripes[None, :, None], portrait.image.shape)
+    blurred = np.stack([gaussian_filter(sharp[..., c], deviation) for c in range(3)], axis=-1)
+    assert edge_blur(blurred.astype(np.uint8), points) == pytest.approx(deviation, rel=0.1)
+    assert edge_blur(sharp.astype(np.uint8), points) < 0.8
+
+
+def test_teeth_in_a_blurred_portrait_are_as_blurred(portrait: Any) -> None:
+    """The steepest edges of the row of teeth are less steep, relative to the brightness of the teeth."""
+    soft = np.stack([gaussian_filter(portrait.image[..., c].astype(float), 4.0) for c in range(3)], axis=-1)
+    change = portrait.expression_for(13, 14, 0.12)
+    steepest = []
+    for image in (portrait.image, soft.astype(np.uint8)):
+        renderer = MeshRenderer(image, portrait.fit, portrait.points, portrait.model)
+        opened = portrait.driven(1, expression=[change])
+        inside = next(iter(renderer.render(opened)))[renderer_opening(renderer, opened)].astype(float).mean(axis=-1)
+        steepest.append(np.quantile(np.abs(np.diff(inside, axis=0)), 0.95) / np.quantile(inside, 0.9))
+    assert steepest[1] < 0.8 * steepest[0]
 
 
 def renderer_opening(renderer: MeshRenderer, coefficients: Any) -> tuple[slice, slice]:
