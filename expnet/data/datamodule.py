@@ -256,6 +256,8 @@ class TalkingFaceDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Augment the audio and compute spectrogram and speech features, where that is left to the device."""
+        if not isinstance(batch, FaceBatch):
+            return batch  # of frames, which have no audio
         if batch.seeds:
             batch = self._batched_audio(batch)
         return batch if self.online is None else self.online(batch)
