@@ -14,6 +14,7 @@ from expnet.metrics.beats import BeatAlignment
 from expnet.metrics.bilabial_closure import BilabialClosure
 from expnet.metrics.blink import BlinkDuration, BlinkInterval, BlinkRate
 from expnet.metrics.coefficients import WithinClipR2
+from expnet.metrics.expression_frechet import ExpressionFrechetDistance
 from expnet.metrics.extractor import Extractor, as_extractor
 from expnet.metrics.frechet import FrechetInceptionDistance
 from expnet.metrics.frechet_video import ExtrapolatedVideoDistance, FrechetVideoDistance
@@ -45,6 +46,7 @@ __all__ = [
     "BlinkRate",
     "BlurDetection",
     "ClipMetric",
+    "ExpressionFrechetDistance",
     "Extractor",
     "ExtrapolatedVideoDistance",
     "FrechetInceptionDistance",

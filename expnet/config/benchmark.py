@@ -25,6 +25,8 @@ METRIC_KEYS = (
     "fid",
     "fvd",
     "fvd_extrapolated",
+    "expression_frechet_distance",
+    "e_fid",
     "lpips",
     "lpips_vgg",
     "lpips_squeeze",

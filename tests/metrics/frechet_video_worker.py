@@ -23,6 +23,6 @@ if __name__ == "__main__":
             metric.add_features(common["vectors"](26, 1, 0.6)[shares[rank]], real=False)
             first = metric.compute().item()
             metric._computed = None  # a second collective call must find the sums of this process unchanged
-            report[f"{split} {kind.name}"] = [first, metric.compute().item()]
+            report[f"{split} {kind.__name__}"] = [first, metric.compute().item()]
     Path(output).write_text(json.dumps(report), encoding="utf-8")
     torch.distributed.destroy_process_group()

@@ -14,13 +14,21 @@ import scipy.linalg
 import torch
 from torch import nn
 
-from expnet.metrics import ExtrapolatedVideoDistance, FrechetVideoDistance, Moments, UnscorableClipError
+from expnet.metrics import (
+    ExpressionFrechetDistance,
+    ExtrapolatedVideoDistance,
+    FrechetVideoDistance,
+    Moments,
+    UnscorableClipError,
+)
 from expnet.metrics.functional.frechet import frechet_distance
 from expnet.metrics.functional.frechet_extrapolation import extrapolated_frechet_distance, fold_moments
 from expnet.metrics.functional.video_clips import DETECTOR_MARGINS, mesh_boxes, video_input
+from expnet.metrics.moments import MomentMetric
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS: list[Any] = [FrechetVideoDistance, ExtrapolatedVideoDistance]
+VIDEO_KINDS: list[Any] = [FrechetVideoDistance, ExtrapolatedVideoDistance]
+KINDS: list[Any] = [*VIDEO_KINDS, ExpressionFrechetDistance]
 
 
 class Brightness(nn.Module):
@@ -30,7 +38,9 @@ class Brightness(nn.Module):
         return videos.mean((2, 3, 4))
 
 
-def small_metric(kind: Any) -> FrechetVideoDistance:
+def small_metric(kind: Any) -> MomentMetric:
+    if kind is ExpressionFrechetDistance:
+        return ExpressionFrechetDistance(face_model="made up", features=3)
     return kind(Brightness(), protocol_name="stylegan_v", features=3, fewest=4)
 
 
@@ -122,7 +132,7 @@ def test_boxes_follow_the_mesh() -> None:
     assert mesh_boxes(points)[1].isnan().all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", VIDEO_KINDS)
 def test_too_few_videos_are_refused(kind: Any) -> None:
     metric = kind(Brightness(), features=3)
     metric.add_features(vectors(40, 0), real=True)
@@ -165,7 +175,7 @@ def test_two_processes_equal_one(kind: Any, two_processes: list[dict[str, list[f
     single.add_features(vectors(26, 1, 0.6), real=False)
     for report in two_processes:
         for split in ("uneven", "empty"):
-            assert report[f"{split} {kind.name}"] == pytest.approx([single.compute().item()] * 2, rel=1e-12)
+            assert report[f"{split} {kind.__name__}"] == pytest.approx([single.compute().item()] * 2, rel=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from expnet.evaluation.protocol import VIDEO_RULES, model_fingerprint
 from expnet.evaluation.report.results import MetricInfo
 from expnet.evaluation.scores import describe_metric
 from expnet.evaluation.videos.audio_driven_mouth import AudioDrivenMouth
+from expnet.evaluation.videos.expression_measures import deep3d_expression_measures, own_expression_measures
 from expnet.evaluation.videos.measures import (
     Measure,
     image_measures,
@@ -199,5 +200,7 @@ def _families(
         opener.with_network("recogniser", ("csim",), partial(identity_measures, **identity)),
         pose_measures(options),
         theval_motion_measures(),
+        own_expression_measures(model_fingerprint(model)),
+        opener.unless_missing(("e_fid",), deep3d_expression_measures),
         opener.unless_missing(SPEECH_KEYS, lambda: theval_speech_measures(VoiceActivityDetector())),
     ]

@@ -55,6 +55,9 @@ def extrapolated_distance(real: Tensor, generated: Tensor) -> Tensor:
 SET_DISTANCES = (
     SetDistance("fvd", "fvd", FEWEST_VIDEOS, plain_distance),
     SetDistance("fvd_extrapolated", "fvd", FEWEST_VIDEOS, extrapolated_distance),
+    # Every frame is a vector, so a few videos of a few people are enough for a rough value.
+    SetDistance("expression_frechet_distance", "expression_frechet_distance", 4, plain_distance),
+    SetDistance("e_fid", "e_fid", 4, plain_distance),
 )
 
 
