@@ -157,6 +157,7 @@ class BaselDrivenRenderer:
 
 def _pixels(coefficients: FaceCoefficients) -> Array:
     """Return the pixels of a face unit in each frame (T,)."""
+    assert coefficients.crop is not None
     return np.atleast_2d(coefficients.crop)[0, 2] * FOCAL / (DISTANCE - coefficients.translation[:, 2].astype(float))
 
 
