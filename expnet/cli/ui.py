@@ -26,9 +26,9 @@ def add_ui_command(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--renderer",
         default="mesh",
-        metavar="NAME",
-        help=f"renderer that the page starts with, of {' or '.join(RENDERERS)}; it offers those whose weights are here "
-        "(default: mesh)",
+        metavar="NAME|RUN",
+        help=f"renderer that the page starts with: {', '.join(RENDERERS)} or a trained one, as for expnet animate; it "
+        "also offers those whose weights are here (default: mesh)",
     )
     add_network_options(parser)
     add_tracker_option(parser)

@@ -76,7 +76,7 @@ class PictureConfig:
     videos: bool = True
     """Write a side-by-side video with audio for each rendered clip."""
     renderer: str = "mesh"
-    """Renderer: mesh, or sadtalker (`expnet assets fetch sadtalker`)."""
+    """Renderer: mesh, sadtalker (`expnet assets fetch sadtalker`), or the run folder or file of a trained one."""
     renderer_size: int | None = None
     """Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; null for 256."""
 

@@ -129,7 +129,8 @@ class MetricsConfig:
     backbone_weights: str | None = None
     """Backbone weight file for lpips; null and 'random' as for syncnet_weights."""
     renderer: str = "mesh"
-    """Renderer of the clips: mesh, or sadtalker (`expnet assets fetch sadtalker`), which is slow without a GPU."""
+    """Renderer of the clips: mesh, sadtalker (`expnet assets fetch sadtalker`), or the run folder or file of a trained
+    one; all but the mesh are slow without a GPU."""
     renderer_size: int | None = None
     """Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; null for 256."""
     strict: bool = False

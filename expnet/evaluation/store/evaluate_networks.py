@@ -56,12 +56,14 @@ class Record:
         curves: The correlation by lag, by system and clip.
         rendered: The rendered clips.
         render_faults: The clips that could not be rendered, with the reason.
+        renderer: Name of the renderer.
     """
 
     rows: list[ScoredClip] = field(default_factory=list)
     curves: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     rendered: list[RenderedClip] = field(default_factory=list)
     render_faults: list[str] = field(default_factory=list)
+    renderer: str = "mesh"
 
 
 def evaluate_networks(config: EvaluateConfig) -> Path:
@@ -130,7 +132,8 @@ def score_clips(
     renderer: OpenedRenderer | None = None,
 ) -> Record:
     """Score the clips one after the other, and keep only rows, lag curves and a few rendered clips."""
-    record = Record()
+    renderer = renderer or open_renderer(config.pictures.renderer, size=config.pictures.renderer_size)
+    record = Record(renderer=renderer.name)
     tracker = open_tracker(config.tracker)
     table = realism.described(systems) if realism else systems
     rendered = {id(entry) for entry in evenly_spaced(selection.scored, config.pictures.clips)}
@@ -225,17 +228,18 @@ def protocol_of(config: EvaluateConfig, selection: Selection, scorer: Scorer, re
             **selection.split,
         },
         "intervals": {"bootstrap over": config.protocol.interval, "draws": config.protocol.resamples},
-        "pictures": {**_pictures_protocol(config.pictures), "compared with": " and ".join(kinds) or "nothing"},
+        "pictures": {
+            **_pictures_protocol(config.pictures, record.renderer),
+            "compared with": " and ".join(kinds) or "nothing",
+        },
         "pose": {"samples": config.protocol.pose_samples, "seed": config.seed},
     }
 
 
-def _pictures_protocol(pictures: PictureConfig) -> dict[str, Any]:
+def _pictures_protocol(pictures: PictureConfig, renderer: str) -> dict[str, Any]:
     """Return how clips were rendered; without the renderer where it is the mesh, as in tables of before the choice."""
-    options = asdict(pictures)
-    if pictures.renderer == "mesh":
-        options = {key: value for key, value in options.items() if not key.startswith("renderer")}
-    return options
+    options = {key: value for key, value in asdict(pictures).items() if not key.startswith("renderer")}
+    return options if renderer == "mesh" else {**options, "renderer": renderer}
 
 
 def _notes_on_rendering(config: EvaluateConfig, record: Record) -> list[str]:
@@ -251,7 +255,7 @@ def _notes_on_rendering(config: EvaluateConfig, record: Record) -> list[str]:
         notes.append(
             f"PSNR and SSIM are measured on {len(record.rendered)} rendered clips, at every "
             f"{config.pictures.stride}th of the first {config.pictures.frames} frames, with the clip's own head motion"
-            + ("." if config.pictures.renderer == "mesh" else f", drawn by the renderer {config.pictures.renderer}.")
+            + ("." if record.renderer == "mesh" else f", drawn by the renderer {record.renderer}.")
         )
     if record.render_faults:
         notes.append(

@@ -24,7 +24,7 @@ def test_an_evaluation_whose_pictures_sadtalker_draws(options: list[str]) -> Non
     values = [results["systems"]["hold_first_frame"]["metrics"]["psnr"]["mean"] for results in found.values()]
     assert values[0] != values[1]
     protocols = {renderer: results["protocol"] for renderer, results in found.items()}
-    assert protocols["sadtalker"]["pictures"]["renderer"] == "sadtalker"
+    assert protocols["sadtalker"]["pictures"]["renderer"] == "sadtalker 256"
     assert "renderer" not in protocols["mesh"]["pictures"], "tables of before the choice stay comparable"
     with pytest.raises(InputError, match="renderer dlib: expected one of mesh, sadtalker"):
         main([*few, "pictures.renderer=dlib"])
