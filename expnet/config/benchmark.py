@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from expnet.config.checks import at_least, require
+from expnet.config.checks import at_least, require, whole_number
 from expnet.config.preset import PresetConfig
 from expnet.config.training import WandbConfig
 
@@ -142,8 +142,8 @@ class DevicesConfig:
     """Processes that share the clips; processes that torchrun or SLURM started share them as well."""
 
     devices: int = -1
-    """Processes on this machine, with a GPU or a CPU core each; -1 for all. Each process holds its own networks and two
-    videos in memory."""
+    """Processes on this machine, with a GPU or a CPU core each; -1 for all GPUs, else all cores, as far as the memory
+    allows. Each process holds its own networks and two videos in memory."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the networks run: auto uses a GPU if there is one."""
     threads: int = 1
@@ -209,8 +209,8 @@ class VideoBenchmarkConfig:
     expression: str | None = None
     """Expression network that predicts the mouth opening from the audio, for the audio_mouth_... metrics; null for the
     one in the package that was trained on synthetic speech."""
-    devices: int | None = None
-    """Short for trainer.devices."""
+    devices: str | None = None
+    """Short for trainer.devices: a number, or auto for all GPUs, else as many cores as the memory allows."""
     preset: PresetConfig = field(default_factory=PresetConfig)
     """The published protocol that this benchmark follows."""
     protocol: VideoProtocolConfig = field(default_factory=VideoProtocolConfig)
@@ -254,7 +254,8 @@ class VideoBenchmarkConfig:
             )
         at_least("", self, limit=0)
         if self.devices is not None:
-            self.trainer = DevicesConfig(self.devices, self.trainer.accelerator, self.trainer.threads)
+            number = -1 if str(self.devices) == "auto" else whole_number("devices", self.devices)
+            self.trainer = DevicesConfig(number, self.trainer.accelerator, self.trainer.threads)
 
     @property
     def wanted(self) -> tuple[str, ...]:

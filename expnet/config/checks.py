@@ -31,3 +31,16 @@ def at_least(section: str, config: Any, **limits: float) -> None:
         value = getattr(config, name)
         key = f"{section}.{name}" if section else name
         require(value >= limit, f"{key} must be {limit} or more, not {value}.")
+
+
+def whole_number(key: str, text: object) -> int:
+    """Return the number of a value that may also be a word; raise ConfigError where it is neither.
+
+    Args:
+        key: The name of the key, for the message.
+        text: The value, which is not one of the words.
+    """
+    try:
+        return int(str(text))
+    except ValueError as error:
+        raise ConfigError(f"{key} must be auto or a whole number, not {text}.") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from expnet.config import WandbConfig
+from expnet.evaluation.report.first_screen import headline_tiles
 from expnet.evaluation.report.results import Results, ScoredClip, SystemResult
 from expnet.io.wandb_connection import wandb_mode
 
@@ -17,7 +18,7 @@ Table = tuple[list[str], list[list[Any]]]
 
 
 def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
-    """Log an evaluation as a W&B run: the table, the rows of the clips, the means as summary, the files as an artifact.
+    """Log an evaluation as a W&B run: tables of systems and clips, charts, the means as summary, the files as artifact.
 
     Does nothing unless ``config.wandb``.
 
@@ -38,6 +39,8 @@ def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
     ) as run:
         for key, (columns, rows) in (("benchmark", system_table(results)), ("clips", clip_table(results))):
             run.log({key: wandb.Table(columns=columns, data=rows)})
+        for key, plot in system_plots(results).items():
+            run.log({f"plots/{key}": plot})
         for system in results.systems:
             for metric, summary in system.metrics.items():
                 run.summary[f"{system.name}/{metric}"] = summary.mean
@@ -46,6 +49,22 @@ def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
             artifact.add_file(str(folder / file))
         run.log_artifact(artifact)
     wandb.teardown()  # the service that has served one offline run with artifacts may fail in the next (wandb 0.28.0)
+
+
+def system_plots(results: Results) -> dict[str, Any]:
+    """Return a bar chart of the systems for each metric that the page shows first, as W&B's own charts."""
+    import wandb
+
+    infos = {info.key: info for info in results.metrics}
+    plots = {}
+    for key in (tile["key"] for tile in headline_tiles(results)):
+        scored = [
+            (system.title, _finite(system.metrics[key].mean)) for system in results.systems if key in system.metrics
+        ]
+        rows = [[title, mean] for title, mean in scored if mean is not None]
+        table = wandb.Table(columns=["system", key], data=rows)
+        plots[key] = wandb.plot.bar(table, "system", key, title=f"{infos[key].title}, {infos[key].unit}")
+    return plots
 
 
 def system_table(results: Results) -> Table:

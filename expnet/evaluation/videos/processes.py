@@ -19,9 +19,12 @@ from expnet.evaluation.report.results import ScoredClip
 from expnet.evaluation.videos.finished_clips import FinishedClips, VideoOutcome
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.evaluation.videos.scoring_setup import open_scoring_setup
+from expnet.io.available_memory import available_memory
 from expnet.io.launcher import LaunchedProcess, available_cores
 
 _log = logging.getLogger(__name__)
+MEMORY_OF_PROCESS = 2 * 2**30
+"""Bytes that one process takes with all networks and two videos of a minute at 256 pixels."""
 
 
 def choose_device(accelerator: str, index: int) -> torch.device:
@@ -43,7 +46,11 @@ def process_count(options: DevicesConfig, process: LaunchedProcess) -> int:
         return 1
     if options.devices > 0:
         return options.devices
-    return torch.cuda.device_count() if choose_device(options.accelerator, 0).type == "cuda" else available_cores()
+    if choose_device(options.accelerator, 0).type == "cuda":
+        return torch.cuda.device_count()
+    free = available_memory()
+    most = available_cores() if free is None else max(free // MEMORY_OF_PROCESS, 1)
+    return min(available_cores(), most)
 
 
 class ClipWorker:

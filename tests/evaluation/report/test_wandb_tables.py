@@ -54,5 +54,9 @@ def test_the_table_is_logged_with_the_files(results: Results, tmp_path: Path) ->
     assert table_of(run, "benchmark") == {"columns": columns, "data": rows}
     assert len(table_of(run, "clips")["data"]) == len(results.clips)
     stored = next(run.glob("run-*.wandb")).read_bytes()
+    bars = next(run.glob("files/media/table/plots/within_clip_r2_table_*.table.json"))
+    assert ["Ridge on mel", results.system("ridge").metrics["within_clip_r2"].mean] in json.loads(bars.read_text())[
+        "data"
+    ]
     for words in (b"benchmark-" + results.protocol_hash.encode(), b"index.html", b"ours/within_clip_r2", b"tables"):
         assert words in stored
