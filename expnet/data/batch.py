@@ -34,7 +34,7 @@ class FaceBatch:
         first_frame: (B,) first frame of each window in its clip.
         features: (B, T, F) features of a pretrained speech encoder, empty if none are used.
         audio: (B, 640 N) audio of the windows and their context, for features or a spectrogram to be computed in the
-            batch; else empty.
+            batch, as float32 or as the 16-bit integers of the store; else empty.
         audio_before: (B,) frames of that audio before the window, empty without it.
         audio_inside: (B, 2) first sample of that audio that lies in the clip, and the sample after the last one; the
             rest is silent.

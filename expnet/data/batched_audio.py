@@ -14,6 +14,7 @@ from expnet.audio.alignment import mel_for_windows
 from expnet.audio.batched_augmentation import BatchedAugmentation, Rows
 from expnet.audio.row_generators import RowGenerators
 from expnet.data.batch import FaceBatch
+from expnet.data.store.shards import INT16_SCALE
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class BatchedAudio:
     @torch.no_grad()
     def __call__(self, batch: FaceBatch) -> FaceBatch:
         """Return a batch with a spectrogram, if wanted, and augmented audio, if it is still needed."""
-        audio = batch.audio  # (B, S)
+        audio = batch.audio if batch.audio.is_floating_point() else batch.audio / INT16_SCALE  # (B, S)
         first, end = batch.audio_inside.unsqueeze(-1).unbind(1)  # (B, 1) each
         babble = batch.babble if batch.babble.numel() else None
         rows = Rows(RowGenerators(batch.seeds, audio.device), end - first, babble)

@@ -1,53 +1,30 @@
 """The dataset of clips in track stores: random windows for training, whole clips for evaluation."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from expnet.audio.alignment import MEL_CONTEXT, SAMPLES_PER_FRAME, fit_length, mel_for_frames
+from expnet.audio.alignment import SAMPLES_PER_FRAME, fit_length, mel_for_frames
 from expnet.audio.augmentation import Augmentation, Voice
-from expnet.audio.mel import HOP, MEL_BANDS, WINDOW
+from expnet.audio.mel import MEL_BANDS
 from expnet.data.batch import NO_CLIP, FaceBatch, without_valid_frames
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.disturbed_copies import draw_version, runs_of
 from expnet.data.sampling import WindowDraw
 from expnet.data.silent_windows import SilentRun, SilentRuns, silence
-from expnet.data.speaking_rate import resample_audio, resample_frames, source_frames
+from expnet.data.speaking_rate import resample_frames, source_frames
 from expnet.data.store.feature_cache import FeatureCache
+from expnet.data.store.shards import FRAME_ARRAYS
 from expnet.data.store.track import blink_closure
+from expnet.data.window_audio import AUDIO_MARGIN, Window, audio_inside_clip, audio_with_context
 
-# Frames of audio before and after a window that its mel spectrogram depends on.
-_AUDIO_MARGIN = -(-(MEL_CONTEXT * HOP + WINDOW // 2 + 1) // SAMPLES_PER_FRAME)
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A range of frames of a clip, and how they are augmented.
-
-    Attributes:
-        first_frame: First frame in the clip.
-        frames: Number of frames of the window.
-        speed: Speaking rate relative to the clip's.
-        generator: Random generator of the audio augmentation; None for no augmentation.
-        run: Run of silence that the window's audio gets; None for none.
-        copy: Number of the disturbed copy whose audio and features these are; 0 for the original.
-        reference: Frame of the clip whose expression and pose are given as the first; None for the window's first.
-    """
-
-    first_frame: int
-    frames: int
-    speed: float = 1.0
-    generator: np.random.Generator | None = None
-    run: SilentRun | None = None
-    copy: int = 0
-    reference: int | None = None
+COEFFICIENTS = ("expression", "rotation", "translation")
+_Item = dict[str, Any]
+"""A window or clip: the fields of `FaceBatch` without the batch, as arrays and numbers, and what these are made of."""
 
 
 class FaceDataset(Dataset[FaceBatch]):
@@ -115,11 +92,21 @@ class FaceDataset(Dataset[FaceBatch]):
         """Read a whole clip or a window as a batch of size 1."""
         if index == NO_CLIP:
             return without_valid_frames(self[0])
+        return _join([self._read(*self._draw(index))])
+
+    def __getitems__(self, indices: Sequence[int | WindowDraw]) -> list[FaceBatch]:
+        """Read the windows of a batch at once, which takes a fraction of the time of one after the other."""
+        if NO_CLIP in indices:
+            return [self[index] for index in indices]
+        return [_join([self._read(*self._draw(index)) for index in indices])]
+
+    def _draw(self, index: int | WindowDraw) -> tuple[ClipEntry, Window]:
+        """Return the clip of an index and the window of it: all of it, or one that is drawn with its augmentation."""
         if isinstance(index, int) and self.window:
             index = WindowDraw(index, 0, index)
         if isinstance(index, int):
             entry = self.clips[index]
-            return self._read(entry, _Window(0, entry.row.frames))
+            return entry, Window(0, entry.row.frames)
         entry = self.clips[index.clip]
         generator = np.random.default_rng([self.seed, index.epoch, index.draw])
         speed = 1.0 + self.speed * generator.uniform(-1.0, 1.0) if self.speed else 1.0
@@ -135,12 +122,12 @@ class FaceDataset(Dataset[FaceBatch]):
         reference = None
         if self.reference_share and generator.random() < self.reference_share:
             reference = int(generator.integers(entry.row.frames))
-        return self._read(entry, _Window(first, self.window, speed, generator, run, copy, reference))
+        return entry, Window(first, self.window, speed, generator, run, copy, reference)
 
     def _cache(self, entry: ClipEntry) -> FeatureCache | None:
         return self.features.get(entry.store.files.location)
 
-    def _silence(self, entry: ClipEntry, window: _Window) -> list[SilentRun]:
+    def _silence(self, entry: ClipEntry, window: Window) -> list[SilentRun]:
         """Return the runs of silence in the audio of a window, in its frames."""
         if window.run is not None:
             return [window.run]
@@ -156,14 +143,14 @@ class FaceDataset(Dataset[FaceBatch]):
                 found.append(SilentRun(begin, window.frames if end == entry.row.frames else until, 0.0, 0.0))
         return found
 
-    def _audio(self, entry: ClipEntry, window: _Window) -> tuple[NDArray[np.float32], int]:
+    def _audio(self, entry: ClipEntry, window: Window) -> tuple[NDArray[np.float32], int]:
         """Return the augmented audio of a window and its context, and the frames of context before the window."""
         if self.audio_context is None:
-            context, offset = _audio_with_context(entry, window, self._cache(entry))
+            context, offset = audio_with_context(entry, window, self._cache(entry))
         elif window.generator is None:
             return entry.store.read_audio(entry.row, window.first_frame, window.frames), 0
         else:
-            context, offset = _audio_inside_clip(entry, window, max(self.audio_context, _AUDIO_MARGIN))
+            context, offset = audio_inside_clip(entry, window, max(self.audio_context, AUDIO_MARGIN))
         if window.generator is not None:
             if window.run is not None:
                 context = silence(context, window.run, window.frames, offset, window.generator)
@@ -171,122 +158,89 @@ class FaceDataset(Dataset[FaceBatch]):
                 context = augmentation(context, window.generator)
         return context, offset
 
-    def _unaugmented(self, entry: ClipEntry, window: _Window) -> dict[str, Tensor]:
-        """Return the audio of a window as fields of a batch, equally long for all windows, and babble to be added."""
+    @property
+    def _as_stored(self) -> bool:
+        """Whether the audio of windows is that of the store, so that the batch can have its 16-bit integers."""
+        changed = self.augmentations or self.speed or self.silent_runs is not None or self.audio_context is not None
+        return not changed and not self.features
+
+    def _stored_audio(self, entry: ClipEntry, window: Window) -> tuple[NDArray[np.int16], int]:
+        """Return the 16-bit audio of a window and its context, and the frames of context before the window."""
+        row = entry.row
+        begin = max(window.first_frame - AUDIO_MARGIN, 0)
+        end = min(window.first_frame + window.frames + AUDIO_MARGIN, row.frames)
+        samples = entry.store.shard(row).encoded_audio(row.first_frame + begin, end - begin)
+        return samples, window.first_frame - begin
+
+    def _unaugmented(self, entry: ClipEntry, window: Window) -> _Item:
+        """Return the audio of a window, equally long for all windows, and what is needed to augment it in the batch."""
         assert window.generator is not None
-        audio, before = self._audio(entry, window)
+        audio, before = self._stored_audio(entry, window) if self._as_stored else self._audio(entry, window)
         outside, inside = 0, len(audio)
         if self.audio_context is None:
-            outside = (_AUDIO_MARGIN - before) * SAMPLES_PER_FRAME
-            audio = fit_length(np.pad(audio, (outside, 0)), window.frames + 2 * _AUDIO_MARGIN)
-            before = _AUDIO_MARGIN
-        fields = {
-            "audio": torch.from_numpy(audio)[None],  # (1, 640 N)
-            "audio_before": torch.tensor([before]),
-            "audio_inside": torch.tensor([[outside, outside + inside]]),
-        }
+            outside, frames = (AUDIO_MARGIN - before) * SAMPLES_PER_FRAME, window.frames + 2 * AUDIO_MARGIN
+            before = AUDIO_MARGIN
+            if outside or inside < frames * SAMPLES_PER_FRAME:
+                audio = fit_length(np.concatenate([np.zeros(outside, audio.dtype), audio]), frames)
+        item = {"audio": audio, "audio_before": before, "audio_inside": (outside, outside + inside)}  # audio (640 N,)
         if self.babble is not None:
-            fields["babble"] = torch.from_numpy(self.babble(len(audio), window.generator))[None]
-        return fields
+            item["babble"] = self.babble(len(audio), window.generator)
+        return item | {"seed": int(window.generator.integers(2**63))}
 
-    def _read(self, entry: ClipEntry, window: _Window) -> FaceBatch:
+    def _sound(self, entry: ClipEntry, window: Window) -> _Item:
+        """Return the fields of a window that its audio decides."""
+        if self.batched and window.generator is not None:
+            return {"mel": np.zeros((MEL_BANDS, 0), np.float32), **self._unaugmented(entry, window)}
+        if not self.mel and self.audio_context is None:
+            return {"mel": np.zeros((MEL_BANDS, 0), np.float32)}
+        audio, before = self._audio(entry, window)
+        mel = mel_for_frames(audio, before, window.frames).numpy() if self.mel else np.zeros((MEL_BANDS, 0), np.float32)
+        return {"mel": mel} if self.audio_context is None else {"mel": mel, "audio": audio, "audio_before": before}
+
+    def _read(self, entry: ClipEntry, window: Window) -> _Item:
         row, shard, frames = entry.row, entry.store.shard(entry.row), window.frames
         available = min(source_frames(frames, window.speed), row.frames - window.first_frame)
         first = row.first_frame + window.first_frame
         present = min(frames, int(available / window.speed))
 
-        def read(name: str) -> Tensor:
-            return fitted(shard.frames(name, first, available))
-
-        def fitted(array: NDArray[Any]) -> Tensor:
+        def fitted(array: NDArray[Any]) -> NDArray[Any]:
             if window.speed != 1:
                 array = resample_frames(array, present, window.speed)
             if present < frames:  # pad with the last frame, so that values are finite and nothing moves
                 array = np.concatenate([array, np.repeat(array[-1:], frames - present, axis=0)])
-            return torch.from_numpy(array)
+            return array
 
-        expression, rotation, translation = read("expression"), read("rotation"), read("translation")
-        valid = read("valid")
-        valid[present:] = False
-        blink = torch.from_numpy(blink_closure(read("landmarks").numpy(), row.eye_open))
+        item: _Item = {name: fitted(shard.frames(name, first, available)) for name in FRAME_ARRAYS}
+        item["valid"][present:] = False
         # Taken before the lips close: in a portrait they may be apart, whatever the audio that follows.
-        first_expression, first_rotation, first_translation = expression[:1], rotation[:1], translation[:1]
+        start = {name: item[name][0] for name in COEFFICIENTS}
         if window.reference is not None:
-            first_expression, first_rotation, first_translation = (
-                torch.from_numpy(shard.frames(name, row.first_frame + window.reference, 1))
-                for name in ("expression", "rotation", "translation")
-            )
+            start = {name: shard.frames(name, row.first_frame + window.reference, 1)[0] for name in COEFFICIENTS}
+        item["first_expression"] = start["expression"].copy()
+        item["first_pose"] = np.concatenate([start["rotation"], start["translation"]])
         silence_here = self._silence(entry, window)
         if silence_here and self.silent_runs is not None:
-            expression = torch.from_numpy(self.silent_runs.close(expression.numpy(), *silence_here))
-        cache, features = self._cache(entry), {}
+            item["expression"] = self.silent_runs.close(item["expression"], *silence_here)
+        cache = self._cache(entry)
         if cache is not None:
-            features["features"] = fitted(cache.frames(row.shard, first, available, window.copy))[None]
-        mel, seeds = torch.zeros(MEL_BANDS, 0), ()
-        if self.batched and window.generator is not None:
-            features |= self._unaugmented(entry, window)
-            seeds = (int(window.generator.integers(2**63)),)
-        elif self.mel or self.audio_context is not None:
-            audio, before = self._audio(entry, window)
-            if self.mel:
-                mel = mel_for_frames(audio, before, frames)
-            if self.audio_context is not None:
-                features |= {"audio": torch.from_numpy(audio)[None], "audio_before": torch.tensor([before])}
-        return FaceBatch(
-            mel=mel[None],  # (1, 80, columns)
-            expression=expression[None],  # (1, T, 64)
-            identity=torch.from_numpy(shard.clip("identity", row.shard_clip))[None],  # (1, K)
-            rotation=rotation[None],  # (1, T, 3)
-            translation=translation[None],  # (1, T, 3)
-            first_expression=first_expression,  # (1, 64)
-            first_pose=torch.cat([first_rotation, first_translation], dim=1),  # (1, 6)
-            blink=blink[None],  # (1, T)
-            valid=valid[None],  # (1, T)
-            emotion=torch.tensor([self._emotions.get(row.emotion, 0)]),
-            style=torch.tensor([self._speakers.get(row.speaker, 0)]),
-            frames=torch.tensor([present]),
-            clip_ids=(row.clip_id,),
-            first_frame=torch.tensor([window.first_frame]),
-            seeds=seeds,
-            **features,  # (1, T, F)
-        )
+            item["features"] = fitted(cache.frames(row.shard, first, available, window.copy))
+        item |= {
+            "identity": shard.clip("identity", row.shard_clip),
+            "emotion": self._emotions.get(row.emotion, 0),
+            "style": self._speakers.get(row.speaker, 0),
+            "frames": present,
+            "first_frame": window.first_frame,
+            "eye_open": np.float32(row.eye_open),
+            "clip_id": row.clip_id,
+        }
+        return item | self._sound(entry, window)
 
 
-def _audio_with_context(
-    entry: ClipEntry, window: _Window, cache: FeatureCache | None
-) -> tuple[NDArray[np.float32], int]:
-    """Return the audio of a window and its context, and the number of context frames before the window."""
-    row, first = entry.row, window.first_frame
-
-    def read(begin: int, frames: int) -> NDArray[np.float32]:
-        if cache is not None and window.copy:
-            return cache.read_audio(row, begin, frames, window.copy)
-        return entry.store.read_audio(row, begin, frames)
-
-    if window.speed == 1:
-        begin = max(first - _AUDIO_MARGIN, 0)
-        return read(begin, first + window.frames + _AUDIO_MARGIN - begin), first - begin
-    frames = window.frames + 2 * _AUDIO_MARGIN
-    place = first - _AUDIO_MARGIN * window.speed  # where the audio begins in the clip, in frames
-    begin = max(math.floor(place), 0)
-    samples = read(begin, math.ceil(place + frames * window.speed) + 2 - begin)
-    return resample_audio(samples, place - begin, frames, window.speed), _AUDIO_MARGIN
-
-
-def _audio_inside_clip(entry: ClipEntry, window: _Window, margin: int) -> tuple[NDArray[np.float32], int]:
-    """Return the audio of a window and ``2 margin`` frames of context, and how many of these come before the window.
-
-    At the ends of the clip, the context on the other side is longer instead, so that all audio is real and all windows
-    have the same length. Only a clip that is shorter than that is padded, with silence at its end.
-    """
-    row, speed = entry.row, window.speed
-    first, clip = window.first_frame / speed, row.frames / speed  # at the window's speed
-    frames = window.frames + 2 * margin
-    before = max(margin, math.ceil(first + frames - clip))
-    before = min(before, math.floor(first))
-    if speed == 1:
-        return fit_length(entry.store.read_audio(row, window.first_frame - before, frames), frames), before
-    place = window.first_frame - before * speed  # where the audio begins in the clip, in frames
-    begin = math.floor(place)
-    samples = entry.store.read_audio(row, begin, math.ceil(place + frames * speed) + 2 - begin)
-    return resample_audio(samples, place - begin, frames, speed), before
+def _join(items: Sequence[_Item]) -> FaceBatch:
+    """Join windows that are equally long, or a single clip, to a batch."""
+    seeds = tuple(item.pop("seed") for item in items if "seed" in item)
+    clip_ids = tuple(item.pop("clip_id") for item in items)
+    arrays = {name: np.stack([item[name] for item in items]) for name in items[0]}  # (B, ...) each
+    blink = blink_closure(arrays.pop("landmarks"), arrays.pop("eye_open")[:, None])  # (B, T)
+    fields = {name: torch.from_numpy(array) for name, array in (arrays | {"blink": blink}).items()}
+    return FaceBatch(**fields, clip_ids=clip_ids, seeds=seeds)

@@ -31,8 +31,8 @@ _ARRAYS = (*FRAME_ARRAYS, *CLIP_ARRAYS, "audio", "phonemes")
 # Python's mmap objects have madvise, but each keeps a file open.
 _madvise = ctypes.CDLL(None).madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-# Audio is stored as 16-bit integers; with this scale, 16-bit recordings are stored exactly.
-_INT16_SCALE = 32768.0
+INT16_SCALE = 32768.0
+"""Audio is stored as 16-bit integers; with this scale, 16-bit recordings are stored exactly."""
 _INT16_MAX = 32767
 
 
@@ -71,12 +71,12 @@ def encode_arrays(arrays: Arrays) -> bytes:
 
 def encode_audio(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Convert samples in [-1, 1] to the 16-bit integers that are stored."""
-    return np.clip(np.round(samples * _INT16_SCALE), -_INT16_MAX - 1, _INT16_MAX).astype(np.int16)
+    return np.clip(np.round(samples * INT16_SCALE), -_INT16_MAX - 1, _INT16_MAX).astype(np.int16)
 
 
 def decode_audio(samples: NDArray[np.int16]) -> NDArray[np.float32]:
     """Convert stored 16-bit samples to float32 in [-1, 1]."""
-    return samples.astype(np.float32) / np.float32(_INT16_SCALE)
+    return samples.astype(np.float32) / np.float32(INT16_SCALE)
 
 
 class Shard:
@@ -113,8 +113,11 @@ class Shard:
 
     def audio(self, first: int, count: int) -> NDArray[np.float32]:
         """Return the samples of ``count`` frames starting at ``first``, (640 count,)."""
-        samples = self._arrays["audio"][first * SAMPLES_PER_FRAME : (first + count) * SAMPLES_PER_FRAME]
-        return decode_audio(_prefetched(samples))
+        return decode_audio(self.encoded_audio(first, count))
+
+    def encoded_audio(self, first: int, count: int) -> NDArray[np.int16]:
+        """Return a view of the stored 16-bit samples of ``count`` frames starting at ``first``, (640 count,)."""
+        return _prefetched(self._arrays["audio"][first * SAMPLES_PER_FRAME : (first + count) * SAMPLES_PER_FRAME])
 
     def clip(self, name: str, index: int) -> NDArray[Any]:
         """Copy the row of clip ``index`` from a clip array."""

@@ -149,10 +149,14 @@ def eye_aspect_ratio(landmarks: NDArray[Any]) -> NDArray[np.float32]:
     ``(|p1 - p5| + |p2 - p4|) / (2 |p0 - p3|)`` of each eye's six points (Soukupova and Cech 2016).
     """
 
+    def distance(one: int, other: int) -> NDArray[Any]:
+        x, y = (landmarks[..., one, axis] - landmarks[..., other, axis] for axis in (0, 1))
+        return np.sqrt(x * x + y * y)
+
     def of(eye: tuple[int, ...]) -> NDArray[Any]:
-        corner, upper, upper_inner, inner, lower_inner, lower = (landmarks[..., point, :2] for point in eye)
-        height = np.linalg.norm(upper - lower, axis=-1) + np.linalg.norm(upper_inner - lower_inner, axis=-1)
-        return height / np.maximum(2.0 * np.linalg.norm(corner - inner, axis=-1), 1e-6)
+        corner, upper, upper_inner, inner, lower_inner, lower = eye
+        height = distance(upper, lower) + distance(upper_inner, lower_inner)
+        return height / np.maximum(2.0 * distance(corner, inner), 1e-6)
 
     return ((of(RIGHT_EYE) + of(LEFT_EYE)) / 2.0).astype(np.float32)
 
@@ -162,15 +166,16 @@ def open_eye_ratio(landmarks: NDArray[np.float32], valid: NDArray[np.bool_]) -> 
     return float(np.percentile(eye_aspect_ratio(landmarks[valid]), _OPEN_PERCENTILE))
 
 
-def blink_closure(landmarks: NDArray[np.float32], open_ratio: float) -> NDArray[np.float32]:
+def blink_closure(landmarks: NDArray[np.float32], open_ratio: float | NDArray[np.float32]) -> NDArray[np.float32]:
     """How far the lids are shut, 0 open to 1 closed: (..., 68, 2) -> (...), against the clip's own open eye.
 
-    A clip whose landmarks are not known has an open eye of 0; its lids count as open.
+    A clip whose landmarks are not known has an open eye of 0; its lids count as open. The ratios of the open eyes may
+    be an array that is broadcast to the result.
     """
-    if not open_ratio:
-        return np.zeros(landmarks.shape[:-2], np.float32)
-    share = eye_aspect_ratio(landmarks) / max(open_ratio, 1e-6)
-    return np.clip((1.0 - share) / (1.0 - _CLOSED_SHARE), 0.0, 1.0).astype(np.float32)
+    known = np.asarray(open_ratio, np.float32)
+    share = eye_aspect_ratio(landmarks) / np.maximum(known, np.float32(1e-6))
+    closure = np.clip((1.0 - share) / (1.0 - _CLOSED_SHARE), 0.0, 1.0)
+    return np.where(known > 0, closure, 0.0).astype(np.float32)
 
 
 def _phonemes_between(phonemes: tuple[Phoneme, ...], start: float, end: float) -> tuple[Phoneme, ...]:
