@@ -133,7 +133,16 @@ def rules() -> list[Rule]:
     worse = [f"quality_{crf}" for crf in QUALITIES]
     for first, second in pairwise(worse):
         found += [Rule(key, second, "<", first) for key in ("psnr", "ssim", "ms_ssim", "csim")]
-        found += [Rule(key, second, ">", first) for key in ("lpips", "fid", "landmark_distance")]
+        higher = (
+            "lpips",
+            "fid",
+            "landmark_distance",
+            "fvd",
+            "identity_distance_dlib",
+            "expression_frechet_distance",
+            "e_fid",
+        )
+        found += [Rule(key, second, ">", first) for key in higher]
     found += [
         Rule("cpbd", "quality_43", "<", GROUND_TRUTH),
         Rule("sync_confidence", "quality_43", "<", GROUND_TRUTH),
@@ -150,6 +159,16 @@ def rules() -> list[Rule]:
             Rule("psnr", name, ">", "quality_23"),
         ]
     found += [Rule("audio_mouth_correlation", shift_name(shift), "<", GROUND_TRUTH) for shift in (-4, 4)]
+    found += [Rule("theval_lip_sync", shift_name(shift), ">", GROUND_TRUTH) for shift in (-4, 4)]
+    found += [
+        *(Rule(f"theval_{key}", "frozen", "<", GROUND_TRUTH) for key in ("lip_dynamics", "brow_dynamics")),
+        Rule("theval_silent_lip_stability", "frozen", "<", GROUND_TRUTH),
+        Rule("theval_brow_dynamics", "noise", ">", GROUND_TRUTH),
+        Rule("expression_frechet_distance", "frozen", ">", "quality_23"),
+        Rule("fvd", "frozen", ">", "quality_23"),
+        Rule("fvd", "noise", ">", "quality_23"),
+        Rule("identity_distance_dlib", "noise", ">", "quality_23"),
+    ]
     found += [
         Rule("mouth_opening_correlation", "frozen", "~", 0.0, tolerance=0.15),
         Rule("mouth_opening_correlation", "frozen", "<", "quality_43"),

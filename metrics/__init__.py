@@ -21,6 +21,7 @@ from expnet.metrics.frechet_video import ExtrapolatedVideoDistance, FrechetVideo
 from expnet.metrics.functional.frechet import Moments
 from expnet.metrics.functional.sync import SyncResult, UnscorableClipError
 from expnet.metrics.identity import IdentitySimilarity
+from expnet.metrics.identity_distance import IdentityDistance
 from expnet.metrics.image import MultiScaleStructuralSimilarity, PeakSignalToNoiseRatio, StructuralSimilarity
 from expnet.metrics.landmark_sync import LandmarkSyncConfidence, LandmarkSyncDistance, LandmarkSyncOffset
 from expnet.metrics.landmarks import LandmarkDistance
@@ -51,6 +52,7 @@ __all__ = [
     "ExtrapolatedVideoDistance",
     "FrechetInceptionDistance",
     "FrechetVideoDistance",
+    "IdentityDistance",
     "IdentitySimilarity",
     "JitterRatio",
     "LandmarkDistance",

@@ -35,6 +35,7 @@ METRIC_KEYS = (
     "ms_ssim",
     "cpbd",
     "csim",
+    "identity_distance_dlib",
     "pose_diversity",
     "pose_diversity_ratio",
     "pose_speed_ratio",

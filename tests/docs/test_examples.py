@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from PIL import Image, ImageOps
+from skimage import data
 
 from expnet.callbacks import ClipSample, MonitoredCheckpoint
 from expnet.data import corpora
+from expnet.media.video_reader import write_video
 from expnet.models.expression_regressor import ExpressionRegressor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,3 +101,18 @@ def test_a_metric_callback_of_ones_own(example: Example, tmp_path: Path) -> None
     trainer.validate(Module(), torch.utils.data.DataLoader(torch.zeros(2, 1)), verbose=False)
     assert trainer.callback_metrics["val/mouth_width_error"] == pytest.approx(1.5)
     assert trainer.callback_metrics["val/mouth_width_error_clips"] == 2
+
+
+def test_a_script_that_scores_two_folders(example: Example, tmp_path: Path) -> None:
+    own = example("score_videos")
+    face = data.astronaut()[:256, 100:356]
+    for name, reach in (("real", 12), ("calm", 3)):  # faces that are stretched up and down, by 12 pixels and by 3
+        heights = [256 + 2 * round(reach * math.sin(frame)) for frame in range(10)]
+        stretched = [Image.fromarray(face).resize((256, height)) for height in heights]
+        frames = [np.asarray(ImageOps.pad(image.crop((0, 0, 256, 256)), (256, 256))) for image in stretched]
+        (tmp_path / name).mkdir()
+        write_video(tmp_path / name / "clip.mp4", frames, fps=25.0)
+    found = own.compare(str(tmp_path / "real"), str(tmp_path / "calm"))
+    assert 0 < found["lips"] < 0.6
+    assert found["expressions"] > 0
+    assert own.compare(str(tmp_path / "real"), str(tmp_path / "real") + "/.")["lips"] == pytest.approx(1)

@@ -6,6 +6,7 @@ Scores its share of the same clips as every other process, and writes what ``com
 import json
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from expnet.metrics import (
     BlinkRate,
     BlurDetection,
     ClipMetric,
+    IdentityDistance,
     IdentitySimilarity,
     JitterRatio,
     LandmarkDistance,
@@ -60,6 +62,19 @@ class Loudness(torch.nn.Module):
     def forward(self, frames: torch.Tensor, cepstra: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         level = cepstra[0].unfold(0, 20, 4)  # (T', 20)
         return frames.float().mean((1, 2, 3)).unfold(0, 5, 1), level.unflatten(1, (5, 4)).mean(2)
+
+
+class Colour:
+    """Stands in for a face recogniser: the mean colour."""
+
+    name = "colour"
+    checksum = ""
+
+    def __call__(self, images: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
+        return images.double().mean((2, 3))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SimpleNamespace, ()  # unlike a class of this file, it can be pickled; a copy is only computed
 
 
 def cases() -> dict[str, Case]:
@@ -109,6 +124,10 @@ def cases() -> dict[str, Case]:
         "lpips": (LearnedPerceptualDistance(difference), (large, real_large)),
         "dists": (StructureTextureDistance(difference), (large, real_large)),
         "csim": (IdentitySimilarity(recogniser), (images, others, points, real_points)),
+        "identity_distance": (
+            IdentityDistance(Colour(), every=1),
+            ((255 * images).to(torch.uint8), (255 * others).to(torch.uint8), points, real_points),
+        ),
         "lip_vertices": (LipVertexError([1, 3, 4]), (mesh, other_mesh, valid)),
         "upper_face": (UpperFaceDynamicsDeviation([0, 2]), (mesh, other_mesh, rest, valid)),
         "blinks": (BlinkRate(shortest_clip=0.5), (predicted, valid)),

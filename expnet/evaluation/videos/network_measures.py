@@ -28,6 +28,7 @@ from expnet.metrics import (
     ExtrapolatedVideoDistance,
     FrechetInceptionDistance,
     FrechetVideoDistance,
+    IdentityDistance,
     IdentitySimilarity,
     LearnedPerceptualDistance,
     SyncConfidence,
@@ -39,6 +40,7 @@ from expnet.metrics import (
 from expnet.metrics.functional import face_boxes
 from expnet.metrics.functional.resize import inception_input
 from expnet.metrics.functional.video_clips import VIDEO_PROTOCOLS, mesh_boxes
+from expnet.models.dlib_recogniser import DlibRecogniser
 
 _BATCH = 32
 """Frames in one Inception batch."""
@@ -159,3 +161,15 @@ def identity_measures(
     if against_portraits:
         return [Measure("Image", (metric,), frozenset({FACE, PORTRAIT_FACE}), compare_portrait)]
     return [Measure("Image", (metric,), frozenset({FACE, REFERENCE_FACE}), compare_frames)]
+
+
+def dlib_identity_measures(embedder: DlibRecogniser) -> list[Measure]:
+    """How far is the face from the real one by dlib's network?"""
+    metric = IdentityDistance(embedder)
+
+    def run(scores: Scores, video: Video, reference: Video | None) -> None:
+        face, real = faces(video, reference)
+        assert reference is not None
+        scores.add(metric, video.frames, reference.frames, face.landmarks, real.landmarks, face.valid & real.valid)
+
+    return [Measure("Image", (metric,), frozenset({FACE, REFERENCE_FACE}), run)]

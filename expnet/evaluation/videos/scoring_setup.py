@@ -27,6 +27,7 @@ from expnet.evaluation.videos.measures import (
 )
 from expnet.evaluation.videos.network_measures import (
     audio_mouth_measures,
+    dlib_identity_measures,
     frechet_measures,
     identity_measures,
     perceptual_measures,
@@ -38,6 +39,7 @@ from expnet.evaluation.videos.scorer import GivenInputs, VideoScorer
 from expnet.evaluation.videos.theval_measures import SPEECH_KEYS, theval_motion_measures, theval_speech_measures
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import Extractor
+from expnet.models.dlib_recogniser import DlibRecogniser
 
 LPIPS = (
     ("lpips", "lpips_alex", "alex"),
@@ -198,6 +200,7 @@ def _families(
         ),
         image_measures(options, device, config.wanted),
         opener.with_network("recogniser", ("csim",), partial(identity_measures, **identity)),
+        opener.unless_missing(("identity_distance_dlib",), lambda: dlib_identity_measures(DlibRecogniser())),
         pose_measures(options),
         theval_motion_measures(),
         own_expression_measures(model_fingerprint(model)),
