@@ -82,7 +82,8 @@ def test_systems_of_several_files_stand_on_one_page(saved: Saved, tmp_path: Path
     assert [one.name for one in rows] == ["ground_truth", "a", "b"]
     diversity, psnr = row(rows, "b").cells
     assert psnr.text == "28.07"
-    assert psnr.against_leader.startswith("\N{MINUS SIGN}2.93 to a, n 3")
+    assert psnr.against_leader.startswith("\N{MINUS SIGN}2.93 [")
+    assert psnr.detail == "\N{MINUS SIGN}2.93 to a on 3 clips"
     assert psnr.verdict == "worse"
     assert row(rows, "a").cells[1].best
     assert row(rows, "a").cells[1].against_leader == ""
@@ -109,7 +110,7 @@ def test_other_clips_and_other_metrics_are_told_in_the_cell(saved: Saved, tmp_pa
     _, rows = board_rows(read_board(tmp_path / "board"))
     psnr, csim = row(rows, "b").cells
     assert psnr.why == "1 of 1 clips"
-    assert "n 1" in psnr.against_leader or psnr.best
+    assert psnr.detail == "\N{MINUS SIGN}2.00 to a on 1 clips"
     assert csim.text == "\N{EN DASH}"
     assert csim.why == "not computed in two"
 

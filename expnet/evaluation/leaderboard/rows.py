@@ -27,7 +27,8 @@ class Cell:
         text: The value as it is printed, a dash where there is none.
         rank: What the column is sorted by, smaller is better; None where there is no value.
         interval: The 95 % interval as text.
-        against_leader: The paired difference to the leader of the column as text.
+        against_leader: The paired difference to the leader of the column and its interval, in short.
+        detail: The same with the leader's name and the number of clips.
         verdict: ``worse`` where the interval of this difference excludes 0, else empty.
         why: Why there is no value, or how many clips are behind it.
         best: Whether it leads its column.
@@ -37,6 +38,7 @@ class Cell:
     rank: float | None = None
     interval: str = ""
     against_leader: str = ""
+    detail: str = ""
     verdict: str = ""
     why: str = ""
     best: bool = False
@@ -82,12 +84,13 @@ def _cell(
         return Cell(NONE, why=_why_empty(board, system, info))
     digits = metric_decimals(info)
     total = summary.n + summary.unscored
-    against, verdict = _against_leader(board.results, system, info, leader, by_clip)
+    against, detail, verdict = _against_leader(board.results, system, info, leader, by_clip)
     return Cell(
         text=number(summary.mean, digits),
         rank=_rank(info, summary.mean, summary.distance_to_ground_truth, _real_mean(board, info)),
         interval=interval(summary, digits),
         against_leader=against,
+        detail=detail,
         verdict=verdict,
         why=f"{summary.n} of {total} clips",
         best=best,
@@ -113,23 +116,25 @@ def _real_mean(board: Board, info: MetricInfo) -> float | None:
 
 def _against_leader(
     results: Results, system: SystemResult, info: MetricInfo, leader: SystemResult | None, by_clip: _Rows
-) -> tuple[str, str]:
-    """Return the paired difference to the leader on the clips that both have, and whether it excludes 0."""
+) -> tuple[str, str, str]:
+    """Return the paired difference to the leader on their common clips, in short and in words, and its verdict."""
     if leader is None or system is leader or system.kind == "reference":
-        return "", ""
+        return "", "", ""
     if not (is_mean(system, info.key, by_clip) and is_mean(leader, info.key, by_clip)):
-        return "", ""
+        return "", "", ""
     found = paired_difference(system.name, leader.name, info.key, by_clip, drawing_of(results.protocol))
     if not found.count:
-        return f"no clip in common with {leader.title}", ""
+        return "", f"no clip in common with {leader.title}", ""
     digits, bounds = metric_decimals(info), ends(found)
-    text = f"{number(found.mean, digits, signed=True)} to {leader.title}, n {found.count}"
+    text = number(found.mean, digits, signed=True)
+    detail = f"{text} to {leader.title} on {found.count} clips"
     if bounds is None:
-        return text, ""
-    text += f", [{', '.join(number(end, digits, signed=True) for end in bounds)}]"
+        return text, detail, ""
+    # An interval does not break in a narrow column.
+    text += f" [{', '.join(number(end, digits, signed=True) for end in bounds)}]".replace(", ", ",\N{NO-BREAK SPACE}")
     side = 1 if bounds[0] > 0 else -1 if bounds[1] < 0 else 0
     worse = side and info.higher_is_better is not None and (side > 0) != info.higher_is_better
-    return text, "worse" if worse else ""
+    return text, detail, "worse" if worse else ""
 
 
 def _why_empty(board: Board, system: SystemResult, info: MetricInfo) -> str:
