@@ -13,6 +13,7 @@ from expnet.metrics.base import ClipMetric, NamedMetric
 from expnet.metrics.beats import BeatAlignment
 from expnet.metrics.bilabial_closure import BilabialClosure
 from expnet.metrics.blink import BlinkDuration, BlinkInterval, BlinkRate
+from expnet.metrics.closeness import ClosenessScore
 from expnet.metrics.coefficients import WithinClipR2
 from expnet.metrics.expression_frechet import ExpressionFrechetDistance
 from expnet.metrics.extractor import Extractor, as_extractor
@@ -47,6 +48,7 @@ __all__ = [
     "BlinkRate",
     "BlurDetection",
     "ClipMetric",
+    "ClosenessScore",
     "ExpressionFrechetDistance",
     "Extractor",
     "ExtrapolatedVideoDistance",

@@ -44,6 +44,7 @@ METRIC_KEYS = (
     "theval_brow_dynamics",
     "theval_silent_lip_stability",
     "theval_lip_sync",
+    "closeness_score",
 )
 """Keys of all metrics, in the order of the table's columns."""
 ONLY_WHEN_NAMED = ("lpips_vgg", "lpips_squeeze")

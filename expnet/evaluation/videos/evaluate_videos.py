@@ -26,6 +26,7 @@ from expnet.evaluation.report import Extras, write_report
 from expnet.evaluation.report.page import Example
 from expnet.evaluation.report.results import MetricInfo, Results, SystemResult, protocol_hash
 from expnet.evaluation.report.wandb_tables import log_benchmark
+from expnet.evaluation.statistics import closeness
 from expnet.evaluation.statistics.summary import Curves, RealParts, summarise
 from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.videos.clip_inputs import ClipInputs
@@ -141,6 +142,9 @@ def _summarise(
     keys = [info.key for info in infos]
     results, remarks = add_set_distances(results, keys, pairing.clips, work, paired=config.reference is not None)
     notes += remarks
+    if closeness.KEY in keys:
+        results, remarks = closeness.add_closeness(results, rows, config.protocol, seed=config.seed)
+        notes += remarks
     notes += video_warnings(config, rows, [outcome.sources for outcome in outcomes])
     notes += lag_warnings(results, infos)
     notes += table_warnings(results, rows, config.protocol, corpora=())

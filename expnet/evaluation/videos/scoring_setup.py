@@ -36,7 +36,12 @@ from expnet.evaluation.videos.network_measures import (
 )
 from expnet.evaluation.videos.reader import VideoReader
 from expnet.evaluation.videos.scorer import GivenInputs, VideoScorer
-from expnet.evaluation.videos.theval_measures import SPEECH_KEYS, theval_motion_measures, theval_speech_measures
+from expnet.evaluation.videos.theval_measures import (
+    SPEECH_KEYS,
+    closeness_measures,
+    theval_motion_measures,
+    theval_speech_measures,
+)
 from expnet.face.morphable import MorphableModel
 from expnet.metrics import Extractor
 from expnet.models.dlib_recogniser import DlibRecogniser
@@ -203,6 +208,7 @@ def _families(
         opener.unless_missing(("identity_distance_dlib",), lambda: dlib_identity_measures(DlibRecogniser())),
         pose_measures(options),
         theval_motion_measures(),
+        closeness_measures(),
         own_expression_measures(model_fingerprint(model)),
         opener.unless_missing(("e_fid",), deep3d_expression_measures),
         opener.unless_missing(SPEECH_KEYS, lambda: theval_speech_measures(VoiceActivityDetector())),

@@ -9,7 +9,13 @@ from expnet.audio.voice_activity import VoiceActivityDetector
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos.measures import AUDIO, FACE, Measure
 from expnet.evaluation.videos.reader import Video
-from expnet.metrics import ThevalBrowDynamics, ThevalLipDynamics, ThevalLipSync, ThevalSilentLipStability
+from expnet.metrics import (
+    ClosenessScore,
+    ThevalBrowDynamics,
+    ThevalLipDynamics,
+    ThevalLipSync,
+    ThevalSilentLipStability,
+)
 from expnet.metrics.functional.theval import frame_loudness, pauses, speech_frames
 
 SPEECH_KEYS = ("theval_silent_lip_stability", "theval_lip_sync")
@@ -43,6 +49,11 @@ def theval_speech_measures(detector: VoiceActivityDetector) -> list[Measure]:
         scores.add(sync, points, frame_loudness(video.audio, len(video)), speech, video.face.valid)
 
     return [Measure("THEval", (silence, sync), frozenset({FACE, AUDIO}), run)]
+
+
+def closeness_measures() -> list[Measure]:
+    """One score from other columns of the table; it is computed from the rows, so nothing is done for a video."""
+    return [Measure("THEval", (ClosenessScore(),), frozenset(), lambda *_: None, pooled=True)]
 
 
 def _shares(video: Video) -> Tensor:
