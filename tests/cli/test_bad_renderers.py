@@ -84,7 +84,7 @@ def test_a_file_without_one_of_the_networks(
 @pytest.mark.usefixtures("face_tracker", "sadtalker_found")
 def test_a_face_too_small_for_the_square(capsys: pytest.CaptureFixture[str], inputs: Path) -> None:
     said = animate(capsys, inputs, "--renderer", "sadtalker", "--expression", "mel", image="far.png")
-    assert "the face is too small for SadTalker's renderer" in said
+    assert "the face is too small for a neural renderer" in said
     assert "expected at least 100" in said
 
 

@@ -70,10 +70,18 @@ class DenseMotion(nn.Module):
         heat = _heat(grid, driving) - _heat(grid, source)  # (B, K, D, H, W)
         heat = F.pad(heat, (0, 0, 0, 0, 0, 0, 1, 0))  # the proposal to stay in place has none
         hidden = self.hourglass(torch.cat([heat[:, :, None], seen], dim=2).flatten(1, 2))
-        shares = self.mask(hidden).softmax(dim=1)  # (B, K + 1, D, H, W)
+        shares = self._scores(hidden).softmax(dim=1)  # (B, K + 1, D, H, W)
         shares = torch.where(shares < NEGLIGIBLE, 0.0, shares)
         mixed = (moved * shares[..., None]).sum(dim=1)  # (B, D, H, W, 3)
         return Flow(mixed, self.occlusion(hidden.flatten(1, 2)).sigmoid())
+
+    def _scores(self, hidden: Tensor) -> Tensor:
+        """Return the scores (B, K + 1, D, H, W) of the proposals."""
+        if hidden.device.type != "cpu" or hidden.dtype not in (torch.bfloat16, torch.float16):
+            return self.mask(hidden)
+        # On a CPU, the 16-bit gradients of this convolution overwrite memory that is not theirs (torch 2.15).
+        with torch.autocast("cpu", enabled=False):
+            return self.mask(hidden.float())
 
 
 def _heat(grid: Tensor, keypoints: Tensor) -> Tensor:

@@ -106,7 +106,7 @@ def face_crop(landmarks: NDArray[np.floating]) -> FaceCrop:
     side = round(2.0 * float(np.abs(axis).sum()))
     if side < SMALLEST_CROP:
         raise InputError(
-            f"the face is too small for SadTalker's renderer: the square around it has {side} pixels, expected at "
+            f"the face is too small for a neural renderer: the square around it has {side} pixels, expected at "
             f"least {SMALLEST_CROP}; use a larger image, or the mesh renderer."
         )
     corner = np.floor(centre + 0.5 - side / 2).astype(int)
