@@ -13,6 +13,7 @@ _BY_UNIT = {
     "frames": 1,
     "per minute": 1,
     "eye distances": 4,
+    "eye distances per frame": 5,
 }
 """Decimals by unit: those that papers print, and enough to tell systems apart near the best possible value."""
 _USUAL = 3

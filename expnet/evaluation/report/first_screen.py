@@ -137,7 +137,11 @@ def _missing(results: Results) -> str:
     if gaps:
         parts.append(f"{len(gaps)} of {len(results.metrics)} metrics in some clips")
     if weights:
-        parts.append(f"metrics of {len(weights)} networks without weights")
+        parts.append(f"metrics of {_networks(len(weights))} without weights")
     if random:
-        parts.append(f"meaning in the metrics of {len(random)} networks with random weights")
+        parts.append(f"meaning in the metrics of {_networks(len(random))} with random weights")
     return ", ".join(parts) or "Nothing. Every clip was scored by every metric."
+
+
+def _networks(count: int) -> str:
+    return f"{count} network{'' if count == 1 else 's'}"
