@@ -56,6 +56,14 @@ def _no_fetched_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         yield
 
 
+@pytest.fixture(autouse=True)
+def _same_threads() -> Iterator[None]:
+    """Restore the number of threads: what a command sets in this process changes the last bits of later tests."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def face_tracker(_no_fetched_encoder: None) -> tuple[Path, ...]:
     """The models that LiteRT runs as the built-in face tracker; none where mediapipe runs its own.

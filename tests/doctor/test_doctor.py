@@ -153,4 +153,4 @@ def test_missing_weight_files_are_not_a_fault(
     line = next(line for line in report.splitlines() if "metric weights" in line)
     assert "optional" in line
     assert "syncnet of" in line
-    assert "expnet assets fetch inception alexnet" in line
+    assert "expnet assets fetch inception i3d alexnet" in line

@@ -20,7 +20,8 @@ FILMED = ["refiner.yaml", "renderer.yaml", "smoke_renderer.yaml"]
 TRAININGS = [name for name, content in FILES.items() if "task" in content and name not in FILMED]
 PARTS = ["metrics.yaml", "cluster/gpus.yaml", "cluster/slurm.yaml"]
 """Files that are combined with the file of a training."""
-EVALUATIONS = ["evaluate.yaml", "benchmark.yaml"]
+EVALUATIONS = ["evaluate.yaml", "benchmark.yaml", *(name for name in FILES if name.startswith("presets/"))]
+"""Of the presets, tests/evaluation/videos/test_presets.py runs each."""
 QUICK = (
     "data.batch_size=2",
     "data.limit_clips=2",

@@ -59,6 +59,21 @@ def tiny(store: Path, *overrides: str) -> list[str]:
     return arguments("renderer", store, crops, *TINY, "trainer.max_steps=6", "trainer.validate_every=3", *overrides)
 
 
+def is_cancelled(name: str, state: dict[str, torch.Tensor]) -> bool:
+    """Return whether a normalisation subtracts the parameter again, or is the mean that does so.
+
+    The gradient of such a bias is 0 up to rounding, of which Adam makes a step of full size in a random direction.
+    """
+    block, _, kind = name.rpartition(".")
+    stem, _, layer = block.rpartition(".")
+    following = {"conv": "norm", "conv1": "norm2"}
+    if name.startswith("discriminator.scales.") and stem.endswith("layers"):
+        return kind == "bias" and layer != "0"  # instance normalisation follows from the second layer on
+    if kind == "bias" and layer in following:
+        return f"{stem}.{following[layer]}.running_mean" in state
+    return kind == "running_mean" and layer in following.values()
+
+
 @pytest.mark.slow
 def test_held_out_frames_come_closer_than_the_source_held_still(filmed: Path) -> None:
     """The first 70 % of two clips are trained on; the rest is driven from its first frame."""
@@ -97,7 +112,7 @@ def test_two_processes_train_like_one_with_their_batches_together(filmed: Path, 
     one, two = (checkpoint_of(tmp_path / name / "run")["state_dict"] for name in "12")
     assert one.keys() == two.keys()
     for name, value in one.items():
-        if not name.startswith(("sums.", "frames.")):
+        if not name.startswith(("sums.", "frames.")) and not is_cancelled(name, one):
             torch.testing.assert_close(two[name], value, rtol=2e-3, atol=2e-5, msg=name)
     alone, both = (rows_of(tmp_path / name / "run") for name in "12")
     assert [row["val/frames"] for row in alone] == [row["val/frames"] for row in both]
