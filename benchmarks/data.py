@@ -114,6 +114,32 @@ def measure_features(folder: Path) -> dict[str, float]:
     return results
 
 
+def measure_augmentation(folder: Path) -> dict[str, float]:
+    """Processor time of a window of 64 frames with the default augmentation: by the workers, and on the device."""
+    seconds: dict[str, list[float]] = {"workers": [], "read": [], "device": []}
+    pair = [
+        TalkingFaceDataModule(str(folder / "small"), windows_per_clip=2, augmentation=WindowAugmentation(on_device=on))
+        for on in (False, True)
+    ]
+    loaders = [iter(data.train_dataloader()) for data in pair]
+    for _ in range(10):  # batches of both in turn, so that a busy minute slows both
+        for number, (data, loader) in enumerate(zip(pair, loaders, strict=True)):
+            start = time.process_time()
+            batch = next(loader)
+            read = time.process_time()
+            data.on_after_batch_transfer(batch, 0)
+            seconds["read" if number else "workers"].append((read - start) / len(batch))
+            if number:
+                seconds["device"].append((time.process_time() - read) / len(batch))
+    median = {name: 1000 * float(np.median(values[1:])) for name, values in seconds.items()}
+    return {
+        "window augmented by a worker, ms": median["workers"],
+        "window read only, ms": median["read"],
+        "window augmented in the batch on a CPU, ms": median["device"],
+        "augmented by a worker / in the batch on a CPU": (median["workers"] - median["read"]) / median["device"],
+    }
+
+
 def measure_preprocess(videos: Path, folder: Path) -> dict[str, float]:
     """Preprocessing speed of one process in frames/s, and that of the tracker alone on decoded frames."""
     from expnet.data.corpora import read_corpus
@@ -150,7 +176,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        results = measure_stores(Path(folder)) | measure_features(Path(folder))
+        results = measure_stores(Path(folder)) | measure_features(Path(folder)) | measure_augmentation(Path(folder))
         if arguments.videos:
             results |= measure_preprocess(arguments.videos, Path(folder))
     for name, value in results.items():

@@ -97,9 +97,14 @@ def mel_for_windows(audio: Tensor, before: Tensor, frames: int, inside: Tensor |
     context = MEL_CONTEXT * HOP + WINDOW // 2
     # Silenced again after the pre-emphasis, which the last sample of a clip reaches beyond its end.
     emphasised = pre_emphasis(audio) if inside is None else pre_emphasis(audio * inside) * inside
-    padded = torch.nn.functional.pad(emphasised, (context, context + HOP))  # (B, S + 2 context + 200)
-    place = torch.arange((columns - 1) * HOP + WINDOW, device=audio.device)
-    windows = padded.gather(1, before[:, None] * SAMPLES_PER_FRAME + place)
+    length = (columns - 1) * HOP + WINDOW
+    blocks = -(-length // SAMPLES_PER_FRAME)
+    after = context + HOP + SAMPLES_PER_FRAME
+    after += -(context + audio.shape[1] + after) % SAMPLES_PER_FRAME
+    # Cut in blocks of a frame, which are copied whole: with the context before it, a window begins with a block.
+    padded = torch.nn.functional.pad(emphasised, (context, after)).unflatten(1, (-1, SAMPLES_PER_FRAME))
+    place = before[:, None] + torch.arange(blocks, device=audio.device)  # (B, blocks)
+    windows = padded[torch.arange(len(audio), device=audio.device)[:, None], place].flatten(1)[:, :length]
     return mel_of_emphasised_batch(windows)  # (B, 80, columns)
 
 
