@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,12 +79,10 @@ def _wandb_id(folder: Path) -> str | None:
     """Return the id of the W&B run of a folder; None in all processes but the first, which alone logs to W&B."""
     if getattr(rank_zero_only, "rank", 0) != 0:
         return None
-    import wandb
-
     path = folder / WANDB_ID
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, wandb.util.generate_id() + "\n")
+        write_atomically(path, secrets.token_hex(4) + "\n")
     return path.read_text(encoding="utf-8").strip()
 
 
