@@ -25,7 +25,7 @@ from expnet.models.coefficient_regressor import CoefficientRegressor
 from expnet.models.face_vid2vid.generator import FaceGenerator
 from expnet.models.face_vid2vid.keypoints import KeypointDetector
 from expnet.models.face_vid2vid.mapping import MappingNetwork
-from expnet.models.face_vid2vid.sizes import RendererSizes
+from expnet.models.face_vid2vid.sizes import SMALL
 from expnet.render import renderer
 
 
@@ -112,29 +112,15 @@ def write_encoder() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def small_sadtalker() -> SadTalkerNetworks:
     """SadTalker's networks, small and with random weights, drawing squares of 64 pixels."""
-    sizes = RendererSizes(
-        keypoints=3,
-        width=4,
-        volume_channels=2,
-        depth=4,
-        volume_blocks=1,
-        motion_width=4,
-        motion_largest=8,
-        motion_halvings=2,
-        compressed=2,
-        modulation=4,
-        decoder_blocks=1,
-        mapping_width=8,
-    )
     torch.manual_seed(0)
     generator, keypoints, regressor, mapping, crop_mapping = (
         network.eval().requires_grad_(False)
         for network in (
-            FaceGenerator(sizes),
-            KeypointDetector(sizes),
+            FaceGenerator(SMALL),
+            KeypointDetector(SMALL),
             CoefficientRegressor(((4, 1), (4, 1), (4, 1), (4, 1))),
-            MappingNetwork(73, sizes),
-            MappingNetwork(70, sizes),
+            MappingNetwork(73, SMALL),
+            MappingNetwork(70, SMALL),
         )
     )
     for network in (mapping, crop_mapping):  # coefficients must move keypoints visibly

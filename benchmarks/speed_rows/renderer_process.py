@@ -27,27 +27,13 @@ from expnet.models.coefficient_regressor import CoefficientRegressor
 from expnet.models.face_vid2vid.generator import FaceGenerator
 from expnet.models.face_vid2vid.keypoints import KeypointDetector
 from expnet.models.face_vid2vid.mapping import MappingNetwork
-from expnet.models.face_vid2vid.sizes import PUBLISHED, RendererSizes
+from expnet.models.face_vid2vid.sizes import PUBLISHED, SMALL, RendererSizes
 from expnet.render.face_vid2vid.renderer import SadTalkerRenderer
 from expnet.render.open_renderer import open_renderer
 from expnet.render.portrait import Portrait, open_portrait
 from expnet.render.renderer import Renderer
 from shared.swaying_head import swaying
 
-SMALL = RendererSizes(
-    keypoints=3,
-    width=4,
-    volume_channels=2,
-    depth=4,
-    volume_blocks=1,
-    motion_width=4,
-    motion_largest=8,
-    motion_halvings=2,
-    compressed=2,
-    modulation=4,
-    decoder_blocks=1,
-    mapping_width=8,
-)
 PART = 32
 """Frames of motion that are made at once; frames are drawn in streams of this many, one after the other."""
 

@@ -44,3 +44,18 @@ class RendererSizes:
 
 
 PUBLISHED = RendererSizes()
+SMALL = RendererSizes(
+    keypoints=3,
+    width=4,
+    volume_channels=2,
+    depth=4,
+    volume_blocks=1,
+    motion_width=4,
+    motion_largest=8,
+    motion_halvings=2,
+    compressed=2,
+    modulation=4,
+    decoder_blocks=1,
+    mapping_width=8,
+)
+"""Sizes with random weights, for tests and measurements of everything but the networks."""

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 
 from expnet.coefficients import FaceCoefficients
 from expnet.errors import InputError
-from expnet.face.facial_features import FEATURES, feature_space
+from expnet.face.facial_features import close_lids
 from expnet.face.morphable import MorphableModel
 from expnet.formats.coefficient_files import BASEL_FACE_MODEL
 from expnet.render.converted_motion import ConvertedMotion, to_basel
-
-Array = NDArray[np.float64]
-_LIDS = FEATURES.index("lids_apart")
 
 
 class BaselMotion:
@@ -41,8 +38,7 @@ class BaselMotion:
             self._motion = ConvertedMotion(fit, basel, lambda change: np.asarray(change, np.float64), np.zeros(3))
         else:
             self._motion = to_basel(fit, basel)
-            self._space = feature_space(model)
-        self._identity = np.atleast_2d(fit.identity)[0].astype(np.float64)
+        self._model, self._identity = model, fit.identity
 
     def convert(self, coefficients: FaceCoefficients, blink: NDArray | None = None) -> FaceCoefficients:
         """Return the Basel coefficients of a motion, T frames.
@@ -58,9 +54,5 @@ class BaselMotion:
             raise InputError(f"a motion of the face model {coefficients.face_model} cannot drive SadTalker's renderer.")
         expression = coefficients.expression.astype(np.float64)
         if blink is not None and np.any(blink):
-            expression = self._close_lids(expression, np.asarray(blink, np.float64))
+            expression = close_lids(self._model, self._identity, expression, blink)
         return self._motion.convert(coefficients, expression)
-
-    def _close_lids(self, expression: Array, blink: Array) -> Array:
-        apart = self._space.measured(self._identity, expression)["lids_apart"]  # (T,)
-        return expression - np.outer(blink * np.maximum(apart, 0.0), self._space.inverse[:, _LIDS])

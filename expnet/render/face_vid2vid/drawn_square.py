@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from expnet.coefficients import FaceCoefficients
 from expnet.models.face_vid2vid.generator import FaceGenerator
 from expnet.render.face_vid2vid.coefficient_windows import coefficient_windows, window_offsets
 from expnet.render.face_vid2vid.face_crop import FaceCrop, face_crop
 from expnet.render.portrait import Portrait
+from expnet.render.renderer import MotionPart
 
 
 class DrawnSquare:
@@ -52,7 +55,7 @@ class DrawnSquare:
 
     def tensor(self, device: torch.device) -> Tensor:
         """Return what is in the square as (1, 3, size, size) in [0, 1]."""
-        return torch.from_numpy(self.source.copy()).to(device).permute(2, 0, 1)[None].float() / 255
+        return image_tensor(self.source, device)
 
     def paste(self, drawn: Tensor) -> NDArray[np.uint8]:
         """Return the portrait (H, W, 3) with a drawn square (3, size, size) in [0, 1]."""
@@ -60,6 +63,11 @@ class DrawnSquare:
         if self.crop is None or self._mask is None:
             return square
         return self.crop.paste(square, self.image, self._mask)
+
+
+def image_tensor(image: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return an image (H, W, 3) as (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(image.copy()).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 class SquareDrawing:
@@ -92,6 +100,17 @@ class SquareDrawing:
             with torch.inference_mode():
                 drawn = self._generator.decode(self._source, self._moved(window), self._still)[0]
             yield self._square.paste(drawn)
+
+    def parts(
+        self, parts: Iterable[MotionPart], rows_of: Callable[[FaceCoefficients, NDArray], Iterator[NDArray[np.float32]]]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames of a motion that arrives in parts, whose rows (C,) ``rows_of`` makes of each part."""
+        waiting = iter(parts)
+        first = next(waiting, None)
+        if first is None:
+            return
+        rows = (row for part in chain([first], waiting) for row in rows_of(part.coefficients, part.blink))
+        yield from self.frames(rows, first.coefficients.fps)
 
     def _moved(self, window: NDArray[np.float32]) -> Tensor:
         return self._keypoints(torch.from_numpy(np.ascontiguousarray(window)[None]).to(self._device))

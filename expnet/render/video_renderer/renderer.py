@@ -78,17 +78,7 @@ class TrainedRenderer:
 
     def render_parts(self, parts: Iterable[MotionPart]) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames of a motion that arrives in parts, 13 frames (0.52 s) after they have arrived."""
-        waiting = iter(parts)
-        first = next(waiting, None)
-        if first is None:
-            return
-
-        def rows() -> Iterator[NDArray[np.float32]]:
-            yield from self._rows(first.coefficients, first.blink)
-            for part in waiting:
-                yield from self._rows(part.coefficients, part.blink)
-
-        yield from self._drawing.frames(rows(), first.coefficients.fps)
+        return self._drawing.parts(parts, self._rows)
 
     def _rows(self, coefficients: FaceCoefficients, blink: NDArray | None) -> Iterator[NDArray[np.float32]]:
         for start in range(0, coefficients.frames, _CHUNK):

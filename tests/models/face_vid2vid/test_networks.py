@@ -30,23 +30,9 @@ from expnet.models.face_vid2vid.published import (
     load_mapping,
     load_pose_estimator,
 )
-from expnet.models.face_vid2vid.sizes import RendererSizes
+from expnet.models.face_vid2vid.sizes import SMALL
 
 NAMES = Path(__file__).parent.with_name("sadtalker_names.txt")
-SMALL = RendererSizes(
-    keypoints=3,
-    width=4,
-    volume_channels=2,
-    depth=4,
-    volume_blocks=1,
-    motion_width=4,
-    motion_largest=8,
-    motion_halvings=2,
-    compressed=2,
-    modulation=4,
-    decoder_blocks=1,
-    mapping_width=8,
-)
 
 
 def waves(network: nn.Module) -> nn.Module:
