@@ -24,6 +24,9 @@ PROVENANCE = "made with expnet (synthetic video)"
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _AUDIO_CHUNK = 1024
+# The AVX-512 code of x264's macroblock tree reads memory that nobody wrote where the width is no multiple of 256
+# pixels. The C code, which this option selects, writes the same file each time and takes no longer.
+_REPEATABLE = {"x264-params": "cpu-independent=1"}
 
 
 def check_output(path: str | os.PathLike[str], *, suffixes: Iterable[str] = _CONTAINERS, besides: str = "") -> Path:
@@ -96,9 +99,10 @@ def write_video(
             shape or type.
     """
     path = check_output(path)
+    options = {"crf": str(crf), "preset": preset, **_REPEATABLE}
     try:
         with atomic_path(path) as partial:
-            return _encode(partial, frames, fps, audio, sample_rate, {"crf": str(crf), "preset": preset}, comment)
+            return _encode(partial, frames, fps, audio, sample_rate, options, comment)
     except OSError as error:
         raise writing_failed(path, error) from error
 

@@ -41,6 +41,10 @@ class VideoCodec:
     pixels: str = "yuv420p"
 
 
+_REPEATABLE = {"x264-params": "cpu-independent=1"}
+"""x264's macroblock tree in C. Its AVX-512 code reads memory that nobody wrote where the width is no multiple of 256
+pixels, so that two encodings of the same frames differ now and then; and every CPU would have results of its own."""
+
 VIDEO_CODECS = {
     # `ffmpeg -i clip -f image2 %06d.jpg`: rate control aims at 200 kb/s, whatever the frame size
     "jpeg": VideoCodec("mjpeg", pixels="yuvj420p"),
@@ -49,7 +53,7 @@ VIDEO_CODECS = {
     # `ffmpeg -qscale:v 2 -r 25 video.avi`
     "mpeg4_q2": VideoCodec("mpeg4", {"qmin": "2", "qmax": "2"}),
     # `ffmpeg -qscale:v 2 video.mp4`: x264 ignores qscale and keeps its default constant rate factor of 23
-    "h264": VideoCodec("libx264", {"crf": "23"}),
+    "h264": VideoCodec("libx264", {"crf": "23", **_REPEATABLE}),
     # `cv2.VideoWriter(fourcc XVID or mp4v)`: FFmpeg's MPEG-4 encoder with OpenCV's settings for 224 x 224, 25 frames/s
     "opencv_mpeg4": VideoCodec("mpeg4", {"b": str(25 * 224 * 224), "bt": str(25 * 224 * 224), "qmin": "3", "g": "12"}),
 }

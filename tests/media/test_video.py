@@ -1,13 +1,16 @@
 """Video in and out: exact times, rotation, sound in step, and nothing left behind by a failure."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from skimage import data
 
 from expnet.errors import InputError
+from expnet.media.transparent_video import write_transparent
 from expnet.media.video_reader import PROVENANCE, check_output, probe_video, read_video, write_video
 
 BITS = 10
@@ -160,6 +163,26 @@ def test_same_input_same_bytes(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         write_video(tmp_path / name, (coded_frame(k) for k in range(25)), audio=audio)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("width", [96, 224, 256])
+def test_a_file_does_not_depend_on_unwritten_memory(
+    width: int, tmp_path: Path, unwritten_memory: Callable[[int], None]
+) -> None:
+    picture = data.astronaut()
+    images = [np.ascontiguousarray(picture[20:244, 3 * k : 3 * k + width]) for k in range(24)]
+    transparent = [np.dstack([image, image[..., :1]]) for image in images]
+    audio = np.sin(np.arange(16000) / 20).astype(np.float32)
+    written = set()
+    for byte in (0, 0xFE, 0x01, 0x80):
+        unwritten_memory(byte)
+        write_video(tmp_path / "a.mp4", images, audio=audio)
+        write_transparent(tmp_path / "a.webm", transparent, audio=audio)
+        decoded = np.stack(list(read_video(tmp_path / "a.mp4", max_side=100)))
+        with av.open(str(tmp_path / "a.webm")) as container:  # every Matroska file has an identifier of its own
+            packets = b"".join(bytes(packet) for packet in container.demux())
+        written.add(((tmp_path / "a.mp4").read_bytes(), packets, decoded.tobytes()))
+    assert len(written) == 1
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The steps between a video and SyncNet: face tracks, crops and lossy codecs."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -130,6 +131,25 @@ def test_a_step_keeps_every_frame_in_its_place(step: str) -> None:
     assert bool((own > next_one + 2).all())
     assert 0.1 < (recoded.float() - frames.float()).abs().mean() < 12
     assert torch.equal(recoded, recode_video(frames, [step]))
+
+
+@pytest.mark.parametrize("size", [(224, 224), (96, 96), (144, 160), (256, 256)])
+@pytest.mark.parametrize("step", VIDEO_CODECS)
+def test_a_step_repeats_to_the_bit(step: str, size: tuple[int, int], unwritten_memory: Callable[[int], None]) -> None:
+    frames = panning(24, *size)
+    expected = recode_video(frames, [step])
+    for byte in (0xFE, 0x01, 0x80, 0xFE):
+        unwritten_memory(byte)
+        assert torch.equal(recode_video(frames, [step]), expected)
+
+
+@pytest.mark.parametrize("step", AUDIO_CODECS)
+def test_a_step_of_audio_repeats_to_the_bit(step: str, unwritten_memory: Callable[[int], None]) -> None:
+    noise = 0.1 * torch.randn(16_000, generator=torch.Generator().manual_seed(0))
+    expected = recode_audio(noise, [step])
+    for byte in (0xFE, 0x01, 0x80):
+        unwritten_memory(byte)
+        assert torch.equal(recode_audio(noise, [step]), expected)
 
 
 def test_the_default_jpeg_is_much_worse_than_quantiser_two() -> None:
