@@ -1,8 +1,9 @@
 """Augmented audio and mel spectrograms of whole batches of training windows, on the device of the training.
 
-Loading workers then only read: what took them most of their time is one batched tensor operation after the other on a
-device that computes these hundreds of times as fast. Every random number of a window comes from the window's seed,
-which is drawn from seed, epoch and draw, so neither the number of workers nor the other windows of a batch matter.
+Loading workers then only read: what took them most of their time runs as batched tensor operations on the device of
+the training, in place of one window at a time on a worker's core. Every random number of a window comes from the
+window's seed, which is drawn from seed, epoch and draw, so neither the number of workers nor the other windows of a
+batch matter.
 """
 
 from collections.abc import Sequence
