@@ -127,7 +127,8 @@ class ExamplesConfig:
     """Clips that the report page shows side by side, with audio and mouth-opening curves."""
 
     clips: int = 2
-    """Number of the first system's worst clips, and of its best clips, that are shown; 0 for none."""
+    """Number of the first system's worst clips, and of its best clips, that are shown by the leading metric; the other
+    metrics show one of each. 0 for none."""
     seconds: float = 8.0
     """Seconds of each example, from the start of the clip."""
     height: int = 256

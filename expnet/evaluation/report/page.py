@@ -4,7 +4,7 @@ import base64
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -25,7 +25,7 @@ from expnet.evaluation.report.page_sections import (
     side_by_side,
     systems_are_rows,
 )
-from expnet.evaluation.report.results import Results, first_model
+from expnet.evaluation.report.results import MetricInfo, Results, first_model
 from expnet.evaluation.report.tables import direction
 from expnet.evaluation.report.unscored import unscored_lines
 
@@ -89,19 +89,32 @@ class Example:
 
 
 @dataclass(frozen=True)
+class ExampleGroup:
+    """The worst and best clips by one metric.
+
+    Attributes:
+        info: The metric.
+        examples: The clips, the worst and the best in turns.
+    """
+
+    info: MetricInfo
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
 class Extras:
     """What a page shows besides the scores.
 
     Attributes:
         curves: Clips with their mouth opening.
         strips: Clips as strips of frames.
-        examples: Clips as videos, the worst and the best ones.
+        examples: Clips as videos, the worst and the best ones by each metric, the leading metric first.
         training: The ``metrics.csv`` of training runs, by title.
     """
 
     curves: tuple[CurveExample, ...] = ()
     strips: tuple[Strip, ...] = ()
-    examples: tuple[Example, ...] = ()
+    examples: tuple[ExampleGroup, ...] = ()
     training: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -130,12 +143,27 @@ def render_page(results: Results, extras: Extras | None = None) -> str:
         curves=[(example, _curve_chart(example)) for example in extras.curves],
         strips=[_strip(strip) for strip in extras.strips],
         examples=extras.examples,
+        clipless=_without_clips(results, extras.examples),
         training=_training(extras.training),
         per_clip=clip_rows_table(results),
         direction=direction,
         protocol=_flat(results.protocol),
         details=_flat(results.details),
     )
+
+
+def _without_clips(results: Results, groups: Sequence[ExampleGroup]) -> list[str]:
+    """Return the titles of metrics that have a value for the first system, but none for a clip."""
+    model = first_model(results)
+    shown = {group.info.key for group in groups}
+    if model is None or not shown:
+        return []
+    own = [row for row in results.clips if row.system == model.name]
+    return [
+        info.title
+        for info in results.metrics
+        if info.key in model.metrics and not any(math.isfinite(row.values.get(info.key, math.nan)) for row in own)
+    ]
 
 
 def image_address(image: NDArray[np.uint8], *, quality: int = 88) -> str:

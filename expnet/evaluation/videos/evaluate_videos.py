@@ -20,18 +20,17 @@ import numpy as np
 import torch
 
 from expnet.config.benchmark import GROUND_TRUTH, VideoBenchmarkConfig
-from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.output_folder import prepare_output
-from expnet.evaluation.report import Extras, write_report
-from expnet.evaluation.report.page import Example
-from expnet.evaluation.report.results import MetricInfo, Results, SystemResult, protocol_hash
+from expnet.evaluation.report import write_report
+from expnet.evaluation.report.results import Results, SystemResult, protocol_hash
 from expnet.evaluation.report.wandb_tables import log_benchmark
 from expnet.evaluation.statistics import closeness
 from expnet.evaluation.statistics.summary import Curves, RealParts, summarise
 from expnet.evaluation.statistics.table_warnings import table_warnings
 from expnet.evaluation.videos.clip_inputs import ClipInputs
 from expnet.evaluation.videos.clip_parts import in_parts
-from expnet.evaluation.videos.examples import choose_clips, curve_example, write_comparison
+from expnet.evaluation.videos.example_clips import choose_clips
+from expnet.evaluation.videos.examples import page_extras
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import ClipOutcome, FinishedClips
 from expnet.evaluation.videos.pairing import SET_PREFIX, PairedClip, Pairing, pair_videos
@@ -94,7 +93,11 @@ def evaluate_videos(config: VideoBenchmarkConfig) -> Path | None:
         "seconds": round(time.monotonic() - started, 1),
         "processes": process.world if process.world > 1 else config.trainer.devices,
     }
-    extras = _extras(config, pairing, report.metrics, finished, chosen_by, output)
+    rows = [row for outcome in finished for row in outcome.rows]
+    chosen = choose_clips(chosen_by, pairing.clips, rows, report.metrics, config.examples.clips)
+    by_name = dict(zip((clip.clip_id for clip in pairing.clips), finished, strict=True))
+    titles = {system.name: system.title for system in video_systems(config)}
+    extras = page_extras(chosen, by_name, titles, output, config.examples)
     report = replace(report, details=details, preset=preset)
     if preset is not None:
         report = replace(report, protocol={**report.protocol, "preset": {"name": preset.name, "hash": preset.hash}})
@@ -220,31 +223,3 @@ def _data(clips: Sequence[PairedClip]) -> dict[str, Any]:
 def _sizes(inputs: ClipInputs) -> str:
     """Return the names and sizes of given files, which tell whether two benchmarks gave the same."""
     return "/".join(f"{path.stem}:{path.stat().st_size}" for path in (inputs.audio, inputs.portrait) if path)
-
-
-def _extras(
-    config: VideoBenchmarkConfig,
-    pairing: Pairing,
-    infos: Sequence[MetricInfo],
-    outcomes: Sequence[ClipOutcome],
-    system: str,
-    output: Path,
-) -> Extras:
-    """Prepare the worst and best clips. One that cannot be shown is missing from the page, never from the table."""
-    rows = [row for outcome in outcomes for row in outcome.rows]
-    titles = {row.name: row.title for row in video_systems(config)}
-    by_name = dict(zip((clip.clip_id for clip in pairing.clips), outcomes, strict=True))
-    curves, examples = [], []
-    for number, chosen in enumerate(choose_clips(system, pairing.clips, rows, infos, config.examples.clips), start=1):
-        outcome = by_name[chosen.clip.clip_id]
-        readable = {name: title for name, title in titles.items() if name in outcome.sources}
-        curve = curve_example(chosen, outcome, readable)
-        if curve is not None:
-            curves.append(curve)
-        try:
-            video = write_comparison(chosen, number, readable, output, config.examples)
-        except CLIP_FAULTS as error:
-            _log.warning("%s cannot be shown on the page: %s", chosen.clip.clip_id, clip_fault(error))
-            continue
-        examples.append(Example(chosen.title, chosen.clip.clip_id, chosen.note, video))
-    return Extras(curves=tuple(curves), examples=tuple(examples))

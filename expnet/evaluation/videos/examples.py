@@ -1,10 +1,11 @@
-"""The worst and best clips of the first system: videos side by side with audio, and curves of the mouth opening."""
+"""The worst and best clips on the page: videos side by side with audio, and curves of the mouth opening."""
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -15,74 +16,65 @@ from PIL import Image
 from expnet.audio.alignment import FRAME_RATE
 from expnet.audio.wave import SAMPLE_RATE
 from expnet.config.benchmark import GROUND_TRUTH, ExamplesConfig
+from expnet.evaluation.clip_faults import CLIP_FAULTS, clip_fault
 from expnet.evaluation.report.line_chart import Series, other_style
-from expnet.evaluation.report.page import CurveExample
-from expnet.evaluation.report.results import MetricInfo, ScoredClip
+from expnet.evaluation.report.page import CurveExample, Example, ExampleGroup, Extras
+from expnet.evaluation.videos.example_clips import Chosen, MetricExamples
 from expnet.evaluation.videos.finished_clips import ClipOutcome
 from expnet.evaluation.videos.pairing import PairedClip
 from expnet.evaluation.videos.reader import audio_from
 from expnet.media.video_reader import probe_video, read_video, write_video
 from expnet.render.reenactment import label_images
 
-RANKED_BY = (
-    "mouth_opening_correlation",
-    "sync_confidence",
-    "audio_mouth_correlation",
-    "landmark_distance_mouth",
-    "lpips",
-    "psnr",
-)
-"""Metrics that rank the clips; the first of them that was scored decides."""
+_log = logging.getLogger(__name__)
+
 _FOLDER = "videos"
+_NOT_IN_NAMES = r"[^A-Za-z0-9_.-]+"
 _MOST_IN_A_ROW = 5
 """Systems side by side in a video, which the page shows 620 pixels wide or more."""
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """A clip that is worth looking at.
-
-    Attributes:
-        title: Why it was chosen, ``Worst`` or ``Best``.
-        clip: The clip.
-        note: Its score in words.
-    """
-
-    title: str
-    clip: PairedClip
-    note: str
-
-
-def choose_clips(
-    system: str, clips: Sequence[PairedClip], rows: Sequence[ScoredClip], infos: Sequence[MetricInfo], count: int
-) -> list[Chosen]:
-    """Choose the worst and best clips of a system, worst first; fewer than ``2 * count`` if there are not enough.
+def page_extras(
+    chosen: Sequence[MetricExamples],
+    outcomes: Mapping[str, ClipOutcome],
+    titles: Mapping[str, str],
+    output: Path,
+    options: ExamplesConfig,
+) -> Extras:
+    """Prepare the worst and best clips. One that cannot be shown is missing from the page, never from the table.
 
     Args:
-        system: The name of the system whose clips are ranked.
-        clips: The clips of the benchmark.
-        rows: The scores of all systems.
-        infos: The metrics of the table.
-        count: The number of worst clips, and of best clips.
+        chosen: The clips by metric; a clip that several metrics chose is written once.
+        outcomes: What is stored of each clip, by its name.
+        titles: The names for people of all systems, by system.
+        output: The folder of the page.
+        options: Length and size of the videos.
     """
-    known = {info.key: info for info in infos}
-    own = [row for row in rows if row.system == system and row.status == "ok"]
-    keys = (key for key in RANKED_BY if any(math.isfinite(row.values.get(key, math.nan)) for row in own))
-    key = next(keys, None)
-    if key is None or count == 0:
-        return []
-    info = known[key]
-    scored = [row for row in own if math.isfinite(row.values.get(key, math.nan))]
-    sign = -1.0 if info.higher_is_better is False else 1.0
-    scored.sort(key=lambda row: (sign * row.values[key], row.clip_id))
-    worst = scored[: min(count, (len(scored) + 1) // 2)]
-    best = scored[len(worst) :][-count:]
-    by_name = {clip.clip_id: clip for clip in clips}
-    titled = [("Worst" if row in worst else "Best", row) for row in (*worst, *best)]
-    return [
-        Chosen(title, by_name[row.clip_id], f"{info.title} {row.values[key]:.3g} {info.unit}".rstrip())
-        for title, row in titled
-    ]
+    shown = {one.clip.clip_id: one.clip for group in chosen for one in group.chosen}
+    videos: dict[str, str] = {}
+    for number, (name, clip) in enumerate(shown.items(), start=1):
+        try:
+            videos[name] = write_comparison(clip, number, _readable(outcomes[name], titles), output, options)
+        except CLIP_FAULTS as error:
+            _log.warning("%s cannot be shown on the page: %s", name, clip_fault(error))
+    curves = []
+    for one in chosen[0].chosen if chosen else ():
+        outcome = outcomes[one.clip.clip_id]
+        curves.append(curve_example(one, outcome, _readable(outcome, titles)))
+    groups = []
+    for group in chosen:
+        named = [(one, videos[one.clip.clip_id]) for one in group.chosen if one.clip.clip_id in videos]
+        examples = tuple(Example(one.title, one.clip.clip_id, one.note, video) for one, video in named)
+        groups.append(ExampleGroup(group.info, examples))
+    return Extras(
+        curves=tuple(curve for curve in curves if curve is not None),
+        examples=tuple(group for group in groups if group.examples),
+    )
+
+
+def _readable(outcome: ClipOutcome, titles: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of the systems whose video of a clip could be read."""
+    return {name: title for name, title in titles.items() if name in outcome.sources}
 
 
 def curve_example(chosen: Chosen, outcome: ClipOutcome, titles: Mapping[str, str]) -> CurveExample | None:
@@ -97,7 +89,7 @@ def curve_example(chosen: Chosen, outcome: ClipOutcome, titles: Mapping[str, str
 
 
 def write_comparison(
-    chosen: Chosen, number: int, titles: Mapping[str, str], output: Path, options: ExamplesConfig
+    clip: PairedClip, number: int, titles: Mapping[str, str], output: Path, options: ExamplesConfig
 ) -> str:
     """Write the videos of a clip side by side, with given audio, else that of the first system that has any.
 
@@ -105,14 +97,14 @@ def write_comparison(
         The path relative to the page.
     """
     (output / _FOLDER).mkdir(parents=True, exist_ok=True)
-    paths = {name: path for name in titles if (path := chosen.clip.paths.get(name)) is not None}
+    paths = {name: path for name in titles if (path := clip.paths.get(name)) is not None}
     frames = round(options.seconds * FRAME_RATE)
     candidates = [name for name in (*(name for name in paths if name != GROUND_TRUTH), GROUND_TRUTH) if name in paths]
     own = (paths[name] for name in candidates if probe_video(paths[name]).has_audio)
-    source = chosen.clip.inputs.audio or next(own, None)
-    start = chosen.clip.start
+    source = clip.inputs.audio or next(own, None)
+    start = clip.start
     audio = None if source is None else audio_from(source, round(start * FRAME_RATE), frames)
-    relative = Path(_FOLDER) / f"{number:02d}-{chosen.title.lower()}.mp4"
+    relative = Path(_FOLDER) / f"{number:02d}-{re.sub(_NOT_IN_NAMES, '-', clip.clip_id)}.mp4"
     tiles = _tiles({titles[name]: path for name, path in paths.items()}, frames, options.height, start)
     write_video(output / relative, tiles, fps=float(FRAME_RATE), audio=audio, sample_rate=SAMPLE_RATE, crf=23)
     return relative.as_posix()

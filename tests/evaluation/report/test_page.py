@@ -10,7 +10,7 @@ import pytest
 from expnet.evaluation.report import write_report
 from expnet.evaluation.report.interval_chart import interval_chart
 from expnet.evaluation.report.line_chart import Series, line_chart, training_series
-from expnet.evaluation.report.page import Example, Extras, read_training_log, render_page
+from expnet.evaluation.report.page import Example, ExampleGroup, Extras, read_training_log, render_page
 from expnet.evaluation.report.svg import nice_ticks
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
@@ -113,11 +113,24 @@ def test_clips_are_ticks_on_their_systems_line(results: Any) -> None:
 
 
 def test_examples_are_videos_with_their_scores(results: Any) -> None:
-    examples = (Example("Worst", "clip<1>", "r 0.1", "videos/1.mp4"), Example("Best", "clip2", "r 0.9", "videos/2.mp4"))
-    page = render_page(results, Extras(examples=examples))
+    examples = (Example("Worst", "clip<1>", "0.1", "videos/1.mp4"), Example("Best", "clip2", "0.9", "videos/2.mp4"))
+    page = render_page(results, Extras(examples=(ExampleGroup(results.metrics[0], examples),)))
     assert {"videos/1.mp4", "videos/2.mp4"} <= set(parse(page).addresses)
     assert "<b>Worst</b> clip&lt;1&gt;" in page
+    assert "worst 0.1; best 0.9" in page
     assert "Worst and best clips" not in render_page(results)
+
+
+def test_examples_of_many_metrics_are_folded_but_for_the_first(results: Any) -> None:
+    example = (Example("Worst", "clip", "0.1", "videos/1.mp4"),)
+    infos = [replace(results.metrics[0], key=f"metric_{number}") for number in range(6)]
+    page = render_page(results, Extras(examples=tuple(ExampleGroup(info, example) for info in infos)))
+    assert re.findall(r'id="examples-metric_(\d)" ?(open)?', page) == [
+        ("0", "open"),
+        *((str(n), "") for n in range(1, 6)),
+    ]
+    few = render_page(results, Extras(examples=tuple(ExampleGroup(info, example) for info in infos[:4])))
+    assert len(re.findall(r'id="examples-metric_\d" open', few)) == 4
 
 
 def test_paired_differences_say_better_and_worse(results: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from itertools import islice
@@ -55,9 +56,21 @@ def results(videos: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -
 def test_every_file_is_there(results: dict[str, Any]) -> None:
     names = sorted(path.name for path in results["output"].iterdir())
     assert names == ["index.html", "results.csv", "results.json", "table.md", "table.tex", "videos", "work"]
-    assert sorted(path.name for path in (results["output"] / "videos").iterdir()) == ["01-worst.mp4", "02-best.mp4"]
+    shown = sorted(path.name for path in (results["output"] / "videos").iterdir())
+    assert sorted(name[3:] for name in shown) == ["anna-one.mp4", "two.mp4"]  # a clip once, whatever chose it
     page = (results["output"] / "index.html").read_text()
-    assert "videos/01-worst.mp4" in page
+    assert all(f"videos/{name}" in page for name in shown)
+    for key in ("psnr", "mouth_opening_lag", "landmark_distance", "pose_diversity", "jitter_ratio"):
+        assert f'id="examples-{key}"' in page
+
+
+def test_the_page_shows_clips_of_every_metric_that_scored_clips(results: dict[str, Any]) -> None:
+    page = (results["output"] / "index.html").read_text()
+    scored = {key for row in results["clips"] if row["system"] == "mute" for key in row["values"]}
+    shown = set(re.findall(r'id="examples-(\w+)"', page))
+    assert shown <= scored
+    lacking = {key for key in scored - shown if results["metrics"][key]["higher_is_better"] is not None}
+    assert not lacking
 
 
 def test_a_system_that_equals_the_real_clips_is_perfect(results: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ from expnet.errors import DataError
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, ScoredClip, SystemResult
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos import measures
-from expnet.evaluation.videos.examples import _in_rows, choose_clips, fit_inside, line_styles
+from expnet.evaluation.videos.example_clips import MetricExamples, choose_clips
+from expnet.evaluation.videos.examples import _in_rows, fit_inside, line_styles
 from expnet.evaluation.videos.fid_summary import few_frames_warning, frechet_summaries
 from expnet.evaluation.videos.finished_clips import FinishedClips, RealPart, VideoOutcome
 from expnet.evaluation.videos.measures import image_measures, mean_over_frames, resize_frames
@@ -137,19 +138,50 @@ def test_frechet_distance_of_clips_is_that_of_all_pictures(tmp_path: Path) -> No
     assert few_frames_warning({}, {}) == ""
 
 
+def shown(groups: list[MetricExamples]) -> dict[str, list[tuple[str, str]]]:
+    """The titles and names of the chosen clips by metric."""
+    return {group.info.key: [(one.title, one.clip.clip_id) for one in group.chosen] for group in groups}
+
+
 def test_worst_and_best_follow_the_direction_of_the_metric(tmp_path: Path) -> None:
     clips = [clip(tmp_path, name) for name in "abcde"]
     rows = [ScoredClip(pair.clip_id, "ours", values={"lpips": float(place)}) for place, pair in enumerate(clips)]
     info = MetricInfo("lpips", "LPIPS", "distance", higher_is_better=False)
     chosen = choose_clips("ours", clips, rows, [info], 2)
-    assert [(example.title, example.clip.clip_id) for example in chosen] == [
-        ("Worst", "e"),
-        ("Worst", "d"),
-        ("Best", "b"),
-        ("Best", "a"),
-    ]
-    assert [example.clip.clip_id for example in choose_clips("ours", clips[:1], rows[:1], [info], 2)] == ["a"]
+    assert shown(chosen) == {"lpips": [("Worst", "e"), ("Best", "a"), ("Worst", "d"), ("Best", "b")]}
+    assert shown(choose_clips("ours", clips[:1], rows[:1], [info], 2)) == {"lpips": [("Worst", "a")]}
     assert choose_clips("ours", clips, rows, [info], 0) == []
+
+
+def test_each_metric_shows_its_worst_and_best_clip_by_what_it_aims_at(tmp_path: Path) -> None:
+    clips = [clip(tmp_path, name) for name in "abc"]
+    infos = [
+        MetricInfo("theval_lip_dynamics", "Lip dynamics", "pixels"),
+        MetricInfo("sync_offset", "Offset", "frames", ideal=0.0),
+        MetricInfo("psnr", "PSNR", "dB", higher_is_better=True),
+        MetricInfo("fvd", "FVD", "distance", higher_is_better=False),
+    ]
+    values = {"a": (2.0, -3.0, 30.0), "b": (1.4, 1.0, 20.0), "c": (9.0, 2.0, 25.0)}
+    keys = [info.key for info in infos[:3]]
+    rows = [ScoredClip(name, "ours", values=dict(zip(keys, own, strict=True))) for name, own in values.items()]
+    unpaired = [ScoredClip(f"set {n}", GROUND_TRUTH, values={"theval_lip_dynamics": n}) for n in (1.0, 2.0)]
+    expected = {
+        "psnr": [("Worst", "b"), ("Best", "a")],  # leads, though it is not the first column
+        "theval_lip_dynamics": [("Worst", "c"), ("Best", "b")],  # the set's mean is 1.5
+        "sync_offset": [("Worst", "a"), ("Best", "b")],
+    }  # FVD has no value of a clip
+    chosen = choose_clips("ours", clips, [*unpaired, *rows], infos, 1)
+    assert shown(chosen) == expected
+    assert [one.note for one in chosen[1].chosen] == [
+        "9.000 pixels, the real clips 1.500",
+        "1.400 pixels, the real clips 1.500",
+    ]
+    real = {"a": 5.0, "b": 1.0, "c": 9.0}
+    paired = [ScoredClip(name, GROUND_TRUTH, values={"theval_lip_dynamics": n}) for name, n in real.items()]
+    by_pairs = choose_clips("ours", clips, [*paired, *rows], infos, 1)
+    assert shown(by_pairs)["theval_lip_dynamics"] == [("Worst", "a"), ("Best", "c")]
+    assert by_pairs[1].chosen[0].note == "2.000 pixels, its real clip 5.000"
+    assert "theval_lip_dynamics" not in shown(choose_clips("ours", clips, rows, infos, 1))  # no aim is known
 
 
 def test_each_of_thirteen_lines_has_a_style_of_its_own() -> None:
