@@ -1,6 +1,7 @@
 """Does every metric respond as it should? Clips compared with copies that are degraded in known ways.
 
-    python benchmarks/degradations.py CLIPS --output DIR [--limit N] [--seconds S] [--side PIXELS] [key=value ...]
+    python benchmarks/degradations.py CLIPS --output DIR [--limit N] [--seconds S] [--side PIXELS] [--copies NAME ...]
+        [key=value ...]
 
 The copies of a folder's clips are encoded at three qualities, have their audio shifted by -4 to +4 frames, a frozen
 face, 10 % noise, or half the size. They are scored with ``evaluate.py``, which receives the further key=value
@@ -12,7 +13,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -127,10 +128,14 @@ class Rule:
         return holds[self.relation], own, other
 
 
-def rules() -> list[Rule]:
-    """Rules for the responses that are known in advance."""
+def rules(made: Collection[str] = tuple(DEGRADATIONS)) -> list[Rule]:
+    """Rules for the responses that are known in advance.
+
+    Args:
+        made: Names of the copies; qualities are compared with the next better one of these.
+    """
     found = []
-    worse = [f"quality_{crf}" for crf in QUALITIES]
+    worse = [name for name in (f"quality_{crf}" for crf in QUALITIES) if name in made]
     for first, second in pairwise(worse):
         found += [Rule(key, second, "<", first) for key in ("psnr", "ssim", "ms_ssim", "csim")]
         higher = (
@@ -165,6 +170,8 @@ def rules() -> list[Rule]:
         Rule("theval_silent_lip_stability", "frozen", "<", GROUND_TRUTH),
         Rule("theval_brow_dynamics", "noise", ">", GROUND_TRUTH),
         Rule("expression_frechet_distance", "frozen", ">", "quality_23"),
+        Rule("closeness_score", "frozen", "<", "quality_23"),
+        Rule("closeness_score", "quality_43", "<", "quality_23"),
         Rule("fvd", "frozen", ">", "quality_23"),
         Rule("fvd", "noise", ">", "quality_23"),
         Rule("identity_distance_dlib", "noise", ">", "quality_23"),
@@ -196,15 +203,18 @@ def rules() -> list[Rule]:
     return found
 
 
-def make_copies(clips: Path, output: Path, *, limit: int, seconds: float, side: int) -> None:
-    """Write the clips at best quality, limited in size, and every degraded copy; an interrupted run resumes."""
+def make_copies(
+    clips: Path, output: Path, *, limit: int, seconds: float, side: int, made: Collection[str] = tuple(DEGRADATIONS)
+) -> None:
+    """Write the clips at best quality, limited in size, and their degraded copies; an interrupted run resumes."""
+    wanted = {name: degradation for name, degradation in DEGRADATIONS.items() if name in made}
     found = find_videos(clips)
     for name in evenly_spaced(sorted(found), limit or None):
         path, _ = found[name]
         decoded = read_video(path, fps=float(FRAME_RATE), max_side=side)
         frames = list(islice(decoded, round(seconds * FRAME_RATE)))
         audio = fit_length(load_audio(path), len(frames))
-        for system, degradation in {GROUND_TRUTH: Degradation(), **DEGRADATIONS}.items():
+        for system, degradation in {GROUND_TRUTH: Degradation(), **wanted}.items():
             target = output / system / f"{name}.mp4"
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_file():
@@ -218,7 +228,7 @@ def tell(results: dict[str, Any]) -> Iterator[str]:
     systems = results["systems"]
 
     def value(system: str, metric: str) -> float:
-        mean = systems[system]["metrics"].get(metric, {}).get("mean")
+        mean = systems.get(system, {"metrics": {}})["metrics"].get(metric, {}).get("mean")
         return math.nan if mean is None else float(mean)
 
     rows = []
@@ -227,7 +237,7 @@ def tell(results: dict[str, Any]) -> Iterator[str]:
         rows.append([metric, *(NONE if math.isnan(cell) else f"{cell:.4g}" for cell in cells)])
     yield markdown_table(["metric", *map(_short, systems)], rows, align="lr")
     yield ""
-    for rule in rules():
+    for rule in rules(systems):
         holds, own, other = rule.check(value)
         yield f"{_verdict(holds):10s} {rule}" + ("" if holds is None else f"   ({own:.4g}, {other:.4g})")
 
@@ -253,15 +263,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=0, help="Number of clips, evenly spaced; 0 for all.")
     parser.add_argument("--seconds", type=float, default=6.0, help="Seconds of each clip (default: %(default)s).")
     parser.add_argument("--side", type=int, default=256, help="Longest side in pixels (default: %(default)s).")
+    parser.add_argument(
+        "--copies", nargs="+", choices=tuple(DEGRADATIONS), default=tuple(DEGRADATIONS), help="Copies; all by default."
+    )
     parser.add_argument("overrides", nargs="*", help="key=value arguments of evaluate.py.")
     arguments = parser.parse_intermixed_args(argv)
     copies = arguments.output / "videos"
-    make_copies(arguments.clips, copies, limit=arguments.limit, seconds=arguments.seconds, side=arguments.side)
+    size = {"limit": arguments.limit, "seconds": arguments.seconds, "side": arguments.side}
+    make_copies(arguments.clips, copies, made=arguments.copies, **size)
     report = arguments.output / "report"
     evaluate(
         [
             f"reference={copies / GROUND_TRUTH}",
-            *(f"systems.{name}={copies / name}" for name in DEGRADATIONS),
+            *(f"systems.{name}={copies / name}" for name in arguments.copies),
             f"output={report}",
             "title=Clips against degraded copies of themselves",
             *arguments.overrides,

@@ -67,6 +67,15 @@ def test_a_metric_that_moves_the_wrong_way_breaks_a_rule(degradations: ModuleTyp
     assert degradations.broken(unmoved) == 1
 
 
+def test_some_of_the_copies_have_rules_of_their_own(degradations: ModuleType) -> None:
+    some = _results(ssim={"quality_23": 0.9, "quality_43": 0.95, "frozen": 0.5})
+    some["systems"] = {name: some["systems"][name] for name in (GROUND_TRUTH, "quality_23", "quality_43", "frozen")}
+    assert degradations.broken(some) == 1
+    lines = list(degradations.tell(some))
+    assert any(line.startswith("BROKEN     ssim: quality_43 < quality_23") for line in lines)
+    assert any(line.startswith("not scored ssim: noise") for line in lines)
+
+
 def test_copies_are_what_their_names_say(
     degradations: ModuleType, talking: dict[str, Any], write_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -75,6 +84,8 @@ def test_copies_are_what_their_names_say(
     degradations.make_copies(source, tmp_path / "copies", limit=0, seconds=10.0, side=128)
     made = sorted(path.parent.name for path in (tmp_path / "copies").rglob("two.mp4"))
     assert made == sorted([GROUND_TRUTH, *degradations.DEGRADATIONS])
+    degradations.make_copies(source, tmp_path / "one", limit=0, seconds=0.2, side=64, made=["frozen"])
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["frozen", GROUND_TRUTH]
     sizes = [(tmp_path / "copies" / f"quality_{crf}" / "two.mp4").stat().st_size for crf in degradations.QUALITIES]
     assert sizes == sorted(sizes, reverse=True)
     real = load_audio(tmp_path / "copies" / GROUND_TRUTH / "two.mp4")
