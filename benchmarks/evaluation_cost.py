@@ -64,7 +64,7 @@ def measure(folder: str, limit: int, seconds: float, metrics: list[str]) -> tupl
             spent[READING] += time.process_time() - started
             if not total:  # what is compiled or imported at the first call does not count
                 for one in setup.measures:
-                    _seconds_of(one, video.first(12))
+                    _seconds_of(one, video.first(16))
             total += len(video) / 25.0
             for one in setup.measures:
                 name = ", ".join(key for key in one.keys if key in config.wanted)

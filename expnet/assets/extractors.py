@@ -78,6 +78,13 @@ def _recogniser(layers: int) -> Callable[[Path | None], nn.Module]:
     return load
 
 
+def _deep3d(path: Path | None) -> nn.Module:
+    from expnet.models.coefficient_regressor import CoefficientRegressor
+    from expnet.models.face_vid2vid.published import load_coefficient_regressor
+
+    return CoefficientRegressor() if path is None else load_coefficient_regressor(path)
+
+
 _KINDS: dict[str, _Kind] = {
     "syncnet": _Kind("syncnet", _syncnet),
     "inception": _Kind("inception", _inception),
@@ -88,6 +95,7 @@ _KINDS: dict[str, _Kind] = {
     "dists": _Kind("vgg16", _dists),
     "recogniser": _Kind("recogniser", _recogniser(100)),
     "recogniser_r50": _Kind("recogniser_r50", _recogniser(50)),
+    "deep3d": _Kind("sadtalker-256", _deep3d),
 }
 KINDS = tuple(_KINDS)
 

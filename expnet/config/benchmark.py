@@ -49,7 +49,7 @@ METRIC_KEYS = (
 """Keys of all metrics, in the order of the table's columns."""
 ONLY_WHEN_NAMED = ("lpips_vgg", "lpips_squeeze")
 """Metrics that are computed only when named: LPIPS with its other backbones."""
-ASSET_KINDS = ("syncnet", "inception", "i3d", "lpips_alex", "lpips_vgg", "lpips_squeeze", "recogniser")
+ASSET_KINDS = ("syncnet", "inception", "i3d", "lpips_alex", "lpips_vgg", "lpips_squeeze", "recogniser", "deep3d")
 _RESERVED = ("reference", GROUND_TRUTH)
 SAME_WORDS = ("mouth_opening_correlation", "mouth_opening_lag", "landmark_distance_mouth")
 """Metrics that compare the mouth with that of the real clip, which must speak the same words."""

@@ -4,12 +4,13 @@ The network sees each frame aligned by its own landmarks, as it was trained. Its
 square, so it is expressed in one square for the clip, which leaves every projected point where it is.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from expnet.audio.alignment import FRAME_RATE
 from expnet.coefficients import FaceCoefficients
@@ -17,14 +18,13 @@ from expnet.face.alignment import align_face, cut_aligned
 from expnet.face.camera import DISTANCE, FOCAL
 from expnet.face.lost_frames import fill_lost_frames
 from expnet.formats.coefficient_files import coefficients_from_vectors, coefficients_to_vectors
-from expnet.models.coefficient_regressor import CoefficientRegressor
 
 _BATCH = 8
 _WIDTH = 257
 
 
 def regress_clip(
-    network: CoefficientRegressor,
+    network: Callable[[Tensor], Tensor],
     frames: Iterable[NDArray[np.uint8]],
     landmarks: NDArray[np.floating],
     found: NDArray[np.bool_],
@@ -32,7 +32,7 @@ def regress_clip(
     """Return the Basel coefficients of a clip at 25 frames/s, with one identity and one crop.
 
     Args:
-        network: The regressor, in evaluation mode.
+        network: The regressor, in evaluation mode, or an `expnet.metrics.Extractor` of it.
         frames: T frames (H, W, 3), read once, in order.
         landmarks: (T, 68, 2) tracked landmarks in pixels of the frames.
         found: (T,) frames in which a face was found; the coefficients of others are interpolated.

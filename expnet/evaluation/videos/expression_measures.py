@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from expnet.assets.sadtalker import open_coefficient_regressor
 from expnet.data.preprocess.regressed_coefficients import regress_clip
 from expnet.evaluation.scores import Scores
 from expnet.evaluation.videos.measures import FACE, Measure
 from expnet.evaluation.videos.reader import Video
-from expnet.metrics import ExpressionFrechetDistance
+from expnet.metrics import ExpressionFrechetDistance, Extractor
 from expnet.metrics.expression_frechet import DEEP3D
 
 
@@ -30,13 +29,9 @@ def own_expression_measures(face_model: str) -> list[Measure]:
     return [Measure("Face", (metric,), frozenset({FACE}), run, pooled=True)]
 
 
-def deep3d_expression_measures() -> list[Measure]:
-    """The coefficients that Deep3DFaceRecon's network regresses from every frame with a face.
-
-    Raises:
-        MissingAssetError: SadTalker's file, which holds the network, was not found.
-    """
-    metric, network = ExpressionFrechetDistance(face_model=DEEP3D), open_coefficient_regressor()
+def deep3d_expression_measures(network: Extractor) -> list[Measure]:
+    """The coefficients that Deep3DFaceRecon's network regresses from every frame with a face."""
+    metric = ExpressionFrechetDistance(face_model=DEEP3D)
 
     def run(scores: Scores, video: Video, _: Video | None) -> None:
         assert video.face is not None

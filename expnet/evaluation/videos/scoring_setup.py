@@ -210,6 +210,6 @@ def _families(
         theval_motion_measures(),
         closeness_measures(),
         own_expression_measures(model_fingerprint(model)),
-        opener.unless_missing(("e_fid",), deep3d_expression_measures),
+        opener.with_network("deep3d", ("e_fid",), deep3d_expression_measures),
         opener.unless_missing(SPEECH_KEYS, lambda: theval_speech_measures(VoiceActivityDetector())),
     ]

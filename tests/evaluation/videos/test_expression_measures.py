@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from expnet.coefficients import FaceCoefficients
 from expnet.config.benchmark import VideoBenchmarkConfig
 from expnet.evaluation.scores import Scores
-from expnet.evaluation.videos import expression_measures
 from expnet.evaluation.videos.expression_measures import deep3d_expression_measures, own_expression_measures
 from expnet.evaluation.videos.reader import Face, Source, Video
 from expnet.evaluation.videos.scoring_setup import open_scoring_setup
+from expnet.metrics import Extractor
 
 FRAMES = 6
 
@@ -55,9 +55,8 @@ class Red(nn.Module):
         return rows
 
 
-def test_deep3dfacerecon_sees_every_frame_with_a_face(video: Video, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expression_measures, "open_coefficient_regressor", Red)
-    (measure,) = deep3d_expression_measures()
+def test_deep3dfacerecon_sees_every_frame_with_a_face(video: Video) -> None:
+    (measure,) = deep3d_expression_measures(Extractor(Red()))
     scores = Scores()
     measure.run(scores, video, None)
     stored = scores.vectors["e_fid"]
@@ -77,3 +76,14 @@ def test_without_sadtalkers_file_e_fid_is_left_out_with_a_reason(
     setup = open_scoring_setup(config, torch.device("cpu"))
     assert [info.key for info in setup.infos()] == keys[:1]
     assert any("sadtalker-256" in note for note in setup.notes)
+
+
+def test_random_weights_try_e_fid_out(tmp_path: Path, video: Video) -> None:
+    config = VideoBenchmarkConfig(reference=str(tmp_path), metrics=["e_fid"], assets={"deep3d": "random"})
+    setup = open_scoring_setup(config, torch.device("cpu"))
+    assert any(note.startswith("RANDOM WEIGHTS: deep3d") for note in setup.notes)
+    (measure,) = setup.measures
+    scores = Scores()
+    measure.run(scores, video, None)
+    assert scores.vectors["e_fid"].isfinite().all()
+    assert scores.vectors["e_fid"].std(dim=0).max() > 0
