@@ -4,10 +4,11 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
+from expnet.evaluation.report.latex_table import results_as_latex
 from expnet.evaluation.report.page import Extras, render_page
 from expnet.evaluation.report.results import Results
 from expnet.evaluation.report.results_files import to_csv, to_json
-from expnet.evaluation.report.tables import results_as_latex, results_as_markdown
+from expnet.evaluation.report.tables import results_as_markdown
 from expnet.io.atomic import atomic_path
 
 

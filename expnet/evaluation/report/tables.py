@@ -1,10 +1,7 @@
-"""The result table in Markdown and LaTeX, and how its numbers are formatted everywhere."""
+"""The result table in Markdown, and how its numbers are formatted everywhere."""
 
 import math
-from collections.abc import Sequence
-from itertools import groupby
 
-from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.report.best_systems import best_systems
 from expnet.evaluation.report.decimals import metric_decimals
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, SystemResult
@@ -14,23 +11,6 @@ from expnet.io.markdown import markdown_table
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 """Stands where there is no value."""
-_MOST_COLUMNS = 8
-"""Metrics that fit side by side on a printed page."""
-_MOST_SYSTEMS = 6
-"""Systems that fit side by side on a printed page, with intervals."""
-_LATIN_END = 0x180
-_ESCAPES = {
-    **{character: "\\" + character for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "²": "$^2$",
-    "±": r"$\pm$",
-    NONE: "--",
-    MINUS: "$-$",
-}
 
 
 def direction(info: MetricInfo) -> str:
@@ -65,7 +45,7 @@ def results_as_markdown(results: Results) -> str:
         best = best_systems(results, info)
         cells = [_markdown_cell(results, system, info, system.name in best) for system in results.systems]
         rows.append([f"{info.title} {direction(info)}", info.unit, *cells])
-    counts = ", ".join(f"{key} {value}" for key, value in _sizes(results).items())
+    counts = ", ".join(f"{key} {value}" for key, value in table_sizes(results).items())
     lines = [
         markdown_table(["metric", "unit", *names], rows, align="llr"),
         "",
@@ -81,97 +61,7 @@ def results_as_markdown(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def results_as_latex(results: Results) -> str:
-    """Return the table for a paper; it needs ``booktabs`` and ``graphicx``.
-
-    Systems are rows, as in most papers. Many metrics of few systems stand one below the other; those of many systems
-    are divided into panels of one group or more, without intervals, which would make them unreadable.
-    """
-    few = len(results.metrics) <= _MOST_COLUMNS
-    panels = not few and len(results.systems) > _MOST_SYSTEMS
-    if few or panels:
-        parts = [_systems_as_rows(results, infos, intervals=not panels) for infos in _panels(results.metrics)]
-    else:
-        parts = [_tabular(len(results.systems), _metrics_as_rows(results))]
-    shown = "" if panels else " with 95\\,\\% bootstrap intervals"
-    caption = f"Mean over clips{shown}. Protocol \\texttt{{{results.protocol_hash}}}."
-    if results.preset is not None:
-        caption += " " + escape_latex(results.preset.line)
-    lines = [
-        r"% \usepackage{booktabs,graphicx}",
-        f"% protocol {results.protocol_hash}; " + ", ".join(f"{k} {v}" for k, v in _sizes(results).items()),
-        r"\begin{table}[t]",
-        r"\centering",
-        *_joined(parts),
-        rf"\caption{{{caption}}}",
-        r"\end{table}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _panels(infos: Sequence[MetricInfo]) -> list[list[MetricInfo]]:
-    """Divide metrics into panels of whole groups, as many in each as fit side by side."""
-    panels: list[list[MetricInfo]] = []
-    for _, members in groupby(infos, key=lambda info: info.group):
-        group = list(members)
-        for part in (group[start : start + _MOST_COLUMNS] for start in range(0, len(group), _MOST_COLUMNS)):
-            if panels and len(panels[-1]) + len(part) <= _MOST_COLUMNS:
-                panels[-1] += part
-            else:
-                panels.append(part)
-    return panels
-
-
-def _tabular(columns: int, body: Sequence[str]) -> list[str]:
-    """Return a tabular that is shrunk to the width of the text where it is wider; none is enlarged."""
-    width = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
-    return [
-        rf"\resizebox{{{width}}}{{!}}{{%",
-        r"\begin{tabular}{l" + "r" * columns + "}",
-        r"\toprule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}}",
-    ]
-
-
-def _joined(parts: Sequence[Sequence[str]]) -> list[str]:
-    """Return panels one below the other."""
-    lines = list(parts[0])
-    for part in parts[1:]:
-        lines += [r"\par\medskip", *part]
-    return lines
-
-
-def _systems_as_rows(results: Results, infos: Sequence[MetricInfo], *, intervals: bool) -> list[str]:
-    headings = [rf"\shortstack{{{escape_latex(info.title)}\\{latex_unit(info)}}}" for info in infos]
-    lines = ["System & " + " & ".join(headings) + r" \\", r"\midrule"]
-    best = {info.key: best_systems(results, info) for info in infos}
-    for system in results.systems:
-        cells = [
-            _latex_cell(results, system, info, system.name in best[info.key], intervals=intervals) for info in infos
-        ]
-        lines.append(f"{escape_latex(system.title)} & " + " & ".join(cells) + r" \\")
-        if system.name == GROUND_TRUTH:
-            lines.append(r"\midrule")
-    return _tabular(len(infos), lines)
-
-
-def _metrics_as_rows(results: Results) -> list[str]:
-    lines = ["Metric & " + " & ".join(escape_latex(system.title) for system in results.systems) + r" \\"]
-    group = None
-    for info in results.metrics:
-        if info.group != group:
-            group = info.group
-            lines.append(r"\midrule")
-        best = best_systems(results, info)
-        cells = [_latex_cell(results, system, info, system.name in best) for system in results.systems]
-        lines.append(f"{escape_latex(info.title)} {latex_unit(info)} & " + " & ".join(cells) + r" \\")
-    return lines
-
-
-def _sizes(results: Results) -> dict[str, int]:
+def table_sizes(results: Results) -> dict[str, int]:
     """Return how much was scored."""
     # Real clips that are not paired are other clips than those of the systems, which are counted.
     shown = next((system for system in results.systems if system.kind != "reference"), None)
@@ -200,28 +90,3 @@ def _markdown_cell(results: Results, system: SystemResult, info: MetricInfo, bes
     value = number(summary.mean, digits)
     parts = [f"**{value}**" if best else value, interval(summary, digits), f"({count})" if count else ""]
     return " ".join(part for part in parts if part)
-
-
-def latex_unit(info: MetricInfo) -> str:
-    """Return unit and direction of a metric in LaTeX."""
-    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-    arrow = direction(info)
-    arrow = arrows.get(arrow, "$" + arrow.replace("→", r"\rightarrow").replace("real", r"\mathrm{real}") + "$")
-    return f"({escape_latex(info.unit)}) {arrow}"
-
-
-def _latex_cell(results: Results, system: SystemResult, info: MetricInfo, best: bool, *, intervals: bool = True) -> str:
-    summary = system.metrics.get(info.key)
-    if summary is None or not math.isfinite(summary.mean):
-        return "--"
-    digits = metric_decimals(info)
-    value = number(summary.mean, digits).replace(MINUS, "$-$")
-    bounds = interval(summary, digits).replace(MINUS, "$-$") if intervals else ""
-    small = " ".join(part for part in (bounds, differing_count(results, info.key, summary)) if part)
-    value = rf"\textbf{{{value}}}" if best else value
-    return f"{value} {{\\scriptsize {small}}}" if small else value
-
-
-def escape_latex(text: str) -> str:
-    """Escape LaTeX commands, and characters that its engines cannot set: a system may be named after any folder."""
-    return "".join(_ESCAPES.get(character, character if ord(character) < _LATIN_END else "?") for character in text)

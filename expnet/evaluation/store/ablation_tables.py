@@ -8,15 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expnet.evaluation.report.decimals import metric_decimals, three_digits
+from expnet.evaluation.report.latex_table import escape_latex, latex_heading, shrunk
 from expnet.evaluation.report.results import MetricInfo, Results, ScoredClip
-from expnet.evaluation.report.tables import (
-    MINUS,
-    NONE,
-    direction,
-    escape_latex,
-    latex_unit,
-    number,
-)
+from expnet.evaluation.report.tables import MINUS, NONE, direction, number
 from expnet.evaluation.statistics.significance import holm, sign_flip_p_value
 from expnet.evaluation.statistics.summary import LAG, Resampling, ends, paired_difference
 from expnet.evaluation.store.variants import Variant
@@ -186,17 +180,12 @@ def _cell(difference: Difference | None, digits: int, bold: str) -> str:
 
 def _latex(table: _Table) -> str:
     """Write the table for a paper; it needs ``booktabs`` and ``graphicx``."""
-    heads = [rf"\shortstack{{{escape_latex(info.title)}\\{latex_unit(info)}}}" for info in table.infos]
+    heads = [latex_heading(info) for info in table.infos]
     rows = [
         " & ".join([escape_latex(title), *(cell.replace(MINUS, "$-$").replace(NONE, "--") for cell in cells)]) + r" \\"
         for title, cells in table.rows(r"\textbf{{{}}}")
     ]
-    lines = [
-        r"% \usepackage{booktabs,graphicx}",
-        f"% protocol {table.results.protocol_hash}",
-        r"\begin{table}[t]",
-        r"\centering",
-        r"\resizebox{\linewidth}{!}{%",
+    tabular = [
         r"\begin{tabular}{l" + "r" * len(table.infos) + "}",
         r"\toprule",
         " & ".join(["", *heads]) + r" \\",
@@ -205,7 +194,14 @@ def _latex(table: _Table) -> str:
         r"\midrule",
         *rows[1:],
         r"\bottomrule",
-        r"\end{tabular}}",
+        r"\end{tabular}",
+    ]
+    lines = [
+        r"% \usepackage{booktabs,graphicx}",
+        f"% protocol {table.results.protocol_hash}",
+        r"\begin{table}[t]",
+        r"\centering",
+        *shrunk([tabular]),
         rf"\caption{{{escape_latex(table.legend().replace('**', ''))}}}",
         r"\end{table}",
     ]

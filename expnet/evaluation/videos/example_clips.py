@@ -67,7 +67,7 @@ def choose_clips(
         count: The number of worst clips, and of best clips, by the leading metric; the others show one of each.
     """
     by_name = {clip.clip_id: clip for clip in clips}
-    found = []
+    found: list[MetricExamples] = []
     for info in _leading_first(infos):
         scored = _scored_by(system, rows, info.key) if count else []
         aims, whose = _real_aims(scored, rows, info.key)

@@ -9,13 +9,9 @@ import pytest
 
 from expnet.evaluation.report.best_systems import best_systems
 from expnet.evaluation.report.decimals import metric_decimals, three_digits
+from expnet.evaluation.report.latex_table import results_as_latex
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, ScoredClip, SystemResult
-from expnet.evaluation.report.tables import (
-    direction,
-    number,
-    results_as_latex,
-    results_as_markdown,
-)
+from expnet.evaluation.report.tables import direction, number, results_as_markdown
 
 
 def info(results: Any, key: str) -> MetricInfo:
@@ -88,7 +84,18 @@ def test_the_best_is_found_on_the_clips_that_all_systems_have() -> None:
     assert best_systems(found, found.metrics[0]) == {"ours"}
     text = results_as_markdown(found)
     assert "| **26.80** | 30.00 (n 3) |" in text
-    assert r"30.00 {\scriptsize n 3}" in results_as_latex(found)
+    assert r"other {\scriptsize (n 3)} & 30.00 \\" in results_as_latex(found)
+
+
+def test_an_n_that_differs_by_metric_stands_with_its_score(results: Any) -> None:
+    system = results.systems[1]
+    key = results.metrics[0].key
+    fewer = {**system.metrics, key: replace(system.metrics[key], n=2)}
+    systems = tuple(replace(one, metrics=fewer) if one is system else one for one in results.systems)
+    text = results_as_latex(replace(results, systems=systems))
+    row = next(line for line in text.splitlines() if line.startswith(system.title))
+    assert row.count("n 2") == 1
+    assert row.startswith(rf"{system.title} & ")
 
 
 def test_sets_of_different_clips_have_no_best() -> None:
@@ -154,7 +161,9 @@ def test_many_systems_of_many_metrics_stand_in_panels(results: Any) -> None:
     ours = many.systems[1]
     more = tuple(replace(ours, name=f"s{number}", title=f"System {number}") for number in range(8))
     text = results_as_latex(replace(many, systems=(*many.systems, *more)))
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}}") == 2
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 2
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert text.count(r"\resizebox") == 1  # letters of one size in all panels
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(body) == 2 * (1 + 13)
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {6}
