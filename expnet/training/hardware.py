@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 _SINGLE_DEVICE = "single_"  # strategies that Lightning takes by itself for one device
 _PEER_IS_SILENT = ("Application timeout", "Timed out waiting", "waiting for clients", "wait timeout")
 _PEER_IS_GONE = ("Connection closed by peer", "Connection reset by peer")
-"""What torch.distributed says about a process that hangs, and about one that has ended."""
+_PEER_IS_OUT_OF_REACH = ("connectFullMesh failed",)
+"""What torch.distributed says about a process that hangs, one that has ended, and one that it cannot connect to."""
+_WORKER_IS_GONE = re.compile(r"DataLoader worker \(pid(\(s\))? [\d, ]+\) (exited unexpectedly|is killed by signal)")
 
 
 def check_hardware(options: TrainerConfig) -> None:
@@ -143,5 +146,16 @@ def training_fault(error: BaseException, options: TrainerConfig) -> ExpnetError 
     if any(words in str(error) for words in _PEER_IS_GONE):
         return MachineError(
             "Another process of the run has ended; look at its output for the reason, and continue with ckpt=last."
+        )
+    if any(words in str(error) for words in _PEER_IS_OUT_OF_REACH):
+        return MachineError(
+            "Another process of the run cannot be reached: check the network between the machines, name its interface "
+            "in GLOO_SOCKET_IFNAME or NCCL_SOCKET_IFNAME if there are several, and continue with ckpt=last."
+        )
+    if _WORKER_IS_GONE.search(str(error)):
+        return MachineError(
+            "A process that loads data was ended by the system: the memory may be full (use fewer data.workers), or a "
+            "file of data.store may have been removed or shortened; look at the system's log, and continue with "
+            "ckpt=last."
         )
     return None

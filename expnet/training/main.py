@@ -6,6 +6,7 @@ at once.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import sys
 import warnings
@@ -69,6 +70,9 @@ def main(argv: Sequence[str]) -> int:
     if arguments.print_config:
         sys.stdout.write(to_yaml(config))
         return 0
+    if not faulthandler.is_enabled():
+        # A memory map whose file has gone ends the process without a word; this says in which line.
+        faulthandler.enable()
     path = train(config, command=command_line(argv))
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 

@@ -92,6 +92,22 @@ def in_a_checkpoint(step: int, name: str) -> None:
     torch.save = half
 
 
+def on_a_slow_disk(seconds: int) -> None:
+    """Write each checkpoint so slowly that it takes some seconds more."""
+    before_call(torch, "save", lambda *_, **__: time.sleep(seconds))
+
+
+def with_a_shortened_store(step: int, *, store: Path) -> None:
+    """Lose the store's shards at the end of a step, as when a file system is taken away under its memory maps."""
+
+    def shorten(task: BaseTask, *_: Any) -> None:
+        if task.global_step == step:
+            for shard in store.glob("shards/*"):
+                os.truncate(shard, 4096)
+
+    before_call(BaseTask, "on_train_batch_end", shorten)
+
+
 def in_last_checkpoint(step: int) -> None:
     """Die while last.ckpt, from which a run resumes, is written."""
     in_a_checkpoint(step, "last")
@@ -148,6 +164,17 @@ def in_the_last_process(step: int, then: Callable[[], None]) -> None:
 def hang_in_the_last_process(step: int) -> None:
     """One process stops answering, as one that the system has stopped."""
     in_the_last_process(step, lambda: time.sleep(60))
+
+
+def wait_in_a_step(step: int) -> None:
+    """Wait at the end of a step until the file ``waiting``, which is written there, is gone."""
+
+    def wait() -> None:
+        Path("waiting").touch()
+        while Path("waiting").exists():
+            time.sleep(0.05)
+
+    in_the_last_process(step, wait)
 
 
 def die_in_the_last_process(step: int) -> None:

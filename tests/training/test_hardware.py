@@ -2,18 +2,20 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import killable
 import pytest
 import torch
 from killable import finish, log_of, start
-from small import ROOT, arguments, rows_of
+from small import ROOT, arguments, checkpoint_of, rows_of
 
 from expnet.cli import guarded
 from expnet.config import TrainerConfig, load_config
@@ -126,6 +128,49 @@ def test_a_process_that_is_gone_is_not_waited_for(
     first = (tmp_path / "log0.txt").read_text()
     assert sentence in first
     assert "Traceback" not in first
+
+
+@pytest.mark.parametrize(("timeout", "ended"), [(30, 0), (1.5, 1)])
+def test_a_slow_disk_is_waited_for(timeout: float, ended: int, store: Path, tmp_path: Path) -> None:
+    """The process that does not write waits for the other one as long as trainer.timeout says."""
+    given = arguments("expression", store, "data.workers=0", f"trainer.timeout={timeout}", "trainer.max_steps=4")
+    writer, other = start(given, tmp_path, processes=2, point=(killable.on_a_slow_disk, 4))
+    other.join(120)
+    writer.join(120)
+    assert other.exitcode == ended, log_of(tmp_path)
+    assert ("has not answered for 1.5 s" in (tmp_path / "log1.txt").read_text()) == bool(ended)
+    assert finish(start(given, tmp_path, processes=2)) == [0, 0], log_of(tmp_path)
+    assert checkpoint_of(tmp_path / "run")["global_step"] == 4
+
+
+def test_a_store_that_vanishes_for_a_while(store: Path, tmp_path: Path, whole: Callable[..., Path]) -> None:
+    """Shards stay mapped while their folder is away, so a training does not notice."""
+    away = tmp_path / "away"
+    shutil.copytree(store, tmp_path / "store")
+    given = arguments("expression", tmp_path / "store", "data.workers=0")
+    process = start(given, tmp_path, point=(killable.wait_in_a_step, 5))
+    while not (tmp_path / "waiting").exists():
+        assert process[0].is_alive(), log_of(tmp_path)
+        time.sleep(0.05)
+    (tmp_path / "store").rename(away)
+    (tmp_path / "waiting").unlink()
+    assert finish(process) == [0], log_of(tmp_path)
+    alone = whole("expression", "data.workers=0")
+    assert (alone / "metrics.csv").read_text() == (tmp_path / "run" / "metrics.csv").read_text()
+
+
+def test_a_store_whose_files_are_shortened(store: Path, tmp_path: Path, whole: Callable[..., Path]) -> None:
+    """The system ends the loading process, the run says so in one sentence, and goes on with the store as it was."""
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    given = arguments("expression", copy, "data.workers=1")
+    shorten = partial(killable.with_a_shortened_store, store=copy)
+    assert finish(start(given, tmp_path, point=(shorten, 5))) == [1], log_of(tmp_path)
+    assert "may have been removed or shortened" in log_of(tmp_path).splitlines()[-1]
+    shutil.copytree(store, copy, dirs_exist_ok=True)
+    assert finish(start(given, tmp_path)) == [0], log_of(tmp_path)
+    alone = whole("expression", "data.workers=1")
+    assert (alone / "metrics.csv").read_text() == (tmp_path / "run" / "metrics.csv").read_text()
 
 
 def test_threads_hold_for_processes_of_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
