@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from expnet.cli import guarded
 from expnet.config import load_config
@@ -216,9 +217,11 @@ def _run(
 ) -> None:
     os.chdir(folder)
     os.environ.update(environment)
+    rank = environment.get("RANK", environment.get("SLURM_PROCID", ""))
+    rank_zero_only.rank = int(rank or 0)  # which Lightning read when the server imported it, without a rank
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # of the loaders' workers, as in a run of one's own
-    log = open(folder / f"log{environment.get('RANK', environment.get('SLURM_PROCID', ''))}.txt", "a")  # noqa: SIM115 (for as long as it lives)
+    log = open(folder / f"log{rank}.txt", "a")  # noqa: SIM115 (for as long as it lives)
     os.dup2(log.fileno(), sys.stdout.fileno())
     os.dup2(log.fileno(), sys.stderr.fileno())
     if point is not None:
