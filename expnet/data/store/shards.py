@@ -5,9 +5,7 @@ and a window of a clip is one contiguous piece of each array. Frame arrays are c
 640 samples per frame; ``identity`` and ``crop`` have one row per clip; phonemes are JSON bytes.
 """
 
-import ctypes
 import json
-import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from safetensors.numpy import save
 
 from expnet.audio.alignment import SAMPLES_PER_FRAME
 from expnet.audio.speech_synthesis import Phoneme
+from expnet.data.store.page_advice import expect_random_reads, prefetch
 from expnet.data.store.storage import ShardInfo
 from expnet.data.store.track import Track
 from expnet.errors import DataError
@@ -28,9 +27,6 @@ Arrays = dict[str, NDArray[Any]]
 FRAME_ARRAYS = ("expression", "rotation", "translation", "landmarks", "valid")
 CLIP_ARRAYS = ("identity", "crop", "phoneme_end")
 _ARRAYS = (*FRAME_ARRAYS, *CLIP_ARRAYS, "audio", "phonemes")
-# Python's mmap objects have madvise, but each keeps a file open.
-_madvise = ctypes.CDLL(None).madvise
-_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 INT16_SCALE = 32768.0
 """Audio is stored as 16-bit integers; with this scale, 16-bit recordings are stored exactly."""
 _INT16_MAX = 32767
@@ -104,12 +100,11 @@ class Shard:
         except (OSError, SafetensorError) as error:
             raise DataError(f"{path} is not a shard that can be read ({error}); make the store again") from error
         for array in self._arrays.values():
-            # Windows are read at random places, where the kernel's read-ahead is mostly wasted.
-            _advise(array, mmap.MADV_RANDOM)
+            expect_random_reads(array)
 
     def frames(self, name: str, first: int, count: int) -> NDArray[Any]:
         """Copy ``count`` frames of a frame array starting at ``first``."""
-        return _prefetched(self._arrays[name][first : first + count]).copy()
+        return prefetch(self._arrays[name][first : first + count]).copy()
 
     def audio(self, first: int, count: int) -> NDArray[np.float32]:
         """Return the samples of ``count`` frames starting at ``first``, (640 count,)."""
@@ -117,7 +112,7 @@ class Shard:
 
     def encoded_audio(self, first: int, count: int) -> NDArray[np.int16]:
         """Return a view of the stored 16-bit samples of ``count`` frames starting at ``first``, (640 count,)."""
-        return _prefetched(self._arrays["audio"][first * SAMPLES_PER_FRAME : (first + count) * SAMPLES_PER_FRAME])
+        return prefetch(self._arrays["audio"][first * SAMPLES_PER_FRAME : (first + count) * SAMPLES_PER_FRAME])
 
     def clip(self, name: str, index: int) -> NDArray[Any]:
         """Copy the row of clip ``index`` from a clip array."""
@@ -131,17 +126,3 @@ class Shard:
             return ()
         encoded = self._arrays["phonemes"][start : int(ends[-1])].tobytes()
         return tuple(Phoneme(*values) for values in json.loads(encoded))
-
-
-def _prefetched(piece: NDArray[Any]) -> NDArray[Any]:
-    """Ask the kernel to read all pages of a piece at once instead of one page fault at a time."""
-    _advise(piece, mmap.MADV_WILLNEED)
-    return piece
-
-
-def _advise(array: NDArray[Any], advice: int) -> None:
-    """Advise the kernel how part of a memory map will be read; it may ignore the hint."""
-    if array.nbytes:
-        address = array.ctypes.data
-        begin = address - address % mmap.PAGESIZE
-        _madvise(begin, array.nbytes + address - begin, advice)
