@@ -94,7 +94,7 @@ class ClipMetric(NamedMetric):
         raise NotImplementedError
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Score a batch of clips and accumulate the result."""
+        """Score a batch of clips and accumulate the result; the arguments are those of `score`."""
         with torch.no_grad():
             values, weights = self.score(*args, **kwargs)
         self.accumulate(values, weights)
