@@ -13,214 +13,17 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice, pairwise
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from expnet.audio.alignment import FRAME_RATE, SAMPLES_PER_FRAME, fit_length
-from expnet.audio.wave import load_audio
 from expnet.cli import guarded
 from expnet.config.benchmark import GROUND_TRUTH
-from expnet.data.even_spacing import evenly_spaced
 from expnet.evaluation.main import main as evaluate
 from expnet.evaluation.report.tables import NONE
-from expnet.evaluation.videos.pairing import find_videos
 from expnet.io.markdown import markdown_table
-from expnet.media.video_reader import read_video, write_video
-
-Frames = list[NDArray[np.uint8]]
-Audio = NDArray[np.float32]
-SHIFTS = (-4, -2, 2, 4)
-QUALITIES = (23, 33, 43)
-_BEST_QUALITY = 10
-_NOISE = 0.1
-
-
-@dataclass(frozen=True)
-class Degradation:
-    """One way to degrade a clip.
-
-    Attributes:
-        frames: Makes the degraded frames from the clip's frames.
-        audio: Makes the degraded audio from the clip's audio.
-        quality: Constant rate factor (crf) of x264.
-    """
-
-    frames: Callable[[Frames], Frames] = lambda frames: frames
-    audio: Callable[[Audio], Audio] = lambda audio: audio
-    quality: int = _BEST_QUALITY
-
-
-def delayed(audio: Audio, frames: int) -> Audio:
-    """Audio (S,) delayed by a number of video frames (negative: advanced), with silence where it is missing."""
-    shift, silence = frames * SAMPLES_PER_FRAME, np.zeros(abs(frames) * SAMPLES_PER_FRAME, np.float32)
-    return np.concatenate([silence, audio[:-shift]]) if shift > 0 else np.concatenate([audio[-shift:], silence])
-
-
-def noisy(frames: Frames) -> Frames:
-    """Add Gaussian noise with a standard deviation of a tenth of the range to every channel."""
-    generator = np.random.default_rng(0)
-    disturbed = (image + generator.normal(scale=255 * _NOISE, size=image.shape) for image in frames)
-    return [image.round().clip(0, 255).astype(np.uint8) for image in disturbed]
-
-
-def halved(frames: Frames) -> Frames:
-    """Halve width and height, rounded to even numbers."""
-    height, width = (side // 4 * 2 for side in frames[0].shape[:2])
-    return [np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX)) for image in frames]
-
-
-def shift_name(frames: int) -> str:
-    """Name of the copies whose audio is delayed by a number of frames."""
-    return f"sound_{'late' if frames > 0 else 'early'}_{abs(frames)}"
-
-
-DEGRADATIONS = {
-    **{f"quality_{crf}": Degradation(quality=crf) for crf in QUALITIES},
-    **{shift_name(k): Degradation(audio=lambda audio, k=k: delayed(audio, k)) for k in SHIFTS},  # type: ignore[misc]
-    "frozen": Degradation(frames=lambda frames: [frames[0]] * len(frames)),
-    "noise": Degradation(frames=noisy),
-    "half_size": Degradation(frames=halved),
-}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Expected value of a metric on one kind of copies.
-
-    Attributes:
-        metric: Key of the metric.
-        system: Name of the copies.
-        relation: ``<``, ``>``, or ``~`` for equality within ``tolerance``.
-        other: Number, or name of the system to compare with.
-        offset: Added to the other side.
-        tolerance: Tolerance of ``~``.
-    """
-
-    metric: str
-    system: str
-    relation: str
-    other: str | float
-    offset: float = 0.0
-    tolerance: float = 0.0
-
-    def __str__(self) -> str:
-        """Format the rule."""
-        other = f"{self.other:g}" if isinstance(self.other, float) else _short(self.other)
-        bound = other + (f" {self.offset:+g}" if self.offset else "")
-        within = f" ± {self.tolerance:g}" if self.relation == "~" else ""
-        return f"{self.metric}: {self.system} {self.relation} {bound}{within}"
-
-    def check(self, value: Callable[[str, str], float]) -> tuple[bool | None, float, float]:
-        """Whether the rule holds (None where a side was not scored), and the two sides."""
-        own = value(self.system, self.metric)
-        other = self.other if isinstance(self.other, float) else value(self.other, self.metric)
-        other += self.offset
-        if not (math.isfinite(own) and math.isfinite(other)):
-            return None, own, other
-        holds = {"<": own < other, ">": own > other, "~": abs(own - other) <= self.tolerance}
-        return holds[self.relation], own, other
-
-
-def rules(made: Collection[str] = tuple(DEGRADATIONS)) -> list[Rule]:
-    """Rules for the responses that are known in advance.
-
-    Args:
-        made: Names of the copies; qualities are compared with the next better one of these.
-    """
-    found = []
-    worse = [name for name in (f"quality_{crf}" for crf in QUALITIES) if name in made]
-    for first, second in pairwise(worse):
-        found += [Rule(key, second, "<", first) for key in ("psnr", "ssim", "ms_ssim", "csim")]
-        higher = (
-            "lpips",
-            "fid",
-            "landmark_distance",
-            "fvd",
-            "identity_distance_dlib",
-            "expression_frechet_distance",
-            "e_fid",
-        )
-        found += [Rule(key, second, ">", first) for key in higher]
-    found += [
-        Rule("cpbd", "quality_43", "<", GROUND_TRUTH),
-        Rule("sync_confidence", "quality_43", "<", GROUND_TRUTH),
-        Rule("sync_distance", "quality_43", ">", GROUND_TRUTH),
-        Rule("mouth_opening_correlation", "quality_23", ">", 0.9),
-    ]
-    for shift in SHIFTS:
-        name = shift_name(shift)
-        # With late audio the mouth comes first, and SyncNet's offset (positive: audio first) decreases.
-        found += [
-            Rule("audio_mouth_lag", name, "~", GROUND_TRUTH, offset=-shift, tolerance=1),
-            Rule("sync_offset", name, "~", GROUND_TRUTH, offset=-shift, tolerance=1),
-            Rule("mouth_opening_correlation", name, ">", 0.97),
-            Rule("psnr", name, ">", "quality_23"),
-        ]
-    found += [Rule("audio_mouth_correlation", shift_name(shift), "<", GROUND_TRUTH) for shift in (-4, 4)]
-    found += [Rule("theval_lip_sync", shift_name(shift), ">", GROUND_TRUTH) for shift in (-4, 4)]
-    found += [
-        *(Rule(f"theval_{key}", "frozen", "<", GROUND_TRUTH) for key in ("lip_dynamics", "brow_dynamics")),
-        Rule("theval_silent_lip_stability", "frozen", "<", GROUND_TRUTH),
-        Rule("theval_brow_dynamics", "noise", ">", GROUND_TRUTH),
-        Rule("expression_frechet_distance", "frozen", ">", "quality_23"),
-        Rule("closeness_score", "frozen", "<", "quality_23"),
-        Rule("closeness_score", "quality_43", "<", "quality_23"),
-        Rule("fvd", "frozen", ">", "quality_23"),
-        Rule("fvd", "noise", ">", "quality_23"),
-        Rule("identity_distance_dlib", "noise", ">", "quality_23"),
-    ]
-    found += [
-        Rule("mouth_opening_correlation", "frozen", "~", 0.0, tolerance=0.15),
-        Rule("mouth_opening_correlation", "frozen", "<", "quality_43"),
-        Rule("audio_mouth_correlation", "frozen", "<", GROUND_TRUTH),
-        Rule("sync_confidence", "frozen", "<", GROUND_TRUTH),
-        Rule("silent_lip_motion", "frozen", "<", GROUND_TRUTH),
-        Rule("landmark_distance_mouth", "frozen", ">", "quality_23"),
-        Rule("pose_diversity_ratio", "frozen", "<", 0.1),
-        Rule("pose_speed_ratio", "frozen", "<", 0.3),  # the tracker converges, so even a still image moves slightly
-        Rule("jitter_ratio", "frozen", "<", 0.1),
-        Rule("blink_rate", "frozen", "~", 0.0),
-        Rule("psnr", "frozen", "<", "quality_23"),
-        Rule("psnr", "noise", "~", 20.0, tolerance=3.0),  # clipping and chroma subsampling reduce the noise
-        Rule("ssim", "noise", "<", "quality_23"),
-        Rule("ms_ssim", "noise", "<", "quality_23"),
-        Rule("lpips", "noise", ">", "quality_23"),
-        Rule("fid", "noise", ">", "quality_23"),
-        Rule("cpbd", "noise", ">", GROUND_TRUTH),  # a known weakness: noise looks like sharpness
-        Rule("jitter_ratio", "noise", ">", "quality_23"),
-        Rule("psnr", "half_size", "<", shift_name(2)),
-        Rule("ssim", "half_size", "<", shift_name(2)),
-        Rule("lpips", "half_size", ">", shift_name(2)),
-        Rule("mouth_opening_correlation", "half_size", ">", 0.8),
-    ]
-    return found
-
-
-def make_copies(
-    clips: Path, output: Path, *, limit: int, seconds: float, side: int, made: Collection[str] = tuple(DEGRADATIONS)
-) -> None:
-    """Write the clips at best quality, limited in size, and their degraded copies; an interrupted run resumes."""
-    wanted = {name: degradation for name, degradation in DEGRADATIONS.items() if name in made}
-    found = find_videos(clips)
-    for name in evenly_spaced(sorted(found), limit or None):
-        path, _ = found[name]
-        decoded = read_video(path, fps=float(FRAME_RATE), max_side=side)
-        frames = list(islice(decoded, round(seconds * FRAME_RATE)))
-        audio = fit_length(load_audio(path), len(frames))
-        for system, degradation in {GROUND_TRUTH: Degradation(), **wanted}.items():
-            target = output / system / f"{name}.mp4"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_file():
-                continue
-            images, samples = degradation.frames(frames), degradation.audio(audio)
-            write_video(target, images, fps=float(FRAME_RATE), audio=samples, crf=degradation.quality)
+from shared.degradation_rules import copy_name, rules
+from shared.degraded_copies import DEGRADATIONS, make_copies
 
 
 def tell(results: dict[str, Any]) -> Iterator[str]:
@@ -235,7 +38,7 @@ def tell(results: dict[str, Any]) -> Iterator[str]:
     for metric in results["metrics"]:
         cells = (value(system, metric) for system in systems)
         rows.append([metric, *(NONE if math.isnan(cell) else f"{cell:.4g}" for cell in cells)])
-    yield markdown_table(["metric", *map(_short, systems)], rows, align="lr")
+    yield markdown_table(["metric", *map(copy_name, systems)], rows, align="lr")
     yield ""
     for rule in rules(systems):
         holds, own, other = rule.check(value)
@@ -249,10 +52,6 @@ def broken(results: dict[str, Any]) -> int:
 
 def _verdict(holds: bool | None) -> str:
     return {True: "ok", False: "BROKEN", None: "not scored"}[holds]
-
-
-def _short(system: str) -> str:
-    return "real" if system == GROUND_TRUTH else system
 
 
 def main(argv: Sequence[str] | None = None) -> int:
