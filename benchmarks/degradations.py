@@ -1,7 +1,7 @@
 """Does every metric respond as it should? Clips compared with copies that are degraded in known ways.
 
-    python benchmarks/degradations.py CLIPS --output DIR [--limit N] [--seconds S] [--side PIXELS] [--copies NAME ...]
-        [key=value ...]
+    python benchmarks/degradations.py CLIPS [key=value ...] --output DIR [--limit N] [--seconds S] [--side PIXELS]
+        [--copies NAME ...]
 
 The copies of a folder's clips are encoded at three qualities, have their audio shifted by -4 to +4 frames, a frozen
 face, 10 % noise, or half the size. They are scored with ``evaluate.py``, which receives the further key=value

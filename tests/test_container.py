@@ -38,3 +38,11 @@ def test_it_installs_from_the_constraints_and_runs_expnet() -> None:
     assert ["ARG", "TORCH=cpu"] in STEPS
     python = next(rest for step, rest in STEPS if step == "FROM")
     assert re.search(r"python:3\.1[1-4]-slim", python)
+
+
+def test_its_cuda_is_that_of_the_pinned_packages() -> None:
+    pinned = re.search(r"^nvidia-cuda-runtime==(\d+)\.(\d+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    backend = f"TORCH=cu{pinned[1]}{pinned[2]}"  # another one's packages contradict the constraints
+    for page in ("Containerfile", "docs/guides/benchmark.md"):
+        assert set(re.findall(r"TORCH=cu\d+", (ROOT / page).read_text())) == {backend}
