@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero
 from small import ROOT, arguments, rows_of
 from torch.utils.data import DataLoader
+from wandb_file import read_records
 
 from expnet.config import LoggerConfig
 from expnet.training.callbacks.gradient_norm import GradientNorm
@@ -143,21 +144,10 @@ def test_a_run_writes_speed_and_gradients(task: str, store: Path) -> None:
 
 def sessions(folder: Path) -> list[list[Any]]:
     """The records that a run sent to W&B, by session; W&B's own process may write them after the run has ended."""
-    from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
-
-    def read(path: Path) -> list[Any]:
-        reader, records = DataStore(), []
-        reader.open_for_scan(str(path))
-        while (data := reader.scan_data()) is not None:
-            records.append(Record())
-            records[-1].ParseFromString(data)
-        return records
-
     paths = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
     assert {path.stem for path in paths} == {f"run-{(folder / WANDB_ID).read_text().strip()}"}
     for _ in range(100):
-        found = [read(path) for path in paths]
+        found = [list(read_records(path)) for path in paths]
         if all(any(record.HasField("exit") for record in records) for records in found):
             return found
         time.sleep(0.1)
