@@ -56,7 +56,7 @@ class Commands(SphinxDirective):
         self.env.note_dependency(command_line.__file__)
         lines: list[str] = []
         for name, (parser, text) in subparsers(command_line._parser()).items():
-            if name in ("train", "evaluate", "ablate"):
+            if name in ("train", "sweep", "evaluate", "ablate"):
                 lines += [f"## expnet {name}", "", f"{text[:1].upper()}{text[1:]}.", ""]
                 lines += [
                     "It takes configuration files and `key=value` overrides: see [configuration](configuration.md)."

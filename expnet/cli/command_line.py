@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="expnet",
         description="Audio-driven single-image talking faces: train, benchmark, animate.",
-        epilog="expnet train, evaluate and ablate take configuration files and key=value overrides, as train.py and "
-        "evaluate.py do: expnet train configs/expression.yaml data.store=tracks. Add --help for all keys.",
+        epilog="expnet train, sweep, evaluate and ablate take configuration files and key=value overrides, as train.py "
+        "and evaluate.py do: expnet train configs/expression.yaml data.store=tracks. Add --help for all keys.",
     )
     parser.add_argument("--version", action="version", version=f"expnet {__version__}")
     parser.add_argument("--verbose", action="store_true", help="log the progress of the command")

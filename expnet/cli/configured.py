@@ -1,4 +1,4 @@
-"""``expnet train``, ``evaluate`` and ``ablate``, which parse configuration files and overrides themselves."""
+"""``expnet train``, ``sweep``, ``evaluate`` and ``ablate``, which parse files and overrides themselves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from expnet.cli.arguments import Commands
 _HELP = {
     "train": "train a network",
     "evaluate": "score models or videos",
+    "sweep": "train a network with different options, chosen by a grid or by Optuna, and compare the runs",
     "ablate": "train variants over several seeds and compare them",
 }
 CONFIGURED = tuple(_HELP)
@@ -28,6 +29,8 @@ def run_configured(command: str, arguments: Sequence[str]) -> int | None:
         from expnet.training.main import main as run
     elif command == "ablate":
         from expnet.training.ablate import main as run
+    elif command == "sweep":
+        from expnet.training.sweep.main import main as run
     else:
         from expnet.evaluation.main import main as run
     return run(list(arguments))

@@ -17,7 +17,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -253,6 +253,8 @@ def _type_name(hint: Any) -> str:
             hint.__name__, hint.__name__
         )
     choices = getattr(hint, "__args__", ())
+    if get_origin(hint) is dict:
+        return "keys with values"
     if choices and all(isinstance(choice, str) for choice in choices):
         return "|".join(choices)
     return " or ".join("null" if choice is type(None) else _type_name(choice) for choice in choices) or str(hint)

@@ -20,7 +20,8 @@ from expnet.config import ExpressionConfig, load_config, require
 from expnet.config.ablate import AblationConfig
 from expnet.config.grammar import describe, is_file_name, merge, parse_arguments, split_override, to_yaml
 from expnet.errors import ConfigError
-from expnet.training.ablation_runs import Training, check_runs, commands, differing_keys, train_all
+from expnet.training.ablation_runs import Training, commands, train_all
+from expnet.training.child_runs import check_runs, differing_keys
 
 USAGE = """usage: expnet ablate [FILE.yaml ...] [KEY=VALUE ...] [--print-commands] [--print-config] [--help]
 

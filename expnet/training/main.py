@@ -38,7 +38,8 @@ USAGE = """usage: python train.py FILE.yaml ... KEY=VALUE ... [--print-config] [
        expnet train     FILE.yaml ... KEY=VALUE ... [--print-config] [--help]
 
 Files and overrides are merged from left to right over these defaults. Start with configs/expression.yaml or
-configs/pose.yaml and data.store=STORE.
+configs/pose.yaml and data.store=STORE. With --multirun a key may have several values, as optim.lr=1e-3,3e-4, and every
+combination is trained (train.py --multirun --help).
 """
 PROGRESS = {
     "expression": ("train/loss", "val/loss", "val/within_clip_r2", "val/mouth_opening_correlation"),
@@ -61,6 +62,10 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0. Errors raise `ExpnetError`, which the command line turns into one sentence and an exit code.
     """
+    if "--multirun" in argv:
+        from expnet.training.sweep.main import multirun
+
+        return multirun(argv)
     arguments = parse_arguments(argv)
     if arguments.help:
         task = task_of(arguments.layers) if arguments.layers else "expression"

@@ -21,7 +21,7 @@ BLOCK = re.compile(
     flags=re.DOTALL | re.MULTILINE,
 )
 SHELL = ("sh", "bash", "shell", "console")
-CONFIGURED = ("train", "evaluate", "ablate")
+CONFIGURED = ("train", "sweep", "evaluate", "ablate")
 SYSTEM = ("ssh", "for", "ffprobe", "wandb", "scancel", "uv")
 """Programs that are not part of the project; what follows them is not looked at."""
 
