@@ -4,6 +4,7 @@ Video frame i (at 25 frames/s) goes with samples 640 i ... 640 i + 639 (at 16 kH
 The mel spectrogram has a column every 200 samples, that is 3.2 columns per frame.
 """
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -14,11 +15,12 @@ from expnet.audio.mel import (
     HOP,
     MEL_BANDS,
     MEL_RATE,
+    PRE_EMPHASIS,
     SAMPLE_RATE,
     WINDOW,
     log_mel,
     mel_of_emphasised,
-    mel_of_emphasised_batch,
+    mel_of_emphasised_parts,
     pre_emphasis,
 )
 from expnet.audio.stored_samples import Samples
@@ -29,6 +31,8 @@ MEL_PER_FRAME = MEL_RATE / FRAME_RATE
 MEL_CONTEXT = 16
 """Mel columns before the first and after the last frame of a window: 200 ms, five video frames."""
 
+_MEL_MARGIN = MEL_CONTEXT * HOP + WINDOW // 2  # samples before the first frame that its spectrogram covers
+_CUT_BLOCK = 80  # samples, which divide both a frame and this margin
 _SADTALKER_STEP = 16  # columns of one of SadTalker's windows
 
 _Samples = TypeVar("_Samples", np.ndarray, Tensor)
@@ -81,31 +85,59 @@ def mel_for_frames(samples: Tensor | Samples, first_frame: int, frames: int) -> 
     return mel  # (80, columns)
 
 
-def mel_for_windows(audio: Tensor, before: Tensor, frames: int, inside: Tensor | None = None) -> Tensor:
+def mel_for_windows(audio: Tensor, before: Tensor, frames: int, limits: Tensor | None = None) -> Tensor:
     """Compute the log-mel spectrogram under windows of equally many video frames; see `mel_for_frames`.
 
     Args:
         audio: (B, S) audio of each window and its context; outside is silence.
         before: (B,) video frames of that audio before the window.
         frames: T, number of video frames of the windows.
-        inside: (B, S) bool, true for samples that lie in the clip, for silence elsewhere; None for all.
+        limits: (B, 2) first sample of each row that lies in the clip, and the sample after the last one, for silence
+            elsewhere; None for no limits.
 
     Returns:
         (B, 80, 16 + ceil(3.2 T) + 16), values in [-4, 4].
     """
-    columns = mel_columns(frames)
-    context = MEL_CONTEXT * HOP + WINDOW // 2
-    # Silenced again after the pre-emphasis, which the last sample of a clip reaches beyond its end.
+    length = (mel_columns(frames) - 1) * HOP + WINDOW
+    first = before * SAMPLES_PER_FRAME - _MEL_MARGIN  # (B,)
+    if audio.device.type == "cpu":
+        edges = [(0, audio.shape[1])] * len(audio) if limits is None else limits.tolist()
+        rows = zip(audio, first.tolist(), edges, strict=True)
+        parts: Iterable[Tensor] = (_emphasised(row, start, length, *edge)[None] for row, start, edge in rows)
+    else:
+        parts = [_emphasised_on_device(audio, first, length, limits)]
+    return mel_of_emphasised_parts(parts)  # (B, 80, columns)
+
+
+def _emphasised(row: Tensor, first: int, length: int, begin: int, end: int) -> Tensor:
+    """Return pre-emphasised samples ``first ... first + length - 1`` of a row, (S,) -> (length,).
+
+    Outside of samples ``begin ... end - 1`` is silence. The sample after the last one is silent, too, though the
+    pre-emphasis reaches it.
+    """
+    begin, end = max(begin, 0), min(end, len(row))
+    if first - 1 >= begin and first + length <= end:
+        return torch.sub(row[first : first + length], row[first - 1 : first + length - 1], alpha=PRE_EMPHASIS)
+    inside = slice(min(max(begin, first - 1), end), max(min(end, first + length), begin))
+    before = 0 if inside.start < first else 1  # whether the previous sample is silent
+    heard = torch.nn.functional.pad(row[inside], (before, 0))
+    emphasised = torch.sub(heard[1:], heard[:-1], alpha=PRE_EMPHASIS)
+    start = inside.start - first + 1 - before
+    return torch.nn.functional.pad(emphasised, (start, length - start - len(emphasised)))
+
+
+def _emphasised_on_device(audio: Tensor, first: Tensor, length: int, limits: Tensor | None) -> Tensor:
+    """Do the same for all rows, (B, S) -> (B, length), without waiting for the device."""
+    inside = None
+    if limits is not None:
+        sample = torch.arange(audio.shape[1], device=audio.device)
+        inside = (sample >= limits[:, :1]) & (sample < limits[:, 1:])
     emphasised = pre_emphasis(audio) if inside is None else pre_emphasis(audio * inside) * inside
-    length = (columns - 1) * HOP + WINDOW
-    blocks = -(-length // SAMPLES_PER_FRAME)
-    after = context + HOP + SAMPLES_PER_FRAME
-    after += -(context + audio.shape[1] + after) % SAMPLES_PER_FRAME
-    # Cut in blocks of a frame, which are copied whole: with the context before it, a window begins with a block.
-    padded = torch.nn.functional.pad(emphasised, (context, after)).unflatten(1, (-1, SAMPLES_PER_FRAME))
-    place = before[:, None] + torch.arange(blocks, device=audio.device)  # (B, blocks)
-    windows = padded[torch.arange(len(audio), device=audio.device)[:, None], place].flatten(1)[:, :length]
-    return mel_of_emphasised_batch(windows)  # (B, 80, columns)
+    block = _CUT_BLOCK  # in blocks, which are copied whole
+    padding = (_MEL_MARGIN, length + -(_MEL_MARGIN + audio.shape[1] + length) % block)
+    padded = torch.nn.functional.pad(emphasised, padding).unflatten(1, (-1, block))
+    place = (first + _MEL_MARGIN)[:, None] // block + torch.arange(-(-length // block), device=audio.device)
+    return padded[torch.arange(len(audio), device=audio.device)[:, None], place].flatten(1)[:, :length]
 
 
 def sadtalker_windows(mel: Tensor, frames: int) -> Tensor:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
-from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -36,6 +35,8 @@ COMPANDING = 255.0  # mu of ITU-T G.711
 HIGHEST_SNR = 50.0
 HIGHEST_BABBLE_SNR = 30.0
 MOST_VOICES = 6
+LARGEST_DENOMINATOR = 100
+"""Of the fraction that a change of speed is rounded to."""
 _VOCODER_WINDOW, _VOCODER_HOP = 512, 128
 
 
@@ -195,22 +196,33 @@ def stretch_time(samples: Samples, factor: float) -> Samples:
 def stretched(samples: Tensor, factor: float) -> Tensor:
     """`stretch_time` for a tensor (S,) on any device."""
     window = torch.hann_window(_VOCODER_WINDOW, device=samples.device)
-    sizes: dict[str, Any] = {"n_fft": _VOCODER_WINDOW, "hop_length": _VOCODER_HOP, "window": window}
-    spectrum = torch.stft(samples, **sizes, pad_mode="constant", return_complex=True)  # (257, K)
-    columns = spectrum.shape[1]
+    spectrum = torch.stft(
+        samples, _VOCODER_WINDOW, _VOCODER_HOP, window=window, pad_mode="constant", return_complex=True
+    ).T  # (K, 257)
+    columns = len(spectrum)
     place = (torch.arange(round(columns * factor), device=samples.device) / factor).clamp(max=columns - 1.001)
     below = place.long()
-    share = place - below
-    size, angle = spectrum.abs(), spectrum.angle()
-    size = size[:, below] * (1 - share) + size[:, below + 1] * share
-    # The phase advances as it does at that place of the input: by the whole turns of the bin's own frequency in a hop
-    # plus the measured rest.
-    bins = torch.arange(len(spectrum), device=samples.device)
-    turn = 2.0 * math.pi * _VOCODER_HOP / _VOCODER_WINDOW * bins[:, None]
-    excess = angle.diff(dim=1) - turn
-    advance = turn + excess - 2.0 * math.pi * (excess / (2.0 * math.pi)).round()  # (257, K - 1)
-    phase = torch.cat([angle[:, :1], advance[:, below[:-1]]], dim=1).double().cumsum(dim=1).float()
-    return torch.istft(torch.polar(size, phase), **sizes, length=round(len(samples) * factor))
+    real, imaginary = torch.view_as_real(spectrum).movedim(-1, 0).contiguous()  # apart: on a CPU, much faster
+    size, angle = torch.hypot(real, imaginary), torch.atan2(imaginary, real)
+    size = torch.lerp(size[below], size[below + 1], (place - below)[:, None])
+    # The phase advances by as much in a hop as it does at that place of the input; whole turns change nothing.
+    phase = torch.cat([angle[:1], angle.diff(dim=0)[below[:-1]]]).double().cumsum(dim=0)
+    phase = phase.sub_((phase / (2.0 * math.pi)).round_(), alpha=2.0 * math.pi).float()  # small angles are faster
+    frames = torch.fft.irfft(torch.complex(size * phase.cos(), size * phase.sin())) * window  # (K', 512)
+    begin, length = _VOCODER_WINDOW // 2, round(len(samples) * factor)
+    longer = _overlap_add(frames)[begin : begin + length]
+    longer = longer / _overlap_add(window.square().expand_as(frames))[begin : begin + length].clamp_min(1e-11)
+    return torch.nn.functional.pad(longer, (0, length - len(longer)))
+
+
+def _overlap_add(frames: Tensor) -> Tensor:
+    """Add frames (K, 512) that begin 128 samples after one another, (128 (K + 3),). `torch.istft` takes far longer."""
+    pieces = frames.unflatten(1, (-1, _VOCODER_HOP))  # (K, 4, 128)
+    count = pieces.shape[1]
+    added = frames.new_zeros(len(frames) + count - 1, _VOCODER_HOP)
+    for place, piece in enumerate(pieces.unbind(1)):
+        added[place : place + len(frames)] += piece
+    return added.flatten()
 
 
 def change_speed(samples: Samples, factor: float) -> Samples:
@@ -218,5 +230,5 @@ def change_speed(samples: Samples, factor: float) -> Samples:
 
     The factor is rounded to a fraction with a denominator of at most 100, an error of at most one sample in 10,000.
     """
-    ratio = Fraction(factor).limit_denominator(100)
+    ratio = Fraction(factor).limit_denominator(LARGEST_DENOMINATOR)
     return scipy.signal.resample_poly(samples, ratio.denominator, ratio.numerator).astype(np.float32)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import scipy.fft
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -24,6 +26,7 @@ from expnet.audio.augmentation import (
     TELEPHONE_HERTZ,
     stretched,
 )
+from expnet.audio.batched_resampling import change_speeds
 from expnet.audio.mel import SAMPLE_RATE
 from expnet.audio.row_generators import RowGenerators
 
@@ -69,7 +72,7 @@ def random_gain(decibels: float) -> BatchedAugmentation:
     """Change the volume by up to ``decibels`` in either direction, uniformly in decibels."""
 
     def apply(audio: Tensor, rows: Rows) -> Tensor:
-        return (audio * 10.0 ** (rows.generators.uniform(-decibels, decibels) / 20.0)).clamp(-1.0, 1.0)
+        return (audio * 10.0 ** (rows.generators.uniform(-decibels, decibels) / 20.0)).clamp_(-1.0, 1.0)
 
     return apply
 
@@ -80,10 +83,12 @@ def random_noise(lowest_snr: float, highest_snr: float = HIGHEST_SNR) -> Batched
     def apply(audio: Tensor, rows: Rows) -> Tensor:
         pink = rows.generators.rows(0.5)
         snr = rows.generators.uniform(lowest_snr, highest_snr)
-        noise = rows.generators.normal(audio.shape[1])
+        noise = torch.empty_like(audio)
+        white = [row for row in range(len(audio)) if row not in set(pink)]
+        rows.generators.of(white).fill_normal([noise[row] for row in white])
         if pink:
-            noise[pink] = _pink(noise[pink])
-        return mix(audio, noise, snr, rows.samples)
+            noise[pink] = _pink(rows.generators.of(pink).normal(audio.shape[1] + 2))
+        return mix(audio, noise, snr, rows.samples, out=noise)
 
     return apply
 
@@ -110,8 +115,7 @@ def random_reverberation() -> BatchedAugmentation:
         echo = rows.generators.normal(longest - 1) * 10.0 ** (-3.0 * time / seconds) * (time < seconds)  # (B, R)
         echo *= (10.0 ** (decibels / 10.0) / echo.square().sum(dim=1, keepdim=True)).sqrt()
         response = pad(echo, (1, 0), value=1.0)
-        length = audio.shape[1] + longest - 1
-        length += length % 2
+        length: int = scipy.fft.next_fast_len(audio.shape[1] + longest - 1, real=True)
         heard = torch.fft.irfft(torch.fft.rfft(audio, length) * torch.fft.rfft(response, length), length)
         heard = heard[:, : audio.shape[1]]
         power = _power(audio, rows.samples) / _power(heard, rows.samples).clamp_min(LEAST_POWER)
@@ -141,16 +145,21 @@ def random_pitch(semitones: float) -> BatchedAugmentation:
 
     def apply(audio: Tensor, rows: Rows) -> Tensor:
         factors = (2.0 ** (rows.generators.uniform(-semitones, semitones) / 12.0)).flatten().tolist()
-        return torch.stack([_shift_pitch(row, factor) for row, factor in zip(audio, factors, strict=True)])
+        samples = audio.shape[1]
+        longer = [stretched(row, factor) for row, factor in zip(audio, factors, strict=True)]
+        return change_speeds(longer, factors, samples).clamp_(-1.0, 1.0)
 
     return apply
 
 
-def mix(audio: Tensor, noise: Tensor, snr: Tensor, samples: Tensor) -> Tensor:
-    """Add noise (B, S) at signal-to-noise ratios in decibels, (B, 1), relative to the mean power of each row."""
+def mix(audio: Tensor, noise: Tensor, snr: Tensor, samples: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Add noise (B, S) at signal-to-noise ratios in decibels, (B, 1), relative to the mean power of each row.
+
+    The result is written to ``out``, which may be the noise, where one is given.
+    """
     power = _power(audio, samples).clamp_min(LEAST_POWER)
-    scale = (power / noise.square().mean(dim=1, keepdim=True).clamp_min(1e-12)).sqrt() * 10.0 ** (-snr / 20.0)
-    return torch.addcmul(audio, scale, noise).clamp_(-1.0, 1.0)
+    scale = (power / _power(noise, noise.shape[1]).clamp_min(1e-12)).sqrt() * 10.0 ** (-snr / 20.0)
+    return torch.addcmul(audio, scale, noise, out=out).clamp_(-1.0, 1.0)
 
 
 def band_limit(audio: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
@@ -170,22 +179,23 @@ def compand(audio: Tensor, bits: Tensor) -> Tensor:
     return audio.sign() * torch.expm1(rounded * full) / COMPANDING
 
 
-def _pink(noise: Tensor) -> Tensor:
-    """Turn normal numbers (B, S), S even, into noise of the power spectrum 1 / f, (B, S).
+def _pink(numbers: Tensor) -> Tensor:
+    """Turn normal numbers (B, S + 2), S even, into noise of the power spectrum 1 / f, (B, S); they are overwritten.
 
     The numbers are taken as real and imaginary parts of the spectrum, which saves a transform of white noise.
     """
-    spectrum = torch.view_as_complex(noise.reshape(len(noise), -1, 2))  # (B, S / 2), frequencies 1 to S / 2
-    order = torch.arange(1, spectrum.shape[1] + 1, device=noise.device)
-    return torch.fft.irfft(pad(spectrum * order.rsqrt(), (1, 0)), noise.shape[1])
+    shape = _pink_shape(numbers.shape[1], numbers.device)
+    spectrum = torch.view_as_complex(numbers.mul_(shape).unflatten(1, (-1, 2)))  # (B, S / 2 + 1)
+    return torch.fft.irfft(spectrum, numbers.shape[1] - 2)
 
 
-def _shift_pitch(samples: Tensor, factor: float) -> Tensor:
-    """Play ``factor`` times as high: stretch the time, then resample to the old length in the frequency domain."""
-    longer = stretched(samples, factor)
-    return (torch.fft.irfft(torch.fft.rfft(longer), len(samples)) * (len(samples) / len(longer))).clamp(-1.0, 1.0)
+@lru_cache(maxsize=4)
+def _pink_shape(length: int, device: torch.device) -> Tensor:
+    """Return the amplitudes of pink noise, ``f^-1/2``, each twice, for real and imaginary part; none at 0."""
+    order = torch.arange(1, length // 2, device=device).repeat_interleave(2)
+    return pad(order.rsqrt(), (2, 0))  # (S + 2,)
 
 
-def _power(audio: Tensor, samples: Tensor) -> Tensor:
+def _power(audio: Tensor, samples: Tensor | int) -> Tensor:
     """Mean power of the samples in the clip, (B, S), (B, 1) -> (B, 1); audio outside the clip is silent."""
-    return audio.square().sum(dim=1, keepdim=True) / samples
+    return torch.linalg.vector_norm(audio, dim=1, keepdim=True).square_() / samples

@@ -5,6 +5,7 @@ OpenTalker/SadTalker:src/utils/{hparams,audio}.py. librosa is not used, since it
 the tests compare with it.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -74,22 +75,29 @@ def mel_of_emphasised(samples: Tensor) -> Tensor:
     return _log_scale(basis @ spectrum.abs()).reshape(*samples.shape[:-1], MEL_BANDS, -1)
 
 
-def mel_of_emphasised_batch(samples: Tensor) -> Tensor:
-    """Compute what `mel_of_emphasised` does for a batch of windows, in about half the time on a CPU.
+def mel_of_emphasised_parts(parts: Iterable[Tensor]) -> Tensor:
+    """Compute what `mel_of_emphasised` does for a batch of windows that comes in equal parts; has no gradient.
 
-    `torch.stft` and the magnitude of its complex result are slow for many short windows; the last bits differ.
+    `torch.stft` and the magnitude of its complex result are slow for many short windows. With one window a part, the
+    intermediate values stay in the cache of a CPU. The last bits differ.
 
     Args:
-        samples: (B, S), S at least 800.
+        parts: (P, S) samples each, S at least 800.
 
     Returns:
-        (B, 80, 1 + (S - 800) // 200)
+        (B, 80, 1 + (S - 800) // 200) for the B windows of all parts.
     """
-    frames = samples.unfold(-1, WINDOW, HOP) * _hann(samples.dtype, samples.device)  # (B, K, 800)
-    real, imaginary = torch.view_as_real(torch.fft.rfft(frames)).unbind(-1)  # (B, K, 401) each
-    magnitude = torch.addcmul(real * real, imaginary, imaginary).sqrt_()
-    mel = magnitude @ _filterbank(samples.dtype, samples.device).T  # (B, K, 80)
-    return _log_scale(mel.transpose(1, 2))
+    found: list[Tensor] = []
+    frames = torch.empty(0)
+    for part in parts:
+        pieces = part.unfold(-1, WINDOW, HOP)  # (P, K, 800)
+        if not found:  # a buffer for all parts: memory that is new to the process costs as much as the arithmetic
+            frames = part.new_empty(pieces.shape)
+            hann, filters = _hann(part.dtype, part.device), _filterbank(part.dtype, part.device).T  # (800,), (401, 80)
+        torch.mul(pieces, hann, out=frames)
+        values = torch.view_as_real(torch.fft.rfft(frames)).square_()  # (P, K, 401, 2)
+        found.append((values[..., 0] + values[..., 1]).sqrt_() @ filters)
+    return _log_scale(torch.cat(found)).transpose(1, 2)
 
 
 def _log_scale(mel: Tensor) -> Tensor:

@@ -35,15 +35,13 @@ class BatchedAudio:
     @torch.no_grad()
     def __call__(self, batch: FaceBatch) -> FaceBatch:
         """Return a batch with a spectrogram, if wanted, and augmented audio, if it is still needed."""
-        audio = batch.audio if batch.audio.is_floating_point() else batch.audio / INT16_SCALE  # (B, S)
+        audio = batch.audio if batch.audio.is_floating_point() else batch.audio.float().mul_(1.0 / INT16_SCALE)
         first, end = batch.audio_inside.unsqueeze(-1).unbind(1)  # (B, 1) each
         babble = batch.babble if batch.babble.numel() else None
         rows = Rows(RowGenerators(batch.seeds, audio.device), end - first, babble)
         for augmentation in self.augmentations:
             audio = augmentation(audio, rows)
-        place = torch.arange(audio.shape[1], device=audio.device)
-        inside = (place >= first) & (place < end)
         frames = batch.expression.shape[1]
-        mel = mel_for_windows(audio, batch.audio_before, frames, inside) if self.mel else batch.mel
+        mel = mel_for_windows(audio, batch.audio_before, frames, batch.audio_inside) if self.mel else batch.mel
         empty = audio.new_zeros(len(batch), 0)
         return replace(batch, mel=mel, audio=audio if self.keep_audio else empty, babble=empty, seeds=())
