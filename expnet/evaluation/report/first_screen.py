@@ -129,19 +129,20 @@ def _missing(results: Results) -> str:
     """Say in one line how much has no score; the page lists it further down."""
     failed = len({row.clip_id for row in results.clips if row.status != "ok"})
     gaps = {key for row in results.clips for key in row.unscored}
-    weights = [note for note in results.notes if note.startswith("Not scored because weights are missing")]
-    random = [note for note in results.notes if note.startswith("RANDOM WEIGHTS")]
+    weights = _after(results, "Not scored because weights are missing: ", ": ")
+    random = _after(results, "RANDOM WEIGHTS: ", " ")
     parts = []
     if failed:
         parts.append(f"{failed} {'clip' if failed == 1 else 'clips'} of a system or more")
     if gaps:
         parts.append(f"{len(gaps)} of {len(results.metrics)} metrics in some clips")
     if weights:
-        parts.append(f"metrics of {_networks(len(weights))} without weights")
+        parts.append(f"{', '.join(weights)} (weights are missing)")
     if random:
-        parts.append(f"meaning in the metrics of {_networks(len(random))} with random weights")
+        parts.append(f"meaning in the metrics of {', '.join(random)} (random weights)")
     return ", ".join(parts) or "Nothing. Every clip was scored by every metric."
 
 
-def _networks(count: int) -> str:
-    return f"{count} network{'' if count == 1 else 's'}"
+def _after(results: Results, prefix: str, end: str) -> list[str]:
+    """Return what the notes that begin with a prefix name, up to an end."""
+    return [note.removeprefix(prefix).split(end)[0] for note in results.notes if note.startswith(prefix)]

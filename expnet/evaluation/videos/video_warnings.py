@@ -56,12 +56,15 @@ def video_warnings(config: VideoBenchmarkConfig, rows: Sequence[ScoredClip], sou
 def lag_warnings(systems: Sequence[SystemResult], infos: Sequence[MetricInfo]) -> list[str]:
     """Return warnings about audio-mouth lags at the edge of the search range."""
     edge = next((int(info.protocol["max_lag"]) for info in infos if info.key == "audio_mouth_lag"), None)
-    lags = {system.name: system.metrics["audio_mouth_lag"] for system in systems if "audio_mouth_lag" in system.metrics}
+    means = {
+        system.name: system.metrics["audio_mouth_lag"].mean for system in systems if "audio_mouth_lag" in system.metrics
+    }
+    lags = [f"{_named(name)} ({mean:g})" for name, mean in means.items() if edge is not None and abs(mean) >= edge]
+    if not lags:
+        return []
     return [
-        f"The audio-mouth lag of {_named(name)} lies at the edge of its search range ({lag.mean:g} frames): the mouth "
+        f"The audio-mouth lag lies at the edge of its search range (±{edge} frames) for {', '.join(lags)}: the mouth "
         "does not follow the audio, or its lag is larger than the range."
-        for name, lag in lags.items()
-        if edge is not None and abs(lag.mean) >= edge
     ]
 
 
@@ -125,18 +128,20 @@ def _borrowed_audio(systems: Sequence[str], sources: Sources) -> list[str]:
 
 
 def _offsets_at_the_edge(systems: Sequence[str], rows: Sequence[ScoredClip]) -> list[str]:
-    """Warn about SyncNet offsets at the edge of the search range."""
-    notes = []
+    """Warn about SyncNet offsets at the edge of the search range, in one line for all systems."""
+    found = []
     for system in systems:
         offsets = [row.values.get("sync_offset", math.nan) for row in rows if row.system == system]
         known = [offset for offset in offsets if math.isfinite(offset)]
         edge = sum(abs(offset) >= MAX_SHIFT for offset in known)
         if edge:
-            notes.append(
-                f"SyncNet's offset lies at the edge of its search range (±{MAX_SHIFT} frames) in {edge} of "
-                f"{len(known)} clips of {_named(system)}: lips and audio are unrelated there, or further apart."
-            )
-    return notes
+            found.append(f"{edge} of {len(known)} clips of {_named(system)}")
+    if not found:
+        return []
+    return [
+        f"SyncNet's offset lies at the edge of its search range (±{MAX_SHIFT} frames) in {', '.join(found)}: lips and "
+        "audio are unrelated there, or further apart."
+    ]
 
 
 def _alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:

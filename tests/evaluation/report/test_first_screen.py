@@ -16,7 +16,9 @@ def test_it_says_what_was_compared_on_what_and_what_is_missing(results: Any) -> 
     assert glance["On"] == "6 clips, 3 people, 22 s of speech"
     assert glance["Missing"] == "1 clip of a system or more"
     random = replace(results, notes=("RANDOM WEIGHTS: syncnet ran",), clips=results.clips[:-1])
-    assert dict(at_a_glance(random))["Missing"] == "meaning in the metrics of 1 network with random weights"
+    assert dict(at_a_glance(random))["Missing"] == "meaning in the metrics of syncnet (random weights)"
+    without = replace(random, notes=("Not scored because weights are missing: fvd: the weight file a.pt is not here",))
+    assert dict(at_a_glance(without))["Missing"] == "fvd (weights are missing)"
     assert dict(at_a_glance(replace(random, notes=())))["Missing"].startswith("Nothing")
 
 

@@ -232,7 +232,7 @@ def test_a_lag_at_the_edge_is_noise() -> None:
         for name, lag in (("still", -10.0), ("good", 1.0), ("blank", math.nan))
     ]
     (note,) = lag_warnings(systems, [info])
-    assert "lag of still lies at the edge" in note
+    assert "lag lies at the edge of its search range (±10 frames) for still (-10): " in note
 
 
 def test_pictures_are_compared_in_parts_as_in_one() -> None:
