@@ -189,6 +189,7 @@ class RefinerConfig(BaseConfig):
             not self.metrics.renders,
             "metrics renders clips from coefficients, which the refiner does not predict: switch it off.",
         )
+        counts_steps(self.trainer)
 
 
 @dataclass
@@ -217,6 +218,16 @@ class RendererConfig(BaseConfig):
             "metrics.landmark_distance compares the landmarks of coefficients, which this training takes as given: "
             "switch it off.",
         )
+        counts_steps(self.trainer)
+
+
+def counts_steps(trainer: TrainerConfig) -> None:
+    """Refuse epochs where training draws pairs of frames, of which any number may be called an epoch."""
+    require(
+        trainer.max_epochs is None,
+        "trainer.max_epochs counts passes over the clips, but this training draws pairs of frames: set "
+        "trainer.max_steps.",
+    )
 
 
 Config = ExpressionConfig | PoseConfig | MotionConfig | LandmarkSyncConfig | RefinerConfig | RendererConfig

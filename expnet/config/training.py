@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,16 +11,23 @@ from expnet.config.checks import at_least, not_negative, require
 
 @dataclass
 class OptimConfig:
-    """AdamW with linear warm-up and cosine decay."""
+    """Optimiser, its learning rate with linear warm-up and a schedule, and the average of the weights."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw; or muon, which trains matrices with Muon and all other weights with AdamW, at the same learning rate and
+    weight decay (PyTorch 2.9 or newer)."""
     lr: float = 1e-3
     """Peak learning rate."""
     weight_decay: float = 0.05
     """Weight decay of weight matrices; biases, norms and embeddings are not decayed."""
+    schedule: Literal["cosine", "constant", "inverse_sqrt"] = "cosine"
+    """Learning rate after the warm-up: cosine decay to final_lr at the last step; constant; or inverse_sqrt, the peak
+    times the root of warmup_steps over the step. Only with the last two may a finished run be continued for longer as
+    if it had been meant to."""
     warmup_steps: int = 50
     """Steps of linear warm-up."""
     final_lr: float = 0.02
-    """Learning rate at the end of the run, as a fraction of the peak."""
+    """Learning rate at the end of a cosine schedule, and the least of inverse_sqrt, as a fraction of the peak."""
     gradient_clip: float = 1.0
     """Largest gradient norm; 0 for no clipping."""
     ema: float = 0.99
@@ -50,6 +58,10 @@ class RendererOptimConfig(OptimConfig):
         super().__post_init__()
         require(self.discriminator_lr > 0, f"optim.discriminator_lr must be above 0, not {self.discriminator_lr}.")
         require(0 <= self.beta1 < 1, f"optim.beta1 must be at least 0 and below 1, not {self.beta1}.")
+        require(
+            self.optimizer == "adamw",
+            "optim.optimizer=muon is for networks of matrices; the renderer is made of convolutions: use adamw.",
+        )
 
 
 @dataclass
@@ -58,8 +70,23 @@ class TrainerConfig:
 
     max_steps: int = 1000
     """Optimiser steps."""
+    max_epochs: int | None = None
+    """Epochs to train for, in place of max_steps; null for max_steps."""
+    max_time: str | None = None
+    """Longest duration of the run, all its resumed parts together, as DD:HH:MM:SS; the run then ends with a validation.
+    The learning rate does not know of it. Null for no limit."""
+    accumulate: int = 1
+    """Batches whose gradients are added up for one optimiser step."""
+    early_stopping: int = 0
+    """Stop after so many validations in a row without a better score; 0 for never."""
     validate_every: int = 100
     """Steps between validations, at most max_steps; each validation is followed by a checkpoint."""
+    save_every: int = 0
+    """Steps between saves of last.ckpt apart from validations, which lose less to a killed machine; 0 for none."""
+    keep_every: int = 0
+    """Steps between checkpoints that are kept for good, as checkpoints/step_000500.ckpt; 0 for none."""
+    keep_best: int = 1
+    """Checkpoints with the best scores to keep; more than one as checkpoints/best_000500.ckpt beside best.ckpt."""
     monitor: str | None = None
     """Score that chooses best.ckpt, such as val/lpips; null for val/within_clip_r2 (expression) or val/loss (the other
     networks)."""
@@ -72,10 +99,13 @@ class TrainerConfig:
     num_nodes: int = 1
     """Machines."""
     strategy: str = "auto"
-    """Lightning's strategy: auto, ddp, ddp_fork, ..."""
+    """Lightning's strategy: auto, ddp, ddp_fork, ...; every process holds the whole network, so not fsdp."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     """Floating-point precision of the network in training. The mixed precisions compute matrix products in 16 bits;
     weights, losses, validation and metrics stay in 32 bits."""
+    activation_checkpointing: bool = False
+    """Compute the Transformer's blocks a second time in the backward pass instead of keeping their activations, which
+    saves most of the memory of deep networks and takes about a third longer; the numbers are the same."""
     explosion: float = 100.0
     """Stop when the loss exceeds this multiple of its value in the first steps; 0 for never. A NaN loss always stops
     the run."""
@@ -85,16 +115,28 @@ class TrainerConfig:
     """Seconds that a process waits for the others of the run before it gives up."""
     deterministic: bool = True
     """Use only operations that give the same bits every time."""
+    profiler: Literal["none", "simple", "advanced", "pytorch"] = "none"
+    """Lightning's profiler of the training loop, of Python's functions, or of PyTorch's operations; it writes
+    fit-profile-*.txt, and a trace with pytorch, into the run folder. Only for short runs, which it slows down."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         at_least("trainer", self, max_steps=1, validate_every=1, log_every=1, num_nodes=1, threads=0)
+        at_least("trainer", self, accumulate=1, early_stopping=0, save_every=0, keep_every=0, keep_best=1)
+        epochs = self.max_epochs
+        require(epochs is None or epochs >= 1, f"trainer.max_epochs must be 1 or more, or null, not {epochs}.")
+        self._check_time()
         require(
             self.devices >= 1 or self.devices == -1, f"trainer.devices must be 1 or more, or -1, not {self.devices}."
         )
         require(self.timeout > 0, f"trainer.timeout must be above 0, not {self.timeout}.")
         limit = self.explosion
         require(limit == 0 or limit > 1, f"trainer.explosion must be above 1, or 0 for never, not {limit}.")
+
+    def _check_time(self) -> None:
+        time = self.max_time
+        good = time is None or re.fullmatch(r"\d+:\d\d:\d\d:\d\d", time)
+        require(bool(good), f"trainer.max_time must be DD:HH:MM:SS, as 01:12:00:00 for a day and a half, not {time}.")
 
 
 @dataclass

@@ -223,11 +223,7 @@ class TalkingFaceDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[FaceBatch]:
         """Random windows, continuing where a resumed run stopped."""
         entries = self.splits[TRAIN]
-        rank, world = self._rank_and_world()
-        sampler = WindowSampler(
-            self._expected_windows(entries), batch_size=self.batch_size, seed=self.seed, rank=rank, world=world
-        )
-        self._continue_epoch(sampler, world)
+        sampler = self._window_sampler(self._expected_windows(entries))
         options = self.augmentation
         configured = [] if options.on_device else audio_augmentations(entries, options)
         dataset = self._dataset(
@@ -280,11 +276,33 @@ class TalkingFaceDataModule(LightningDataModule):
         """Continue after the windows that the checkpoint's run has trained on."""
         self._resume = (state_dict["epoch"], state_dict["windows_done"])
 
+    def steps_per_epoch(self, processes: int, accumulate: int) -> int:
+        """Return the optimiser steps of an epoch.
+
+        Args:
+            processes: Number of training processes.
+            accumulate: Batches whose gradients are added up for a step.
+        """
+        windows = self.batch_size * accumulate
+        return (
+            len(WindowSampler(self._expected_windows(self.splits[TRAIN]), batch_size=windows, world=processes))
+            // windows
+        )
+
+    def _window_sampler(self, expected: np.ndarray) -> WindowSampler:
+        """Return the sampler of training windows for this process, which continues where a resumed run stopped."""
+        rank, world = self._rank_and_world()
+        accumulated = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        windows = self.batch_size * accumulated
+        sampler = WindowSampler(expected, batch_size=windows, seed=self.seed, rank=rank, world=world)
+        self._continue_epoch(sampler, world)
+        return sampler
+
     def _continue_epoch(self, sampler: WindowSampler, world: int) -> None:
         """Skip the windows that a resumed run has trained on."""
         epoch, windows = self._resume
         start = windows // world
-        if start >= len(sampler) // self.batch_size * self.batch_size:
+        if start >= len(sampler):
             epoch, start = epoch + 1, 0
         sampler.resume(epoch, start)
 

@@ -28,7 +28,7 @@ class WindowSampler(DistributedSampler[Any]):
 
     Args:
         expected: (clips,) expected number of windows of each clip per epoch.
-        batch_size: An epoch has at least one batch of this size on every process.
+        batch_size: Windows of an optimiser step on every process. An epoch is a whole number of steps, at least one.
         seed: Seed of the draws.
         rank: Rank of this process.
         world: Number of processes.
@@ -38,6 +38,7 @@ class WindowSampler(DistributedSampler[Any]):
         self, expected: NDArray[np.float64], *, batch_size: int = 1, seed: int = 0, rank: int = 0, world: int = 1
     ) -> None:
         self.seed, self.rank, self.world = seed, rank, world
+        self.batch_size = batch_size
         self.epoch = 0
         self._cumulative = np.cumsum(expected, dtype=np.float64)
         self._total = max(round(float(self._cumulative[-1])), batch_size * world)
@@ -45,7 +46,7 @@ class WindowSampler(DistributedSampler[Any]):
 
     def __len__(self) -> int:
         """Number of windows per epoch on this process, also for a resumed epoch, as Lightning expects."""
-        return self._total // self.world
+        return self._total // self.world // self.batch_size * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from expnet.errors import ConfigError
 from expnet.models.attention import KeyValueCache, PositionBias, SelfAttention, merge_padding
+from expnet.models.recomputation import run_block
 
 TEMPORAL_MODULES = ("transformer", "conv", "gru", "none")
 
@@ -119,6 +120,7 @@ class Transformer(nn.Module):
             for layer in range(options.layers)
         )
         self.norm = nn.LayerNorm(width)
+        self.recomputes = False
 
     def forward(self, x: Tensor, condition: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map x (B, T, D), condition (B, C) and valid (B, T) to (B, T, D)."""
@@ -126,7 +128,7 @@ class Transformer(nn.Module):
         bias = self.bias(x.shape[1], device=x.device, dtype=x.dtype)
         mask = merge_padding(bias, valid, batch=x.shape[0], heads=self.heads, dtype=x.dtype)
         for block in self.blocks:
-            x = block(x, condition, mask)
+            x = run_block(block, x, condition, mask, recompute=self.recomputes)
         return self.norm(x)
 
     def caches(self) -> list[KeyValueCache]:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from expnet.training.tasks.base_task import BaseTask
 
-_SINGLE_DEVICE = "single_"  # strategies that Lightning takes by itself for one device
+_SHARDING = ("fsdp", "deepspeed")
+"""Beginnings of the names of strategies that divide the weights of a network among processes."""
+_OTHERS = ("single_", *_SHARDING)  # Lightning itself takes the first for one device
 _PEER_IS_SILENT = ("Application timeout", "Timed out waiting", "waiting for clients", "wait timeout")
 _PEER_IS_GONE = ("Connection closed by peer", "Connection reset by peer")
 _PEER_IS_OUT_OF_REACH = ("connectFullMesh failed",)
@@ -37,7 +39,14 @@ def check_hardware(options: TrainerConfig) -> None:
         ConfigError: The strategy or accelerator does not exist, there are too few GPUs, or the number of processes is
             not ``devices`` x ``num_nodes``, so that some would wait for others for ever or train a run of their own.
     """
-    strategies = [name for name in StrategyRegistry.available_strategies() if not name.startswith(_SINGLE_DEVICE)]
+    refused = options.strategy.startswith(_SHARDING)
+    strategies = [name for name in StrategyRegistry.available_strategies() if not name.startswith(_OTHERS)]
+    if refused:
+        raise ConfigError(
+            f"trainer.strategy={options.strategy} divides the weights among processes, but the average of the weights "
+            "and the resumable checkpoints need them whole, and the networks here fit on one device: use ddp, with "
+            "trainer.activation_checkpointing=true and trainer.accumulate where memory is short."
+        )
     if options.strategy != "auto" and options.strategy not in StrategyRegistry.available_strategies():
         raise ConfigError(f"trainer.strategy={options.strategy} does not exist; use auto or {', '.join(strategies)}.")
     accelerators = ["auto", "gpu", *AcceleratorRegistry.available_accelerators()]
@@ -62,8 +71,7 @@ def _check_gpus(options: TrainerConfig) -> None:
 
 def _check_processes(options: TrainerConfig, launched: LaunchedProcess) -> None:
     """Compare the processes that were started with those that the run waits for."""
-    devices = options.devices if options.devices > 0 else _all_devices(options)
-    expected = devices * options.num_nodes
+    expected = processes_of(options)
     if not launched.launcher:
         # Lightning starts the other processes of this machine, and nobody those of other machines.
         if options.num_nodes > 1 and "MASTER_ADDR" not in os.environ:
@@ -79,6 +87,11 @@ def _check_processes(options: TrainerConfig, launched: LaunchedProcess) -> None:
             f"trainer.devices={options.devices} and trainer.num_nodes={options.num_nodes} ask for {expected}: set "
             "trainer.devices to the processes on each machine and trainer.num_nodes to the machines."
         )
+
+
+def processes_of(options: TrainerConfig) -> int:
+    """Return the number of training processes, one for each device of each machine."""
+    return (options.devices if options.devices > 0 else _all_devices(options)) * options.num_nodes
 
 
 def _all_devices(options: TrainerConfig) -> int:

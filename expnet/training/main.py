@@ -130,16 +130,19 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
 
     from expnet.training.hardware import use_threads
     from expnet.training.resume_check import check_resume
-    from expnet.training.tasks.build import build_task, describe_training, start_from
+    from expnet.training.run_length import with_steps
+    from expnet.training.tasks.build import build_task, describe_training, start_from, use_less_memory
 
     _silence_lightning()  # after the import, which sets the log level itself
     use_threads(config.trainer.threads)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
+    config.trainer = with_steps(config.trainer, data)
     task = build_task(config, data)
     task.notes = describe_training(config, data, task)
     if config.init:
         start_from(config.init, task)
+    use_less_memory(config, task)
     if config.compile:
         task.model.compile()
     resume_step = check_resume(run, task, config)
@@ -215,8 +218,8 @@ def build_trainer(
     """Build the Trainer with its callbacks and loggers."""
     import pytorch_lightning as pl
 
+    from expnet.training.callbacks.chosen_profiler import build_profiler
     from expnet.training.callbacks.resume import AtomicCheckpoints
-    from expnet.training.callbacks.throughput import FetchClock
     from expnet.training.hardware import cluster_plugins, limit_waiting, strategy_name
     from expnet.training.loggers import build_loggers
 
@@ -233,7 +236,9 @@ def build_trainer(
         deterministic=options.deterministic,
         max_steps=options.max_steps,
         max_epochs=-1,
-        val_check_interval=validation_interval(options) if validate else None,
+        accumulate_grad_batches=options.accumulate,
+        # Lightning counts batches here.
+        val_check_interval=validation_interval(options) * options.accumulate if validate else None,
         check_val_every_n_epoch=None if validate else 1,
         limit_val_batches=None if validate else 0,
         num_sanity_val_steps=0,
@@ -242,7 +247,7 @@ def build_trainer(
         callbacks=build_callbacks(config, run, task, data, resume_step),
         logger=build_loggers(config.logger, run, resume_step, to_container(config)),
         plugins=[AtomicCheckpoints(), *cluster_plugins()],
-        profiler=FetchClock(),
+        profiler=build_profiler(options.profiler, run.path),
         default_root_dir=run.path,
         enable_checkpointing=validate,  # without validation LastCheckpoint writes the only checkpoint
         enable_progress_bar=False,

@@ -24,7 +24,9 @@ _FREE_KEYS = {
     "data.features",
     "data.crops",
     "data.workers",
-    *(f"trainer.{name}" for name in ("max_steps", "validate_every", "log_every", "explosion", "threads", "timeout")),
+    *(f"trainer.{name}" for name in ("max_steps", "max_epochs", "max_time", "early_stopping", "validate_every")),
+    *(f"trainer.{name}" for name in ("save_every", "keep_every", "keep_best", "log_every", "explosion", "threads")),
+    *(f"trainer.{name}" for name in ("timeout", "profiler", "activation_checkpointing")),
     *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy", "deterministic")),
 }
 """Keys that a resumed run may change, since they are applied, or change nothing that was learned or compared."""

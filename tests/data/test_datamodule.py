@@ -208,7 +208,7 @@ def test_stores_are_mixed_by_weight(make_store):
     one = make_store("one", [("x", 320, "a"), ("y", 320, "b")])
     two = make_store("two", [("x", 320, "c"), ("z", 320, "d")])
     split = SplitConfig(validation_fraction=0, test_fraction=0)
-    module = TalkingFaceDataModule([str(one), StoreSource(str(two), weight=0.25)], window=32, batch_size=4, split=split)
+    module = TalkingFaceDataModule([str(one), StoreSource(str(two), weight=0.25)], window=32, batch_size=5, split=split)
     draws = list(module.train_dataloader().sampler)
     counts = np.bincount([draw.clip for draw in draws], minlength=4)
     np.testing.assert_allclose(counts, [10, 10, 2.5, 2.5], atol=0.51)

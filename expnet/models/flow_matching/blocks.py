@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from expnet.models.attention import PositionBias, SelfAttention, merge_padding
+from expnet.models.recomputation import run_block
 from expnet.models.temporal import TemporalOptions
 
 
@@ -56,6 +57,7 @@ class AdaptiveTransformer(nn.Module):
         self.heads = options.heads
         self.bias = PositionBias(options.attention_bias, options.heads, period=options.period)
         self.blocks = nn.ModuleList(AdaptiveBlock(width, options) for _ in range(options.layers))
+        self.recomputes = False
 
     def forward(self, x: Tensor, condition: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map x (B, T, D), condition (B, D) and valid (B, T), false on padding, to (B, T, D)."""
@@ -64,5 +66,5 @@ class AdaptiveTransformer(nn.Module):
         mask = merge_padding(bias, valid, batch=x.shape[0], heads=self.heads, dtype=x.dtype)
         condition = torch.nn.functional.silu(condition)
         for block in self.blocks:
-            x = block(x, condition, mask)
+            x = run_block(block, x, condition, mask, recompute=self.recomputes)
         return x

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from expnet.data.datamodule import TalkingFaceDataModule
 from expnet.data.even_spacing import evenly_spaced
-from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
+from expnet.data.sampling import ShardSampler, WindowDraw
 from expnet.data.splits import TRAIN, VALIDATION
 from expnet.errors import DataError
 from expnet.models.refiner import FLIPPED_SHIFT
@@ -135,9 +135,7 @@ class RegionDataModule(TalkingFaceDataModule):
         of_speaker = {speaker: [name for name in files if speakers[name] == speaker] for speaker in speakers.values()}
         pairs = self.pairs.portraits * self.pairs.frames
         expected = np.array([pairs / len(of_speaker[speakers[name]]) for name in files])
-        rank, world = self._rank_and_world()
-        sampler = WindowSampler(expected, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world)
-        self._continue_epoch(sampler, world)
+        sampler = self._window_sampler(expected)
         dataset = RegionDataset(files, self.pairs.kinds, colour=self.colour, seed=self.seed)
         return self._loader(dataset, sampler, join, batch_size=self.batch_size, drop_last=True)
 

@@ -21,7 +21,7 @@ from expnet.data.batch import NO_CLIP
 from expnet.data.clip_entry import ClipEntry
 from expnet.data.datamodule import STATISTICS_CLIPS, TalkingFaceDataModule
 from expnet.data.even_spacing import evenly_spaced
-from expnet.data.sampling import ShardSampler, WindowDraw, WindowSampler
+from expnet.data.sampling import ShardSampler, WindowDraw
 from expnet.data.splits import TRAIN, VALIDATION
 from expnet.errors import DataError
 from expnet.models.video_renderer import POSE
@@ -219,9 +219,7 @@ class FrameDataModule(TalkingFaceDataModule):
         speakers = {entry.row.clip_id: entry.row.speaker for entry in self.splits[TRAIN]}
         of_speaker = {speaker: [name for name in files if speakers[name] == speaker] for speaker in speakers.values()}
         expected = np.array([self.frames.pairs_per_speaker / len(of_speaker[speakers[name]]) for name in files])
-        rank, world = self._rank_and_world()
-        sampler = WindowSampler(expected, batch_size=self.batch_size, seed=self.seed, rank=rank, world=world)
-        self._continue_epoch(sampler, world)
+        sampler = self._window_sampler(expected)
         options = self.frames
         dataset = FramePairDataset(
             files,

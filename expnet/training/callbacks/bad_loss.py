@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from expnet.errors import ExpnetError
+from expnet.training.callbacks.accumulation import batches_before
 from expnet.training.callbacks.gradient_norm import GradientNorm
 from expnet.training.random_state import torch_random_state
 from expnet.training.saved_step import record_step
@@ -27,7 +28,7 @@ class StopOnBadLoss(pl.Callback):
 
     The check runs between the backward pass and the optimiser step, while the weights are still those of the loss. It
     reads two numbers per step, for which a GPU has to finish its backward pass. All processes stop at the same step,
-    and each saves its own batch.
+    and each saves its own batch; where gradients of several batches are added up, the one with the worst loss.
 
     In the Trainer's list this callback comes after `expnet.training.callbacks.resume.RandomState` and ``gradients``.
 
@@ -43,9 +44,9 @@ class StopOnBadLoss(pl.Callback):
     def __init__(self, folder: Path, gradients: GradientNorm, *, explosion: float = 100.0) -> None:
         self.folder, self.gradients, self.explosion = folder, gradients, explosion
         self._first: list[float] = []
-        self._batch: Any = None
-        self._random: Mapping[str, Tensor] = {}
-        self._loss = torch.zeros(())
+        self._batches: list[Any] = []
+        self._random: list[Mapping[str, Tensor]] = []
+        self._losses: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
         """Return the losses of the first steps."""
@@ -56,12 +57,15 @@ class StopOnBadLoss(pl.Callback):
         self._first = state_dict["first"]
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
-        """Keep the batch and the random state that the step starts from."""
-        self._batch, self._random = batch, torch_random_state()
+        """Keep the batch and the random state that its loss is computed from."""
+        if not batches_before(trainer):
+            self._batches, self._random, self._losses = [], [], []
+        self._batches.append(batch)
+        self._random.append(torch_random_state())
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Keep the loss of the step."""
-        self._loss = loss.detach()
+        """Keep the loss of the batch, which Lightning has divided by the number of batches that are added up."""
+        self._losses.append(loss.detach().double() * trainer.accumulate_grad_batches)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
@@ -69,11 +73,13 @@ class StopOnBadLoss(pl.Callback):
         """Continue or stop, the same in all processes."""
         # With loss scaling, overflowing gradients are normal: the scaler skips the step and lowers its scale.
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-        loss, norm = torch.stack([self._loss.double(), self.gradients.value.double()]).tolist()
+        *losses, norm = torch.stack([*self._losses, self.gradients.value.double()]).tolist()
+        worst = max(range(len(losses)), key=lambda place: math.inf if math.isnan(losses[place]) else losses[place])
+        loss = losses[worst]
         reason = self._judge(loss, 0.0 if scaled else norm)
         if trainer.strategy.reduce_boolean_decision(bool(reason), all=False):
             assert isinstance(pl_module, BaseTask)
-            self._stop(trainer, pl_module, reason or "Another process had to stop", loss, norm)
+            self._stop(trainer, pl_module, reason or "Another process had to stop", worst, loss, norm)
 
     def _judge(self, loss: float, norm: float) -> str:
         """Return what is wrong with the step, or an empty string."""
@@ -87,11 +93,12 @@ class StopOnBadLoss(pl.Callback):
             return f"The loss exploded to {loss:g}, from {sum(self._first) / FIRST_STEPS:.3g} in the first steps,"
         return ""
 
-    def _stop(self, trainer: pl.Trainer, task: BaseTask, reason: str, loss: float, norm: float) -> None:
+    def _stop(self, trainer: pl.Trainer, task: BaseTask, reason: str, worst: int, loss: float, norm: float) -> None:
         process = f"_process_{trainer.global_rank}" if trainer.world_size > 1 else ""
         path = self.folder / f"step_{trainer.global_step:06d}{process}.safetensors"
-        record_step(task, self._batch, self._random, reason=reason, loss=loss, gradient_norm=norm).save(path)
+        batch, random = self._batches[worst], self._random[worst]
+        record_step(task, batch, random, reason=reason, loss=loss, gradient_norm=norm).save(path)
         raise ExpnetError(
-            f"{reason} at step {trainer.global_step} on {', '.join(self._batch.clip_ids)}; 'expnet replay {path}' runs "
+            f"{reason} at step {trainer.global_step} on {', '.join(batch.clip_ids)}; 'expnet replay {path}' runs "
             "the step again and shows where the problem begins. Lower optim.lr, or inspect these clips."
         )

@@ -20,7 +20,8 @@ from expnet.data.even_spacing import evenly_spaced
 from expnet.face.morphable import load_face_model
 from expnet.render.open_renderer import open_renderer
 from expnet.training.callbacks.bad_loss import StopOnBadLoss
-from expnet.training.callbacks.gradient_norm import GradientNorm
+from expnet.training.callbacks.gradient_norm import GradientNorm, LearningRate
+from expnet.training.callbacks.kept_checkpoints import KeptCheckpoint, KeptMonitoredCheckpoint, PeriodicCheckpoints
 from expnet.training.callbacks.preemption import LastCheckpoint
 from expnet.training.callbacks.rendered_clips import RenderedClips
 from expnet.training.callbacks.rendered_samples import RenderedSamples
@@ -29,6 +30,7 @@ from expnet.training.callbacks.run_checkpoint import MonitoredRunCheckpoint, Run
 from expnet.training.callbacks.throughput import Throughput
 from expnet.training.hardware import local_device
 from expnet.training.run_folder import RunDirectory
+from expnet.training.run_length import StopWithoutProgress, TimeLimit
 from expnet.training.tasks.base_task import BaseTask
 from expnet.training.tasks.build import monitored
 
@@ -82,11 +84,14 @@ def _sample_source(config: Config, validation: list[ClipEntry], clips: Collectio
 def build_monitors(config: Config, run: RunDirectory, task: BaseTask, resume_step: int | None) -> list[pl.Callback]:
     """Return the callbacks that monitor every step, and the one that describes the run on the dashboards."""
     gradients = GradientNorm()
+    limit: list[pl.Callback] = [TimeLimit(config.trainer.max_time)] if config.trainer.max_time else []
     return [
         gradients,
+        LearningRate(),
         StopOnBadLoss(run.path / "failure", gradients, explosion=config.trainer.explosion),
         Throughput(run.path / "speed.csv", resume_step=resume_step),
         RunArtifacts(run.path, task.notes["data"]),
+        *limit,
     ]
 
 
@@ -103,19 +108,31 @@ def spread_clips(entries: list[ClipEntry], count: int) -> frozenset[str]:
 def build_checkpoints(
     config: Config, run: RunDirectory, task: BaseTask, scores: Sequence[pl.Callback], *, validate: bool
 ) -> list[pl.Callback]:
-    """Return the callbacks that save best.ckpt, by a loss or a metric, and last.ckpt.
+    """Return the callbacks that save best.ckpt, by a loss or a metric, last.ckpt, and those that are kept beside them.
 
-    Checkpoints are saved after each validation, and last.ckpt also when a signal asks the run to stop.
+    Checkpoints are saved after each validation; last.ckpt also every few steps, if that is configured, and when a
+    signal asks the run to stop. Early stopping is among them, as it looks at the score of best.ckpt.
     """
+    trainer = config.trainer
+    every = trainer.save_every or (0 if validate else trainer.validate_every)
+    last: list[pl.Callback] = [LastCheckpoint(run.last, every=every or None)]
+    if trainer.keep_every:
+        last.insert(0, PeriodicCheckpoints(run.checkpoints, trainer.keep_every))
+    if not validate:
+        return last
     shared: dict[str, Any] = {
         "dirpath": run.checkpoints,
         "auto_insert_metric_name": False,
         "enable_version_counter": False,
     }
-    if not validate:
-        return [LastCheckpoint(run.last, every=config.trainer.validate_every)]
-    options = {"filename": "best", "monitor": monitored(config, task), **shared}
-    is_loss = options["monitor"] in {f"val/{name}" for name in task.sums}
-    best = RunCheckpoint(mode="min", **options) if is_loss else MonitoredRunCheckpoint(callbacks=scores, **options)
-    # last.ckpt comes after best.ckpt, so that its state includes the current best.
-    return [best, RunCheckpoint(filename="last", save_on_train_epoch_end=False, **shared), LastCheckpoint(run.last)]
+    monitor = monitored(config, task)
+    is_loss = monitor in {f"val/{name}" for name in task.sums}
+    chosen: dict[str, Any] = {"monitor": monitor, **shared, **({"mode": "min"} if is_loss else {"callbacks": scores})}
+    best: list[pl.Callback] = [(RunCheckpoint if is_loss else MonitoredRunCheckpoint)(filename="best", **chosen)]
+    if trainer.keep_best > 1:
+        kept = KeptCheckpoint if is_loss else KeptMonitoredCheckpoint
+        best.append(kept(filename="best_{step:06d}", save_top_k=trainer.keep_best, **chosen))
+    if trainer.early_stopping:
+        best.append(StopWithoutProgress(monitor, patience=trainer.early_stopping, callbacks=() if is_loss else scores))
+    # last.ckpt comes after these, so that its state includes the current best.
+    return [*best, RunCheckpoint(filename="last", save_on_train_epoch_end=False, **shared), *last]

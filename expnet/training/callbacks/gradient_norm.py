@@ -1,4 +1,4 @@
-"""Logs the norm of the gradient before clipping."""
+"""Logs the norm of the gradient before clipping, and the learning rate."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ class GradientNorm(pl.Callback):
         """Measure and log the norm."""
         self.value = gradient_norm(pl_module)
         pl_module.log("train/gradient_norm", self.value, batch_size=1)
+
+
+class LearningRate(pl.Callback):
+    """Log ``train/learning_rate``: that of the first group of parameters at the step."""
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Log the rate."""
+        pl_module.log("train/learning_rate", float(optimizer.param_groups[0]["lr"]), batch_size=1)

@@ -15,6 +15,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from expnet.training.callbacks.accumulation import batches_before
+
 TIME_LIMIT: signal.Signals | None = getattr(signal, "SIGUSR1", None)
 """Signal that announces the time limit; Windows, which has no SLURM either, has none."""
 SIGNALS = (signal.SIGTERM,) if TIME_LIMIT is None else (signal.SIGTERM, TIME_LIMIT)
@@ -32,11 +34,13 @@ class LastCheckpoint(pl.Callback):
     ends with exit status 128 + signal. After SIGUSR1 a SLURM job is requeued. After SIGTERM it is not: SLURM requeues
     preempted jobs itself, and a cancelled job must stay cancelled.
 
-    A signal during a validation takes effect after it, and the checkpoint of that validation is not saved again.
+    A signal during a validation takes effect after it, and the checkpoint of that validation is not saved again. Where
+    gradients are added up over several batches, a signal waits for their step.
 
     Args:
         path: File to write.
-        every: Number of steps between checkpoints; None if another callback saves after each validation.
+        every: Number of steps between checkpoints, beside those that another callback saves after each validation;
+            None for none.
     """
 
     def __init__(self, path: Path, *, every: int | None = None) -> None:
@@ -57,7 +61,7 @@ class LastCheckpoint(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record that another callback saves a checkpoint after this validation."""
-        if not (self.every or trainer.sanity_checking):
+        if not trainer.sanity_checking:
             self._saved_step = trainer.global_step
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -66,6 +70,8 @@ class LastCheckpoint(pl.Callback):
         Raises:
             SystemExit: A signal asked the run to stop.
         """
+        if batches_before(trainer):
+            return
         received = torch.tensor(self._signal, device=trainer.strategy.root_device)
         number = int(trainer.strategy.reduce(received, reduce_op="max"))
         step = trainer.global_step
@@ -82,9 +88,10 @@ class LastCheckpoint(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save after the last step, unless a validation follows, which saves a checkpoint."""
         # Not in on_train_end: Lightning would by then count the interrupted epoch as completed.
-        step = trainer.global_step
-        validates = trainer.enable_validation and step % int(trainer.val_check_batch or 1) == 0
-        if step == trainer.max_steps and not validates:
+        batches = trainer.global_step * trainer.accumulate_grad_batches
+        follows = trainer.should_stop or batches % int(trainer.val_check_batch or 1) == 0
+        ends = trainer.should_stop or trainer.global_step == trainer.max_steps
+        if ends and not (trainer.enable_validation and follows):
             trainer.save_checkpoint(self.path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from torchmetrics import Metric
 from expnet import __version__
 from expnet.config import AugmentConfig, OptimConfig
 from expnet.models.saved_model import HEADER, SCHEMA
+from expnet.training.tasks.optimizers import build_optimizer, schedule_of
 
 
 @dataclass(frozen=True)
@@ -188,19 +188,8 @@ class BaseTask(pl.LightningModule):
         self.log(f"{stage}/frames", self.frames, on_step=False, on_epoch=True)
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW with weight decay on matrices, and linear warm-up with cosine decay over the run's steps."""
-        optimizer = torch.optim.AdamW(parameter_groups(self, self.optim.weight_decay), lr=self.optim.lr)
-        return self.scheduled(optimizer)
-
-    def scheduled(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """Return an optimiser with linear warm-up and cosine decay of its learning rates."""
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda step: learning_rate_factor(
-                step, warmup=self.optim.warmup_steps, steps=self.max_steps, final=self.optim.final_lr
-            ),
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """Return the configured optimiser, with weight decay on matrices, and its learning rate schedule."""
+        return schedule_of(build_optimizer(self, self.optim), self.optim, self.max_steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the header of expnet to the checkpoint, in plain values that weights-only loading accepts."""
@@ -249,26 +238,3 @@ def update_average(average: nn.Module, model: nn.Module, *, decay: float, step: 
             kept.lerp_(new.detach(), 1 - decay)
         for kept_buffer, new_buffer in zip(average.buffers(), model.buffers(), strict=True):
             kept_buffer.copy_(new_buffer)
-
-
-def learning_rate_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
-    """Return the learning rate relative to its peak: linear warm-up, then cosine decay to ``final``."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the trained parameters into matrices, which get weight decay, and all others, which get none.
-
-    The others are biases, norms, embeddings and the slopes of the attention bias.
-    """
-    decayed: list[nn.Parameter] = []
-    not_decayed: list[nn.Parameter] = []
-    for submodule in module.modules():
-        for parameter in submodule.parameters(recurse=False):
-            if parameter.requires_grad:
-                exempt = parameter.dim() < 2 or isinstance(submodule, nn.Embedding)
-                (not_decayed if exempt else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": not_decayed, "weight_decay": 0.0}]

@@ -27,6 +27,7 @@ from expnet.face.morphable import load_face_model
 from expnet.models.image_features import ImageFeatures
 from expnet.models.landmark_sync import LandmarkSync
 from expnet.models.packaged_weights import packaged_weights
+from expnet.models.recomputation import recompute_blocks
 from expnet.models.sadtalker import STYLES
 from expnet.models.saved_model import load_model
 from expnet.models.video_renderer import POSE
@@ -218,6 +219,19 @@ def describe_training(config: Config, data: TalkingFaceDataModule, task: BaseTas
         "speakers": list(data.speakers),
         "emotions": list(data.emotions),
     }
+
+
+def use_less_memory(config: Config, task: BaseTask) -> None:
+    """Let the Transformer of a network compute its blocks twice, if that is configured.
+
+    Raises:
+        ConfigError: The network has no Transformer.
+    """
+    if config.trainer.activation_checkpointing and not recompute_blocks(task.model):
+        raise ConfigError(
+            "trainer.activation_checkpointing is for the blocks of a Transformer, of which this network has none: "
+            "leave it off."
+        )
 
 
 def monitored(config: Config, task: BaseTask) -> str:

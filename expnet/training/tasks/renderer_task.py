@@ -26,7 +26,8 @@ from expnet.training.losses import (
     perceptual_loss,
     pyramid_loss,
 )
-from expnet.training.tasks.base_task import BaseTask, at_least_float32, parameter_groups
+from expnet.training.tasks.base_task import BaseTask, at_least_float32
+from expnet.training.tasks.optimizers import parameter_groups, schedule_of
 
 if TYPE_CHECKING:
     from expnet.render.video_renderer.batch import FramePairs
@@ -214,7 +215,8 @@ class VideoRendererTask(BaseTask):
         if self.discriminator is not None:
             judging = parameter_groups(self.discriminator, options.weight_decay)
             groups += [{**group, "lr": options.discriminator_lr} for group in judging]
-        return self.scheduled(torch.optim.AdamW(groups, lr=options.lr, betas=(options.beta1, 0.999)))
+        optimizer = torch.optim.AdamW(groups, lr=options.lr, betas=(options.beta1, 0.999))
+        return schedule_of(optimizer, options, self.max_steps)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

@@ -15,9 +15,10 @@ from expnet.config import AugmentConfig
 from expnet.data.batch import collate
 from expnet.models.pose_cvae import PoseWindows
 from expnet.models.saved_model import load_model
-from expnet.training.tasks.base_task import StepOutput, learning_rate_factor, parameter_groups, update_average
+from expnet.training.tasks.base_task import StepOutput, update_average
 from expnet.training.tasks.expression_task import VELOCITY_SHARE, ExpressionTask
 from expnet.training.tasks.mel_augmentation import augment_mel
+from expnet.training.tasks.optimizers import learning_rate_factor, parameter_groups
 from expnet.training.tasks.pose_task import ActiveUnits, liveliness_loss, pad_to_windows
 
 
