@@ -13,6 +13,7 @@ import pytest
 from expnet.cli import main as command_line
 from expnet.errors import DataError, InputError
 from expnet.evaluation.leaderboard.board import add_results, import_published, read_board
+from expnet.evaluation.leaderboard.page import write_board
 from expnet.evaluation.leaderboard.published import read_published
 from expnet.evaluation.leaderboard.rows import Row, board_rows
 from expnet.evaluation.report.results import MetricInfo, MetricSummary, Results, ScoredClip, SystemResult
@@ -100,6 +101,26 @@ def test_the_order_of_a_column_is_its_aim(saved: Saved, tmp_path: Path) -> None:
     ranks = {one.name: one.cells[0].rank for one in rows}
     assert sorted(values, key=lambda name: ranks[name] or math.inf) == ["near", "beyond", "far"]
     assert ranks["near"] == pytest.approx(0.1)
+
+
+def test_a_set_of_real_clips_is_the_aim_of_systems_with_other_clips(saved: Saved, tmp_path: Path) -> None:
+    real = {"pose_diversity": [3.0, 3.2]}
+    one = saved("one", {"ground_truth": real, "near": {"pose_diversity": [3.0, 3.0]}})
+    two = saved("two", {"ground_truth": real, "far": {"pose_diversity": [1.0, 1.5, 2.0]}})
+    for folder in (one, two):
+        content = json.loads((folder / "results.json").read_text())
+        for clip in content["clips"]:
+            if clip["system"] == "ground_truth":
+                clip["clip_id"] = f"reference_set/{clip['clip_id']}"
+        (folder / "results.json").write_text(json.dumps(content))
+        add_results(tmp_path / "board", folder)
+    board = read_board(tmp_path / "board")
+    _, rows = board_rows(board)
+    assert row(rows, "near").cells[0].best
+    assert not row(rows, "far").cells[0].best
+    assert row(rows, "far").cells[0].detail == "\N{MINUS SIGN}1.750 to near on 2 clips"
+    page = write_board(board, tmp_path / "board").read_text()
+    assert "one (2 clips), two (3 clips)" in page
 
 
 def test_other_clips_and_other_metrics_are_told_in_the_cell(saved: Saved, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.leaderboard.board import Board
 from expnet.evaluation.leaderboard.rows import Cell, board_rows
 from expnet.evaluation.report.tables import direction
@@ -20,7 +21,10 @@ def write_board(board: Board, folder: Path, title: str = "Leaderboard") -> Path:
     preset = next((part.preset for part in board.parts.values() if part.preset is not None), None)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_text("expnet.evaluation.leaderboard", "leaderboard.html"))
-    clips = {name: len({row.clip_id for row in part.clips}) for name, part in board.parts.items()}
+    clips = {
+        name: len({row.clip_id for row in part.clips if row.system != GROUND_TRUTH})
+        for name, part in board.parts.items()
+    }
     page = template.render(
         style=_text("expnet.evaluation.report", "style.css"),
         script=_text("expnet.evaluation.leaderboard", "sorting.js"),

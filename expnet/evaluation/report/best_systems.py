@@ -68,8 +68,12 @@ def _comparable(
     values = {name: _mean(scored[name], common, info.key) for name in names}
     if info.ideal is not None:
         return values, dict.fromkeys(names, info.ideal)
-    known = common <= scored[GROUND_TRUTH].keys()
-    return values, dict.fromkeys(names, _mean(scored[GROUND_TRUTH], common, info.key)) if known else {}
+    paired = scored[GROUND_TRUTH]
+    if common <= paired.keys():
+        return values, dict.fromkeys(names, _mean(paired, common, info.key))
+    apart = all(paired.keys().isdisjoint(scored[name]) for name in names)
+    # A set of real clips that is not paired is the same aim for all, whatever the clips of the systems.
+    return values, dict.fromkeys(names, real.mean) if apart and real is not None and math.isfinite(real.mean) else {}
 
 
 def _aim(info: MetricInfo, summary: MetricSummary, real: MetricSummary | None) -> float | None:
