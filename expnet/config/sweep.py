@@ -9,6 +9,37 @@ from expnet.config.checks import at_least, require
 
 
 @dataclass
+class SlurmConfig:
+    """The jobs of a sweep under SLURM; each run gets trainer.num_nodes nodes with trainer.devices tasks each."""
+
+    partition: str | None = None
+    """Partition; null for the cluster's default."""
+    account: str | None = None
+    """Account that pays for the jobs."""
+    qos: str | None = None
+    """Quality of service."""
+    minutes: int = 1440
+    """Time limit of a job; a run that reaches it is requeued and goes on where it was."""
+    cpus_per_task: int = 8
+    """Cores of each task."""
+    gpus_per_node: int = 0
+    """GPUs of each node; 0 for jobs without GPUs."""
+    mem_gb: float | None = None
+    """Memory of each node in GB; null for the cluster's default."""
+    constraint: str | None = None
+    """Features that the nodes must have."""
+    setup: list[str] = field(default_factory=list)
+    """Shell commands that a job runs first, such as 'module load cuda'."""
+    additional: dict[str, str] = field(default_factory=dict)
+    """Further options of sbatch by their long names, such as {exclude: node07}."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        at_least("slurm", self, minutes=1, cpus_per_task=1, gpus_per_node=0)
+        require(self.mem_gb is None or self.mem_gb > 0, f"slurm.mem_gb must be above 0, not {self.mem_gb}.")
+
+
+@dataclass
 class SweepConfig:
     """Train one network many times with different options, and compare the runs by one score."""
 
@@ -39,7 +70,11 @@ class SweepConfig:
     prune_startup: int = 4
     """Runs that the median waits for before it stops any."""
     jobs: int = 1
-    """Runs that train at the same time."""
+    """Runs that train at the same time; under SLURM the tasks of an array that run at the same time."""
+    executor: Literal["local", "slurm"] = "local"
+    """Where the runs train: as processes of this machine, each with its own GPUs, or as SLURM jobs."""
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
+    """Jobs under SLURM."""
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -18,6 +18,7 @@ from expnet.io.stop_signals import unwinding_on_signals
 from expnet.training.child_runs import locked_folder
 
 if TYPE_CHECKING:
+    from expnet.training.sweep.jobs import Jobs
     from expnet.training.sweep.plan import Plan
     from expnet.training.sweep.proposals import Proposals
 
@@ -73,7 +74,6 @@ def run_plan(plan: Plan, arguments: Arguments) -> int:
     Raises:
         ExpnetError: A run refused its input, too many have failed, or none has a score.
     """
-    from expnet.training.sweep.jobs import LocalJobs
     from expnet.training.sweep.proposals import GridProposals
     from expnet.training.sweep.report import report_sweep
     from expnet.training.sweep.run_sweep import SweepLoop
@@ -85,8 +85,7 @@ def run_plan(plan: Plan, arguments: Arguments) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("expnet").setLevel(logging.INFO)
     with locked_folder(plan.folder, "expnet sweep") as lock, unwinding_on_signals():
-        jobs = LocalJobs(lock, plan.options.jobs, plan.config.trainer)
-        loop = SweepLoop(plan, grid or _optuna_proposals(plan), jobs)
+        loop = SweepLoop(plan, grid or _optuna_proposals(plan), _jobs(plan, lock))
         try:
             loop.run()
         finally:
@@ -106,3 +105,13 @@ def _optuna_proposals(plan: Plan) -> Proposals:
     from expnet.training.sweep.optuna_proposals import OptunaProposals
 
     return OptunaProposals(plan)
+
+
+def _jobs(plan: Plan, lock: int) -> Jobs:
+    if plan.options.executor == "slurm":
+        from expnet.training.sweep.slurm_jobs import SlurmJobs
+
+        return SlurmJobs(plan)
+    from expnet.training.sweep.jobs import LocalJobs
+
+    return LocalJobs(lock, plan.options.jobs, plan.config.trainer)

@@ -189,6 +189,7 @@ space:
         (["sweep", "sweep.yaml", "sampler=tpe", "space={model.layers: {low: 1, high: 2.5}}"], "is a whole number"),
         (["sweep", "sweep.yaml", "pruner=median"], "needs one of Optuna's samplers"),
         (["sweep", "sweep.yaml", "sampler=anneal"], "sampler"),
+        (["sweep", "sweep.yaml", "slurm.minutes=0"], "slurm.minutes must be 1 or more"),
         (["sweep", "gone.yaml"], "There is no configuration file gone.yaml"),
     ],
 )
@@ -220,4 +221,4 @@ def test_options_and_help_are_printed(capsys: pytest.CaptureFixture[str]) -> Non
     assert "jobs: 3\n" in capsys.readouterr().out
     assert sweep(["--help"]) == 0
     assert multirun(["--multirun", "--help"]) == 0
-    assert "sweep.sampler_seed" in capsys.readouterr().out
+    assert "sweep.slurm.partition" in capsys.readouterr().out
