@@ -16,7 +16,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from expnet.config.built_in_parts import BUILT_IN
 from expnet.config.grammar import attribute_docs
+from expnet.config.part_sections import PART
 
 
 def type_name(hint: Any) -> str:
@@ -60,7 +62,11 @@ def rows(schema: type, prefix: str = "", values: Any = None) -> list[tuple[str, 
             found += rows(type(section), f"{prefix}{item.name}.", section)
             continue
         default = default_of(item) if values is None else getattr(values, item.name)
-        found.append((f"{prefix}{item.name}", type_name(hint), written(default), docs.get(item.name, "")))
+        kind = item.metadata.get(PART)
+        choices = (
+            type_name(hint) if kind is None else ", ".join(f"`{name}`" for name in (*BUILT_IN[kind], "MODULE:CLASS"))
+        )
+        found.append((f"{prefix}{item.name}", choices, written(default), docs.get(item.name, "")))
     return found
 
 

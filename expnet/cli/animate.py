@@ -14,7 +14,8 @@ from expnet.cli.arguments import (
     positive,
     scale,
 )
-from expnet.cli.choices import EMOTIONS, RENDERERS
+from expnet.cli.choices import EMOTIONS
+from expnet.config.parts import allow_named, part_names
 from expnet.errors import InputError
 from expnet.models.packaged_weights import MOTIONS
 
@@ -86,6 +87,7 @@ def _run_batch(arguments: argparse.Namespace, controls: Controls) -> None:
 def _open_animator(arguments: argparse.Namespace) -> Animator:
     from expnet.animate.animator import Animator
 
+    allow_named(arguments.renderer)
     return Animator(
         motion=arguments.motion,
         expression=arguments.expression,
@@ -150,7 +152,8 @@ def add_animate_options(parser: argparse.ArgumentParser) -> None:
         "--renderer",
         default="mesh",
         metavar="NAME|RUN",
-        help=f"{', '.join(RENDERERS)} or a trained one: the mesh needs no weights, sadtalker those of 'expnet assets "
+        help=f"{', '.join(part_names('renderers'))}, MODULE:CLASS of your own, or a trained one: the "
+        "mesh needs no weights, sadtalker those of 'expnet assets "
         "fetch sadtalker', a trained one is the run folder, .ckpt or .safetensors of configs/renderer.yaml (default: "
         "mesh)",
     )

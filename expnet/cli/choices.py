@@ -3,8 +3,6 @@
 tests/cli/test_cli.py compares each tuple with its library.
 """
 
-CORPORA = ("folder", "mat", "hdtf", "lrs3", "mead")
-"""`expnet.data.corpora.LAYOUTS`."""
 SPEECH_ENCODERS = ("whisper", "hubert", "wavlm", "wav2vec2")
 """`expnet.audio.speech_encoders.ENCODERS`."""
 ENCODER_ASSETS = ("whisper-tiny.en", "whisper-base")

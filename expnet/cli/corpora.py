@@ -26,10 +26,10 @@ def add_corpora_command(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_list(_: argparse.Namespace) -> None:
     """Print the corpora and the test lists."""
-    from expnet.data.corpora import LAYOUTS
+    from expnet.config.parts import part_names
     from expnet.data.corpora.test_lists import TEST_LISTS
 
-    print(f"Layouts that expnet preprocess --corpus reads: {', '.join(LAYOUTS)}.")
+    print(f"Layouts that expnet preprocess --corpus reads: {', '.join(part_names('corpora'))}.")
     print("Published test lists, none of which is in the package; clips=FILE scores the clips that one names.")
     for entry in TEST_LISTS.values():
         count = f"{entry.clips} clips" if entry.clips else "number of clips not stated"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from expnet.cli.arguments import Commands, add_command, add_tracker_option, positive
-from expnet.cli.choices import CORPORA
+from expnet.config.parts import allow_named, part_names
 
 
 def add_preprocess_command(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -15,7 +15,12 @@ def add_preprocess_command(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--output", required=True, metavar="STORE", help="the track store to write or continue: a folder or URL"
     )
-    parser.add_argument("--corpus", default="folder", choices=CORPORA, help="layout of VIDEOS (default: folder)")
+    parser.add_argument(
+        "--corpus",
+        default="folder",
+        metavar="NAME",
+        help=f"layout of VIDEOS: {', '.join(part_names('corpora'))}, or MODULE:FUNCTION of your own (default: folder)",
+    )
     parser.add_argument("--workers", type=positive, default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument(
         "--engine", default="local", choices=["local", "ray"], help="processes on this machine, or a Ray cluster"
@@ -51,6 +56,7 @@ def run_preprocess(arguments: argparse.Namespace) -> None:
     from expnet.data.preprocess.sync_offset import OffsetPolicy
     from expnet.data.preprocess.videos import preprocess
 
+    allow_named(arguments.corpus)
     summary = preprocess(
         arguments.videos,
         arguments.output,

@@ -6,7 +6,7 @@ import argparse
 from importlib import util
 
 from expnet.cli.arguments import Commands, add_command, add_network_options, add_tracker_option
-from expnet.cli.choices import RENDERERS
+from expnet.config.parts import allow_named, part_names
 from expnet.errors import InputError, MissingAssetError
 
 
@@ -27,7 +27,8 @@ def add_ui_command(commands: Commands[argparse.ArgumentParser]) -> None:
         "--renderer",
         default="mesh",
         metavar="NAME|RUN",
-        help=f"renderer that the page starts with: {', '.join(RENDERERS)} or a trained one, as for expnet animate; it "
+        help=f"renderer that the page starts with: {', '.join(part_names('renderers'))} or a trained one, as "
+        "for expnet animate; it "
         "also offers those whose weights are here (default: mesh)",
     )
     add_network_options(parser)
@@ -47,6 +48,7 @@ def run_ui(arguments: argparse.Namespace) -> None:
     from expnet.ui.server import listen, serve
     from expnet.ui.uploads import Limits
 
+    allow_named(arguments.renderer)
     with listen(arguments.host, arguments.port) as listening:
         animator = Animator(
             motion=arguments.motion,

@@ -23,6 +23,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from expnet.config.part_sections import PART
+from expnet.config.parts import part_names
 from expnet.config.typed_values import read_override, read_yaml, type_of
 from expnet.errors import ConfigError
 
@@ -240,7 +242,9 @@ def describe(schema: type, prefix: str = "") -> str:
         if isinstance(hint, type) and is_dataclass(hint):
             lines += ["", f"{prefix}{item.name}: {docs.get(item.name, '')}", describe(hint, f"{prefix}{item.name}.")]
             continue
-        lines.append(f"  {prefix}{item.name}: {_type_name(hint)} = {_default(item)}")
+        kind = item.metadata.get(PART)
+        choices = _type_name(hint) if kind is None else "|".join((*part_names(kind), "MODULE:CLASS"))
+        lines.append(f"  {prefix}{item.name}: {choices} = {_default(item)}")
         lines += textwrap.wrap(docs.get(item.name, ""), 106, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
@@ -266,4 +270,6 @@ def _default(item: Field[Any]) -> str:
         value = item.default_factory()
     if value is None:
         return "null"
+    if value == {}:
+        return "none"
     return str(value).lower() if isinstance(value, bool) else str(value) or "(must be given)"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from expnet.config.checks import at_least, not_negative, require
+from expnet.config.part_sections import LossTermConfig, checked_sections
 
 
 @dataclass
@@ -39,10 +40,17 @@ class ExpressionLossConfig:
     sync_expert: str | None = None
     """The sync expert, trained by configs/landmark_sync.yaml without any test speaker: a run folder, .ckpt or
     .safetensors."""
+    extra: dict[str, LossTermConfig] = field(default_factory=dict)
+    """Terms of other packages under labels: loss.extra.LABEL.part, .weight, .options (docs/guides/own_parts.md)."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         not_negative("loss", self)
+        self.extra = checked_sections("losses", "loss.extra", self.extra, LossTermConfig)
+        taken = {item.name.removesuffix("_weight") for item in fields(self)}
+        for label, term in self.extra.items():
+            require(label not in taken, f"loss.extra.{label}: expnet has a term of this name; choose another label.")
+            require(term.weight >= 0, f"loss.extra.{label}.weight must be 0 or more, not {term.weight}.")
         weights = (
             self.coefficient_weight,
             self.velocity_weight,
@@ -50,6 +58,7 @@ class ExpressionLossConfig:
             self.eye_weight,
             self.correlation_weight,
             self.sync_weight,
+            *(term.weight for term in self.extra.values()),
         )
         require(any(weights), "Every weight in loss is 0: there is nothing to train on.")
         require(self.balance < 1, f"loss.balance must be at least 0 and below 1, not {self.balance}.")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from expnet.config.checks import not_negative, require
+from expnet.config.part_sections import check_parts, part_field
 
 
 @dataclass
 class ExpressionModelConfig:
     """The expression network, `expnet.models.expression_regressor.ExpressionRegressor`."""
 
-    network: Literal["expnet", "small_convolution", "autoregressive"] = "expnet"
+    network: str = part_field("expression_networks", "expnet", options="network_options")
     """expnet, or a baseline: small_convolution has two convolutions and uses width and dropout only; autoregressive is
     FaceFormer's form, which decodes each frame from the audio and the frames before it."""
+    network_options: dict[str, Any] = field(default_factory=dict)
+    """Options of a network of another package (docs/guides/own_parts.md)."""
     width: int = 96
     """Size of the features."""
     layers: int = 2
@@ -35,11 +38,15 @@ class ExpressionModelConfig:
     """Subtract each mel band's average over the speech, which removes differences of voices and microphones."""
     feature_context: int = 5
     """Frames of the convolution over the speech features, where the network reads them; 1 for none."""
-    temporal_module: Literal["transformer", "conv", "gru", "none"] = "transformer"
+    temporal_module: str = part_field("temporal_modules", "transformer", options="temporal_options")
     """Module over time; none is SadTalker's linear layer per frame."""
-    attention_bias: Literal["alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none"] = "alibi"
+    temporal_options: dict[str, Any] = field(default_factory=dict)
+    """Options of a temporal module of another package (docs/guides/own_parts.md)."""
+    attention_bias: str = part_field("attention_biases", "alibi", options="bias_options")
     """Position information of attention: ALiBi (symmetric, causal, FaceFormer's periodic, learned slopes), sinusoidal
     positions, or none."""
+    bias_options: dict[str, Any] = field(default_factory=dict)
+    """Options of an attention bias of another package."""
     period: int = 25
     """Period of alibi_periodic in frames."""
     streaming: bool = False
@@ -66,6 +73,7 @@ class ExpressionModelConfig:
         for name in ("dropout", "stochastic_depth", "first_frame_dropout"):
             value = getattr(self, name)
             require(0 <= value < 1, f"model.{name} must be at least 0 and below 1, not {value}.")
+        check_parts("model", self)
         if self.temporal_module == "transformer":
             require(
                 self.width % self.heads == 0,
@@ -77,9 +85,11 @@ class ExpressionModelConfig:
 class PoseModelConfig:
     """The head-pose network, `expnet.models.pose_cvae.PoseCVAE`."""
 
-    network: Literal["expnet", "sadtalker"] = "expnet"
+    network: str = part_field("pose_networks", "expnet", options="network_options")
     """sadtalker is the PoseVAE of that project as published; its sizes are fixed, so of the keys below it uses only
     tied_variance (configs/sadtalker_pose.yaml)."""
+    network_options: dict[str, Any] = field(default_factory=dict)
+    """Options of a network of another package (docs/guides/own_parts.md)."""
     latent: int = 32
     """Size of the latent of a window of 32 frames."""
     width: int = 96
@@ -102,6 +112,7 @@ class PoseModelConfig:
         for name in ("latent", "width", "layers", "audio_features", "audio_channels", "previous"):
             require(getattr(self, name) >= 1, f"model.{name} must be 1 or more, not {getattr(self, name)}.")
         require(0 <= self.dropout < 1, f"model.dropout must be at least 0 and below 1, not {self.dropout}.")
+        check_parts("model", self)
 
 
 @dataclass
@@ -126,8 +137,10 @@ class MotionModelConfig:
     """Channels of the audio encoder's convolutions, for networks without speech features."""
     level: bool = True
     """Subtract each mel band's average over the speech, for networks without speech features."""
-    attention_bias: Literal["alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none"] = "alibi"
+    attention_bias: str = part_field("attention_biases", "alibi", options="bias_options")
     """Position information of attention, as for the expression network."""
+    bias_options: dict[str, Any] = field(default_factory=dict)
+    """Options of an attention bias of another package (docs/guides/own_parts.md)."""
     period: int = 25
     """Period of alibi_periodic in frames."""
     first_frame_conditioning: bool = True
@@ -174,6 +187,7 @@ class MotionModelConfig:
         )
         frames = self.head_noise_frames
         require(frames >= 0, f"model.head_noise_frames must be 0 or more, not {frames}.")
+        check_parts("model", self)
 
 
 @dataclass

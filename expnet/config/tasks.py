@@ -33,6 +33,8 @@ from expnet.config.models import (
     RefinerModelConfig,
     RendererModelConfig,
 )
+from expnet.config.part_sections import PartConfig, checked_sections
+from expnet.config.parts import named_by_user
 from expnet.config.training import LoggerConfig, MetricsConfig, OptimConfig, RendererOptimConfig, TrainerConfig
 from expnet.errors import ConfigError
 
@@ -68,10 +70,13 @@ class BaseConfig:
     """Metrics of rendered validation clips."""
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     """Loggers beside metrics.csv."""
+    callbacks: dict[str, PartConfig] = field(default_factory=dict)
+    """Lightning callbacks of other packages under labels: callbacks.LABEL.part, .options (docs/guides/own_parts.md)."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         require(0 <= self.seed < 2**32, f"seed must be at least 0 and below 2^32, not {self.seed}.")
+        self.callbacks = checked_sections("callbacks", "callbacks", self.callbacks, PartConfig)
 
 
 @dataclass
@@ -272,4 +277,5 @@ def load_config(layers: Sequence[str], overrides: Sequence[str] = ()) -> Config:
         ConfigError: One sentence about the first thing that is wrong.
     """
     layers = [*layers, *overrides]
-    return merge(TASKS[task_of(layers)], layers)
+    with named_by_user():
+        return merge(TASKS[task_of(layers)], layers)

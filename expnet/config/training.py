@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from expnet.config.checks import at_least, not_negative, require
+from expnet.config.part_sections import ScoreConfig, checked_sections
+from expnet.config.parts import find_part, is_reference
 
 
 @dataclass
@@ -177,10 +179,16 @@ class MetricsConfig:
     """Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; null for 256."""
     strict: bool = False
     """Stop when a weight file is missing; false skips its metrics with one warning."""
+    extra: dict[str, ScoreConfig] = field(default_factory=dict)
+    """Metrics of other packages under labels, of all validation clips and without rendering: metrics.extra.LABEL.part,
+    .of, .options (docs/guides/own_parts.md)."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         at_least("metrics", self, every=1, clips=1, frames=2, stride=1)
+        if is_reference(self.renderer):
+            find_part("renderers", self.renderer, "metrics.renderer")
+        self.extra = checked_sections("metrics", "metrics.extra", self.extra, ScoreConfig)
 
     @property
     def renders(self) -> bool:

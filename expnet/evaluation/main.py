@@ -19,6 +19,7 @@ from typing import Any
 from expnet.config.benchmark import VideoBenchmarkConfig
 from expnet.config.evaluate import EvaluateConfig
 from expnet.config.grammar import describe, merge, parse_arguments, read_layer, to_yaml
+from expnet.config.parts import allow_named
 from expnet.evaluation.store.evaluate_networks import evaluate_networks
 from expnet.evaluation.videos.evaluate_videos import evaluate_videos
 
@@ -73,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_HELP + describe(evaluation.schema))  # noqa: T201
         return 0
     config = merge(evaluation.schema, arguments.layers)
+    if isinstance(config, EvaluateConfig):
+        allow_named(config.pictures.renderer)
     if arguments.print_config:
         print(to_yaml(config), end="")  # noqa: T201
         return 0

@@ -13,18 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expnet.config.built_in_parts import BUILT_IN
 from expnet.errors import ConfigError
-
-ATTENTION_BIASES = ("alibi", "alibi_causal", "alibi_periodic", "alibi_learned", "sinusoidal", "none")
-"""Values of ``attention_bias``.
-
-alibi: symmetric, ``-slope |i - j|``.
-alibi_causal: ``-slope (i - j)``, with the future masked.
-alibi_periodic: FaceFormer's, ``-slope floor((i - j) / period)``, future masked, sinusoids of ``i mod period`` added.
-alibi_learned: symmetric, with trainable slopes.
-sinusoidal: absolute positions added to the input, scores unbiased.
-none: neither; only the audio encoder then carries the order of frames.
-"""
 
 
 def alibi_slopes(heads: int) -> Tensor:
@@ -65,10 +55,17 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
 
 
 class PositionBias(nn.Module):
-    """One of `ATTENTION_BIASES`: a bias to add to attention scores, and positions to add to the input.
+    """A bias to add to attention scores, and positions to add to the input.
+
+    alibi: symmetric, ``-slope |i - j|``.
+    alibi_causal: ``-slope (i - j)``, with the future masked.
+    alibi_periodic: FaceFormer's, ``-slope floor((i - j) / period)``, future masked, plus sinusoids of ``i mod period``.
+    alibi_learned: symmetric, with trainable slopes.
+    sinusoidal: absolute positions added to the input, scores unbiased.
+    none: neither; only the audio encoder then carries the order of frames.
 
     Args:
-        kind: One of `ATTENTION_BIASES`.
+        kind: One of these names.
         heads: Number of attention heads.
         period: Period of ``alibi_periodic`` in frames (FaceFormer: 25 at 25 frames/s).
         memory: Number of frames that ``alibi_causal`` attends to, including the frame itself; 0 for all.
@@ -78,8 +75,9 @@ class PositionBias(nn.Module):
 
     def __init__(self, kind: str, heads: int, *, period: int = 25, memory: int = 0) -> None:
         super().__init__()
-        if kind not in ATTENTION_BIASES:
-            raise ConfigError(f"attention_bias must be one of {', '.join(ATTENTION_BIASES)}, not {kind!r}.")
+        known = BUILT_IN["attention_biases"]
+        if kind not in known:
+            raise ConfigError(f"attention_bias must be one of {', '.join(known)}, not {kind!r}.")
         self.kind = kind
         self.heads = heads
         self.period = period

@@ -34,6 +34,9 @@ OVERLAP = 200
 MEMORY = 250
 """Frames (ten seconds) that a streaming network attends to, so that a frame's cost does not grow with the speech."""
 
+OWN_OPTIONS = ("network_options", "temporal_options", "bias_options")
+"""Keys with the options of parts of other packages."""
+
 
 @dataclass(frozen=True)
 class _Conditions:
@@ -114,7 +117,9 @@ class ExpressionRegressor(nn.Module):
         self.embed_features = (
             FeatureEncoder(speech_features, features, dropout=dropout, context=context) if speech_features else None
         )
-        self.temporal = build_temporal(config.temporal_module, features, width, _temporal_options(config))
+        self.temporal = build_temporal(
+            config.temporal_module, features, width, _temporal_options(config), config.temporal_options
+        )
         self.embed_emotion = nn.Embedding(emotions, width if self.temporal else features) if emotions else None
         if self.temporal is None:
             self.embed_first = None
@@ -322,6 +327,8 @@ def _flat_options(
     for name, value in asdict(config).items():
         if name == "emotion":
             options["emotions"] = emotions
+        elif name in OWN_OPTIONS and not value:
+            continue  # files of networks without parts of other packages never had these
         elif name != "network":
             options[name] = value
     return {**options, "speech_features": speech_features, "face_model": face_model}
@@ -337,6 +344,7 @@ def _temporal_options(config: ExpressionModelConfig) -> TemporalOptions:
         attention_bias=config.attention_bias,
         period=config.period,
         memory=MEMORY if config.streaming else 0,
+        bias_options=config.bias_options,
     )
 
 

@@ -21,7 +21,7 @@ from expnet.models.latent_prior import LatentPrior
 from expnet.models.mel_source import MelSource, mel_slices
 from expnet.models.pose_motion import FAR, FAR_WHEN_DRAWN, POSE, continuation, within_reach
 from expnet.models.pose_style import STYLE, PoseStyles, distances
-from expnet.models.temporal import Convolution
+from expnet.models.temporal import Convolution, TemporalOptions
 
 SILENCE = -4.0
 """Log-mel of digital silence."""
@@ -111,7 +111,7 @@ class PoseCVAE(nn.Module):
         self.position = nn.Parameter(torch.randn(window, width) * 0.1)
 
         self.encode_pose = nn.Linear(POSE, width)
-        self.encoder = Convolution(width, layers, width, dropout=dropout)
+        self.encoder = Convolution(width, width, TemporalOptions(layers, dropout=dropout))
         self.squeeze = nn.Linear(width, 16)
         self.gather = nn.Sequential(nn.Linear(16 * window, width), nn.GELU())
         # Two heads, where SadTalker computes the log-variance with the layer of the mean (cvae.py, line 94).
@@ -121,7 +121,7 @@ class PoseCVAE(nn.Module):
 
         self.unfold_latent = nn.Linear(latent, 16 * window)
         self.embed_latent = nn.Linear(16, width)
-        self.decoder = Convolution(width, layers, width, dropout=dropout)
+        self.decoder = Convolution(width, width, TemporalOptions(layers, dropout=dropout))
         self.head = nn.Linear(width, POSE)
         # An untrained network returns almost the continuation of the motion.
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)

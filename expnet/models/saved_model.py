@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,18 @@ from safetensors.torch import save
 from torch import nn
 
 from expnet import __version__
-from expnet.errors import ExpnetError, InputError
+from expnet.config.built_in_parts import BUILT_IN, KINDS
+from expnet.config.part_options import make_options
+from expnet.config.parts import RECORD, Part, describe_missing, find_part
+from expnet.errors import ConfigError, ExpnetError, InputError
 from expnet.io.atomic import write_atomically
 from expnet.io.machine_faults import writing_failed
-from expnet.models.autoregressive import AutoregressiveRegressor
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.flow_matching.motion_flow import MotionFlow
 from expnet.models.landmark_sync import LandmarkSync
 from expnet.models.pose_cvae import PoseCVAE
 from expnet.models.refiner import Refiner
-from expnet.models.sadtalker import SadTalkerPose
 from expnet.models.sadtalker_weights import read_sadtalker, sadtalker_tasks
-from expnet.models.small_convolution import SmallConvolution
 from expnet.models.video_renderer import VideoRenderer
 
 MODELS: dict[str, type[nn.Module]] = {
@@ -35,19 +36,32 @@ MODELS: dict[str, type[nn.Module]] = {
     "refiner": Refiner,
     "renderer": VideoRenderer,
 }
-NETWORKS: dict[str, type[nn.Module]] = {
-    "autoregressive": AutoregressiveRegressor,
-    "sadtalker": SadTalkerPose,
-    "small_convolution": SmallConvolution,
-}
-"""Networks that the option ``network`` selects instead of the default network of the task."""
+"""The default network of each task; the option ``network`` selects another one of the task's parts."""
+CONSTRUCTOR_ARGUMENTS = ("expression_size", "emotions", "styles", "speech_features", "face_model")
+"""Arguments beside ``options`` that a network of another package is called with: those of its task."""
 HEADER = "expnet"
 SCHEMA = 1
 
+_log = logging.getLogger(__name__)
+
 
 def build_model(task: str, options: dict[str, Any]) -> nn.Module:
-    """Construct the model of a task from the arguments of its constructor."""
-    network = NETWORKS.get(options.get("network", ""), MODELS[task])
+    """Construct the model of a task from the arguments of its constructor.
+
+    A network of another package gets those that it must know as arguments, and all others through its own ``options``
+    where these extend a configuration of expnet.
+
+    Raises:
+        InputError: These are not the options of such a model, or a part that they name is not here.
+    """
+    name = options.get("network", "")
+    kind = f"{task}_networks"
+    if not isinstance(name, str):
+        raise InputError(f"These are not the options of a {task} model: network is {name!r}.")
+    part = find_part(kind, name, "network") if name and kind in KINDS else None
+    if part is not None and not part.built_in:
+        return _build_own(task, part, options)
+    network = MODELS[task] if part is None else part.target
     if network is ExpressionRegressor and options.get("speech_features"):
         options = {"feature_context": 1, **options}  # networks on speech features of older versions had no convolution
     try:
@@ -56,12 +70,65 @@ def build_model(task: str, options: dict[str, Any]) -> nn.Module:
         raise InputError(f"These are not the options of a {task} model: {error}.") from error
 
 
+def _build_own(task: str, part: Part, options: dict[str, Any]) -> nn.Module:
+    """Construct a network of another package, and note in it what its file must hold."""
+    given = {name: options[name] for name in CONSTRUCTOR_ARGUMENTS if name in options}
+    model = part.target(**given, **make_options(part, options.get("network_options", {}), options))
+    if not isinstance(model, nn.Module):
+        raise InputError(f"network={part.name} must make a torch.nn.Module, not a {type(model).__name__}.")
+    model.task, model.options = task, options  # type: ignore[assignment]
+    return model
+
+
+def model_header(model: nn.Module, notes: dict[str, Any]) -> dict[str, Any]:
+    """Return the header of a model's file or checkpoint, in plain values.
+
+    ``parts`` says where its parts of other packages came from; it is absent in a model without any.
+    """
+    header: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "task": model.task,
+        "options": dict(model.options),  # type: ignore[arg-type]
+        "notes": notes,
+    }
+    parts = [
+        find_part(kind, header["options"][key]).record()
+        for key, kind in _part_keys(header["task"]).items()
+        if header["options"].get(key, "") not in ("", *BUILT_IN[kind])
+    ]
+    return {**header, "parts": parts} if parts else header
+
+
+def _part_keys(task: Any) -> dict[str, str]:
+    """Return the kinds of parts by the option that names one."""
+    network = {"network": f"{task}_networks"} if f"{task}_networks" in KINDS else {}
+    return {"temporal_module": "temporal_modules", "attention_bias": "attention_biases", **network}
+
+
+def check_header_parts(header: dict[str, Any], file: str) -> None:
+    """Say what is missing before a model is built whose parts of other packages are not here.
+
+    Raises:
+        InputError: A part is not installed, or may not be imported.
+    """
+    for record in header.get("parts", []):
+        if not (isinstance(record, dict) and record.keys() == RECORD and record["kind"] in KINDS):
+            raise InputError(f"{file} describes a part in a way that this version of expnet does not know: {record}.")
+        try:
+            part = find_part(record["kind"], record["name"])
+        except ConfigError as error:
+            raise InputError(describe_missing(record, file)) from error
+        if (part.package, part.version) != (record["package"], record["version"]):
+            _log.warning("%s was trained with %s %s.", file, record["package"], record["version"])
+
+
 def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | None = None) -> Path:
     """Write the weights, statistics and options of a model to a safetensors file, atomically.
 
     Args:
         path: The file to write; its folder is created.
-        model: A network of `MODELS` or `NETWORKS`.
+        model: A network that `build_model` makes.
         metadata: Anything that JSON can hold and a user of the weights should know; stored under ``notes``.
 
     Returns:
@@ -71,13 +138,7 @@ def save_model(path: str | Path, model: nn.Module, metadata: dict[str, Any] | No
         InputError: The file cannot be written.
     """
     path = Path(path)
-    header: dict[str, Any] = {
-        "schema": SCHEMA,
-        "version": __version__,
-        "task": model.task,
-        "options": model.options,
-        "notes": metadata or {},
-    }
+    header = model_header(model, metadata or {})
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,6 +200,7 @@ def open_model(path: str | Path, task: str | None = None) -> tuple[nn.Module, di
     found, options = header["task"], header["options"]
     if task not in (None, found):
         raise InputError(f"{path} holds a model of the task '{found}', but one of the task '{task}' is needed here.")
+    check_header_parts(header, str(file))
     model = build_model(found, options)
     try:
         model.load_state_dict(tensors)

@@ -1,21 +1,24 @@
 """The temporal module: a Transformer encoder, a stack of convolutions, a recurrent network, or nothing.
 
 All of them map (B, T, D) to (B, T, D), are conditioned on one vector per clip, and ignore padded frames, so that
-``temporal_module`` is a single switch.
+``temporal_module`` is a single switch. A temporal module of another package is called in the same way
+(docs/guides/own_parts.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from expnet.config.part_options import make_options
+from expnet.config.parts import find_part
 from expnet.errors import ConfigError
 from expnet.models.attention import KeyValueCache, PositionBias, SelfAttention, merge_padding
 from expnet.models.recomputation import run_block
-
-TEMPORAL_MODULES = ("transformer", "conv", "gru", "none")
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,10 @@ class TemporalOptions:
         feedforward: Size of the hidden layer as a multiple of D (transformer).
         dropout: Dropout of every block.
         stochastic_depth: Probability of dropping the deepest residual branch (transformer, conv).
-        attention_bias: One of `expnet.models.attention.ATTENTION_BIASES` (transformer).
+        attention_bias: Name of an attention bias, see `build_bias` (transformer).
         period: Period of ``alibi_periodic`` in frames (transformer).
         memory: Number of frames that ``alibi_causal`` attends to; 0 for all (transformer).
+        bias_options: Options of an attention bias of another package (transformer).
     """
 
     layers: int
@@ -41,6 +45,19 @@ class TemporalOptions:
     attention_bias: str = "alibi"
     period: int = 25
     memory: int = 0
+    bias_options: dict[str, Any] = field(default_factory=dict)
+
+
+def build_bias(options: TemporalOptions) -> PositionBias:
+    """Return the attention bias that the options name.
+
+    Raises:
+        ConfigError: There is no attention bias of this name.
+    """
+    part = find_part("attention_biases", options.attention_bias, "attention_bias")
+    if part.built_in:
+        return PositionBias(part.name, options.heads, period=options.period, memory=options.memory)
+    return part.target(options.heads, **make_options(part, options.bias_options, asdict(options)))
 
 
 class StochasticDepth(nn.Module):
@@ -100,7 +117,7 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of `TransformerBlock` layers with one of `expnet.models.attention.ATTENTION_BIASES`.
+    """A stack of `TransformerBlock` layers with an attention bias.
 
     Args:
         width: Size of the features D.
@@ -111,7 +128,7 @@ class Transformer(nn.Module):
     def __init__(self, width: int, condition: int, options: TemporalOptions) -> None:
         super().__init__()
         self.heads = options.heads
-        self.bias = PositionBias(options.attention_bias, options.heads, period=options.period, memory=options.memory)
+        self.bias = build_bias(options)
         self.blocks = nn.ModuleList(
             # Deeper branches are dropped more often, as in the source.
             TransformerBlock(
@@ -165,21 +182,25 @@ class ConvolutionBlock(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A stack of `ConvolutionBlock` layers with dilations 1, 2, 4, ..."""
+    """A stack of `ConvolutionBlock` layers with dilations 1, 2, 4, ...
 
-    def __init__(
-        self, width: int, layers: int, condition: int, *, dropout: float = 0.0, stochastic_depth: float = 0.0
-    ) -> None:
+    Args:
+        width: Size of the features D.
+        condition: Size of the condition vector C.
+        options: Sizes and switches; layers, dropout and stochastic depth are used.
+    """
+
+    def __init__(self, width: int, condition: int, options: TemporalOptions) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
             ConvolutionBlock(
                 width,
                 condition,
                 dilation=2**layer,
-                dropout=dropout,
-                stochastic_depth=stochastic_depth * (layer + 1) / layers,
+                dropout=options.dropout,
+                stochastic_depth=options.stochastic_depth * (layer + 1) / options.layers,
             )
-            for layer in range(layers)
+            for layer in range(options.layers)
         )
         self.norm = nn.LayerNorm(width)
 
@@ -192,10 +213,17 @@ class Convolution(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A bidirectional GRU with a residual connection."""
+    """A bidirectional GRU with a residual connection.
 
-    def __init__(self, width: int, layers: int, condition: int, *, dropout: float = 0.0) -> None:
+    Args:
+        width: Size of the features D.
+        condition: Size of the condition vector C.
+        options: Sizes and switches; layers and dropout are used.
+    """
+
+    def __init__(self, width: int, condition: int, options: TemporalOptions) -> None:
         super().__init__()
+        layers, dropout = options.layers, options.dropout
         if width % 2:
             raise ConfigError(f"width must be even for temporal_module=gru, not {width}.")
         self.norm_in = nn.LayerNorm(width)
@@ -214,23 +242,27 @@ class Recurrent(nn.Module):
         return self.norm(x + self.dropout(self.gru(y)[0]))
 
 
-def build_temporal(kind: str, width: int, condition: int, options: TemporalOptions) -> nn.Module | None:
-    """Return one of `TEMPORAL_MODULES`; None for ``none``.
+def build_temporal(
+    kind: str, width: int, condition: int, options: TemporalOptions, own: Mapping[str, Any] | None = None
+) -> nn.Module | None:
+    """Return the temporal module of a name; None for ``none``.
 
     Args:
-        kind: One of `TEMPORAL_MODULES`.
+        kind: A name that `expnet.config.parts.find_part` knows.
         width: Size of the features D.
         condition: Size of the condition vector C.
         options: Sizes and switches.
+        own: Options of a temporal module of another package.
+
+    Raises:
+        ConfigError: There is no temporal module of this name, or it is no ``nn.Module``.
     """
-    if kind == "transformer":
-        return Transformer(width, condition, options)
-    if kind == "conv":
-        return Convolution(
-            width, options.layers, condition, dropout=options.dropout, stochastic_depth=options.stochastic_depth
-        )
-    if kind == "gru":
-        return Recurrent(width, options.layers, condition, dropout=options.dropout)
-    if kind == "none":
+    part = find_part("temporal_modules", kind, "temporal_module")
+    if part.target is None:
         return None
-    raise ConfigError(f"temporal_module must be one of {', '.join(TEMPORAL_MODULES)}, not {kind!r}.")
+    if part.built_in:
+        return part.target(width, condition, options)
+    module = part.target(width, condition, **make_options(part, own or {}, asdict(options)))
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"temporal_module={kind} must make a torch.nn.Module, not a {type(module).__name__}.")
+    return module

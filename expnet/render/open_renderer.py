@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 
 from expnet.assets.sadtalker import SIZES, open_sadtalker_networks
+from expnet.config.built_in_parts import BUILT_IN
+from expnet.config.parts import find_part, part_names
 from expnet.errors import InputError
 from expnet.face.fitting import fit_clip
 from expnet.face.morphable import MorphableModel, builtin_face_model
@@ -34,8 +36,8 @@ RendererChoice = str | os.PathLike[str] | MakeRenderer
 """What may be given as a renderer: a name of `RENDERERS`, the run folder or weights of a trained one, or a class of
 one's own (`expnet.render.renderer`)."""
 
-RENDERERS = ("mesh", "sadtalker")
-"""Names of the renderers. Any other text is the run folder or file of a trained one."""
+RENDERERS = tuple(BUILT_IN["renderers"])
+"""Names of expnet's renderers. Any other text is the run folder or file of a trained one."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def open_renderer(
 
     Args:
         renderer: ``mesh``, ``sadtalker``, the run folder, .ckpt or .safetensors of a renderer that
-            ``configs/renderer.yaml`` trained, or a callable that makes a renderer from a portrait and a face model.
+            ``configs/renderer.yaml`` trained, a renderer that an installed package registers, ``module:Class`` after
+            `expnet.config.parts.allow_parts` (docs/guides/own_parts.md), or a callable
+            that makes a renderer from a portrait and a face model.
         size: Side in pixels of the squares that SadTalker's renderer draws, 256 or 512; None for 256.
         refiner: Weights that correct the mesh renderer (run folder, .ckpt or .safetensors), or None.
         device: Where networks run; None for a GPU if there is one.
@@ -92,9 +96,11 @@ def open_renderer(
     assert name is not None
     if Path(name).exists():
         return _trained(name, device)
+    if ":" in name or name in part_names("renderers"):
+        return OpenedRenderer(name, find_part("renderers", name, "renderer").target)
     raise InputError(
-        f"renderer {name}: expected one of {', '.join(RENDERERS)}, or the run folder, .ckpt or .safetensors of a "
-        "trained one; there is no such file."
+        f"renderer {name}: expected one of {', '.join(part_names('renderers'))}, or the run folder, .ckpt or "
+        ".safetensors of a trained one; there is no such file."
     )
 
 

@@ -275,6 +275,7 @@ def build_callbacks(
 ) -> list[pl.Callback]:
     """Build the callbacks of a run, in the order in which Lightning calls them."""
     from expnet.training.callbacks.build import build_checkpoints, build_metric_callbacks, build_monitors
+    from expnet.training.callbacks.own_parts import own_callbacks
     from expnet.training.callbacks.progress import ProgressLine
     from expnet.training.callbacks.resume import RandomState, StepOfRows
     from expnet.training.callbacks.start_summary import StartSummary
@@ -283,7 +284,7 @@ def build_callbacks(
 
     validation = data.splits["validation"]
     scores: list[pl.Callback] = [ExpressionScores(task.metric)] if isinstance(task, ExpressionTask) else []
-    scores += build_metric_callbacks(config, validation, run.path / "samples")
+    scores += [*build_metric_callbacks(config, validation, run.path / "samples"), *own_callbacks(config)]
     monitors = build_monitors(config, run, task, resume_step)
     checkpoints = build_checkpoints(config, run, task, scores, validate=bool(validation))
     # The progress line of a validation shows its scores, so it comes after the callbacks that compute them.

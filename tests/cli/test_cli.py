@@ -29,7 +29,6 @@ def test_choices_are_those_of_the_libraries() -> None:
     from expnet.assets.encoders import ENCODERS as ENCODER_ASSETS
     from expnet.audio.speech_encoders import ENCODERS
     from expnet.coefficients import DEFAULT_FACE_MODEL
-    from expnet.data.corpora import LAYOUTS
     from expnet.face.emotions import EMOTIONS
     from expnet.formats.convert import FORMATS
     from expnet.render.open_renderer import RENDERERS
@@ -37,7 +36,6 @@ def test_choices_are_those_of_the_libraries() -> None:
     assert tuple(FORMATS) == choices.EXPORT_FORMATS
     assert choices.SPEECH_ENCODERS == ENCODERS
     assert choices.ENCODER_ASSETS == ENCODER_ASSETS
-    assert choices.CORPORA == LAYOUTS
     assert choices.EMOTIONS == EMOTIONS
     assert choices.RENDERERS == RENDERERS
     assert choices.FACE_MODEL == DEFAULT_FACE_MODEL

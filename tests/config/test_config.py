@@ -113,7 +113,10 @@ def test_numbers_are_decimal() -> None:
         ("optim.lrr=1", "Did you mean: 'lr'?"),
         ("opttim.lr=1", "Did you mean: 'optim'?"),
         ("model.atention_bias=none", "Did you mean: 'attention_bias'?"),
-        ("model.attention_bias=rotary", "Invalid value 'rotary', expected one of ['alibi', 'alibi_causal'"),
+        (
+            "model.attention_bias=rotary",
+            "must be one of alibi, alibi_causal, alibi_periodic, alibi_learned, sinusoidal, none, or MODULE:CLASS",
+        ),
         ("model.residual=maybe", "model.residual: Value 'maybe' is not a valid bool"),
         ("model.latent=3", "Key 'latent' not in 'ExpressionModelConfig'; --help lists all keys."),
         ("output=${nope}", "Interpolation key 'nope' not found"),

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from skimage import data
 
 from expnet.callbacks import ClipSample, MonitoredCheckpoint
+from expnet.config import parts
 from expnet.data import corpora
 from expnet.media.video_reader import write_video
 from expnet.models.expression_regressor import ExpressionRegressor
@@ -73,8 +74,8 @@ def test_a_corpus_of_ones_own(example: Example, tmp_path: Path, monkeypatch: pyt
     ]
 
     (tmp_path / "notes.mp4").touch()
-    monkeypatch.setitem(corpora._SHIPPED, "studio", own.read_studio)
-    read = corpora.open_corpus(tmp_path, corpus="studio")
+    monkeypatch.setattr(parts, "_allowed", {"corpus:read_studio"})
+    read = corpora.open_corpus(tmp_path, corpus="corpus:read_studio")
     assert [video.split for video in read.videos] == ["", "test"]
     assert [problem.file.name for problem in read.problems] == ["notes.mp4"]
 

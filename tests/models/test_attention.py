@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
+from expnet.config.built_in_parts import BUILT_IN
 from expnet.errors import ConfigError
 from expnet.models.attention import (
-    ATTENTION_BIASES,
     PositionBias,
     SelfAttention,
     alibi_slopes,
     merge_padding,
     sinusoids,
 )
-from expnet.models.temporal import TEMPORAL_MODULES, TemporalOptions, build_temporal
+from expnet.models.temporal import TemporalOptions, build_temporal
 
 
 def slow_score_bias(kind: str, slope: float, i: int, j: int, period: int) -> float:
@@ -50,7 +50,7 @@ def slow_attention(layer: SelfAttention, x: torch.Tensor, kind: str, valid, peri
     return layer.project_out(out)
 
 
-@pytest.mark.parametrize("kind", ATTENTION_BIASES)
+@pytest.mark.parametrize("kind", BUILT_IN["attention_biases"])
 @pytest.mark.parametrize("padded", [False, True])
 def test_attention_equals_the_slow_loop(kind: str, padded: bool) -> None:
     torch.manual_seed(0)
@@ -107,7 +107,7 @@ def test_other_biases_attend_to_both_sides(kind: str) -> None:
 
 def test_every_bias_gives_another_output() -> None:
     outputs = []
-    for kind in ATTENTION_BIASES:
+    for kind in BUILT_IN["attention_biases"]:
         torch.manual_seed(0)
         module = build_temporal("transformer", 16, 4, TemporalOptions(2, heads=4, attention_bias=kind)).eval()
         if kind == "alibi_learned":
@@ -141,7 +141,7 @@ def test_without_bias_or_positions_the_order_does_not_matter() -> None:
         torch.testing.assert_close(module(x[:, order], condition), module(x, condition)[:, order], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", TEMPORAL_MODULES)
+@pytest.mark.parametrize("kind", BUILT_IN["temporal_modules"])
 def test_padding_changes_nothing(kind: str) -> None:
     torch.manual_seed(0)
     module = build_temporal(kind, 16, 4, TemporalOptions(2, heads=4))

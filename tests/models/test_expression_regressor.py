@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from expnet.config.built_in_parts import BUILT_IN
 from expnet.errors import InputError
-from expnet.models.attention import ATTENTION_BIASES
 from expnet.models.expression_regressor import ExpressionRegressor
 
 SMALL = {"expression_size": 5, "width": 16, "heads": 4, "audio_channels": 8}
@@ -48,7 +48,11 @@ def test_each_switch_changes_the_output() -> None:
     blink = torch.zeros(2, 40)
     blink[:, 10:13] = 1.0
     variants = {
-        **{f"attention_bias={bias}": {"attention_bias": bias} for bias in ATTENTION_BIASES if bias != "alibi_learned"},
+        **{
+            f"attention_bias={bias}": {"attention_bias": bias}
+            for bias in BUILT_IN["attention_biases"]
+            if bias != "alibi_learned"
+        },
         **{f"temporal_module={kind}": {"temporal_module": kind} for kind in ("conv", "gru", "none")},
         "audio_encoder=window": {"audio_encoder": "window", "audio_channels": 2},
         "residual=false": {"residual": False},

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from expnet.data.corpora.folder import Speakers, read_folder, read_manifest_file, speaker_of
-from expnet.data.corpora.hdtf import read_hdtf
-from expnet.data.corpora.lrs3 import read_lrs3
-from expnet.data.corpora.mat import read_mat
-from expnet.data.corpora.mead import read_mead
+from expnet.config.built_in_parts import BUILT_IN
+from expnet.config.parts import find_part
+from expnet.data.corpora.folder import Speakers, read_manifest_file, speaker_of
 from expnet.data.corpora.source import VIDEO_SUFFIXES, Corpus, PixelBox, Problem, SourceVideo
 from expnet.data.corpora.terms import TERMS, Terms
 from expnet.errors import ConfigError
@@ -32,10 +30,10 @@ __all__ = [
     "read_corpus",
 ]
 
-_GENERAL = {"folder": read_folder, "mat": read_mat}
-_SHIPPED = {"hdtf": read_hdtf, "lrs3": read_lrs3, "mead": read_mead}
-LAYOUTS = (*_GENERAL, *_SHIPPED)
-"""Names of the supported layouts."""
+_GENERAL = ("folder", "mat")
+"""Layouts whose readers take the speakers themselves."""
+LAYOUTS = tuple(BUILT_IN["corpora"])
+"""Names of the layouts that expnet reads itself."""
 
 
 def read_corpus(
@@ -60,7 +58,8 @@ def open_corpus(
 
     Args:
         root: Folder of the corpus, or (for ``folder`` and ``mat``) a single file.
-        corpus: Layout of the corpus, one of ``LAYOUTS``.
+        corpus: Layout of the corpus: one of ``LAYOUTS``, one that an installed package registers, or
+            ``module:function`` after `expnet.config.parts.allow_parts` (docs/guides/own_parts.md).
         speakers: A csv file with the columns file and speaker, or a mapping from file name to speaker (``*`` for all
             others).
         official_splits: Keep the corpus's own splits; otherwise training splits it by speaker.
@@ -70,12 +69,10 @@ def open_corpus(
         ConfigError: If the layout is unknown.
     """
     folder = Path(os.path.abspath(root))
-    if corpus in _GENERAL:
-        found = _GENERAL[corpus](folder, speakers)
-    elif corpus in _SHIPPED:
-        found = _with_speakers(_SHIPPED[corpus](folder), folder, speakers)
-    else:
-        raise ConfigError(f"corpus {corpus!r} is not known; expected one of {', '.join(LAYOUTS)}")
+    read = find_part("corpora", corpus, "corpus").target
+    found = read(folder, speakers) if corpus in _GENERAL else _with_speakers(read(folder), folder, speakers)
+    if not isinstance(found, Corpus):
+        raise ConfigError(f"corpus={corpus} must return an expnet.data.corpora.Corpus, not a {type(found).__name__}.")
     if not official_splits:
         found = replace(found, videos=[replace(video, split="") for video in found.videos])
     return replace(_without_duplicates(_as_text(found)), terms=TERMS.get(corpus))

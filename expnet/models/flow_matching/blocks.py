@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from expnet.models.attention import PositionBias, SelfAttention, merge_padding
+from expnet.models.attention import SelfAttention, merge_padding
 from expnet.models.recomputation import run_block
-from expnet.models.temporal import TemporalOptions
+from expnet.models.temporal import TemporalOptions, build_bias
 
 
 class AdaptiveBlock(nn.Module):
@@ -45,7 +45,7 @@ class AdaptiveBlock(nn.Module):
 
 
 class AdaptiveTransformer(nn.Module):
-    """A stack of `AdaptiveBlock` layers with one of `expnet.models.attention.ATTENTION_BIASES`.
+    """A stack of `AdaptiveBlock` layers with an attention bias.
 
     Args:
         width: Size of the features D.
@@ -55,7 +55,7 @@ class AdaptiveTransformer(nn.Module):
     def __init__(self, width: int, options: TemporalOptions) -> None:
         super().__init__()
         self.heads = options.heads
-        self.bias = PositionBias(options.attention_bias, options.heads, period=options.period)
+        self.bias = build_bias(options)
         self.blocks = nn.ModuleList(AdaptiveBlock(width, options) for _ in range(options.layers))
         self.recomputes = False
 

@@ -78,6 +78,8 @@ class MotionFlow(nn.Module):
         super().__init__()
         config = replace(config or MotionModelConfig(), emotion=emotions > 0, **changes)
         sizes = {name: value for name, value in asdict(config).items() if name != "emotion"}
+        if not config.bias_options:
+            del sizes["bias_options"]  # which files of networks without any never had
         self.options: dict[str, Any] = {
             **sizes,
             "expression_size": expression_size,
@@ -330,4 +332,5 @@ def _temporal_options(config: MotionModelConfig) -> TemporalOptions:
         dropout=config.dropout,
         attention_bias=config.attention_bias,
         period=config.period,
+        bias_options=config.bias_options,
     )

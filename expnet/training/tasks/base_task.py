@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from expnet import __version__
 from expnet.config import AugmentConfig, OptimConfig
-from expnet.models.saved_model import HEADER, SCHEMA
+from expnet.models.saved_model import HEADER, model_header
 from expnet.training.tasks.optimizers import build_optimizer, schedule_of
 
 
@@ -193,13 +192,7 @@ class BaseTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the header of expnet to the checkpoint, in plain values that weights-only loading accepts."""
-        checkpoint[HEADER] = {
-            "schema": SCHEMA,
-            "version": __version__,
-            "task": self.model.task,
-            "options": dict(self.model.options),  # type: ignore[arg-type]
-            "notes": self.notes_now(),
-        }
+        checkpoint[HEADER] = model_header(self.model, self.notes_now())
 
     def notes_now(self) -> dict[str, Any]:
         """Return the notes with the current step and the scores of the latest validation."""

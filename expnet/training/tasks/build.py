@@ -150,6 +150,8 @@ def expression_options(options: dict[str, Any]) -> dict[str, Any]:
     if options["network"] == "small_convolution":
         taken = ("network", "expression_size", "width", "dropout", "speech_features", "face_model")
         return {name: options[name] for name in taken}
+    if options["network"] == "autoregressive":
+        return {name: value for name, value in options.items() if name != "network_options"}
     return options
 
 
@@ -157,8 +159,11 @@ def pose_options(model: PoseModelConfig, *, styles: int) -> dict[str, Any]:
     """Return the constructor arguments of the configured head-pose network."""
     options = dataclasses.asdict(model)
     network, tied_variance = options.pop("network"), options.pop("tied_variance")
+    own = options.pop("network_options")
     if network == "expnet":
         return {**options, "styles": styles}
+    if network != "sadtalker":
+        return {**options, "network": network, "network_options": own, "styles": styles}
     # At least as many styles as the published network has, so that its weights fit.
     return {"network": network, "tied_variance": tied_variance, "styles": max(styles, STYLES)}
 

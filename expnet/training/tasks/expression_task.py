@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from expnet.config import ExpressionLossConfig
+from expnet.config.part_sections import LossTermConfig, build_section
 from expnet.errors import ConfigError
 from expnet.models.expression_regressor import ExpressionRegressor
 from expnet.models.saved_model import build_model
@@ -105,15 +106,18 @@ class ExpressionTask(BaseTask):
                 mel_std=statistics.mel_std,
                 expression_metric=metric,
             )
-        super().__init__(model, optim=optim, augment=augment, max_steps=max_steps, losses=LOSSES)
+        weights = ExpressionLossConfig(**loss)
+        names = (*LOSSES, *(f"{label}_loss" for label in weights.extra))
+        super().__init__(model, optim=optim, augment=augment, max_steps=max_steps, losses=names)
         self.save_hyperparameters(ignore=["face_model", "sync", "statistics"])
-        self.weights = ExpressionLossConfig(**loss)
+        self.weights = weights
+        self.extra = nn.ModuleDict({label: _Term(label, term) for label, term in weights.extra.items()})
         self.sync = sync
         # None of these buffers is persistent: a checkpoint holds only what was trained.
         self.face_model = copy.deepcopy(face_model)
         self.register_buffer("metric", metric, persistent=False)
-        weights = landmark_weights(mouth=self.weights.mouth, inner_mouth=self.weights.inner_mouth)
-        self.register_buffer("landmark_weights", weights, persistent=False)
+        points = landmark_weights(mouth=self.weights.mouth, inner_mouth=self.weights.inner_mouth)
+        self.register_buffer("landmark_weights", points, persistent=False)
         expression_scale, landmark_scale = self._scales()
         self.register_buffer("expression_scale", expression_scale, persistent=False)
         self.register_buffer("landmark_scale", landmark_scale, persistent=False)
@@ -173,6 +177,8 @@ class ExpressionTask(BaseTask):
             lips["spread_loss"] = lip_spread_loss(landmarks, target_landmarks, valid)
         if self.sync:
             lips["sync_loss"] = self.sync(landmarks, batch.mel, valid)
+        whole = StepOutput(predicted, target, valid, batch.clip_ids, landmarks, target_landmarks)
+        extra = {f"{label}_loss": term(whole) for label, term in self.extra.items()}
         energy = motion_energy(target, self.metric, valid)
         predicted = self._reweighted(predicted, target, energy, valid)
         landmarks = self._reweighted(landmarks, target_landmarks, energy, valid)
@@ -184,6 +190,7 @@ class ExpressionTask(BaseTask):
             / self.landmark_scale,
             "eye_loss": eye_loss(landmarks, target_landmarks, valid) / EYE_SCALE,
             **lips,
+            **extra,
         }
         loss = (
             weights.coefficient_weight * terms["coefficient_loss"]
@@ -193,6 +200,8 @@ class ExpressionTask(BaseTask):
         )
         for name in lips:
             loss = loss + getattr(weights, f"{name.removesuffix('_loss')}_weight") * terms[name]
+        for label, term in weights.extra.items():
+            loss = loss + term.weight * extra[f"{label}_loss"]
         return {"loss": loss, **terms}, output
 
     def _reweighted(self, predicted: Tensor, target: Tensor, energy: Tensor, valid: Tensor) -> Tensor:
@@ -223,6 +232,29 @@ class ExpressionTask(BaseTask):
             predicted = self.predict(self.evaluated, batch, batch.mel)  # type: ignore[arg-type]
             landmarks, target = (self.landmarks(batch.identity, x) for x in (predicted, batch.expression))
         return StepOutput(predicted, batch.expression, batch.valid, batch.clip_ids, landmarks, target)
+
+
+class _Term(nn.Module):
+    """A term of the loss from another package; it may be a function, or a module whose buffers follow the device."""
+
+    def __init__(self, label: str, section: LossTermConfig) -> None:
+        super().__init__()
+        self.label = label
+        self.term = build_section("losses", label, section)
+        if isinstance(self.term, nn.Module):
+            self.term.requires_grad_(False)  # a loss is fixed: what is trained is the network
+
+    def forward(self, output: StepOutput) -> Tensor:
+        """Return the term, a scalar.
+
+        Raises:
+            ConfigError: It is no scalar tensor.
+        """
+        value = self.term(output)
+        if not isinstance(value, Tensor) or value.dim() > 0:
+            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ConfigError(f"loss.extra.{self.label} must return a scalar tensor, not {shape}.")
+        return value
 
 
 def _rescale(task: nn.Module, _: object) -> None:

@@ -16,6 +16,7 @@ import yaml
 
 from expnet.cli import main as command_line
 from expnet.config import SplitConfig, load_config
+from expnet.config.built_in_parts import BUILT_IN
 from expnet.config.evaluate import ProtocolConfig
 from expnet.config.grammar import to_container
 from expnet.data.datamodule import TalkingFaceDataModule
@@ -24,7 +25,6 @@ from expnet.evaluation.report.results import MetricInfo, ScoredClip
 from expnet.evaluation.store.ablation_tables import paired_differences
 from expnet.evaluation.store.length_curve import BIAS, attention_variants
 from expnet.evaluation.store.variants import Variant, mean_curves, mean_over_seeds
-from expnet.models.attention import ATTENTION_BIASES
 from expnet.models.saved_model import load_model
 from expnet.training.ablate import VARIANTS, make_plan
 from expnet.training.main import train
@@ -78,7 +78,7 @@ def test_every_configuration_is_known_here() -> None:
     assert {path.stem for path in FOLDER.glob("*.yaml")} == {"full", *CHANGES}
     assert set(VARIANTS) <= {"full", *CHANGES}
     biases = {"alibi"} | {value for key, value in CHANGES.values() if key == "model.attention_bias"}
-    assert biases == set(ATTENTION_BIASES)
+    assert biases == set(BUILT_IN["attention_biases"])
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from expnet.audio.alignment import mel_columns
 from expnet.audio.speech_encoders import FeatureSource
+from expnet.config.built_in_parts import BUILT_IN
 from expnet.errors import InputError
-from expnet.models.attention import ATTENTION_BIASES
 from expnet.models.flow_matching import sampler
 from expnet.models.flow_matching.motion import Motion, Reference
 from expnet.models.flow_matching.motion_flow import MotionFlow
@@ -177,7 +177,7 @@ def test_every_input_changes_the_motion(change: dict[str, Any]) -> None:
     assert not close(motion, draw(model, **change), 1e-3)
 
 
-@pytest.mark.parametrize("kind", [bias for bias in ATTENTION_BIASES if bias != "alibi"])
+@pytest.mark.parametrize("kind", [bias for bias in BUILT_IN["attention_biases"] if bias != "alibi"])
 def test_the_switch_of_attention_changes_the_motion(kind: str) -> None:
     assert not close(draw(network(attention_bias=kind)), draw(network()), 1e-4)
 

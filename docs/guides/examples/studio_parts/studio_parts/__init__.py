@@ -1,0 +1,1 @@
+"""Parts for expnet, none of which edits it."""
