@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor
 
+from expnet.metrics.functional.beat_tracker import RATE, beat_tracker
 from expnet.metrics.functional.masking import consecutive, frame_weights, masked_mean
 
 RIGID = (*range(27, 36), 36, 39, 42, 45)
 """Nose and eye corners in iBUG order: points that move with the head, unlike lips, brows and eyelids."""
 POINTS = ("rigid", "all")
-BEAT_TRACKER_RATE = 22050
-"""Sample rate in Hz for which librosa's beat tracker is tuned."""
 
 
 def motion_beats(points: Tensor, *, valid: Tensor | None = None, fps: float = 25.0, smoothing: float = 0.2) -> Tensor:
@@ -100,11 +99,11 @@ def audio_beats(samples: Tensor, *, sample_rate: int = 16000) -> Tensor:
     Returns:
         Beat times in seconds, (K,) float64; empty for silence.
     """
-    import librosa  # imported here because it takes a second, and only this function needs it
+    import librosa  # here, because it takes a second, and only this function needs it
 
     signal = samples.detach().cpu().float().numpy()
     if signal.size == 0 or not signal.any():
         return torch.zeros(0, dtype=torch.float64)
-    signal = librosa.resample(signal, orig_sr=sample_rate, target_sr=BEAT_TRACKER_RATE)
-    _, times = librosa.beat.beat_track(y=signal, sr=BEAT_TRACKER_RATE, units="time")
+    signal = librosa.resample(signal, orig_sr=sample_rate, target_sr=RATE)
+    _, times = beat_tracker()(y=signal, sr=RATE, units="time")
     return torch.as_tensor(times, dtype=torch.float64)
