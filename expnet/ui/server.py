@@ -6,19 +6,19 @@ import logging
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from importlib import resources, util
+from importlib import util
 from io import BytesIO
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from expnet import __version__
 from expnet.animate.animator import Animator
 from expnet.audio.speech_synthesis import LANGUAGES
 from expnet.errors import ExpnetError, InputError, MachineError
+from expnet.io.html_template import html_template, packaged_text
 from expnet.io.machine_faults import is_machine_fault, machine_error
 from expnet.ui.form import form
 from expnet.ui.jobs import COEFFICIENTS, VIDEO, Job, JobRunner
@@ -161,9 +161,7 @@ def _error_response(message: str, status: int) -> web.Response:
 
 def _pages(runner: JobRunner) -> dict[str, tuple[str, str]]:
     """Return content and type of the page's three files, by name."""
-    folder = resources.files("expnet.ui")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string((folder / "page.html").read_text(encoding="utf-8")).render(
+    page = html_template("expnet.ui", "page.html").render(
         fields=form(runner.animator.styles, runner.animator.default_motion, runner.renderers),
         limits=runner.limits,
         length=_length(runner.limits.seconds),
@@ -173,8 +171,8 @@ def _pages(runner: JobRunner) -> dict[str, tuple[str, str]]:
     )
     return {
         "": (page, "text/html"),
-        "page.css": ((folder / "page.css").read_text(encoding="utf-8"), "text/css"),
-        "page.js": ((folder / "page.js").read_text(encoding="utf-8"), "text/javascript"),
+        "page.css": (packaged_text("expnet.ui", "page.css"), "text/css"),
+        "page.js": (packaged_text("expnet.ui", "page.js"), "text/javascript"),
     }
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
-
-from jinja2 import Environment, StrictUndefined
 
 from expnet.config.benchmark import GROUND_TRUTH
 from expnet.evaluation.leaderboard.board import Board
 from expnet.evaluation.leaderboard.rows import Cell, board_rows
 from expnet.evaluation.report.tables import direction
 from expnet.io.atomic import write_atomically
+from expnet.io.html_template import html_template, packaged_text
 from expnet.io.markdown import markdown_table
 
 
@@ -19,15 +17,14 @@ def write_board(board: Board, folder: Path, title: str = "Leaderboard") -> Path:
     """Write ``index.html`` and ``table.md`` of a leaderboard; return the path of the page."""
     infos, rows = board_rows(board)
     preset = next((part.preset for part in board.parts.values() if part.preset is not None), None)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_text("expnet.evaluation.leaderboard", "leaderboard.html"))
+    template = html_template("expnet.evaluation.leaderboard", "leaderboard.html")
     clips = {
         name: len({row.clip_id for row in part.clips if row.system != GROUND_TRUTH})
         for name, part in board.parts.items()
     }
     page = template.render(
-        style=_text("expnet.evaluation.report", "style.css"),
-        script=_text("expnet.evaluation.leaderboard", "sorting.js"),
+        style=packaged_text("expnet.evaluation.report", "style.css"),
+        script=packaged_text("expnet.evaluation.leaderboard", "sorting.js"),
         title=title,
         board=board,
         preset=preset,
@@ -46,7 +43,3 @@ def write_board(board: Board, folder: Path, title: str = "Leaderboard") -> Path:
 
 def _plain(cell: Cell) -> str:
     return f"**{cell.text}**" if cell.best else cell.text
-
-
-def _text(package: str, name: str) -> str:
-    return (resources.files(package) / name).read_text(encoding="utf-8")

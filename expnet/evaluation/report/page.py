@@ -6,12 +6,10 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,6 +26,7 @@ from expnet.evaluation.report.page_sections import (
 from expnet.evaluation.report.results import MetricInfo, Results, first_model
 from expnet.evaluation.report.tables import direction
 from expnet.evaluation.report.unscored import unscored_lines
+from expnet.io.html_template import html_template, packaged_text
 
 _MOST_POINTS = 600
 _MOST_TRAINING_CHARTS = 6
@@ -121,12 +120,10 @@ class Extras:
 def render_page(results: Results, extras: Extras | None = None) -> str:
     """Return the page as HTML; only its videos are separate files."""
     extras = extras or Extras()
-    folder = resources.files("expnet.evaluation.report")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((folder / "template.html").read_text(encoding="utf-8"))
+    template = html_template("expnet.evaluation.report", "template.html")
     failed = [row for row in results.clips if row.status != "ok"]
     return template.render(
-        style=(folder / "style.css").read_text(encoding="utf-8"),
+        style=packaged_text("expnet.evaluation.report", "style.css"),
         results=results,
         table=score_table(results),
         systems_as_rows=systems_are_rows(results),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
+from expnet.io.html_template import html_template, packaged_text
 from expnet.training.sweep.objective import Objective
 from expnet.training.sweep.rows import Row, number_in, short
 from expnet.training.sweep.space import Axis, Range, Space
@@ -42,10 +40,9 @@ def render_page(title: str, objective: Objective, space: Space, rows: Sequence[R
         for number, row in enumerate(rows)
     ]
     shown = [{"name": axis["name"], "ticks": axis["ticks"]} for axis in axes]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_text("expnet.training.sweep", "page.html")).render(
-        style=_text("expnet.evaluation.report", "style.css"),
-        script=_text("expnet.training.sweep", "parallel_coordinates.js"),
+    return html_template("expnet.training.sweep", "page.html").render(
+        style=packaged_text("expnet.evaluation.report", "style.css"),
+        script=packaged_text("expnet.training.sweep", "parallel_coordinates.js"),
         title=title,
         lead=_lead(objective, rows),
         width=_AXIS_WIDTH * len(axes),
@@ -126,7 +123,3 @@ def _number_axis(
 
 def _rank(place: int, count: int) -> float:
     return 1.0 if count < 2 else 1 - place / (count - 1)
-
-
-def _text(package: str, name: str) -> str:
-    return (resources.files(package) / name).read_text(encoding="utf-8")
