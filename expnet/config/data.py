@@ -49,6 +49,9 @@ class SplitConfig:
     """Largest number of training clips, evenly spaced; null for all."""
     limit_validation_clips: int | None = None
     """Largest number of validation clips, evenly spaced; null for all."""
+    limit_validation_clips_per_corpus: int | None = None
+    """Largest number of validation clips of each corpus, evenly spaced, so that a large corpus does not crowd out a
+    small one; null for all."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -75,11 +78,15 @@ class WindowsConfig(ClipsConfig):
     """Frames of a training window, 25 per second. The head-pose network requires 32 n + 1."""
     store_weights: list[float] | None = None
     """Sampling weight of each store: 1 draws its clips as often as their duration suggests; null for 1 for all."""
+    temperature: float = 1.0
+    """Flattens the shares of several stores: each is drawn in proportion to its duration, times its weight, to the
+    power 1 / temperature. 1 leaves the shares as they are; the larger, the more equal they become."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
         at_least("data", self, window=2)
+        require(self.temperature >= 1, f"data.temperature must be 1 or more, not {self.temperature}.")
 
 
 @dataclass

@@ -10,6 +10,9 @@ from expnet.config.checks import at_least, not_negative, require
 from expnet.config.part_sections import ScoreConfig, checked_sections
 from expnet.config.parts import find_part, is_reference
 
+GROUPS = ("corpus", "language", "emotion", "speaker")
+"""Columns of a store's manifest by which validation clips may be scored in groups."""
+
 
 @dataclass
 class OptimConfig:
@@ -143,8 +146,11 @@ class TrainerConfig:
 
 @dataclass
 class MetricsConfig:
-    """Metrics of rendered validation clips, measured on their frames and audio."""
+    """Metrics of rendered validation clips, measured on their frames and audio, and scores of groups of clips."""
 
+    groups: list[str] = field(default_factory=lambda: ["corpus"])
+    """Also score validation clips by corpus, language, emotion or speaker, in groups of which there are several, as
+    val/corpus_NAME/within_clip_r2 (expression network; nothing is rendered for this)."""
     sync: bool = False
     """SyncNet distance, confidence and offset (LSE-D, LSE-C); needs the weight file syncnet."""
     fid: bool = False
@@ -189,6 +195,8 @@ class MetricsConfig:
         if is_reference(self.renderer):
             find_part("renderers", self.renderer, "metrics.renderer")
         self.extra = checked_sections("metrics", "metrics.extra", self.extra, ScoreConfig)
+        unknown = sorted(set(self.groups) - set(GROUPS))
+        require(not unknown, f"metrics.groups must be among {', '.join(GROUPS)}, not {', '.join(unknown)}.")
 
     @property
     def renders(self) -> bool:

@@ -26,6 +26,7 @@ from expnet.data.coefficient_statistics import (
 )
 from expnet.data.dataset import FaceDataset
 from expnet.data.even_spacing import evenly_spaced
+from expnet.data.mixture import flatten_shares, limit_per_corpus
 from expnet.data.online_features import OnlineFeatures
 from expnet.data.sampling import ShardSampler, WindowSampler
 from expnet.data.splits import TEST, TRAIN, VALIDATION, refuse_shared_speakers, split_by_speaker, split_by_time
@@ -67,6 +68,7 @@ class TalkingFaceDataModule(LightningDataModule):
         split: How the clips are divided, and how many of them are used.
         augmentation: How training windows are augmented.
         windows_per_clip: Windows per clip and epoch; None for as many as its duration holds.
+        temperature: Flattens the shares of the stores, each to the power 1 / temperature.
         online: Computes speech features in the batches, from their augmented audio; None for features of the sources.
 
     Raises:
@@ -85,6 +87,7 @@ class TalkingFaceDataModule(LightningDataModule):
         split: SplitConfig | None = None,
         augmentation: WindowAugmentation | None = None,
         windows_per_clip: float | None = None,
+        temperature: float = 1.0,
         online: OnlineFeatures | None = None,
     ) -> None:
         super().__init__()
@@ -92,7 +95,7 @@ class TalkingFaceDataModule(LightningDataModule):
         self.window, self.batch_size, self.workers, self.seed = window, batch_size, workers, seed
         self.split = split if split is not None else SplitConfig()
         self.augmentation = augmentation if augmentation is not None else WindowAugmentation()
-        self.windows_per_clip = windows_per_clip
+        self.windows_per_clip, self.temperature = windows_per_clip, temperature
         self.online = online
         self._resume = (0, 0)
         self.mel = True
@@ -123,7 +126,8 @@ class TalkingFaceDataModule(LightningDataModule):
             for split, row in parts:
                 splits[split].append(ClipEntry(entry.store, row))
         splits[TRAIN] = evenly_spaced(splits[TRAIN], self.split.limit_clips)
-        splits[VALIDATION] = evenly_spaced(splits[VALIDATION], self.split.limit_validation_clips)
+        validation = limit_per_corpus(splits[VALIDATION], self.split.limit_validation_clips_per_corpus)
+        splits[VALIDATION] = evenly_spaced(validation, self.split.limit_validation_clips)
         return splits
 
     def _divide(self, rows: list[ManifestRow]) -> list[list[tuple[str, ManifestRow]]]:
@@ -307,13 +311,14 @@ class TalkingFaceDataModule(LightningDataModule):
         sampler.resume(epoch, start)
 
     def _expected_windows(self, entries: Sequence[ClipEntry]) -> np.ndarray:
-        pairs = zip(self.stores, self.sources, strict=True)
-        weight_of = {id(store): source.weight for store, source in pairs}
+        """Return (clips,) the expected number of windows of each clip per epoch."""
+        place = {id(store): number for number, store in enumerate(self.stores)}
+        stores = np.array([place[id(entry.store)] for entry in entries], dtype=np.int64)
         natural = [self.windows_per_clip or max(entry.row.frames / self.window, 1.0) for entry in entries]
-        expected = np.array(natural) * [weight_of[id(entry.store)] for entry in entries]
+        expected = np.array(natural) * np.array([source.weight for source in self.sources])[stores]
         if not expected.sum() > 0:
             raise ConfigError("data.store_weights leaves no clip to train on; give a store with clips some weight")
-        return expected
+        return flatten_shares(expected, stores, self.temperature)
 
     def _dataset(self, split: str, **options: Any) -> FaceDataset:
         return FaceDataset(

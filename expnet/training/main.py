@@ -204,6 +204,7 @@ def build_data(config: Config) -> TalkingFaceDataModule:
             split=windows,
             augmentation=WindowAugmentation.from_config(windows, silent_runs),
             online=online,
+            temperature=windows.temperature,
             **shared,
         )
         # The motion network reads the mel only where there are no speech features.
@@ -279,11 +280,13 @@ def build_callbacks(
     from expnet.training.callbacks.progress import ProgressLine
     from expnet.training.callbacks.resume import RandomState, StepOfRows
     from expnet.training.callbacks.start_summary import StartSummary
-    from expnet.training.tasks.expression_scores import ExpressionScores
+    from expnet.training.tasks.expression_scores import ExpressionScores, GroupScores, groups_of
     from expnet.training.tasks.expression_task import ExpressionTask
 
     validation = data.splits["validation"]
-    scores: list[pl.Callback] = [ExpressionScores(task.metric)] if isinstance(task, ExpressionTask) else []
+    scores: list[pl.Callback] = []
+    if isinstance(task, ExpressionTask):
+        scores = [ExpressionScores(task.metric), GroupScores(task.metric, groups_of(validation, config.metrics.groups))]
     scores += [*build_metric_callbacks(config, validation, run.path / "samples"), *own_callbacks(config)]
     monitors = build_monitors(config, run, task, resume_step)
     checkpoints = build_checkpoints(config, run, task, scores, validate=bool(validation))

@@ -12,6 +12,7 @@ from expnet.evaluation.main import choose_evaluation
 from expnet.evaluation.main import main as evaluate
 from expnet.models.saved_model import load_model
 from expnet.training.main import train
+from expnet.training.sweep.plan import plan_file
 
 CONFIGS = ROOT / "configs"
 FILES = {path.relative_to(CONFIGS).as_posix(): OmegaConf.load(path) for path in sorted(CONFIGS.rglob("*.yaml"))}
@@ -20,6 +21,7 @@ FILMED = ["refiner.yaml", "renderer.yaml", "smoke_renderer.yaml"]
 TRAININGS = [name for name, content in FILES.items() if "task" in content and name not in FILMED]
 PARTS = ["metrics.yaml", "cluster/gpus.yaml", "cluster/slurm.yaml"]
 """Files that are combined with the file of a training."""
+SWEEPS = ["sweeps/expression.yaml"]
 EVALUATIONS = ["evaluate.yaml", "benchmark.yaml", *(name for name in FILES if name.startswith("presets/"))]
 """Of the presets, tests/evaluation/videos/test_presets.py runs each."""
 QUICK = (
@@ -39,7 +41,7 @@ QUICK = (
 
 
 def test_each_file_is_known() -> None:
-    assert sorted([*TRAININGS, *FILMED, *PARTS, *EVALUATIONS]) == sorted(FILES)
+    assert sorted([*TRAININGS, *FILMED, *PARTS, *SWEEPS, *EVALUATIONS]) == sorted(FILES)
     assert len(TRAININGS) > 8
 
 
@@ -47,7 +49,7 @@ def test_each_file_is_known() -> None:
 def test_a_training_runs_a_step(name: str, store: Path) -> None:
     shipped = load_config([f"configs/{name}"])
     assert shipped.data.store in (None, "")  # no private path
-    small = [] if shipped.init else ["model.width=16", "model.layers=1"]  # a pretrained network has a fixed size
+    small = [] if shipped.init else ["model.width=24", "model.layers=1"]  # a pretrained network has a fixed size
     config = load_config([f"configs/{name}", f"data.store={store}", *QUICK, *small])
     assert load_model(train(config), config.task)
 
@@ -56,6 +58,12 @@ def test_a_training_runs_a_step(name: str, store: Path) -> None:
 def test_a_part_runs_beside_a_training(name: str, store: Path) -> None:
     config = load_config(["configs/smoke_expression.yaml", f"configs/{name}", f"data.store={store}", *QUICK])
     assert load_model(train(config), "expression")
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_sweep_loads(name: str, store: Path) -> None:
+    plan = plan_file([f"configs/{name}", f"data.store={store}", "output=sweep"])
+    assert {"optim.lr", "model.layers"} <= set(plan.space)
 
 
 def test_the_evaluation_runs(store: Path, tmp_path: Path) -> None:
