@@ -46,7 +46,8 @@ def run_import(arguments: argparse.Namespace) -> None:
     """Add published numbers."""
     from expnet.evaluation.leaderboard.board import import_published
 
-    print(f"{import_published(Path(arguments.board), arguments.file)} published numbers")
+    count = import_published(Path(arguments.board), arguments.file)
+    print(f"{count} published number{'' if count == 1 else 's'}")
     run_write(arguments)
 
 
