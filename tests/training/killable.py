@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch.nn.parallel import DistributedDataParallel
 
 from expnet.cli import guarded
 from expnet.config import load_config
@@ -186,6 +187,24 @@ def die_in_the_last_process(step: int) -> None:
 def time_is_over(step: int) -> None:
     """Receive the signal that SLURM sends before the time limit."""
     asked_to_leave(step, signal.SIGUSR1)
+
+
+def counting_collectives(first: int) -> None:
+    """Write the names of gloo's operations in two steps, and the number of DDP's buckets, to collectives_RANK.json."""
+    profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+
+    def begin(task: BaseTask, *_: Any) -> None:
+        if task.global_step == first:
+            profiler.start()
+        if task.global_step == first + 2:
+            profiler.stop()
+            names = [event.name for event in profiler.events() if event.name.startswith("gloo:")]
+            assert isinstance(task.trainer.strategy.model, DistributedDataParallel)
+            sizes = task.trainer.strategy.model._get_ddp_logging_data()["rebuilt_bucket_sizes"]
+            found = {"names": names, "buckets": len(sizes.split(","))}
+            Path(f"collectives_{task.global_rank}.json").write_text(json.dumps(found))
+
+    before_call(BaseTask, "on_train_batch_start", begin)
 
 
 def asked_in_a_validation(step: int) -> None:

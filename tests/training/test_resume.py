@@ -58,6 +58,19 @@ def test_a_killed_run_ends_as_if_it_had_lived(
     assert_same_run(whole("expression", f"data.workers={workers}", processes=processes), tmp_path / "run")
 
 
+@pytest.mark.parametrize(("workers", "processes"), [(0, 1), (2, 2)])
+def test_audio_that_is_augmented_on_the_device_resumes(
+    workers: int, processes: int, store: Path, tmp_path: Path, whole: Callable[..., Path]
+) -> None:
+    shares = (f"data.{name}=0.5" for name in ("pitch", "babble", "reverberation", "codec"))
+    overrides = ("data.augment_on=device", "data.noise_snr=5", *shares, f"data.workers={workers}")
+    given = arguments("expression", store, *overrides)
+    killed = finish(start(given, tmp_path, processes=processes, point=(killable.in_a_step, 6)))
+    assert killed[0] == -signal.SIGKILL, log_of(tmp_path)
+    assert finish(start(given, tmp_path, processes=processes)) == [0] * processes, log_of(tmp_path)
+    assert_same_run(whole("expression", *overrides, processes=processes), tmp_path / "run")
+
+
 @pytest.mark.parametrize("point", [(killable.in_a_step, 6), (killable.after_last_checkpoint, 8)])
 def test_head_poses_resume_in_the_middle_of_annealing(
     point: Point, store: Path, tmp_path: Path, whole: Callable[..., Path]
@@ -115,12 +128,16 @@ def test_a_run_without_validation_resumes(point: Point, tmp_path: Path) -> None:
 def test_a_run_that_is_asked_to_leave_saves_where_it_is(
     step: int, processes: int, store: Path, tmp_path: Path, whole: Callable[..., Path]
 ) -> None:
-    """At a step without and at a step with a validation; of two processes only one receives the signal."""
+    """At a step without and at a step with a validation.
+
+    Of two processes only one receives the signal; the other learns of it with the gradients of the next step.
+    """
     given = arguments("expression", store, "data.workers=0")
     left = finish(start(given, tmp_path, processes=processes, point=(killable.asked_to_leave, step)))
     assert left[0] == 128 + signal.SIGTERM, log_of(tmp_path)
-    assert checkpoint_of(tmp_path / "run")["global_step"] == step
-    assert f"Stopped by SIGTERM after step {step}; continue with ckpt=last." in log_of(tmp_path)
+    last = step + (processes > 1)
+    assert checkpoint_of(tmp_path / "run")["global_step"] == last
+    assert f"Stopped by SIGTERM after step {last}; continue with ckpt=last." in log_of(tmp_path)
     assert finish(start(given, tmp_path, processes=processes)) == [0] * processes, log_of(tmp_path)
     assert_same_run(whole("expression", "data.workers=0", processes=processes), tmp_path / "run")
 

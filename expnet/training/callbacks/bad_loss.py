@@ -17,6 +17,7 @@ from expnet.training.callbacks.accumulation import batches_before
 from expnet.training.callbacks.gradient_norm import GradientNorm
 from expnet.training.random_state import torch_random_state
 from expnet.training.saved_step import record_step
+from expnet.training.shared_flags import BAD_LOSS, share_flags
 from expnet.training.tasks.base_task import BaseTask
 
 FIRST_STEPS = 10
@@ -27,8 +28,9 @@ class StopOnBadLoss(pl.Callback):
     """Stop the run of an expnet task whose loss or gradient is not finite, or whose loss explodes.
 
     The check runs between the backward pass and the optimiser step, while the weights are still those of the loss. It
-    reads two numbers per step, for which a GPU has to finish its backward pass. All processes stop at the same step,
-    and each saves its own batch; where gradients of several batches are added up, the one with the worst loss.
+    reads a few numbers per step, for which a GPU has to finish its backward pass. All processes stop at the same step,
+    which they learn with the gradients, and each saves its own batch; where gradients of several batches are added up,
+    the one with the worst loss.
 
     In the Trainer's list this callback comes after `expnet.training.callbacks.resume.RandomState` and ``gradients``.
 
@@ -65,7 +67,9 @@ class StopOnBadLoss(pl.Callback):
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Keep the loss of the batch, which Lightning has divided by the number of batches that are added up."""
-        self._losses.append(loss.detach().double() * trainer.accumulate_grad_batches)
+        whole = loss.detach().double() * trainer.accumulate_grad_batches
+        self._losses.append(whole)
+        share_flags(trainer).raise_flag(BAD_LOSS, ~whole.isfinite() | (whole > self._highest))
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
@@ -73,25 +77,33 @@ class StopOnBadLoss(pl.Callback):
         """Continue or stop, the same in all processes."""
         # With loss scaling, overflowing gradients are normal: the scaler skips the step and lowers its scale.
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-        *losses, norm = torch.stack([*self._losses, self.gradients.value.double()]).tolist()
+        bad = share_flags(trainer).exchange(trainer)[BAD_LOSS]
+        *losses, norm, share = torch.stack([*self._losses, self.gradients.value.double(), bad.double()]).tolist()
         worst = max(range(len(losses)), key=lambda place: math.inf if math.isnan(losses[place]) else losses[place])
         loss = losses[worst]
-        reason = self._judge(loss, 0.0 if scaled else norm)
-        if trainer.strategy.reduce_boolean_decision(bool(reason), all=False):
+        # The averaged gradient, and so its norm, is the same in all processes.
+        if share > 0 or not (scaled or math.isfinite(norm)):
             assert isinstance(pl_module, BaseTask)
-            self._stop(trainer, pl_module, reason or "Another process had to stop", worst, loss, norm)
-
-    def _judge(self, loss: float, norm: float) -> str:
-        """Return what is wrong with the step, or an empty string."""
-        if not math.isfinite(loss):
-            return f"The loss became {loss}"
-        if not math.isfinite(norm):
-            return f"The gradient became {norm}"
+            self._stop(trainer, pl_module, self._reason(loss, 0.0 if scaled else norm), worst, loss, norm)
         if len(self._first) < FIRST_STEPS:
             self._first.append(loss)
-        elif self.explosion and loss > self.explosion * sum(self._first) / FIRST_STEPS:
+
+    @property
+    def _highest(self) -> float:
+        """Highest loss that is no explosion."""
+        if not self.explosion or len(self._first) < FIRST_STEPS:
+            return math.inf
+        return self.explosion * sum(self._first) / FIRST_STEPS
+
+    def _reason(self, loss: float, norm: float) -> str:
+        """Return what is wrong with the step."""
+        if not math.isfinite(loss):
+            return f"The loss became {loss}"
+        if loss > self._highest:
             return f"The loss exploded to {loss:g}, from {sum(self._first) / FIRST_STEPS:.3g} in the first steps,"
-        return ""
+        if not math.isfinite(norm):
+            return f"The gradient became {norm}"
+        return "Another process had to stop"
 
     def _stop(self, trainer: pl.Trainer, task: BaseTask, reason: str, worst: int, loss: float, norm: float) -> None:
         process = f"_process_{trainer.global_rank}" if trainer.world_size > 1 else ""

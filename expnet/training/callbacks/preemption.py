@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from expnet.training.callbacks.accumulation import batches_before
+from expnet.training.shared_flags import FIRST_SIGNAL, share_flags
 
 TIME_LIMIT: signal.Signals | None = getattr(signal, "SIGUSR1", None)
 """Signal that announces the time limit; Windows, which has no SLURM either, has none."""
@@ -30,7 +30,8 @@ class LastCheckpoint(pl.Callback):
     """Write last.ckpt between two steps: every few steps, after the last step, and when a signal stops the run.
 
     Lightning's own handlers save in the middle of a step and communicate with processes that may be busy elsewhere.
-    Here the handler only records the signal, and all processes act on it together before their next step. The run then
+    Here the handler only records the signal, and all processes act on it together before their next step; of several
+    processes, one tells the others with its gradients, so they take that step first. The run then
     ends with exit status 128 + signal. After SIGUSR1 a SLURM job is requeued. After SIGTERM it is not: SLURM requeues
     preempted jobs itself, and a cancelled job must stay cancelled.
 
@@ -47,17 +48,36 @@ class LastCheckpoint(pl.Callback):
         self.path = path
         self.every = every
         self._signal = 0
+        self._agreed = 0
         self._saved_step = -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Replace Lightning's signal handlers; Lightning restores the original ones after training."""
         self._saved_step = trainer.global_step
-        self._signal = 0
+        self._signal = self._agreed = 0
+        share_flags(trainer)
         for number in SIGNALS:
             signal.signal(number, self._record_signal)
+        loop = trainer.fit_loop.epoch_loop
+        if hasattr(loop, "_broadcast_sigterm_tensor"):
+            # Of a signal that Lightning's handlers, which are replaced here, would have received; once a step.
+            loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def _record_signal(self, number: int, frame: FrameType | None) -> None:
         self._signal = max(self._signal, number)
+
+    def on_before_backward(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Tell the other processes of a signal."""
+        for place, number in enumerate(SIGNALS):
+            if self._signal == number:
+                share_flags(trainer).raise_flag(FIRST_SIGNAL + place, condition=True)
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Learn of a signal that any process has told of."""
+        if trainer.world_size > 1:
+            shares = share_flags(trainer).exchange(trainer)[FIRST_SIGNAL:].tolist()
+            told = [number for number, share in zip(SIGNALS, shares, strict=False) if share > 0]
+            self._agreed = max(told, default=0)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record that another callback saves a checkpoint after this validation."""
@@ -72,8 +92,7 @@ class LastCheckpoint(pl.Callback):
         """
         if batches_before(trainer):
             return
-        received = torch.tensor(self._signal, device=trainer.strategy.root_device)
-        number = int(trainer.strategy.reduce(received, reduce_op="max"))
+        number = self._signal if trainer.world_size == 1 else self._agreed
         step = trainer.global_step
         due = self.every is not None and step % self.every == 0
         if (number or due) and step != self._saved_step:
