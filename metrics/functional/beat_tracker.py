@@ -40,7 +40,8 @@ def lock_path() -> Path:
     import librosa
     import numba
 
-    return Path(numba.config.CACHE_DIR or Path(librosa.__file__).parent / "__pycache__") / "beat_tracker.lock"
+    settings: Any = numba.config  # whose names are made when it is loaded
+    return Path(settings.CACHE_DIR or Path(librosa.__file__).parent / "__pycache__") / "beat_tracker.lock"
 
 
 @contextmanager
