@@ -110,7 +110,7 @@ class TrainerConfig:
     weights, losses, validation and metrics stay in 32 bits."""
     activation_checkpointing: bool = False
     """Compute the Transformer's blocks a second time in the backward pass instead of keeping their activations, which
-    saves most of the memory of deep networks and takes about a third longer; the numbers are the same."""
+    saves memory of deep networks and takes a third to a half longer; the numbers are the same."""
     explosion: float = 100.0
     """Stop when the loss exceeds this multiple of its value in the first steps; 0 for never. A NaN loss always stops
     the run."""
