@@ -214,6 +214,14 @@ class WandbConfig:
     """Project on Weights & Biases."""
     name: str | None = None
     """Name of the run on Weights & Biases; null for the name of the run folder or the title of the results."""
+    entity: str | None = None
+    """User or team that owns the project on Weights & Biases; null for the default of the account."""
+    group: str | None = None
+    """Group of runs on Weights & Biases, such as a sweep or a paper's table."""
+    tags: list[str] = field(default_factory=list)
+    """Tags of the run on Weights & Biases."""
+    job_type: str | None = None
+    """Kind of run within a group on Weights & Biases; null for train or benchmark."""
 
 
 @dataclass

@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -17,6 +18,7 @@ from expnet.training.callbacks.csv_logger import CsvLogger
 from expnet.training.run_folder import RunDirectory
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
     from pytorch_lightning.loggers import Logger
 
 WANDB_ID = "wandb_id.txt"
@@ -72,7 +74,26 @@ def _wandb_logger(config: LoggerConfig, run: RunDirectory, values: dict[str, Any
         resume=None if offline else "allow",
         mode=mode,
         config=values,
+        entity=config.entity,
+        group=config.group,
+        tags=list(config.tags) or None,
+        job_type=config.job_type or "train",
     )
+
+
+def log_result(trainer: pl.Trainer, values: dict[str, Any]) -> None:
+    """Add a finished run to TensorBoard's table of hyperparameters: its configuration and its best validation score.
+
+    The score is named ``best/`` and the value that chooses the best checkpoint, such as ``best/val/loss``.
+    """
+    found = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    scores = {
+        f"best/{kept.monitor}": float(kept.best_model_score) for kept in found if kept.best_model_score is not None
+    }
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger) and scores:
+            logger.log_hyperparams(values, scores, step=trainer.global_step)
+            logger.finalize("success")
 
 
 def _wandb_id(folder: Path) -> str | None:

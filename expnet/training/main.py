@@ -129,6 +129,7 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
     from expnet.training.hardware import use_threads
+    from expnet.training.loggers import log_result
     from expnet.training.resume_check import check_resume
     from expnet.training.run_length import with_steps
     from expnet.training.tasks.build import build_task, describe_training, start_from, use_less_memory
@@ -156,6 +157,7 @@ def fit(config: Config, run: RunDirectory, command: Sequence[str]) -> None:
     task.trainer = trainer
     if trainer.is_global_zero:
         export_weights(run, task)
+        log_result(trainer, to_container(config))
     trainer.strategy.barrier()
 
 

@@ -207,6 +207,17 @@ def test_a_resumed_run_goes_on_with_its_wandb_curves(store: Path, monkeypatch: p
     assert [files for name, files in found.items() if name.startswith("data-")] == [["data.json"]]
 
 
+@pytest.mark.parametrize("kind", ["train", "ablation"])
+def test_a_wandb_run_says_where_it_belongs(kind: str, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    said = ["logger.wandb=true", "logger.entity=lab", "logger.group=table-2", "logger.tags=[alibi,first]"]
+    chosen = [f"logger.job_type={kind}"] if kind != "train" else []
+    assert main([*arguments("expression", store, "trainer.max_steps=1"), *said, *chosen]) == 0
+    (run,) = (record.run for records in sessions(Path("run")) for record in records if record.HasField("run"))
+    assert (run.entity, run.run_group, run.job_type, list(run.tags)) == ("lab", "table-2", kind, ["alibi", "first"])
+
+
 @pytest.mark.parametrize("known", [{}, {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:1"}])
 def test_wandb_without_a_key_or_a_network_stays_offline(known: dict[str, str], store: Path, tmp_path: Path) -> None:
     """Without key, netrc and network, and with a key but no network: the run is kept in its folder."""
@@ -241,3 +252,19 @@ def test_a_resumed_run_goes_on_with_its_tensorboard_curves(store: Path) -> None:
     assert steps == [2, 5, 8, 11]  # what came after the checkpoint is not drawn twice
     assert "speed/frames_per_second" in board.Tags()["scalars"]
     assert "config.yaml/text_summary" in board.Tags()["tensors"]
+
+
+def test_tensorboard_compares_runs_by_their_best_score(store: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    assert main([*arguments("pose", store, "logger.tensorboard=true", "seed=3")]) == 0
+    board = EventAccumulator("run/tensorboard")
+    board.Reload()
+    best = min(float(row["val/loss"]) for row in rows_of(Path("run")) if row["val/loss"])
+    assert [event.value for event in board.Scalars("best/val/loss")] == [pytest.approx(best)]
+    content = board.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    shown = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert shown["seed"].number_value == 3
+    assert "optim/lr" in shown

@@ -35,7 +35,15 @@ def log_benchmark(config: WandbConfig, results: Results, folder: Path) -> None:
     name = config.name or results.title
     details = {"protocol_hash": results.protocol_hash, "protocol": results.protocol, "versions": results.versions}
     with wandb.init(
-        project=config.project, name=name, dir=folder, mode=mode, job_type="benchmark", config={**details}
+        project=config.project,
+        name=name,
+        dir=folder,
+        mode=mode,
+        config={**details},
+        entity=config.entity,
+        group=config.group,
+        tags=list(config.tags) or None,
+        job_type=config.job_type or "benchmark",
     ) as run:
         for key, (columns, rows) in (("benchmark", system_table(results)), ("clips", clip_table(results))):
             run.log({key: wandb.Table(columns=columns, data=rows)})
