@@ -288,10 +288,8 @@ class TalkingFaceDataModule(LightningDataModule):
             accumulate: Batches whose gradients are added up for a step.
         """
         windows = self.batch_size * accumulate
-        return (
-            len(WindowSampler(self._expected_windows(self.splits[TRAIN]), batch_size=windows, world=processes))
-            // windows
-        )
+        expected = self._expected_windows(self.splits[TRAIN])
+        return len(WindowSampler(expected, batch_size=windows, world=processes)) // windows
 
     def _window_sampler(self, expected: np.ndarray) -> WindowSampler:
         """Return the sampler of training windows for this process, which continues where a resumed run stopped."""

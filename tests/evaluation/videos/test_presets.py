@@ -86,8 +86,10 @@ def test_a_preset_runs(name: str, videos: SimpleNamespace, tmp_path: Path) -> No
     assert content["preset"]["hash"] in (tmp_path / "index.html").read_text()
 
 
-def test_a_preset_says_what_it_needs(videos: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["configs/presets/infinitetalk.yaml", f"systems.ours={videos.reference}", "output=/tmp/none"]
+def test_a_preset_says_what_it_needs(
+    videos: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["configs/presets/infinitetalk.yaml", f"systems.ours={videos.reference}", f"output={tmp_path / 'none'}"]
     with pytest.raises(ConfigError, match=r"infinitetalk needs reference_set=DIR and audio=DIR"):
         main(options)
     assert command_line(["evaluate", *options]) == 2
