@@ -89,7 +89,7 @@ def test_a_run_ends_when_its_time_is_up(store: Path, caplog: pytest.LogCaptureFi
 
 
 def test_a_run_without_progress_ends(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    still = ("optim.lr=1e-12", "trainer.validate_every=2", "trainer.max_steps=40", "trainer.early_stopping=3")
+    still = ("optim.lr=1e-30", "trainer.validate_every=2", "trainer.max_steps=40", "trainer.early_stopping=3")
     path = run(store, *still)
     assert len(steps_of(path)) < 12
     assert "has not become better in 3 validations (trainer.early_stopping)" in caplog.text
